@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Types shared by the BPF programs, the manager and libipn: what stands in the pinned maps, in the
+ * shared log, in a node's page and in its bell. Fixed-width types, explicit padding, no pointers.
+ * A change of any layout here is a change of IPN_ABI_VERSION.
+ *
+ * Who writes what
+ *   log      BPF only; the map is frozen, members map it read-only
+ *   page     its process node only (and, for `gone`, the manager); the fabric believes nothing in
+ *            it
+ *   bell     BPF writes, the node consumes (a BPF ring buffer)
+ *   nets     manager writes the first part, BPF and manager the sleep bits, with atomics
+ *   the rest manager only, except fdb and stats, which BPF writes
+ */
+#ifndef IPN_ABI_H
+#define IPN_ABI_H
+
+#include <linux/types.h>
+
+#define IPN_ABI_VERSION 1
+
+#define IPN_PATH_MAX 108    /* as sockaddr_un, with the final NUL */
+#define IPN_NAME_MAX 16     /* as IFNAMSIZ */
+#define IPN_DESCR_MAX 128   /* IPN_DESCRLEN */
+#define IPN_MAX_NETS 256    /* networks of one fabric */
+#define IPN_MAX_NODES 4096  /* attached ports of one fabric, all networks together */
+#define IPN_MAX_PORTS 65536 /* sum of the sizes (numnodes) of all networks */
+#define IPN_NET_PORTS 4096  /* ports of one network, at most */
+#define IPN_SLEEP_WORDS (IPN_NET_PORTS / 64)
+#define IPN_FDB_MAX 65536
+
+#define IPN_MTU_MIN 1
+#define IPN_MTU_MAX 65535
+#define IPN_MTU_DEFAULT 1514
+#define IPN_NODES_DEFAULT 32
+#define IPN_POOL_DEFAULT 8
+#define IPN_POOL_MAX 65536
+
+enum ipn_policy_number {
+	IPN_POLICY_ANY = 0,
+	IPN_POLICY_BROADCAST = 1,
+	IPN_POLICY_SWITCH = 2,
+	IPN_POLICY_MAX = 64, /* size of the program arrays */
+};
+
+enum ipn_kind {
+	IPN_KIND_NONE = 0,
+	IPN_KIND_PROC = 1, /* process: sends through its tap, reads the log */
+	IPN_KIND_TAP = 2,  /* tap for a VM */
+	IPN_KIND_VETH = 3, /* container: the far end is in another namespace */
+	IPN_KIND_HOST = 4, /* interface of the host */
+};
+
+enum ipn_port_flag {
+	IPN_PF_READER = 1,   /* receive side open: r permission and not shut down */
+	IPN_PF_WRITER = 2,   /* send side open */
+	IPN_PF_PEER = 4,     /* far end is in another namespace: redirect straight to it */
+	IPN_PF_UP = 8,       /* device is up */
+	IPN_PF_NODELOG = 16, /* process node with a log of its own, for unicast */
+};
+
+/* Why a message was dropped. Counted at the port it came from unless said otherwise. */
+enum ipn_drop {
+	IPN_DROP_MTU = 0,    /* longer than the network's MTU */
+	IPN_DROP_RUNT,       /* too short for the policy (no Ethernet header) */
+	IPN_DROP_BAD_FRAME,  /* process node sent no valid private header */
+	IPN_DROP_NOT_WRITER, /* the port has no right to send, or shut its send side down */
+	IPN_DROP_NO_POLICY,  /* no program for the network's policy at this hook */
+	IPN_DROP_POLICY,     /* the policy said so */
+	IPN_DROP_SOURCE,     /* switch: source address is multicast or zero */
+	IPN_DROP_SAME_PORT,  /* switch: the destination is behind the port it came from */
+	IPN_DROP_NO_PORT,    /* destination port is gone */
+	IPN_DROP_NOT_READER, /* destination has no right to receive, or shut its receive side down */
+	IPN_DROP_PORT_DOWN,  /* destination device is down */
+	IPN_DROP_NO_LOG,     /* a log is missing */
+	IPN_DROP_BUSY,       /* a slower sender still held the slot a whole log later */
+	IPN_DROP_REDIRECT,   /* the kernel refused to forward it */
+	IPN_DROP_GATEWAY,    /* no gateway for a frame that must be completed for a process */
+	IPN_DROP_META,       /* no room for the verdict on the way from XDP to tc */
+	IPN_DROP_OVERRUN,    /* counted at a reader: messages it was too slow for */
+	IPN_DROP_DEVICE, /* counted at a device port: its own queue was full or nobody held it */
+	IPN_DROP_MAX = 24,
+};
+
+/* map `abi`: one entry */
+struct ipn_abi {
+	__u32 version;     /* IPN_ABI_VERSION */
+	__u32 netns;       /* inode of the network namespace of the fabric */
+	__u32 gateway;     /* ifindex of the gateway's near end: frames for processes go in here */
+	__u32 gateway_out; /* ifindex of its far end: and come out here, whole */
+	__u32 hook;        /* enum ipn_hook used for devices */
+	__u32 group;       /* interface group of all that this fabric made */
+};
+
+enum ipn_hook { IPN_HOOK_TCX = 0, IPN_HOOK_CLSACT = 1 };
+
+/* map `networks`, key: network id. For people and for a new manager; no program reads it. */
+struct ipn_network {
+	enum ipn_policy_number policy;
+	__u32 mtu;        /* bytes, longest message */
+	__u32 numnodes;   /* ports */
+	__u32 pool;       /* messages */
+	__u32 flags;      /* IPN_FLAG_LOSSLESS */
+	__u32 persistent; /* 1: made by `net add`, lives until `net del` */
+	__u32 uid;        /* who made it */
+	__u32 mode;       /* mode bits asked for at creation, before umask */
+	__u32 port_base;  /* first index in `dests` */
+	__u32 pad;
+	__u64 dev; /* identity of the path's inode */
+	__u64 ino;
+	__u64 btime; /* birth time of the inode, ns; tells a reused number apart */
+	char path[IPN_PATH_MAX];
+	__u8 pad2[4];
+};
+
+/* map `nets`, index: network id. What programs need of a network; mapped by the manager. */
+struct ipn_net {
+	__u32 policy; /* 0: no such network */
+	__u32 mtu;
+	__u32 numnodes;
+	__u32 port_base;
+	__u32 log_class; /* enum ipn_log_class */
+	__u32 log_mask;  /* slots - 1 */
+	__u32 readers;   /* process nodes whose receive side is open */
+	__u32 floods;    /* entries used in `floods` from port_base on (some may be 0) */
+	__u64 pad[4];
+	__u64 sleep_any; /* bit w set: sleep[w] may be non-zero */
+	__u64 pad2[7];
+	__u64 sleep[IPN_SLEEP_WORDS]; /* bit per port: its process sleeps and wants its bell rung */
+};
+
+/* map `ports`, key: ifindex of the fabric's end. Found once per message by the entry program. */
+struct ipn_port {
+	__u32 net;  /* network id */
+	__u32 port; /* number in the network */
+	enum ipn_kind kind;
+	__u32 flags; /* enum ipn_port_flag */
+	__u32 policy;
+	__u32 mtu;
+	__u32 port_base;
+	__u32 node;  /* index in stats, bells, pages; IPN_MAX_NETS + node in logs */
+	__u32 gen;   /* differs for each holder of this port number: old fdb entries do not match */
+	__u32 flood; /* index of a device in `floods`, after port_base */
+	__u32 uid;   /* who attached it */
+	__u32 ifindex; /* the key again, for who has only the value */
+	char name[IPN_NAME_MAX]; /* process nodes: the tap; devices: the name given */
+};
+
+/* map `portinfo`, key: ifindex. For people. */
+struct ipn_portinfo {
+	char descr[IPN_DESCR_MAX];
+	__u32 pid; /* process nodes: who connected */
+	__u32 pad;
+};
+
+/* map `dests`, index: port_base + port */
+struct ipn_dest {
+	__u32 kind;  /* enum ipn_kind; 0: free */
+	__u32 flags; /* enum ipn_port_flag */
+	__u32 ifindex;
+	__u32 node;
+	__u32 gen;
+	__u32 pad;
+};
+
+/* map `fdb` */
+struct ipn_fdb_key {
+	__u32 net;
+	__u16 vlan;
+	__u8 mac[6];
+};
+struct ipn_fdb {
+	__u32 port;
+	__u32 gen;  /* of the port when learned */
+	__u64 seen; /* ns, coarse monotonic clock */
+};
+#define IPN_FDB_AGE_NS (300ULL * 1000000000ULL)
+
+/* map `stats`, index: node, per CPU. in: from the port into the fabric; out: to the port. */
+struct ipn_stats {
+	__u64 in_packets;
+	__u64 in_bytes;
+	__u64 out_packets; /* devices only: what a process has read is in its page */
+	__u64 out_bytes;
+	__u64 drop[IPN_DROP_MAX];
+};
+
+/*
+ * The log. Inner maps of logs_small, logs_eth and logs_jumbo: entry 0 is the head, entry
+ * 1 + (n & mask) the slot of message n. All entries of a class have one size.
+ *
+ * A writer takes n from head, claims the slot (seq: anything older -> n + 1 with IPN_SEQ_BUSY),
+ * copies, publishes seq = n + 1. A writer that finds the slot held by an older writer which is
+ * still copying gives up: skip = n + 1 tells the readers that n will not come. A writer that finds
+ * the slot already claimed by a newer one has been lapped and gives up silently: readers were, too.
+ * Readers: look for seq == n + 1, use the data, look again.
+ */
+#define IPN_SEQ_BUSY (1ULL << 63)
+
+enum ipn_log_class {
+	IPN_LOG_SMALL = 0,
+	IPN_LOG_ETH = 1,
+	IPN_LOG_JUMBO = 2,
+	IPN_LOG_CLASSES = 3,
+};
+#define IPN_SLOT_HDR 24
+#define IPN_SLOT_SMALL 256
+#define IPN_SLOT_ETH 2048
+#define IPN_SLOT_JUMBO 65560 /* header + 65535, to a multiple of 8 */
+
+struct ipn_log_head {
+	__u64 head; /* messages ever numbered: the next message gets this number */
+	__u64 pad[7];
+};
+
+struct ipn_slot {
+	__u64 seq;
+	__u64 skip;
+	__u32 len;
+	__u32 src; /* port number of the sender */
+	__u8 data[];
+};
+
+/* index in the logs_* maps */
+#define IPN_LOG_OF_NET(id) (id)
+#define IPN_LOG_OF_NODE(node) (IPN_MAX_NETS + (node))
+#define IPN_MAX_LOGS (IPN_MAX_NETS + IPN_MAX_NODES)
+
+/* A node's page: one page, mapped writable by its owner. */
+struct ipn_page {
+	__u64 cursor;      /* next message of the network's log */
+	__u64 node_cursor; /* next message of the node's own log */
+	__u64 rx_packets;
+	__u64 rx_bytes;
+	__u64 overrun; /* messages lost because this reader was too slow */
+	__u64 pad[3];
+};
+
+/* A record in a node's bell. */
+enum ipn_event_type {
+	IPN_EVENT_WAKE = 1, /* look at the logs */
+	IPN_EVENT_GONE = 2, /* the port was taken away; arg: errno that tells why */
+};
+struct ipn_event {
+	__u32 type;
+	__u32 arg;
+};
+#define IPN_BELL_SIZE 4096
+
+/*
+ * What a process writes to its tap: this header, then the message. 14 bytes, shaped like an
+ * Ethernet header because a tap wants one.
+ */
+#define IPN_TX_MAGIC 0x49504e01u /* big endian on the wire: "IPN", version 1 */
+#define IPN_TX_PROTO 0x88b5      /* IEEE local experimental, big endian on the wire */
+enum ipn_tx_op {
+	IPN_TX_DATA = 0,
+	IPN_TX_SLEEP = 1, /* set my sleep bit */
+	IPN_TX_RING = 2,  /* put a wake event into my own bell */
+};
+struct ipn_tx_hdr {
+	__u8 magic[4];
+	__u8 op;
+	__u8 pad[7];
+	__u8 proto[2];
+};
+#define IPN_TX_HDR 14
+
+/* Verdict of the XDP stage for the tc stage of the same tap, in the frame's metadata. */
+enum ipn_verdict_kind {
+	IPN_TO_PORT = 1,  /* arg: index in dests */
+	IPN_TO_FLOOD = 2, /* to every device of the network */
+};
+struct ipn_verdict {
+	__u32 magic; /* IPN_TX_MAGIC */
+	__u32 kind;
+	__u32 arg;
+	__u32 net;
+};
+
+/* Context of the syscall program `ipn_notify`. */
+struct ipn_notify {
+	__u32 node;
+	__u32 pad;
+	struct ipn_event event;
+};
+
+#define IPN_ABI_ASSERT(type, size) _Static_assert(sizeof(struct type) == (size), #type)
+IPN_ABI_ASSERT(ipn_abi, 24);
+IPN_ABI_ASSERT(ipn_network, 176);
+IPN_ABI_ASSERT(ipn_net, 128 + 8 * IPN_SLEEP_WORDS);
+IPN_ABI_ASSERT(ipn_port, 64);
+IPN_ABI_ASSERT(ipn_portinfo, 136);
+IPN_ABI_ASSERT(ipn_dest, 24);
+IPN_ABI_ASSERT(ipn_fdb_key, 12);
+IPN_ABI_ASSERT(ipn_fdb, 16);
+IPN_ABI_ASSERT(ipn_stats, 32 + 8 * IPN_DROP_MAX);
+IPN_ABI_ASSERT(ipn_log_head, 64);
+IPN_ABI_ASSERT(ipn_slot, IPN_SLOT_HDR);
+IPN_ABI_ASSERT(ipn_page, 64);
+IPN_ABI_ASSERT(ipn_tx_hdr, IPN_TX_HDR);
+IPN_ABI_ASSERT(ipn_verdict, 16);
+IPN_ABI_ASSERT(ipn_notify, 16);
+
+/* Slot class for a network's MTU. */
+static inline __u32 ipn_log_class_of(__u32 mtu)
+{
+	if (mtu <= IPN_SLOT_SMALL - IPN_SLOT_HDR)
+		return IPN_LOG_SMALL;
+	if (mtu <= IPN_SLOT_ETH - IPN_SLOT_HDR)
+		return IPN_LOG_ETH;
+	return IPN_LOG_JUMBO;
+}
+
+/* Bytes from one entry of a log to the next. */
+static inline __u32 ipn_slot_size(__u32 log_class)
+{
+	return log_class == IPN_LOG_SMALL ? IPN_SLOT_SMALL
+	       : log_class == IPN_LOG_ETH ? IPN_SLOT_ETH
+					  : IPN_SLOT_JUMBO;
+}
+
+#endif

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The control protocol between clients (libipn, the command line) and the manager.
+ *
+ * A SEQPACKET unix socket, RUN_DIR/control. A client sends one request per packet and reads one
+ * reply per request, in order; the next request may only follow the reply (a client that does not
+ * read its replies is disconnected). Every packet starts with struct ipn_ctl_hdr. File descriptors
+ * travel by SCM_RIGHTS; descriptors that a request does not call for are closed.
+ *
+ * A connection is a session, and a session is at most one node: its end (close, exit, crash) ends
+ * the node. The end of the manager does not: the node lives as long as its tap is held, and a new
+ * manager takes it over (IPN_CTL_REJOIN links it to a new session).
+ *
+ * Networks are named by a descriptor of the path's inode, opened by the client with O_PATH: the
+ * client's own rights and mount namespace lead there, and the manager judges that inode for the
+ * credentials of the peer. In lists, paths are text, as given when the network was made.
+ *
+ * status of a reply: 0 or an errno; then the body is one line of text (not NUL-terminated) which
+ * says what was wrong with which value and what to do.
+ */
+#ifndef IPN_CONTROL_H
+#define IPN_CONTROL_H
+
+#include "abi.h"
+
+#define IPN_CTL_MAGIC 0x49504e43u /* host order: both ends are on one machine */
+#define IPN_CTL_VERSION 1
+#define IPN_CTL_SOCKET "control" /* in the run directory */
+#define IPN_CTL_RUN_DIR "/run/ipn-fabric"
+#define IPN_CTL_BPFFS "/sys/fs/bpf"
+#define IPN_CTL_BPFFS_SUBDIR "ipn-fabric/v1" /* below the bpffs directory */
+#define IPN_CTL_ENV_RUN_DIR "IPN_FABRIC_RUN_DIR"
+#define IPN_CTL_ENV_BPFFS "IPN_FABRIC_BPFFS"
+#define IPN_CTL_MAX_PACKET 32768 /* bytes, header included, both ways */
+#define IPN_CTL_MAX_FDS 8
+
+enum ipn_ctl_type {
+	IPN_CTL_INFO = 1,   /* -                    -> ipn_ctl_info */
+	IPN_CTL_NET_ADD,    /* ipn_ctl_net_add      -> ipn_ctl_net       fds: path */
+	IPN_CTL_NET_DEL,    /* -                    -> -                 fds: path */
+	IPN_CTL_BIND,       /* ipn_ctl_bind         -> ipn_ctl_net       fds: path */
+	IPN_CTL_CONNECT,    /* ipn_ctl_connect      -> ipn_ctl_connected fds: [path]; reply: see there */
+	IPN_CTL_SHUTDOWN,   /* ipn_ctl_shutdown     -> - */
+	IPN_CTL_DESCR,      /* ipn_ctl_descr        -> - */
+	IPN_CTL_REJOIN,     /* -                    -> ipn_ctl_connected fds: tap; reply: none */
+	IPN_CTL_ATTACH,     /* ipn_ctl_attach       -> ipn_ctl_port      fds: path, [netns] */
+	IPN_CTL_DETACH,     /* ipn_ctl_detach       -> -                 fds: path */
+	IPN_CTL_NET_LIST,   /* ipn_ctl_list         -> ipn_ctl_page + ipn_ctl_net[]  fds: [path] */
+	IPN_CTL_PORT_LIST,  /* ipn_ctl_list         -> ipn_ctl_page + ipn_ctl_port[] fds: [path] */
+	IPN_CTL_FDB_LIST,   /* ipn_ctl_list         -> ipn_ctl_page + ipn_ctl_fdb[]  fds: path */
+	IPN_CTL_DOWN,       /* -                    -> -  then the manager removes everything and ends */
+	IPN_CTL_NET_GET,    /* -                    -> ipn_ctl_net       of the session's network */
+	IPN_CTL_TYPES,
+};
+
+struct ipn_ctl_hdr {
+	__u32 magic;
+	__u16 version;
+	__u16 type;   /* of the request; repeated in the reply */
+	__u32 id;     /* chosen by the client; repeated in the reply */
+	__u32 len;    /* of the whole packet */
+	__s32 status; /* requests: 0 */
+	__u32 pad;    /* 0 */
+};
+
+struct ipn_ctl_info {
+	__u32 pid;
+	__u32 nets;
+	__u32 ports;
+	__u32 uptime; /* s */
+	__u32 adopted; /* 1: this manager took over a running fabric */
+	__u32 hook;   /* enum ipn_hook of devices */
+	char version[16];
+	char bpffs[IPN_PATH_MAX]; /* the fabric's directory of pins */
+	char netns[IPN_PATH_MAX]; /* name given with --netns, or empty */
+};
+
+/*
+ * The client has made the socket inode at the path already (mknod: the mode is ruled by its umask)
+ * and removes it again if the request fails.
+ * Errors: EEXIST the inode is a live network; EINVAL a number out of range (the text says which);
+ * EPROTONOSUPPORT no such policy; EPERM not the owner of the inode; ENOTSOCK not a socket inode;
+ * ENOSPC no network or port numbers left; EDQUOT over the user's quota; ENOMEM.
+ */
+struct ipn_ctl_net_add {
+	__u32 policy; /* not IPN_ANY */
+	__u32 mtu;    /* 0 anywhere below: the default */
+	__u32 numnodes;
+	__u32 pool;
+	__u32 flags;
+	__u32 mode;   /* asked for, before umask: for show */
+	__u32 persistent; /* 0: the network ends with its last node or bound session; binds the session */
+	__u32 pad;
+	char path[IPN_PATH_MAX]; /* absolute, as the client sees it; NUL-terminated */
+	__u8 pad2[4];
+};
+
+/* Errors: ECONNREFUSED no live network; EPERM no x; EPROTO other policy; EISCONN */
+struct ipn_ctl_bind {
+	__u32 policy;
+	__u32 pad;
+};
+
+/*
+ * Errors: ECONNREFUSED no live network; EACCES neither side is left; EPROTO other policy;
+ * EADDRNOTAVAIL no free port, or the one asked for is taken or out of range; EISCONN;
+ * EDQUOT; without a path fd on an unbound session ENOTCONN.
+ *
+ * Reply fds, in this order, those whose bit is in `fds`: the tap (always), the bell, the page,
+ * the network's log, the node's own log (the last two only for readers).
+ */
+#define IPN_CTL_FD_TAP 1
+#define IPN_CTL_FD_BELL 2
+#define IPN_CTL_FD_PAGE 4
+#define IPN_CTL_FD_LOG 8
+#define IPN_CTL_FD_NODELOG 16
+struct ipn_ctl_connect {
+	__u32 policy;
+	__s32 port;     /* IPN_PORTNO_ANY or a number */
+	__u32 shutdown; /* sides closed before: 1 receive, 2 send */
+	__u32 pad;
+	char descr[IPN_DESCR_MAX];
+};
+
+struct ipn_ctl_net {
+	__u32 id;
+	__u32 policy;
+	__u32 mtu;
+	__u32 numnodes;
+	__u32 pool;
+	__u32 flags;
+	__u32 persistent;
+	__u32 uid;
+	__u32 mode;    /* permission bits of the inode now */
+	__u32 ports;   /* in use */
+	__u32 readers;
+	__u32 writers;
+	char path[IPN_PATH_MAX];
+	__u8 pad[4];
+};
+
+struct ipn_ctl_connected {
+	struct ipn_ctl_net net;
+	__u32 port;
+	__u32 node;
+	__u32 flags;     /* IPN_PF_READER, IPN_PF_WRITER: what is open */
+	__u32 fds;       /* IPN_CTL_FD_*: what came with this reply */
+	__u32 log_class; /* of both logs */
+	__u32 log_mask;  /* network's log: slots - 1 */
+	__u32 node_log_mask;
+	__u32 bell_size; /* bytes */
+	__u64 cursor;    /* first message of the network's log that this node gets */
+	__u64 node_cursor;
+};
+
+/* how: SHUT_RD, SHUT_WR, SHUT_RDWR. Errors: ENOTCONN, EINVAL */
+struct ipn_ctl_shutdown {
+	__u32 how;
+	__u32 pad;
+};
+
+struct ipn_ctl_descr {
+	char descr[IPN_DESCR_MAX];
+};
+
+/*
+ * kind: TAP, VETH, HOST. VETH: the interface `name` is made in the network namespace of the second
+ * descriptor, or, without one, in the fabric's.
+ * Errors: EPERM without CAP_NET_ADMIN or without x; EADDRNOTAVAIL as for connect; EEXIST the name
+ * is in use; EINVAL bad name; EBADF the second descriptor is no network namespace; ECONNREFUSED.
+ */
+struct ipn_ctl_attach {
+	__u32 kind;
+	__s32 port;
+	char name[IPN_NAME_MAX];
+	char descr[IPN_DESCR_MAX];
+};
+
+/* Errors: ECONNREFUSED; EPERM; ENOENT nothing at that port */
+struct ipn_ctl_detach {
+	__u32 port;
+	__u32 pad;
+};
+
+struct ipn_ctl_list {
+	__u64 from;    /* 0, then `next` of the page before, until that is 0 */
+	__u32 stats;   /* PORT_LIST: 1 fills the counters */
+	__u32 pad;
+};
+
+struct ipn_ctl_page {
+	__u64 next;
+	__u32 count;
+	__u32 pad;
+};
+
+struct ipn_ctl_port {
+	__u32 net;
+	__u32 port;
+	__u32 kind;
+	__u32 flags;
+	__u32 ifindex;
+	__u32 uid;
+	__u32 pid;     /* process nodes; 0 unknown */
+	__u32 pad;
+	char name[IPN_NAME_MAX];
+	char path[IPN_PATH_MAX];
+	__u8 pad2[4];
+	char descr[IPN_DESCR_MAX];
+	struct ipn_stats stats; /* sum over CPUs */
+};
+
+struct ipn_ctl_fdb {
+	__u16 vlan;
+	__u8 mac[6];
+	__u32 port;
+	__u32 age; /* s since last seen */
+	__u32 pad;
+};
+
+IPN_ABI_ASSERT(ipn_ctl_hdr, 24);
+IPN_ABI_ASSERT(ipn_ctl_net_add, 144);
+IPN_ABI_ASSERT(ipn_ctl_net, 160);
+IPN_ABI_ASSERT(ipn_ctl_connect, 144);
+IPN_ABI_ASSERT(ipn_ctl_connected, 208);
+IPN_ABI_ASSERT(ipn_ctl_attach, 152);
+IPN_ABI_ASSERT(ipn_ctl_list, 16);
+IPN_ABI_ASSERT(ipn_ctl_page, 16);
+IPN_ABI_ASSERT(ipn_ctl_port, 512);
+IPN_ABI_ASSERT(ipn_ctl_fdb, 20);
+
+#endif

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * libipn: Inter Process Networking without a kernel module.
+ *
+ * Each call takes and returns what the socket call of that name does, with -1 and errno on failure,
+ * on a real descriptor (ipn_socket). Close it with ipn_close. All calls are safe to use from
+ * several threads on one descriptor. No privilege is needed but the rights of the network's path:
+ * r to receive, w to send, x to manage. Where a rule comes from is in ipn(7).
+ *
+ * The fabric is found in RUN_DIR/control: $IPN_FABRIC_RUN_DIR, or /run/ipn-fabric.
+ */
+#ifndef IPN_IPN_H
+#define IPN_IPN_H
+
+#include <poll.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+
+#include "af_ipn.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * domain AF_IPN, type SOCK_RAW with SOCK_CLOEXEC and SOCK_NONBLOCK if wanted, protocol a policy or
+ * IPN_ANY. Errors: EAFNOSUPPORT, EPROTOTYPE, EPROTONOSUPPORT, EMFILE, ENETDOWN no fabric runs here.
+ */
+int ipn_socket(int domain, int type, int protocol);
+
+/*
+ * Makes the network at the path (sockaddr_un with sun_family AF_IPN) with the options set before,
+ * or joins the one there for management. Errors: EISCONN, EACCES, ENOENT, ENOTDIR, EADDRINUSE a
+ * race for the path was lost, ECONNREFUSED the path is no live network, EPERM no x, EPROTO other
+ * policy, EINVAL creating with IPN_ANY or a bad address, EDQUOT, ENOSPC, ENETDOWN.
+ */
+int ipn_bind(int fd, const struct sockaddr *addr, socklen_t len);
+
+/*
+ * Joins to communicate. On a bound descriptor addr may be NULL. Errors: EISCONN, EACCES neither
+ * receiving nor sending is left, ECONNREFUSED, EPROTO, EADDRNOTAVAIL no port, EINVAL, ENETDOWN.
+ */
+int ipn_connect(int fd, const struct sockaddr *addr, socklen_t len);
+
+/*
+ * One call is one message; returns its length. Errors: ENOTCONN, EPIPE send side shut down,
+ * ECONNRESET everything shut down or the port was taken away, EMSGSIZE longer than the MTU.
+ * flags: MSG_DONTWAIT, MSG_NOSIGNAL (no SIGPIPE is ever raised).
+ */
+ssize_t ipn_send(int fd, const void *buf, size_t len, int flags);
+ssize_t ipn_sendmsg(int fd, const struct msghdr *msg, int flags);
+
+/*
+ * One message; what does not fit is cut off (MSG_TRUNC in msg_flags; MSG_TRUNC in flags returns the
+ * real length). 0: an empty message, or everything is shut down, or the port was taken away.
+ * Errors: ENOTCONN, EPIPE receive side shut down, EAGAIN, EINTR. flags: MSG_PEEK, MSG_DONTWAIT,
+ * MSG_TRUNC.
+ */
+ssize_t ipn_recv(int fd, void *buf, size_t len, int flags);
+ssize_t ipn_recvmsg(int fd, struct msghdr *msg, int flags);
+
+/* As poll(2), over libipn's descriptors and any others. */
+int ipn_poll(struct pollfd *fds, nfds_t nfds, int timeout_ms);
+
+/*
+ * Level 0: IPN_SO_*. SOL_SOCKET: SO_RCVTIMEO, SO_SNDTIMEO, and what the kernel answers
+ * (SO_TYPE...).
+ */
+int ipn_setsockopt(int fd, int level, int name, const void *val, socklen_t len);
+int ipn_getsockopt(int fd, int level, int name, void *val, socklen_t *len);
+
+int ipn_shutdown(int fd, int how);
+int ipn_getsockname(int fd, struct sockaddr *addr, socklen_t *len);
+int ipn_ioctl(int fd, unsigned long request, ...); /* FIONREAD, FIONBIO */
+int ipn_close(int fd);
+
+/*
+ * The fast path.
+ */
+
+/* How a receive waits. IPN_WAIT_SLEEP (default): a few yields, then sleep. IPN_WAIT_SPIN: never. */
+enum ipn_wait { IPN_WAIT_SLEEP = 0, IPN_WAIT_SPIN = 1 };
+int ipn_set_wait(int fd, enum ipn_wait how);
+
+/* Sends n messages. Returns how many were sent (at least 1), or -1. Errors: as ipn_send. */
+int ipn_send_batch(int fd, const struct iovec *msgs, unsigned int n, int flags);
+
+/* A message in place: in the shared log, read-only, until ipn_recv_done. */
+struct ipn_view {
+	const void *data;
+	uint32_t len;
+	uint32_t port; /* who sent it */
+};
+
+/*
+ * Shows up to n messages where they stand. Waits for the first as ipn_recv does. Returns how many;
+ * 0 means end of file. A sender is never held back by a reader of a LOSSY network, so a message may
+ * be overwritten while it is looked at: ipn_recv_done takes the n messages shown off the queue and
+ * returns how many of the LAST of them were whole the entire time (n unless the reader was overrun;
+ * the first n - returned must be thrown away, and are counted by ipn_overruns).
+ * One thread at a time may be between the two calls: EBUSY.
+ */
+int ipn_recv_peek(int fd, struct ipn_view *views, unsigned int n, int flags);
+int ipn_recv_done(int fd, unsigned int n);
+
+/* Messages this descriptor lost because it was more than the pool behind. */
+int ipn_overruns(int fd, uint64_t *count);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Each list below is written once and used twice: for the table, and for a switch over the enum
+ * which the compiler refuses (-Wswitch) as long as a value of the enum has no name here.
+ */
+#include "common/names.h"
+
+#include "common/util.h"
+
+#define DROPS(X)                                                                                \
+	X(IPN_DROP_MTU, "mtu", "longer than the MTU of the network")                            \
+	X(IPN_DROP_RUNT, "runt", "too short for the policy: no whole Ethernet header")          \
+	X(IPN_DROP_BAD_FRAME, "bad_frame", "a process wrote something else than libipn writes") \
+	X(IPN_DROP_NOT_WRITER, "not_writer",                                                    \
+	  "the sender has no right to send, or shut its send side down")                        \
+	X(IPN_DROP_NO_POLICY, "no_policy", "the policy of the network has no program here")     \
+	X(IPN_DROP_POLICY, "policy", "the policy decided so")                                   \
+	X(IPN_DROP_SOURCE, "source", "switch: the source address is a group address or zero")   \
+	X(IPN_DROP_SAME_PORT, "same_port",                                                      \
+	  "switch: the destination is behind the port the frame came from")                     \
+	X(IPN_DROP_NO_PORT, "no_port", "the destination port is gone")                          \
+	X(IPN_DROP_NOT_READER, "not_reader",                                                    \
+	  "the destination has no right to receive, or shut its receive side down")             \
+	X(IPN_DROP_PORT_DOWN, "port_down", "the interface of the destination is down")          \
+	X(IPN_DROP_NO_LOG, "no_log", "the log for the message is missing")                      \
+	X(IPN_DROP_BUSY, "busy", "a slower sender still held the slot a whole log later")       \
+	X(IPN_DROP_REDIRECT, "redirect", "the kernel refused to forward it")                    \
+	X(IPN_DROP_GATEWAY, "gateway", "no gateway to complete the frame for a process")        \
+	X(IPN_DROP_META, "meta", "no room in the packet for the verdict of the policy")         \
+	X(IPN_DROP_OVERRUN, "overrun", "counted at a reader: it was too slow for its pool")     \
+	X(IPN_DROP_DEVICE, "device",                                                            \
+	  "counted at an interface: its queue was full, or no program held it")
+
+#define KINDS(X)                     \
+	X(IPN_KIND_NONE, "none", "") \
+	X(IPN_KIND_PROC, "proc", "") \
+	X(IPN_KIND_TAP, "tap", "")   \
+	X(IPN_KIND_VETH, "veth", "") \
+	X(IPN_KIND_HOST, "host", "")
+
+#define POLICIES(X)                              \
+	X(IPN_POLICY_ANY, "any", "")             \
+	X(IPN_POLICY_BROADCAST, "broadcast", "") \
+	X(IPN_POLICY_SWITCH, "switch", "")
+
+#define HOOKS(X)                   \
+	X(IPN_HOOK_TCX, "tcx", "") \
+	X(IPN_HOOK_CLSACT, "clsact", "")
+
+struct name {
+	const char *word;
+	const char *text;
+};
+
+#define ENTRY(value, word, text) [value] = { word, text },
+#define CASE(value, word, text) case value:
+
+/* Never called: fails to compile when a value of the enum is missing in its list. */
+#define ALL_NAMED(list, type, size)                                                  \
+	static inline __attribute__((unused)) void list##_all_named(enum type value) \
+	{                                                                            \
+		switch (value) {                                                     \
+			list(CASE) size break;                                       \
+		}                                                                    \
+	}
+
+ALL_NAMED(DROPS, ipn_drop, case IPN_DROP_MAX:)
+ALL_NAMED(KINDS, ipn_kind, )
+ALL_NAMED(POLICIES, ipn_policy_number, case IPN_POLICY_MAX:)
+ALL_NAMED(HOOKS, ipn_hook, )
+
+static const struct name drops[] = { DROPS(ENTRY) };
+static const struct name kinds[] = { KINDS(ENTRY) };
+static const struct name policies[] = { POLICIES(ENTRY) };
+static const struct name hooks[] = { HOOKS(ENTRY) };
+
+_Static_assert(ARRAY_SIZE(drops) <= IPN_DROP_MAX, "more drop reasons than counters");
+
+static int find(const struct name *names, size_t n, const char *word)
+{
+	for (size_t i = 0; i < n; i++)
+		if (names[i].word && strcmp(names[i].word, word) == 0)
+			return (int)i;
+	return -ENOENT;
+}
+
+const char *names_drop(__u32 reason)
+{
+	return reason < ARRAY_SIZE(drops) ? drops[reason].word : NULL;
+}
+
+const char *names_drop_text(__u32 reason)
+{
+	return reason < ARRAY_SIZE(drops) ? drops[reason].text : NULL;
+}
+
+const char *names_kind(__u32 kind)
+{
+	return kind < ARRAY_SIZE(kinds) ? kinds[kind].word : NULL;
+}
+
+const char *names_policy(__u32 policy)
+{
+	return policy < ARRAY_SIZE(policies) ? policies[policy].word : NULL;
+}
+
+const char *names_hook(__u32 hook)
+{
+	return hook < ARRAY_SIZE(hooks) ? hooks[hook].word : NULL;
+}
+
+int names_drop_find(const char *name)
+{
+	return find(drops, ARRAY_SIZE(drops), name);
+}
+
+int names_kind_find(const char *name)
+{
+	return find(kinds, ARRAY_SIZE(kinds), name);
+}
+
+int names_policy_find(const char *name)
+{
+	return find(policies, ARRAY_SIZE(policies), name);
+}
