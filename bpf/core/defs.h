@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What every BPF file includes: kernel types, helpers, memory order.
+ *
+ * Atomics that return the old value are full barriers on every architecture, but only if the result
+ * is used: otherwise clang may emit the form without one. KEEP() uses it.
+ */
+#ifndef IPN_BPF_DEFS_H
+#define IPN_BPF_DEFS_H
+
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_core_read.h>
+
+#include <ipn/abi.h>
+
+#define INLINE static __always_inline
+#define NOINLINE static __attribute__((noinline))
+
+#define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
+#define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
+#define KEEP(x)                                  \
+	({                                       \
+		__u64 _kept = (x);               \
+		asm volatile("" ::"r"(_kept));   \
+		_kept;                           \
+	})
+#define XCHG(p, v) __sync_lock_test_and_set(p, v)
+#define CAS(p, old, new) __sync_val_compare_and_swap(p, old, new)
+#define FETCH_ADD(p, v) KEEP(__sync_fetch_and_add(p, v))
+#define FETCH_OR(p, v) KEEP(__sync_fetch_and_or(p, v))
+#define FETCH_AND(p, v) KEEP(__sync_fetch_and_and(p, v))
+
+/* Newer than Debian 12's headers; absent kfuncs are found out at load. */
+#ifndef BPF_F_INNER_MAP
+#define BPF_F_INNER_MAP (1U << 12)
+#endif
+#define TC_DROP TC_ACT_SHOT
+#define TC_PASS TC_ACT_UNSPEC
+
+extern void bpf_local_irq_save(unsigned long *flags) __ksym __weak;
+extern void bpf_local_irq_restore(unsigned long *flags) __ksym __weak;
+extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym __weak;
+
+/* The two fields of the kernel's sk_buff that __sk_buff does not show. */
+struct sk_buff {
+	__u8 ip_summed : 2;
+} __attribute__((preserve_access_index));
+#define CHECKSUM_PARTIAL 3
+
+#endif

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Delivery: what becomes of a policy's verdict, by kind of the recipient and by hook.
+ *
+ *   from \ to   process                           device
+ *   XDP (proc)  written into the log              private header off, verdict into the metadata, up to
+ *                                                 the tc program of the same tap, which redirects
+ *   tc (device) whole frames into the log;        redirect, to the far end where that is in another
+ *               others through the gateway        namespace; to many: a clone each
+ *
+ * The gateway is a veth whose near end has all transmit offloads off: what comes out of the far end is
+ * one whole frame each, and goes to processes only, since devices have had the frame as it was. The
+ * mark carries the ifindex it came from.
+ */
+#ifndef IPN_BPF_DELIVER_H
+#define IPN_BPF_DELIVER_H
+
+#include "log.h"
+#include "stats.h"
+#include "wake.h"
+
+INLINE int act_drop(const struct ipn_ctx *c)
+{
+	return c->hook == HOOK_XDP ? XDP_DROP : TC_DROP;
+}
+
+INLINE int drop(const struct ipn_ctx *c, __u32 node, enum ipn_drop why)
+{
+	stats_drop(node, why);
+	return act_drop(c);
+}
+
+/* A process's frame goes up to the tc program of its tap. */
+INLINE int xdp_up(const struct ipn_ctx *c, const struct ipn_msg *m, __u32 kind, __u32 arg)
+{
+	struct xdp_md *ctx = c->ctx;
+	struct ipn_verdict *v;
+
+	if (m->len < 14)
+		return drop(c, m->node, IPN_DROP_RUNT);
+	if (bpf_xdp_adjust_head(ctx, IPN_TX_HDR) || bpf_xdp_adjust_meta(ctx, -(int)sizeof(*v)))
+		return drop(c, m->node, IPN_DROP_META);
+	v = (void *)(long)ctx->data_meta;
+	if ((void *)(v + 1) > (void *)(long)ctx->data)
+		return drop(c, m->node, IPN_DROP_META);
+	v->magic = IPN_TX_MAGIC;
+	v->kind = kind;
+	v->arg = arg;
+	v->net = m->net;
+	return XDP_PASS;
+}
+
+INLINE int tc_to_device(struct __sk_buff *skb, const struct ipn_dest *dest, __u32 from_node, __u32 len)
+{
+	if (!(dest->flags & IPN_PF_UP)) {
+		stats_drop(from_node, IPN_DROP_PORT_DOWN);
+		return TC_DROP;
+	}
+	stats_out(dest->node, len);
+	if (dest->flags & IPN_PF_PEER)
+		return bpf_redirect_peer(dest->ifindex, 0);
+	return bpf_redirect(dest->ifindex, 0);
+}
+
+struct tc_flood {
+	struct __sk_buff *skb;
+	__u32 port_base;
+	__u32 from; /* ifindex */
+	__u32 node;
+	__u32 len;
+};
+
+static long tc_flood_one(__u32 i, struct tc_flood *f)
+{
+	__u32 at = f->port_base + i, *entry = bpf_map_lookup_elem(&ipn_floods, &at);
+	struct ipn_dest *dest;
+
+	if (!entry || !*entry)
+		return 0;
+	at = *entry - 1;
+	dest = bpf_map_lookup_elem(&ipn_dests, &at);
+	/* a device that is down, a VM that does not run, is not connected: it is not missed */
+	if (!dest || dest->kind <= IPN_KIND_PROC || dest->ifindex == f->from ||
+	    !(dest->flags & IPN_PF_UP))
+		return 0;
+	if (bpf_clone_redirect(f->skb, dest->ifindex, 0))
+		stats_drop(f->node, IPN_DROP_REDIRECT);
+	else
+		stats_out(dest->node, f->len);
+	return 0;
+}
+
+INLINE void tc_flood_devices(struct __sk_buff *skb, const struct ipn_net *net, __u32 from, __u32 node,
+			     __u32 len)
+{
+	struct tc_flood f = {
+		.skb = skb, .port_base = net->port_base, .from = from, .node = node, .len = len};
+
+	if (net->floods)
+		bpf_loop(net->floods, tc_flood_one, &f, 0);
+}
+
+/* Near end of the gateway, or 0. */
+INLINE __u32 gateway(void)
+{
+	__u32 zero = 0;
+	struct ipn_abi *abi = bpf_map_lookup_elem(&ipn_abi, &zero);
+
+	return abi ? abi->gateway : 0;
+}
+
+INLINE int deliver_port(const struct ipn_ctx *c, const struct ipn_msg *m, struct ipn_net *net,
+			__u32 port)
+{
+	__u32 at = m->port_base + port, gw;
+	struct ipn_dest *dest = bpf_map_lookup_elem(&ipn_dests, &at);
+	int why;
+
+	if (!dest || port >= net->numnodes || !dest->kind)
+		return drop(c, m->node, IPN_DROP_NO_PORT);
+	if (dest->kind != IPN_KIND_PROC) {
+		if (m->processes_only)
+			return act_drop(c);
+		if (c->hook == HOOK_XDP)
+			return xdp_up(c, m, IPN_TO_PORT, at);
+		return tc_to_device(c->ctx, dest, m->node, m->len);
+	}
+	if (!(dest->flags & IPN_PF_READER))
+		return drop(c, m->node, IPN_DROP_NOT_READER);
+	if (c->hook == HOOK_TC && !m->whole) {
+		gw = gateway();
+		if (!gw)
+			return drop(c, m->node, IPN_DROP_GATEWAY);
+		WRITE_ONCE(((struct __sk_buff *)c->ctx)->mark, m->ifindex);
+		return bpf_redirect(gw, 0);
+	}
+	why = log_write(c, m, net->log_class, IPN_LOG_OF_NODE(dest->node), net->log_mask);
+	if (why >= 0)
+		return drop(c, m->node, why);
+	wake_one(net, port, dest->node);
+	return act_drop(c);
+}
+
+INLINE void flood_processes(const struct ipn_ctx *c, const struct ipn_msg *m, struct ipn_net *net)
+{
+	__u32 id = m->net, gw;
+	int why;
+
+	if (c->hook == HOOK_TC && !m->whole) {
+		struct __sk_buff *skb = c->ctx;
+
+		gw = gateway();
+		if (!gw) {
+			stats_drop(m->node, IPN_DROP_GATEWAY);
+			return;
+		}
+		WRITE_ONCE(skb->mark, m->ifindex);
+		if (bpf_clone_redirect(skb, gw, 0))
+			stats_drop(m->node, IPN_DROP_REDIRECT);
+		WRITE_ONCE(skb->mark, 0);
+		return;
+	}
+	why = log_write(c, m, net->log_class, IPN_LOG_OF_NET(id), net->log_mask);
+	if (why >= 0) {
+		stats_drop(m->node, why);
+		return;
+	}
+	if (READ_ONCE(net->sleep_any))
+		wake_sleepers(id);
+}
+
+INLINE int deliver_flood(const struct ipn_ctx *c, const struct ipn_msg *m, struct ipn_net *net)
+{
+	if (READ_ONCE(net->readers))
+		flood_processes(c, m, net);
+	if (!m->processes_only && READ_ONCE(net->floods)) {
+		if (c->hook == HOOK_XDP)
+			return xdp_up(c, m, IPN_TO_FLOOD, 0);
+		tc_flood_devices(c->ctx, net, m->ifindex, m->node, m->len);
+	}
+	return act_drop(c);
+}
+
+#endif

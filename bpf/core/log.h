@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Writing a message into a log. The protocol between writers and readers is told at struct ipn_slot
+ * in include/ipn/abi.h; here is why it holds.
+ *
+ * A number is taken by fetch-and-add, so all readers see one order. Between taking the number and
+ * publishing, a writer can stand still for long (an interrupt, a stolen virtual CPU) while others go
+ * round the whole log. So a slot is claimed by compare-and-swap from a published, older seq:
+ *  - still BUSY with an older number: that writer may store into it at any moment, so this message
+ *    cannot be written. Its number is spent: `skip` tells readers not to wait for it.
+ *  - already at or beyond our number: we have been lapped, and so has any reader that wanted it.
+ *  - the swap fails: one of the two, just now.
+ * In each case the message is dropped, counted as BUSY, and nobody's data is torn. The claim and the
+ * publication are full barriers: the first keeps our stores behind the claim, so that a reader that
+ * sees our bytes also sees seq changed; the second is the writer's half of wake.h.
+ */
+#ifndef IPN_BPF_LOG_H
+#define IPN_BPF_LOG_H
+
+#include "maps.h"
+
+/* Ethernet addresses: a VLAN tag that the kernel holds apart goes behind them. */
+#define TAG_AT 12
+#define TAG_LEN 4
+
+/* Copies the message, len > 0 bytes, max the room in the slot. */
+INLINE long log_copy(const struct ipn_ctx *c, const struct ipn_msg *m, __u8 *data, __u64 len,
+		     const __u32 max)
+{
+	if (c->hook == HOOK_TC && m->vlan) {
+		__u32 tag = bpf_htonl(m->vlan);
+
+		if (len < TAG_AT + TAG_LEN + 1)
+			return -1;
+		if (ctx_load(c, m->off, data, TAG_AT))
+			return -1;
+		__builtin_memcpy(data + TAG_AT, &tag, sizeof(tag));
+		len -= TAG_AT + TAG_LEN;
+		barrier_var(len);
+		if (len > max - (TAG_AT + TAG_LEN))
+			return -1;
+		return ctx_load(c, m->off + TAG_AT, data + TAG_AT + TAG_LEN, len);
+	}
+	return ctx_load(c, m->off, data, len);
+}
+
+/* Returns as log_write. */
+INLINE int log_write_class(const struct ipn_ctx *c, const struct ipn_msg *m, void *logs,
+			   const __u32 max, __u32 id, __u32 mask)
+{
+	struct ipn_log_head *head;
+	struct ipn_slot *slot;
+	__u64 len = m->len, n, old;
+	__u32 at = 0;
+	void *log = bpf_map_lookup_elem(logs, &id);
+
+	if (!log)
+		return IPN_DROP_NO_LOG;
+	head = bpf_map_lookup_elem(log, &at);
+	if (!head)
+		return IPN_DROP_NO_LOG;
+
+	n = FETCH_ADD(&head->head, 1);
+	at = 1 + (n & mask);
+	slot = bpf_map_lookup_elem(log, &at);
+	if (!slot)
+		return IPN_DROP_NO_LOG;
+	old = READ_ONCE(slot->seq);
+	if ((old & ~IPN_SEQ_BUSY) > n)
+		return IPN_DROP_BUSY;
+	if ((old & IPN_SEQ_BUSY) || CAS(&slot->seq, old, (n + 1) | IPN_SEQ_BUSY) != old) {
+		KEEP(XCHG(&slot->skip, n + 1));
+		return IPN_DROP_BUSY;
+	}
+
+	/* the verifier wants both bounds close to the copy, in this order */
+	if (len >= 1) {
+		barrier_var(len);
+		if (len > max || log_copy(c, m, slot->data, len, max)) {
+			KEEP(XCHG(&slot->skip, n + 1));
+			KEEP(XCHG(&slot->seq, old));
+			return IPN_DROP_BAD_FRAME;
+		}
+	}
+	slot->len = len;
+	slot->src = m->port;
+	KEEP(XCHG(&slot->seq, n + 1));
+	return -1;
+}
+
+/* Returns -1 when written, or the enum ipn_drop that tells why not. */
+INLINE int log_write(const struct ipn_ctx *c, const struct ipn_msg *m, __u32 log_class, __u32 id,
+		     __u32 mask)
+{
+	switch (log_class) {
+	case IPN_LOG_SMALL:
+		return log_write_class(c, m, &ipn_logs_small, IPN_SLOT_SMALL - IPN_SLOT_HDR, id, mask);
+	case IPN_LOG_ETH:
+		return log_write_class(c, m, &ipn_logs_eth, IPN_SLOT_ETH - IPN_SLOT_HDR, id, mask);
+	case IPN_LOG_JUMBO:
+		return log_write_class(c, m, &ipn_logs_jumbo, IPN_MTU_MAX, id, mask);
+	}
+	return IPN_DROP_NO_LOG;
+}
+
+#endif

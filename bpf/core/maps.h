@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The maps of the fabric. Every object includes all of them; the manager makes them once, with the
+ * object of the hooks, and gives the same ones to every other object by name.
+ * What stands in them, and who writes it: include/ipn/abi.h.
+ */
+#ifndef IPN_BPF_MAPS_H
+#define IPN_BPF_MAPS_H
+
+#include "defs.h"
+#include "msg.h"
+
+#define LOG_TEMPLATE(name, size)                                                \
+	struct name {                                                           \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                               \
+		__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);            \
+		__uint(max_entries, 2);                                         \
+		__uint(key_size, sizeof(__u32));                                \
+		__uint(value_size, size);                                       \
+	}
+#define LOGS(name, template)                            \
+	struct {                                        \
+		__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS); \
+		__uint(max_entries, IPN_MAX_LOGS);      \
+		__uint(key_size, sizeof(__u32));        \
+		__array(values, struct template);       \
+	} name SEC(".maps")
+
+LOG_TEMPLATE(log_small, IPN_SLOT_SMALL);
+LOG_TEMPLATE(log_eth, IPN_SLOT_ETH);
+LOG_TEMPLATE(log_jumbo, IPN_SLOT_JUMBO);
+LOGS(ipn_logs_small, log_small);
+LOGS(ipn_logs_eth, log_eth);
+LOGS(ipn_logs_jumbo, log_jumbo);
+
+struct bell {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, IPN_BELL_SIZE);
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, IPN_MAX_NODES);
+	__uint(key_size, sizeof(__u32));
+	__array(values, struct bell);
+} ipn_bells SEC(".maps");
+
+struct page {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct ipn_page));
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, IPN_MAX_NODES);
+	__uint(key_size, sizeof(__u32));
+	__array(values, struct page);
+} ipn_pages SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ipn_abi);
+} ipn_abi SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, IPN_MAX_NETS);
+	__type(key, __u32);
+	__type(value, struct ipn_network);
+} ipn_networks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, IPN_MAX_NETS);
+	__type(key, __u32);
+	__type(value, struct ipn_net);
+} ipn_nets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, IPN_MAX_NODES);
+	__type(key, __u32);
+	__type(value, struct ipn_port);
+} ipn_ports SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, IPN_MAX_NODES);
+	__type(key, __u32);
+	__type(value, struct ipn_portinfo);
+} ipn_portinfo SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, IPN_MAX_PORTS);
+	__type(key, __u32);
+	__type(value, struct ipn_dest);
+} ipn_dests SEC(".maps");
+
+/* From a network's port_base on: its devices, as index in dests + 1; 0 is a hole. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, IPN_MAX_PORTS);
+	__type(key, __u32);
+	__type(value, __u32);
+} ipn_floods SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, IPN_FDB_MAX);
+	__type(key, struct ipn_fdb_key);
+	__type(value, struct ipn_fdb);
+} ipn_fdb SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, IPN_MAX_NODES);
+	__type(key, __u32);
+	__type(value, struct ipn_stats);
+} ipn_stats SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ipn_msg);
+} ipn_msgs SEC(".maps");
+
+/* The policies, by number: one program per hook. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, IPN_POLICY_MAX);
+	__type(key, __u32);
+	__type(value, __u32);
+} ipn_pol_xdp SEC(".maps"), ipn_pol_tc SEC(".maps");
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A message on its way: what the entry program of a hook knows of it and passes to the policy.
+ *
+ * It stands in a per-CPU map, since a tail call carries nothing but the context. That is safe because
+ * every hook runs with bottom halves off and forwards by queueing, so no second message starts on
+ * this CPU between the entry and the policy.
+ */
+#ifndef IPN_BPF_MSG_H
+#define IPN_BPF_MSG_H
+
+#include "defs.h"
+
+struct ipn_msg {
+	/* where it came from: the fields of struct ipn_port that policies and delivery need */
+	__u32 net;
+	__u32 port;
+	__u32 kind;
+	__u32 node;
+	__u32 port_base;
+	__u32 gen;
+	__u32 ifindex;
+	/* the message */
+	__u32 len;  /* bytes, a VLAN tag that the kernel holds apart included */
+	__u32 off;  /* where it starts in the frame: after a process's private header */
+	__u32 vlan; /* the tag the kernel holds apart, TPID << 16 | TCI, or 0 */
+	__u32 whole; /* checksums are complete and it is one frame, not many */
+	__u32 processes_only; /* out of the gateway: devices have had theirs */
+};
+
+/* A message as a hook sees it. `hook` is a constant wherever this is used. */
+enum ipn_hook_id { HOOK_XDP, HOOK_TC };
+struct ipn_ctx {
+	void *ctx; /* struct xdp_md or __sk_buff */
+	enum ipn_hook_id hook;
+};
+
+/* Copies len bytes (a constant, or bounded and not 0) at `off` of the frame. 0 or negative. */
+INLINE long ctx_load(const struct ipn_ctx *c, __u32 off, void *to, __u32 len)
+{
+	if (c->hook == HOOK_XDP)
+		return bpf_xdp_load_bytes(c->ctx, off, to, len);
+	return bpf_skb_load_bytes(c->ctx, off, to, len);
+}
+
+#endif

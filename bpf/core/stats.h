@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Counters per port and CPU. Nobody else writes this CPU's, so plain additions do. */
+#ifndef IPN_BPF_STATS_H
+#define IPN_BPF_STATS_H
+
+#include "maps.h"
+
+INLINE void stats_in(__u32 node, __u32 len)
+{
+	struct ipn_stats *s = bpf_map_lookup_elem(&ipn_stats, &node);
+
+	if (s) {
+		s->in_packets++;
+		s->in_bytes += len;
+	}
+}
+
+INLINE void stats_out(__u32 node, __u32 len)
+{
+	struct ipn_stats *s = bpf_map_lookup_elem(&ipn_stats, &node);
+
+	if (s) {
+		s->out_packets++;
+		s->out_bytes += len;
+	}
+}
+
+INLINE void stats_drop(__u32 node, enum ipn_drop why)
+{
+	struct ipn_stats *s = bpf_map_lookup_elem(&ipn_stats, &node);
+
+	if (s && why < IPN_DROP_MAX)
+		s->drop[why]++;
+}
+
+#endif

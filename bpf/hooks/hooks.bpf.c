@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The entry programs: one per hook. Each finds the port, counts the message, checks what holds for all
+ * policies (right to send, MTU), and tail-calls the policy of the network.
+ *
+ *   ipn_xdp      taps of processes: private header, control frames
+ *   ipn_tc_tap   taps of processes, after ipn_xdp: carries out a verdict for devices
+ *   ipn_tc       devices
+ *   ipn_tc_gw    far end of the gateway: whole frames for processes
+ *   ipn_notify   run by the manager: puts an event into a node's bell
+ */
+#include "core/deliver.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+INLINE struct ipn_msg *msg_start(const struct ipn_port *port, __u32 ifindex, __u32 len)
+{
+	__u32 zero = 0;
+	struct ipn_msg *m = bpf_map_lookup_elem(&ipn_msgs, &zero);
+
+	if (!m)
+		return NULL;
+	m->net = port->net;
+	m->port = port->port;
+	m->kind = port->kind;
+	m->node = port->node;
+	m->port_base = port->port_base;
+	m->gen = port->gen;
+	m->ifindex = ifindex;
+	m->len = len;
+	m->off = 0;
+	m->vlan = 0;
+	m->whole = 1;
+	m->processes_only = 0;
+	return m;
+}
+
+INLINE int xdp_control(const struct ipn_ctx *c, const struct ipn_port *port, __u8 op)
+{
+	__u32 id = port->net;
+	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
+
+	if (op == IPN_TX_SLEEP && net)
+		bell_sleep(net, port->port);
+	else if (op == IPN_TX_RING)
+		bell_ring(port->node, IPN_EVENT_WAKE, 0);
+	else
+		return drop(c, port->node, IPN_DROP_BAD_FRAME);
+	return XDP_DROP;
+}
+
+SEC("xdp") int ipn_xdp(struct xdp_md *ctx)
+{
+	const struct ipn_ctx c = {ctx, HOOK_XDP};
+	__u32 ifindex = ctx->ingress_ifindex, policy;
+	struct ipn_port *port = bpf_map_lookup_elem(&ipn_ports, &ifindex);
+	struct ipn_tx_hdr *hdr = (void *)(long)ctx->data;
+	__u32 len = bpf_xdp_get_buff_len(ctx) - IPN_TX_HDR;
+	struct ipn_msg *m;
+
+	if (!port) /* detached just now */
+		return XDP_DROP;
+	if ((void *)(hdr + 1) > (void *)(long)ctx->data_end)
+		return drop(&c, port->node, IPN_DROP_BAD_FRAME);
+	if (hdr->magic[0] != 'I' || hdr->magic[1] != 'P' || hdr->magic[2] != 'N' || hdr->magic[3] != 1)
+		return drop(&c, port->node, IPN_DROP_BAD_FRAME);
+	if (hdr->op != IPN_TX_DATA)
+		return xdp_control(&c, port, hdr->op);
+
+	if (!(port->flags & IPN_PF_WRITER))
+		return drop(&c, port->node, IPN_DROP_NOT_WRITER);
+	if (len > port->mtu)
+		return drop(&c, port->node, IPN_DROP_MTU);
+	stats_in(port->node, len);
+	m = msg_start(port, ifindex, len);
+	if (!m)
+		return XDP_DROP;
+	m->off = IPN_TX_HDR;
+	policy = port->policy;
+	bpf_tail_call(ctx, &ipn_pol_xdp, policy);
+	return drop(&c, m->node, IPN_DROP_NO_POLICY);
+}
+
+SEC("tc") int ipn_tc_tap(struct __sk_buff *skb)
+{
+	struct ipn_verdict *v = (void *)(long)skb->data_meta;
+	__u32 ifindex = skb->ifindex, arg, kind, net_id, node;
+	struct ipn_port *port = bpf_map_lookup_elem(&ipn_ports, &ifindex);
+	struct ipn_dest *dest;
+	struct ipn_net *net;
+
+	if (!port)
+		return TC_DROP;
+	node = port->node;
+	if ((void *)(v + 1) > (void *)(long)skb->data || v->magic != IPN_TX_MAGIC) {
+		stats_drop(node, IPN_DROP_META);
+		return TC_DROP;
+	}
+	kind = v->kind;
+	arg = v->arg;
+	net_id = v->net;
+	if (kind == IPN_TO_PORT) {
+		dest = bpf_map_lookup_elem(&ipn_dests, &arg);
+		if (!dest || dest->kind <= IPN_KIND_PROC) {
+			stats_drop(node, IPN_DROP_NO_PORT);
+			return TC_DROP;
+		}
+		return tc_to_device(skb, dest, node, skb->len);
+	}
+	net = bpf_map_lookup_elem(&ipn_nets, &net_id);
+	if (net)
+		tc_flood_devices(skb, net, ifindex, node, skb->len);
+	return TC_DROP;
+}
+
+/* Bytes of the longest frame this is or becomes. bpf_check_mtu knows the segments of a GSO frame. */
+INLINE int tc_too_long(struct __sk_buff *skb, __u32 len, __u32 mtu)
+{
+	__u32 l3 = 0;
+
+	if (!skb->gso_size)
+		return len > mtu;
+	return bpf_check_mtu(skb, 0, &l3, 0, BPF_MTU_CHK_SEGS) != 0;
+}
+
+/* Checksums complete and not to be cut into segments? When the kernel does not tell: no. */
+INLINE __u32 tc_whole(struct __sk_buff *skb)
+{
+	struct sk_buff *kernel;
+
+	if (skb->gso_size)
+		return 0;
+	if (!bpf_cast_to_kern_ctx)
+		return 0;
+	kernel = bpf_cast_to_kern_ctx(skb);
+	return BPF_CORE_READ_BITFIELD(kernel, ip_summed) != CHECKSUM_PARTIAL;
+}
+
+INLINE int tc_run(struct __sk_buff *skb, __u32 ifindex, __u32 from_gateway)
+{
+	const struct ipn_ctx c = {skb, HOOK_TC};
+	struct ipn_port *port = bpf_map_lookup_elem(&ipn_ports, &ifindex);
+	__u32 len = skb->len, vlan = 0, policy;
+	struct ipn_msg *m;
+
+	if (!port) /* not ours, or detached just now */
+		return from_gateway ? TC_DROP : TC_PASS;
+	if (skb->vlan_present) {
+		vlan = bpf_ntohs(skb->vlan_proto) << 16 | skb->vlan_tci;
+		len += TAG_LEN;
+	}
+	if (tc_too_long(skb, len, port->mtu))
+		return drop(&c, port->node, IPN_DROP_MTU);
+	if (!from_gateway)
+		stats_in(port->node, len);
+	m = msg_start(port, ifindex, len);
+	if (!m)
+		return TC_DROP;
+	m->vlan = vlan;
+	m->whole = from_gateway || tc_whole(skb);
+	m->processes_only = from_gateway;
+	policy = port->policy;
+	bpf_tail_call(skb, &ipn_pol_tc, policy);
+	return drop(&c, m->node, IPN_DROP_NO_POLICY);
+}
+
+SEC("tc") int ipn_tc(struct __sk_buff *skb)
+{
+	return tc_run(skb, skb->ifindex, 0);
+}
+
+SEC("tc") int ipn_tc_gw(struct __sk_buff *skb)
+{
+	return tc_run(skb, skb->mark, 1);
+}
+
+SEC("syscall") int ipn_notify(struct ipn_notify *ctx)
+{
+	return bell_ring(ctx->node, ctx->event.type, ctx->event.arg) ? 1 : 0;
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Policy 2, Ethernet switch: learns where source addresses are, sends to one port what is for a known
+ * one, floods the rest, and never sends a frame back to the port it came from.
+ *
+ * An entry is good for IPN_FDB_AGE_NS after the address was last seen, and as long as the port it
+ * names has the holder it had then (gen): nothing need be flushed when a port changes hands. The
+ * time is refreshed once a second at the most, to keep the entry's cache line shared.
+ */
+#include "core/policy.h"
+
+#define ETH_HLEN 14
+#define REFRESH_NS 1000000000ULL
+
+INLINE void learn(const struct ipn_msg *m, struct ipn_fdb_key *key, const __u8 *mac, __u64 now)
+{
+	struct ipn_fdb fresh = {.port = m->port, .gen = m->gen, .seen = now}, *e;
+
+	__builtin_memcpy(key->mac, mac, sizeof(key->mac));
+	e = bpf_map_lookup_elem(&ipn_fdb, key);
+	if (e && e->port == m->port && e->gen == m->gen) {
+		if (now - e->seen > REFRESH_NS)
+			e->seen = now;
+		return;
+	}
+	bpf_map_update_elem(&ipn_fdb, key, &fresh, BPF_ANY);
+}
+
+INLINE struct verdict ethernet_switch(const struct ipn_ctx *c, const struct ipn_msg *m)
+{
+	struct ipn_fdb_key key = {.net = m->net};
+	__u64 now = bpf_ktime_get_coarse_ns();
+	struct ipn_dest *dest;
+	struct ipn_fdb *e;
+	__u8 mac[12]; /* destination, source */
+	__u32 at;
+
+	if (m->len < ETH_HLEN || ctx_load(c, m->off, mac, sizeof(mac)))
+		return to_drop(IPN_DROP_RUNT);
+	if ((mac[6] & 1) || !(mac[6] | mac[7] | mac[8] | mac[9] | mac[10] | mac[11]))
+		return to_drop(IPN_DROP_SOURCE);
+	if (!m->processes_only) /* or it was learned on its way to the gateway */
+		learn(m, &key, mac + 6, now);
+	if (mac[0] & 1)
+		return to_flood();
+
+	__builtin_memcpy(key.mac, mac, sizeof(key.mac));
+	e = bpf_map_lookup_elem(&ipn_fdb, &key);
+	if (!e || now - e->seen > IPN_FDB_AGE_NS)
+		return to_flood();
+	at = m->port_base + e->port;
+	dest = bpf_map_lookup_elem(&ipn_dests, &at);
+	if (!dest || dest->gen != e->gen || !dest->kind)
+		return to_flood();
+	if (e->port == m->port)
+		return to_drop(IPN_DROP_SAME_PORT);
+	return to_port(e->port);
+}
+IPN_POLICY(switch, ethernet_switch);
