@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Taking over what stands: after the death of a manager, at any moment of its work.
+ *
+ *	gateway	   made anew if it is not whole
+ *	networks   from the map `networks`; what `nets` says of them is written again
+ *	ports	   from the map `ports`, if their interface is there; else their entries go
+ *	the rest   entries of `dests` and `floods` that no port stands behind, networks that nothing keeps
+ *		   alive, and interfaces in the fabric's group that belong to no port: they were half
+ *		   made or half removed
+ * Traffic goes on all the time: an entry that is right is only ever written again with the same value.
+ */
+#include "core.h"
+
+#include <bpf/bpf.h>
+#include <linux/bpf.h>
+#include <sys/random.h>
+
+#define GATEWAY_NEAR "ipng%d"
+#define GATEWAY_FAR "ipng%d"
+
+static int gateway_make(struct manager *m)
+{
+	struct ipn_abi *abi = &m->bpf->abi;
+	int r = link_gateway(m->link, GATEWAY_NEAR, GATEWAY_FAR, &abi->gateway, &abi->gateway_out);
+
+	if (r)
+		return r;
+	r = bpf_attach_tc(m->bpf, abi->gateway_out, m->bpf->prog_tc_gw);
+	return r ? r : bpf_abi_store(m->bpf);
+}
+
+static bool gateway_whole(struct manager *m)
+{
+	const struct ipn_abi *abi = &m->bpf->abi;
+	struct link_info link;
+
+	return abi->gateway && !link_get(m->link, abi->gateway, &link) && link.group == abi->group &&
+	       !link_get(m->link, abi->gateway_out, &link) && link.group == abi->group;
+}
+
+static int adopt_nets(struct manager *m)
+{
+	int fd = m->bpf->fd_networks, r;
+	struct ipn_network info;
+	__u32 id, next;
+	bool more = !bpf_map_get_next_key(fd, NULL, &id);
+
+	while (more) {
+		more = !bpf_map_get_next_key(fd, &id, &next);
+		if (!bpf_map_lookup_elem(fd, &id, &info)) {
+			info.path[sizeof(info.path) - 1] = '\0';
+			r = net_adopt(m, id, &info);
+			if (r) {
+				say(LOG_ERR, "network %s: cannot take it over: %s", info.path,
+				    strerror(-r));
+				bpf_map_delete_elem(fd, &id);
+				__atomic_store_n(&m->bpf->nets[id % IPN_MAX_NETS].policy, 0,
+						 __ATOMIC_RELEASE);
+			}
+		}
+		id = next;
+	}
+	return 0;
+}
+
+static int adopt_ports(struct manager *m)
+{
+	int fd = m->bpf->fd_ports, r;
+	struct ipn_port port;
+	__u32 ifindex, next;
+	bool more = !bpf_map_get_next_key(fd, NULL, &ifindex);
+
+	while (more) {
+		more = !bpf_map_get_next_key(fd, &ifindex, &next);
+		if (!bpf_map_lookup_elem(fd, &ifindex, &port)) {
+			r = port.ifindex == ifindex ? node_adopt(m, &port) : -EINVAL;
+			if (r) {
+				bpf_map_delete_elem(fd, &ifindex);
+				bpf_map_delete_elem(m->bpf->fd_portinfo, &ifindex);
+				bpf_detach(m->bpf, ifindex);
+			}
+		}
+		ifindex = next;
+	}
+	return 0;
+}
+
+/* Is there a port behind this index of `dests`? */
+static struct node *node_behind(struct net *net, __u32 at)
+{
+	return net->ports[at - net->info.port_base];
+}
+
+static void clear_net(struct manager *m, struct net *net)
+{
+	__u32 base = net->info.port_base, end = base + net->info.numnodes, floods = 0;
+	struct ipn_dest dest, none = {0};
+
+	for (__u32 at = base; at < end; at++) {
+		struct node *node = node_behind(net, at);
+		__u32 flood = 0, zero = 0;
+
+		if (!node && !bpf_map_lookup_elem(m->bpf->fd_dests, &at, &dest) && dest.kind)
+			bpf_map_update_elem(m->bpf->fd_dests, &at, &none, BPF_ANY);
+		if (dest.gen > m->gen)
+			m->gen = dest.gen;
+		if (bpf_map_lookup_elem(m->bpf->fd_floods, &at, &flood) || !flood)
+			continue;
+		flood--;
+		node = flood >= base && flood < end ? node_behind(net, flood) : NULL;
+		if (!node || node->port.kind == IPN_KIND_PROC || node->port.flood != at - base)
+			bpf_map_update_elem(m->bpf->fd_floods, &at, &zero, BPF_ANY);
+		else
+			floods = at - base + 1;
+	}
+	if (m->bpf->nets[net->id].floods < floods)
+		__atomic_store_n(&m->bpf->nets[net->id].floods, floods, __ATOMIC_RELEASE);
+}
+
+/* Takes in whatever stands in `dests` beyond our networks, for the highest generation. */
+static int stray(const struct link_info *link, void *arg)
+{
+	struct manager *m = arg;
+	struct node *node;
+
+	if (link->group != m->bpf->abi.group || link->ifindex == m->bpf->abi.gateway ||
+	    link->ifindex == m->bpf->abi.gateway_out)
+		return 0;
+	HASH_FIND(hh, m->nodes, &link->ifindex, sizeof(link->ifindex), node);
+	if (!node && !link_del(m->link, link->ifindex))
+		say(LOG_NOTICE, "removed interface %s, which was left half made", link->name);
+	return 0;
+}
+
+int adopt(struct manager *m)
+{
+	struct net *net, *tmp;
+	int r;
+
+	if (!gateway_whole(m)) {
+		r = gateway_make(m);
+		if (r)
+			return r;
+	}
+	if (!m->bpf->adopted)
+		return 0;
+	r = adopt_nets(m);
+	if (!r)
+		r = adopt_ports(m);
+	if (r)
+		return r;
+	HASH_ITER(hh, m->nets, net, tmp) {
+		clear_net(m, net);
+		net_unused(net);
+	}
+	return link_each(m->link, stray, m);
+}

@@ -1,0 +1,652 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "bpf.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <ipn/control.h>
+#include <linux/magic.h>
+#include <net/if.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include "common/util.h"
+#include "say.h"
+
+#include "hooks.skel.h"
+#include "hub.skel.h"
+#include "switch.skel.h"
+
+#define ATTACH_TCX_INGRESS 46 /* BPF_TCX_INGRESS: newer than Debian 12's headers */
+#define CLSACT_PRIORITY 1
+#define CLSACT_HANDLE 1
+
+static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	if (level == LIBBPF_WARN && getenv("IPN_FABRIC_DEBUG"))
+		return vfprintf(stderr, fmt, ap);
+	return 0;
+}
+
+static int pin_path(const struct bpf_state *b, char *path, size_t size, const char *fmt, ...)
+{
+	int n = snprintf(path, size, "%s/", b->dir);
+	va_list ap;
+
+	va_start(ap, fmt);
+	n += vsnprintf(path + n, size - n, fmt, ap);
+	va_end(ap);
+	return (size_t)n < size ? 0 : -ENAMETOOLONG;
+}
+
+/* Removes a directory of pins and what is in it. */
+static void remove_tree(const char *dir)
+{
+	DIR *d = opendir(dir);
+	char path[512];
+	struct dirent *e;
+	struct stat st;
+
+	if (!d)
+		return;
+	while ((e = readdir(d))) {
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
+		if (!lstat(path, &st) && S_ISDIR(st.st_mode))
+			remove_tree(path);
+		else
+			unlink(path);
+	}
+	closedir(d);
+	rmdir(dir);
+}
+
+/*
+ * Loads an object. Its maps: those that `first` has are first's; without `first` they are pinned in
+ * b->dir, or taken from there if they exist.
+ */
+static int load_object(struct bpf_state *b, struct bpf_object *obj, struct bpf_object *first)
+{
+	struct bpf_map *map;
+	char path[512];
+	int r;
+
+	bpf_object__for_each_map(map, obj) {
+		const char *name = bpf_map__name(map);
+
+		if (bpf_map__is_internal(map))
+			continue;
+		if (first) {
+			r = bpf_map__reuse_fd(map, bpf_object__find_map_fd_by_name(first, name));
+		} else {
+			r = pin_path(b, path, sizeof(path), "%s", name + strlen("ipn_"));
+			if (!r)
+				r = bpf_map__set_pin_path(map, path);
+		}
+		if (r)
+			return r;
+	}
+	return bpf_object__load(obj);
+}
+
+static int prog_fd(struct bpf_object *obj, const char *name)
+{
+	return bpf_program__fd(bpf_object__find_program_by_name(obj, name));
+}
+
+static int pin_progs(struct bpf_state *b, struct bpf_object *obj)
+{
+	struct bpf_program *prog;
+	char path[512];
+	int r;
+
+	bpf_object__for_each_program(prog, obj) {
+		r = pin_path(b, path, sizeof(path), "prog/%s",
+			     bpf_program__name(prog) + strlen("ipn_"));
+		if (r)
+			return r;
+		unlink(path); /* an older program; links and arrays hold it until they are moved */
+		if (bpf_obj_pin(bpf_program__fd(prog), path))
+			return -errno;
+	}
+	return 0;
+}
+
+static int policy_set(struct bpf_state *b, __u32 number, struct bpf_object *obj, const char *name)
+{
+	char prog[32];
+	int xdp, tc;
+
+	snprintf(prog, sizeof(prog), "ipn_xdp_%s", name);
+	xdp = prog_fd(obj, prog);
+	snprintf(prog, sizeof(prog), "ipn_tc_%s", name);
+	tc = prog_fd(obj, prog);
+	if (bpf_map_update_elem(bpf_map__fd(b->hooks->maps.ipn_pol_xdp), &number, &xdp, BPF_ANY) ||
+	    bpf_map_update_elem(bpf_map__fd(b->hooks->maps.ipn_pol_tc), &number, &tc, BPF_ANY))
+		return -errno;
+	return 0;
+}
+
+static int load_all(struct bpf_state *b)
+{
+	struct bpf_object *hooks;
+	int r;
+
+	b->hooks = hooks_bpf__open();
+	b->hub = hub_bpf__open();
+	b->ethernet_switch = switch_bpf__open();
+	if (!b->hooks || !b->hub || !b->ethernet_switch)
+		return -errno;
+	hooks = b->hooks->obj;
+	r = load_object(b, hooks, NULL);
+	if (!r)
+		r = load_object(b, b->hub->obj, hooks);
+	if (!r)
+		r = load_object(b, b->ethernet_switch->obj, hooks);
+	if (!r)
+		r = pin_progs(b, hooks);
+	if (!r)
+		r = pin_progs(b, b->hub->obj);
+	if (!r)
+		r = pin_progs(b, b->ethernet_switch->obj);
+	if (!r)
+		r = policy_set(b, IPN_POLICY_BROADCAST, b->hub->obj, "hub");
+	if (!r)
+		r = policy_set(b, IPN_POLICY_SWITCH, b->ethernet_switch->obj, "switch");
+	return r;
+}
+
+static void take_fds(struct bpf_state *b)
+{
+	b->fd_abi = bpf_map__fd(b->hooks->maps.ipn_abi);
+	b->fd_networks = bpf_map__fd(b->hooks->maps.ipn_networks);
+	b->fd_nets = bpf_map__fd(b->hooks->maps.ipn_nets);
+	b->fd_ports = bpf_map__fd(b->hooks->maps.ipn_ports);
+	b->fd_portinfo = bpf_map__fd(b->hooks->maps.ipn_portinfo);
+	b->fd_dests = bpf_map__fd(b->hooks->maps.ipn_dests);
+	b->fd_floods = bpf_map__fd(b->hooks->maps.ipn_floods);
+	b->fd_fdb = bpf_map__fd(b->hooks->maps.ipn_fdb);
+	b->fd_stats = bpf_map__fd(b->hooks->maps.ipn_stats);
+	b->fd_bells = bpf_map__fd(b->hooks->maps.ipn_bells);
+	b->fd_pages = bpf_map__fd(b->hooks->maps.ipn_pages);
+	b->fd_logs[IPN_LOG_SMALL] = bpf_map__fd(b->hooks->maps.ipn_logs_small);
+	b->fd_logs[IPN_LOG_ETH] = bpf_map__fd(b->hooks->maps.ipn_logs_eth);
+	b->fd_logs[IPN_LOG_JUMBO] = bpf_map__fd(b->hooks->maps.ipn_logs_jumbo);
+	b->prog_xdp = bpf_program__fd(b->hooks->progs.ipn_xdp);
+	b->prog_tc = bpf_program__fd(b->hooks->progs.ipn_tc);
+	b->prog_tc_tap = bpf_program__fd(b->hooks->progs.ipn_tc_tap);
+	b->prog_tc_gw = bpf_program__fd(b->hooks->progs.ipn_tc_gw);
+	b->prog_notify = bpf_program__fd(b->hooks->progs.ipn_notify);
+}
+
+/* Version in the pinned `abi` map, before anything is loaded. */
+static int pinned_version(const char *dir, __u32 *version)
+{
+	struct ipn_abi abi = {0};
+	struct bpf_map_info info = {0};
+	__u32 zero = 0, len = sizeof(info);
+	_cleanup_close_ int fd = -1;
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/abi", dir);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return -errno;
+	if (bpf_obj_get_info_by_fd(fd, &info, &len))
+		return -errno;
+	if (info.type != BPF_MAP_TYPE_ARRAY || info.value_size != sizeof(abi))
+		return -EPROTO;
+	if (bpf_map_lookup_elem(fd, &zero, &abi))
+		return -errno;
+	*version = abi.version;
+	return 0;
+}
+
+/* Moves a pinned link of the last manager to our program. */
+static int link_update(struct bpf_state *b, const char *name)
+{
+	_cleanup_close_ int fd = -1;
+	struct bpf_link_info info = {0};
+	__u32 len = sizeof(info), ifindex;
+	struct ipn_port port;
+	char path[512];
+	int prog;
+
+	if (pin_path(b, path, sizeof(path), "link/%s", name))
+		return -ENAMETOOLONG;
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return -errno;
+	ifindex = strtoul(name, NULL, 10);
+	if (strstr(name, "-xdp"))
+		prog = b->prog_xdp;
+	else if (ifindex == b->abi.gateway_out)
+		prog = b->prog_tc_gw;
+	else if (!bpf_map_lookup_elem(b->fd_ports, &ifindex, &port) && port.kind == IPN_KIND_PROC)
+		prog = b->prog_tc_tap;
+	else
+		prog = b->prog_tc;
+	if (bpf_obj_get_info_by_fd(fd, &info, &len))
+		return -errno;
+	if (bpf_link_update(fd, prog, NULL)) {
+		if (errno == ENOLINK || errno == ENODEV || errno == EINVAL) { /* its interface is gone */
+			unlink(path);
+			return 0;
+		}
+		return -errno;
+	}
+	return 0;
+}
+
+static int links_update(struct bpf_state *b)
+{
+	char path[512];
+	struct dirent *e;
+	int r = 0;
+	DIR *d;
+
+	if (pin_path(b, path, sizeof(path), "link"))
+		return -ENAMETOOLONG;
+	d = opendir(path);
+	if (!d)
+		return -errno;
+	while (!r && (e = readdir(d)))
+		if (e->d_name[0] != '.')
+			r = link_update(b, e->d_name);
+	closedir(d);
+	return r;
+}
+
+static int clsact_attach(__u32 ifindex, int prog)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = prog, .handle = CLSACT_HANDLE,
+		    .priority = CLSACT_PRIORITY, .flags = BPF_TC_F_REPLACE);
+	int r = bpf_tc_hook_create(&hook);
+
+	if (r && r != -EEXIST)
+		return r;
+	return bpf_tc_attach(&hook, &opts);
+}
+
+int bpf_dir_make(const char *bpffs, char *text, size_t size)
+{
+	char dir[256];
+	struct statfs fs;
+
+	if (mkdir(bpffs, 0750) && errno != EEXIST)
+		return fail(text, size, -errno,
+			    "%s: %s (mount one: mount -t bpf bpf DIR, and name it with --bpffs)", bpffs,
+			    strerror(errno));
+	if (statfs(bpffs, &fs))
+		return fail(text, size, -errno, "%s: %s", bpffs, strerror(errno));
+	if (fs.f_type != BPF_FS_MAGIC)
+		return fail(text, size, -EMEDIUMTYPE,
+			    "%s: is not on a bpffs (mount -t bpf bpf %s, or name another with --bpffs)",
+			    bpffs, bpffs);
+	snprintf(dir, sizeof(dir), "%s/ipn-fabric", bpffs);
+	if (mkdir(dir, 0750) && errno != EEXIST)
+		return fail(text, size, -errno, "%s: %s", dir, strerror(errno));
+	return 0;
+}
+
+static int load_failed(int r, char *text, size_t size)
+{
+	if (r == -EPERM || r == -EACCES)
+		return fail(text, size, r, "cannot load BPF programs: %s (run as root)", strerror(-r));
+	return fail(text, size, r,
+		    "cannot load BPF programs: %s (Linux 6.1 or newer with BTF is needed; "
+		    "IPN_FABRIC_DEBUG=1 shows the kernel's words)",
+		    strerror(-r));
+}
+
+int bpf_state_new(struct bpf_state **out, const char *bpffs, char *text, size_t size)
+{
+	struct bpf_state *b;
+	char final[200];
+	__u32 version = 0, zero = 0;
+	int r;
+
+	libbpf_set_print(quiet);
+	b = calloc(1, sizeof(*b));
+	if (!b)
+		return fail(text, size, -ENOMEM, "out of memory");
+	b->nets = MAP_FAILED;
+	snprintf(final, sizeof(final), "%s/%s", bpffs, IPN_CTL_BPFFS_SUBDIR);
+	b->adopted = !access(final, F_OK);
+	if (b->adopted) {
+		r = pinned_version(final, &version);
+		if (r || version != IPN_ABI_VERSION) {
+			r = fail(text, size, -EPROTO,
+				 "%s: was made by another version (ABI %u, this is %u) "
+				 "(remove it with: ipn-fabric down)",
+				 final, version, IPN_ABI_VERSION);
+			goto err;
+		}
+		util_copy(b->dir, sizeof(b->dir), final);
+	} else {
+		snprintf(b->dir, sizeof(b->dir), "%s_new", final);
+		remove_tree(b->dir); /* of a manager that died while it built it */
+		if (mkdir(b->dir, 0750)) {
+			r = fail(text, size, -errno, "%s: %s", b->dir, strerror(errno));
+			goto err;
+		}
+	}
+	char sub[512];
+
+	pin_path(b, sub, sizeof(sub), "prog");
+	mkdir(sub, 0750);
+	pin_path(b, sub, sizeof(sub), "link");
+	mkdir(sub, 0750);
+
+	r = load_all(b);
+	if (r) {
+		load_failed(r, text, size);
+		goto err_dir;
+	}
+	take_fds(b);
+	b->ncpus = libbpf_num_possible_cpus();
+	b->nets = mmap(NULL, sizeof(struct ipn_net) * IPN_MAX_NETS, PROT_READ | PROT_WRITE, MAP_SHARED,
+		       b->fd_nets, 0);
+	if (b->nets == MAP_FAILED) {
+		r = fail(text, size, -errno, "cannot map the networks: %s", strerror(errno));
+		goto err_dir;
+	}
+	if (b->adopted) {
+		if (bpf_map_lookup_elem(b->fd_abi, &zero, &b->abi)) {
+			r = fail(text, size, -errno, "%s/abi: %s", b->dir, strerror(errno));
+			goto err;
+		}
+		r = links_update(b);
+		if (r) {
+			fail(text, size, r, "%s/link: cannot move to the new programs: %s", b->dir,
+			     strerror(-r));
+			goto err;
+		}
+	} else {
+		b->abi.version = IPN_ABI_VERSION;
+		r = bpf_abi_store(b);
+		if (!r && rename(b->dir, final))
+			r = -errno;
+		if (r) {
+			fail(text, size, r, "%s: %s", final, strerror(-r));
+			goto err_dir;
+		}
+		util_copy(b->dir, sizeof(b->dir), final);
+	}
+	*out = b;
+	return 0;
+
+err_dir:
+	if (!b->adopted)
+		remove_tree(b->dir);
+err:
+	bpf_state_free(b);
+	return r;
+}
+
+void bpf_state_free(struct bpf_state *b)
+{
+	if (!b)
+		return;
+	if (b->nets != MAP_FAILED)
+		munmap(b->nets, sizeof(struct ipn_net) * IPN_MAX_NETS);
+	hooks_bpf__destroy(b->hooks);
+	hub_bpf__destroy(b->hub);
+	switch_bpf__destroy(b->ethernet_switch);
+	free(b);
+}
+
+void bpf_state_unpin(struct bpf_state *b)
+{
+	bpf_unpin_dir(b->dir, NULL, NULL);
+}
+
+int bpf_unpin_dir(const char *dir, void (*fn)(__u32 ifindex, void *), void *arg)
+{
+	char path[512];
+	struct dirent *e;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "%s/link", dir);
+	d = fn ? opendir(path) : NULL;
+	if (d) {
+		while ((e = readdir(d)))
+			if (e->d_name[0] != '.')
+				fn(strtoul(e->d_name, NULL, 10), arg);
+		closedir(d);
+	}
+	remove_tree(dir);
+	return access(dir, F_OK) ? 0 : -EBUSY;
+}
+
+bool bpf_pins_exist(const char *bpffs)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/%s", bpffs, IPN_CTL_BPFFS_SUBDIR);
+	return !access(path, F_OK);
+}
+
+bool bpf_links_dead(const char *dir)
+{
+	char path[512];
+	struct dirent *e;
+	bool dead = true;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "%s/link", dir);
+	d = opendir(path);
+	if (!d)
+		return true;
+	while (dead && (e = readdir(d))) {
+		struct bpf_link_info info = {0};
+		__u32 len = sizeof(info);
+		_cleanup_close_ int fd = -1;
+
+		if (e->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "%s/link/%s", dir, e->d_name);
+		fd = bpf_obj_get(path);
+		/* xdp and tcx both tell their ifindex in the first word of their part; 0: gone */
+		if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &len) && info.xdp.ifindex)
+			dead = false;
+	}
+	closedir(d);
+	return dead;
+}
+
+int bpf_abi_store(struct bpf_state *b)
+{
+	__u32 zero = 0;
+
+	return bpf_map_update_elem(b->fd_abi, &zero, &b->abi, BPF_ANY) ? -errno : 0;
+}
+
+static int attach_link(struct bpf_state *b, __u32 ifindex, int prog, int type, const char *hook)
+{
+	_cleanup_close_ int fd = -1;
+	char path[512];
+	int r;
+
+	r = pin_path(b, path, sizeof(path), "link/%u-%s", ifindex, hook);
+	if (r)
+		return r;
+	fd = bpf_link_create(prog, ifindex, type, NULL);
+	if (fd < 0)
+		return -errno;
+	unlink(path); /* of an interface that had this number before */
+	return bpf_obj_pin(fd, path) ? -errno : 0;
+}
+
+int bpf_attach_xdp(struct bpf_state *b, __u32 ifindex)
+{
+	return attach_link(b, ifindex, b->prog_xdp, BPF_XDP, "xdp");
+}
+
+int bpf_attach_tc(struct bpf_state *b, __u32 ifindex, int prog)
+{
+	if (b->abi.hook == IPN_HOOK_CLSACT)
+		return clsact_attach(ifindex, prog);
+	return attach_link(b, ifindex, prog, ATTACH_TCX_INGRESS, "tcx");
+}
+
+void bpf_detach(struct bpf_state *b, __u32 ifindex)
+{
+	char path[512];
+
+	if (!pin_path(b, path, sizeof(path), "link/%u-xdp", ifindex))
+		unlink(path);
+	if (!pin_path(b, path, sizeof(path), "link/%u-tcx", ifindex))
+		unlink(path);
+}
+
+bool bpf_tcx_works(struct bpf_state *b, __u32 ifindex)
+{
+	_cleanup_close_ int fd = bpf_link_create(b->prog_tc, ifindex, ATTACH_TCX_INGRESS, NULL);
+
+	return fd >= 0;
+}
+
+int bpf_log_new(__u32 log_class, __u32 slots)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "ipn_log", sizeof(__u32), ipn_slot_size(log_class),
+				slots + 1, &opts);
+
+	if (fd < 0)
+		return -errno;
+	if (bpf_map_freeze(fd)) {
+		int r = -errno;
+
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
+int bpf_log_set(struct bpf_state *b, __u32 log_class, __u32 index, int fd)
+{
+	return bpf_map_update_elem(b->fd_logs[log_class], &index, &fd, BPF_ANY) ? -errno : 0;
+}
+
+int bpf_inner_get(int outer, __u32 index)
+{
+	__u32 id;
+	int fd;
+
+	if (bpf_map_lookup_elem(outer, &index, &id))
+		return -errno;
+	fd = bpf_map_get_fd_by_id(id);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Sets many entries of a map of maps at the price of one grace period; one by one where it must. */
+static int inner_set_batch(int outer, const __u32 *index, const int *fds, __u32 n)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, opts);
+	__u32 count = n, i;
+
+	if (!bpf_map_update_batch(outer, index, fds, &count, &opts))
+		return 0;
+	for (i = 0; i < n; i++)
+		if (bpf_map_update_elem(outer, &index[i], &fds[i], BPF_ANY))
+			return -errno;
+	return 0;
+}
+
+static void close_all(int *fds, __u32 n)
+{
+	for (__u32 i = 0; i < n; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+}
+
+int bpf_nodes_fresh(struct bpf_state *b, const __u32 *nodes, __u32 n)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE);
+	_cleanup_free_ int *bells = calloc(n, sizeof(int));
+	_cleanup_free_ int *pages = calloc(n, sizeof(int));
+	int r = 0;
+	__u32 i;
+
+	if (!bells || !pages)
+		return -ENOMEM;
+	for (i = 0; i < n; i++)
+		bells[i] = pages[i] = -1;
+	for (i = 0; !r && i < n; i++) {
+		bells[i] = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "ipn_bell", 0, 0, IPN_BELL_SIZE, NULL);
+		pages[i] = bells[i] < 0 ? -1
+					: bpf_map_create(BPF_MAP_TYPE_ARRAY, "ipn_page", sizeof(__u32),
+							 sizeof(struct ipn_page), 1, &opts);
+		if (pages[i] < 0)
+			r = -errno;
+	}
+	if (!r)
+		r = inner_set_batch(b->fd_bells, nodes, bells, n);
+	if (!r)
+		r = inner_set_batch(b->fd_pages, nodes, pages, n);
+	close_all(bells, n);
+	close_all(pages, n);
+	return r;
+}
+
+int bpf_node_logs_clear(struct bpf_state *b, __u32 log_class, const __u32 *nodes, __u32 n)
+{
+	_cleanup_free_ __u32 *index = malloc(n * sizeof(*index));
+	_cleanup_free_ int *fds = malloc(n * sizeof(*fds));
+	_cleanup_close_ int tiny = -1;
+
+	if (!index || !fds)
+		return -ENOMEM;
+	tiny = bpf_log_new(log_class, 1);
+	if (tiny < 0)
+		return tiny;
+	for (__u32 i = 0; i < n; i++) {
+		index[i] = IPN_LOG_OF_NODE(nodes[i]);
+		fds[i] = tiny;
+	}
+	return inner_set_batch(b->fd_logs[log_class], index, fds, n);
+}
+
+int bpf_notify(struct bpf_state *b, __u32 node, __u32 type, __u32 arg)
+{
+	struct ipn_notify ctx = {.node = node, .event = {.type = type, .arg = arg}};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &ctx, .ctx_size_in = sizeof(ctx));
+
+	if (bpf_prog_test_run_opts(b->prog_notify, &opts))
+		return -errno;
+	return opts.retval ? -ENOSPC : 0;
+}
+
+int bpf_stats_get(struct bpf_state *b, __u32 node, struct ipn_stats *sum)
+{
+	_cleanup_free_ struct ipn_stats *each = calloc(b->ncpus, sizeof(*each));
+
+	if (!each)
+		return -ENOMEM;
+	if (bpf_map_lookup_elem(b->fd_stats, &node, each))
+		return -errno;
+	memset(sum, 0, sizeof(*sum));
+	for (int i = 0; i < b->ncpus; i++) {
+		sum->in_packets += each[i].in_packets;
+		sum->in_bytes += each[i].in_bytes;
+		sum->out_packets += each[i].out_packets;
+		sum->out_bytes += each[i].out_bytes;
+		for (int j = 0; j < IPN_DROP_MAX; j++)
+			sum->drop[j] += each[i].drop[j];
+	}
+	return 0;
+}
+
+int bpf_stats_zero(struct bpf_state *b, __u32 node)
+{
+	_cleanup_free_ struct ipn_stats *each = calloc(b->ncpus, sizeof(*each));
+
+	if (!each)
+		return -ENOMEM;
+	return bpf_map_update_elem(b->fd_stats, &node, each, BPF_ANY) ? -errno : 0;
+}

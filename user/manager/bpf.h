@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The kernel's half of the fabric as the manager holds it: maps, programs, links, and their pins.
+ *
+ *	DIR/ipn-fabric/v1/NAME          a map (the name without "ipn_")
+ *	DIR/ipn-fabric/v1/prog/NAME     a program
+ *	DIR/ipn-fabric/v1/link/IFINDEX-xdp, IFINDEX-tcx
+ *
+ * A new fabric is built in v1_new (bpffs takes no dots) and renamed, so that v1 is always whole. An existing one is opened:
+ * its maps are used as they are, programs are loaded afresh, and every link and policy entry is moved
+ * to the new ones, which loses no message.
+ */
+#ifndef IPN_MANAGER_BPF_H
+#define IPN_MANAGER_BPF_H
+
+#include <ipn/abi.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct bpf_state {
+	char dir[256];        /* the fabric's directory: BPFFS/ipn-fabric/v1 */
+	bool adopted;
+	struct ipn_abi abi;   /* copy of what stands in the map */
+	struct ipn_net *nets; /* the map `nets`, IPN_MAX_NETS of them, mapped writable */
+	int ncpus;            /* possible CPUs: values in a per-CPU look-up */
+
+	int fd_abi, fd_networks, fd_nets, fd_ports, fd_portinfo, fd_dests, fd_floods, fd_fdb, fd_stats;
+	int fd_bells, fd_pages, fd_logs[IPN_LOG_CLASSES];
+	int prog_xdp, prog_tc, prog_tc_tap, prog_tc_gw, prog_notify;
+
+	struct hooks_bpf *hooks;
+	struct hub_bpf *hub;
+	struct switch_bpf *ethernet_switch;
+};
+
+/*
+ * Makes sure of BPFFS/ipn-fabric. -ENOENT no such directory, -EMEDIUMTYPE not on a bpffs; the line is
+ * in `text`.
+ */
+int bpf_dir_make(const char *bpffs, char *text, size_t text_size);
+/*
+ * Opens the fabric pinned below `bpffs`, or makes one. On failure returns -errno and one line in
+ * `text`: -EPROTO another ABI version, -EPERM, others for a kernel without what is needed.
+ */
+int bpf_state_new(struct bpf_state **out, const char *bpffs, char *text, size_t text_size);
+/* Lets go of it. The pins stay. */
+void bpf_state_free(struct bpf_state *b);
+/* Removes all pins. The fabric ends when the last link and descriptor is gone. */
+void bpf_state_unpin(struct bpf_state *b);
+/* The same without having it open. Calls fn for each interface with a pinned link first. */
+int bpf_unpin_dir(const char *dir, void (*fn)(__u32 ifindex, void *), void *arg);
+/* True when DIR/ipn-fabric/v1 exists. */
+bool bpf_pins_exist(const char *bpffs);
+/* True when every pinned link below it has lost its interface. */
+bool bpf_links_dead(const char *dir);
+
+/* Writes b->abi into the map. */
+int bpf_abi_store(struct bpf_state *b);
+
+/* Attaches a program to an interface, pinned. hook: "xdp" or "tcx". */
+int bpf_attach_xdp(struct bpf_state *b, __u32 ifindex);
+/* At tcx, or at clsact as abi.hook says. */
+int bpf_attach_tc(struct bpf_state *b, __u32 ifindex, int prog_fd);
+/* Drops the pins of an interface's links. */
+void bpf_detach(struct bpf_state *b, __u32 ifindex);
+/* Is tcx there? Tried on `ifindex`. */
+bool bpf_tcx_works(struct bpf_state *b, __u32 ifindex);
+
+/* A log for `slots` messages (a power of two): made, frozen. Returns its descriptor. */
+int bpf_log_new(__u32 log_class, __u32 slots);
+int bpf_log_set(struct bpf_state *b, __u32 log_class, __u32 index, int fd);
+/* Inner map of a map of maps, by index: a descriptor, or -ENOENT. */
+int bpf_inner_get(int outer, __u32 index);
+/* Fresh bells and pages for n nodes, in two batches: each batch costs one grace period. */
+int bpf_nodes_fresh(struct bpf_state *b, const __u32 *nodes, __u32 n);
+/* Puts a small stand-in for the logs of these nodes, so that their memory is freed. */
+int bpf_node_logs_clear(struct bpf_state *b, __u32 log_class, const __u32 *nodes, __u32 n);
+
+/* Puts an event into a node's bell. */
+int bpf_notify(struct bpf_state *b, __u32 node, __u32 type, __u32 arg);
+
+/* Counters of a node, summed over CPUs; and set to zero. */
+int bpf_stats_get(struct bpf_state *b, __u32 node, struct ipn_stats *sum);
+int bpf_stats_zero(struct bpf_state *b, __u32 node);
+
+#endif

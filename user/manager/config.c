@@ -1,0 +1,625 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The configuration file, on top of inih.
+ *
+ * inih alone would let mistakes pass: it cuts section names at 49 bytes (a path has 107), splits
+ * long lines into two, says nothing of sections without keys, takes an indented line for more of
+ * the value above, and its handler is not told the line. So the lines it reads come from
+ * line_read() below, which counts them, refuses long ones and NUL bytes, removes indentation, and
+ * takes section headers itself: inih sees a marker in their place, `key = value` like the rest, so
+ * that the handler hears of every section in its turn. A line that inih swallows without calling the
+ * handler was not `key = value`: the next line_read() notices.
+ *
+ * What needs the whole file (ports of unknown networks, things used twice) is checked at its end.
+ */
+#include "config.h"
+
+#include <ini.h>
+#include <limits.h>
+#include <stdarg.h>
+
+#include "../common/util.h"
+#include "link.h"
+
+#define CONFIG_MODE_DEFAULT 0777 /* IPN_SO_MODE of the specification */
+#define MARKER "section = here" /* what inih sees of any section header */
+#define NOT_A_LINE "neither [section] nor key = value (nor a comment: ; or #)"
+
+enum section { SECTION_NONE, SECTION_FABRIC, SECTION_NETWORK, SECTION_PORT };
+
+/* Keys of all sections. The position is the bit that tells a key given twice. */
+enum key {
+	KEY_HOOK,
+	KEY_POLICY,
+	KEY_MTU,
+	KEY_NODES,
+	KEY_POOL,
+	KEY_MODE,
+	KEY_NETWORK,
+	KEY_TAP,
+	KEY_VETH,
+	KEY_HOST,
+	KEY_PORT,
+	KEY_DESCR,
+};
+
+/* Where a port and its keys stand, for messages about it at the end of the file. */
+struct port_lines {
+	struct port_lines *next;
+	struct config_port *port;
+	unsigned int section;
+	unsigned int network;
+	unsigned int device;
+	unsigned int number;
+};
+
+struct parser {
+	const char *file;
+	FILE *stream;
+	char *text;
+	size_t text_size;
+	int err; /* the first error; its message is in text */
+
+	unsigned int line;
+	bool marker;  /* the line inih has now is the marker */
+	bool pending; /* the handler must be called before the next line */
+
+	char header[128]; /* the text between the brackets */
+	char name[128];   /* what follows the word in [word name] */
+	enum section section;
+	bool have_fabric;
+	unsigned int keys; /* bits of enum key seen in this section */
+	struct config *config;
+	struct config_net *net; /* last one, being filled in */
+	struct config_port *port;
+	struct port_lines *lines;
+};
+
+static void config_free_ptr(struct config **config)
+{
+	config_free(*config);
+}
+
+static void lines_free(struct port_lines *lines)
+{
+	while (lines) {
+		struct port_lines *next = lines->next;
+
+		free(lines);
+		lines = next;
+	}
+}
+
+/* Keeps the first error of the file and what to say about it. Returns -err. */
+static int __attribute__((format(printf, 4, 5)))
+fail_at(struct parser *p, int err, unsigned int line, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	if (p->err)
+		return p->err;
+	p->err = -err;
+	n = line ? snprintf(p->text, p->text_size, "%s:%u: ", p->file, line)
+		 : snprintf(p->text, p->text_size, "%s: ", p->file);
+	if (n >= 0 && (size_t)n < p->text_size) {
+		va_start(ap, fmt);
+		vsnprintf(p->text + n, p->text_size - (size_t)n, fmt, ap);
+		va_end(ap);
+	}
+	/* One line, whatever bytes the file holds. */
+	for (char *c = p->text; p->text_size && *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 127)
+			*c = '?';
+	return p->err;
+}
+
+#define fail(p, ...) fail_at(p, EINVAL, (p)->line, __VA_ARGS__)
+
+static bool is_space(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+int config_number(const char *s, __u32 min, __u32 max, __u32 *out)
+{
+	unsigned long long v = 0;
+
+	if (!*s)
+		return -EINVAL;
+	for (; *s; s++) {
+		if (*s < '0' || *s > '9')
+			return -EINVAL;
+		v = v * 10 + (unsigned int)(*s - '0');
+		if (v > UINT_MAX)
+			return -EINVAL;
+	}
+	if (v < min || v > max)
+		return -EINVAL;
+	*out = (__u32)v;
+	return 0;
+}
+
+int config_mode(const char *s, __u32 *out)
+{
+	__u32 v = 0;
+
+	if (!*s)
+		return -EINVAL;
+	for (; *s; s++) {
+		if (*s < '0' || *s > '7')
+			return -EINVAL;
+		v = v << 3 | (__u32)(*s - '0');
+		if (v > 0777)
+			return -EINVAL;
+	}
+	*out = v;
+	return 0;
+}
+
+int config_policy(const char *s, __u32 *out)
+{
+	static const struct {
+		const char *name;
+		__u32 number;
+	} names[] = {
+		{ "broadcast", IPN_POLICY_BROADCAST },
+		{ "hub", IPN_POLICY_BROADCAST },
+		{ "switch", IPN_POLICY_SWITCH },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (!strcmp(s, names[i].name)) {
+			*out = names[i].number;
+			return 0;
+		}
+	}
+	/* 0 is "whatever the network has": nothing that could be chosen. */
+	return config_number(s, IPN_POLICY_ANY + 1, IPN_POLICY_MAX - 1, out);
+}
+
+static int set_number(struct parser *p, const char *key, const char *value, __u32 min, __u32 max,
+		      __u32 *out)
+{
+	if (config_number(value, min, max, out))
+		return fail(p, "%s: \"%s\" is not a number from %u to %u", key, value, min, max);
+	return 0;
+}
+
+static int set_device(struct parser *p, const char *key, const char *name, enum ipn_kind kind)
+{
+	struct config_port *port = p->port;
+
+	if (port->kind != IPN_KIND_NONE)
+		return fail(p, "%s: port %s has an interface already, give one of tap, veth, host",
+			    key, port->label);
+	if (!link_name_ok(name))
+		return fail(p,
+			    "%s: \"%s\" is not an interface name (1 to %d bytes, no '/', ':', '%%' "
+			    "or space)",
+			    key, name, IPN_NAME_MAX - 1);
+	port->kind = kind;
+	p->lines->device = p->line;
+	return util_copy(port->name, sizeof(port->name), name);
+}
+
+/* name[:netns], where netns is a name (as of `ip netns`) or an absolute path. */
+static int set_veth(struct parser *p, const char *value)
+{
+	const char *colon = strchr(value, ':');
+	const char *netns = colon ? colon + 1 : "";
+	char name[64];
+	int n = colon ? (int)(colon - value) : (int)strlen(value);
+
+	if (snprintf(name, sizeof(name), "%.*s", n, value) >= (int)sizeof(name))
+		return fail(p, "veth: \"%s\": the name is longer than %d bytes", value,
+			    IPN_NAME_MAX - 1);
+	if (colon && (!*netns || !strcmp(netns, ".") || !strcmp(netns, "..") ||
+		      (netns[0] != '/' && strchr(netns, '/'))))
+		return fail(p,
+			    "veth: \"%s\": what follows ':' is not the name or absolute path of a "
+			    "network namespace",
+			    value);
+	if (util_copy(p->port->netns, sizeof(p->port->netns), netns))
+		return fail(p, "veth: \"%s\": the namespace is longer than %zu bytes", value,
+			    sizeof(p->port->netns) - 1);
+	return set_device(p, "veth", name, IPN_KIND_VETH);
+}
+
+static int set_path(struct parser *p, const char *what, const char *value, char path[IPN_PATH_MAX])
+{
+	size_t n = strlen(value);
+
+	if (value[0] != '/' || n < 2 || value[n - 1] == '/')
+		return fail(p, "%s: \"%s\" is not an absolute path of a file", what, value);
+	if (n >= IPN_PATH_MAX)
+		return fail(p, "%s: \"%s\" is longer than %d bytes", what, value, IPN_PATH_MAX - 1);
+	return util_copy(path, IPN_PATH_MAX, value);
+}
+
+static int set_hook(struct parser *p, const char *key, const char *value)
+{
+	static const char *const names[] = {
+		[CONFIG_HOOK_AUTO] = "auto",
+		[CONFIG_HOOK_TCX] = "tcx",
+		[CONFIG_HOOK_CLSACT] = "clsact",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (!strcmp(value, names[i])) {
+			p->config->hook = (enum config_hook)i;
+			return 0;
+		}
+	}
+	return fail(p, "%s: \"%s\" is not auto, tcx or clsact", key, value);
+}
+
+static const struct {
+	enum section section;
+	const char *name;
+} keys[] = {
+	[KEY_HOOK] = { SECTION_FABRIC, "hook" },     [KEY_POLICY] = { SECTION_NETWORK, "policy" },
+	[KEY_MTU] = { SECTION_NETWORK, "mtu" },	     [KEY_NODES] = { SECTION_NETWORK, "nodes" },
+	[KEY_POOL] = { SECTION_NETWORK, "pool" },    [KEY_MODE] = { SECTION_NETWORK, "mode" },
+	[KEY_NETWORK] = { SECTION_PORT, "network" }, [KEY_TAP] = { SECTION_PORT, "tap" },
+	[KEY_VETH] = { SECTION_PORT, "veth" },	     [KEY_HOST] = { SECTION_PORT, "host" },
+	[KEY_PORT] = { SECTION_PORT, "port" },	     [KEY_DESCR] = { SECTION_PORT, "descr" },
+};
+
+static const char *const section_help[] = {
+	[SECTION_NONE] = "a section must come first: [fabric], [network PATH] or [port LABEL]",
+	[SECTION_FABRIC] = "[fabric] has: hook",
+	[SECTION_NETWORK] = "[network] has: policy, mtu, nodes, pool, mode",
+	[SECTION_PORT] = "[port] has: network, tap, veth, host, port, descr",
+};
+
+static int set_key(struct parser *p, const char *name, const char *value)
+{
+	struct config_net *net = p->net;
+	struct config_port *port = p->port;
+	__u32 number;
+	size_t i;
+	int r;
+
+	for (i = 0; i < ARRAY_SIZE(keys); i++)
+		if (keys[i].section == p->section && !strcmp(keys[i].name, name))
+			break;
+	if (i == ARRAY_SIZE(keys))
+		return fail(p, "%s: unknown key (%s)", name, section_help[p->section]);
+	if (p->keys & 1U << i)
+		return fail(p, "%s: \"%s\": given twice in this section", name, value);
+	p->keys |= 1U << i;
+
+	switch ((enum key)i) {
+	case KEY_HOOK:
+		return set_hook(p, name, value);
+	case KEY_POLICY:
+		if (config_policy(value, &net->policy))
+			return fail(p,
+				    "%s: \"%s\" is not switch, broadcast, hub or a number from 1 "
+				    "to %d",
+				    name, value, IPN_POLICY_MAX - 1);
+		return 0;
+	case KEY_MTU:
+		return set_number(p, name, value, IPN_MTU_MIN, IPN_MTU_MAX, &net->mtu);
+	case KEY_NODES:
+		return set_number(p, name, value, 1, IPN_NET_PORTS, &net->numnodes);
+	case KEY_POOL:
+		return set_number(p, name, value, 1, IPN_POOL_MAX, &net->pool);
+	case KEY_MODE:
+		if (config_mode(value, &net->mode))
+			return fail(p, "%s: \"%s\" is not an octal number from 0 to 0777", name,
+				    value);
+		return 0;
+	case KEY_NETWORK:
+		p->lines->network = p->line;
+		return set_path(p, name, value, port->path);
+	case KEY_TAP:
+		return set_device(p, name, value, IPN_KIND_TAP);
+	case KEY_VETH:
+		return set_veth(p, value);
+	case KEY_HOST:
+		return set_device(p, name, value, IPN_KIND_HOST);
+	case KEY_PORT:
+		r = set_number(p, name, value, 0, IPN_NET_PORTS - 1, &number);
+		if (r)
+			return r;
+		p->lines->number = p->line;
+		port->port = (__s32)number;
+		return 0;
+	case KEY_DESCR:
+		if (util_copy(port->descr, sizeof(port->descr), value))
+			return fail(p, "%s: \"%s\" is longer than %zu bytes", name, value,
+				    sizeof(port->descr) - 1);
+		return 0;
+	}
+	return fail(p, "%s: unknown key", name);
+}
+
+static int add_net(struct parser *p)
+{
+	struct config_net *net;
+	struct config_net **tail = &p->config->nets;
+	char path[IPN_PATH_MAX];
+	int r = set_path(p, "network", p->name, path);
+
+	if (r)
+		return r;
+	for (; *tail; tail = &(*tail)->next)
+		if (!strcmp((*tail)->path, path))
+			return fail(p, "network: \"%s\": a second section for it", path);
+	net = calloc(1, sizeof(*net));
+	if (!net)
+		return fail_at(p, ENOMEM, p->line, "%s", strerror(ENOMEM));
+	util_copy(net->path, sizeof(net->path), path);
+	net->policy = IPN_POLICY_BROADCAST;
+	net->mtu = IPN_MTU_DEFAULT;
+	net->numnodes = IPN_NODES_DEFAULT;
+	net->pool = IPN_POOL_DEFAULT;
+	net->mode = CONFIG_MODE_DEFAULT;
+	*tail = net;
+	p->net = net;
+	return 0;
+}
+
+static int add_port(struct parser *p)
+{
+	_cleanup_free_ struct config_port *port = calloc(1, sizeof(*port));
+	_cleanup_free_ struct port_lines *lines = calloc(1, sizeof(*lines));
+	struct config_port **tail = &p->config->ports;
+
+	if (!port || !lines)
+		return fail_at(p, ENOMEM, p->line, "%s", strerror(ENOMEM));
+	if (util_copy(port->label, sizeof(port->label), p->name))
+		return fail(p, "port: the label \"%s\" is longer than %zu bytes", p->name,
+			    sizeof(port->label) - 1);
+	for (; *tail; tail = &(*tail)->next)
+		if (!strcmp((*tail)->label, port->label))
+			return fail(p, "port: \"%s\": a second section for it", port->label);
+	port->port = -1;
+	lines->port = port;
+	lines->section = p->line;
+	/* Kept in both orders: the newest for set_key(), which looks at p->lines. */
+	lines->next = p->lines;
+	p->lines = util_take_ptr(lines);
+	p->port = port;
+	*tail = util_take_ptr(port);
+	return 0;
+}
+
+/* A new [section]: p->header is what stands between the brackets. */
+static int add_section(struct parser *p)
+{
+	char *word = p->header;
+	char *rest = word + strcspn(word, " \t");
+
+	p->keys = 0;
+	p->section = SECTION_NONE;
+	if (*rest)
+		*rest++ = '\0';
+	rest += strspn(rest, " \t");
+	util_copy(p->name, sizeof(p->name), rest);
+
+	if (!strcmp(word, "fabric")) {
+		if (*rest)
+			return fail(p, "[fabric] takes no name: \"%s\"", rest);
+		if (p->have_fabric)
+			return fail(p, "[fabric]: a second section for it");
+		p->have_fabric = true;
+		p->section = SECTION_FABRIC;
+		return 0;
+	}
+	if (!strcmp(word, "network")) {
+		if (!*rest)
+			return fail(p, "[network] without a path: write [network /run/ipn/lan]");
+		p->section = SECTION_NETWORK;
+		return add_net(p);
+	}
+	if (!strcmp(word, "port")) {
+		if (!*rest || strpbrk(rest, " \t"))
+			return fail(p, "[port %s]: a port has one word as label", rest);
+		p->section = SECTION_PORT;
+		return add_port(p);
+	}
+	return fail(p, "[%s]: unknown section (fabric, network PATH or port LABEL)", word);
+}
+
+static int handler(void *user, const char *section, const char *name, const char *value)
+{
+	struct parser *p = user;
+
+	p->pending = false;
+	if (p->err)
+		return 0;
+	if (p->marker)
+		return !add_section(p);
+	return !set_key(p, name, value);
+}
+
+/* Takes the section name from "[name]" in s, which has no indentation and no line end. */
+static int header_read(struct parser *p, const char *s)
+{
+	const char *end = strchr(s, ']');
+	const char *after;
+	const char *start = s + 1;
+
+	/* As for values, " ;" starts a comment: a ']' in there ends nothing. */
+	for (const char *c = start; end && c < end; c++)
+		if (*c == ';' && is_space(c[-1]))
+			end = NULL;
+	if (!end)
+		return fail(p, "\"%s\": a section header without ']'", s);
+	after = end + 1 + strspn(end + 1, " \t");
+	if (*after && *after != ';' && *after != '#')
+		return fail(p, "\"%s\": text after the ']' of a section header", s);
+	while (start < end && is_space(*start))
+		start++;
+	while (end > start && is_space(end[-1]))
+		end--;
+	if (end == start)
+		return fail(p, "\"%s\": a section header without a name", s);
+	if (end - start >= (long)sizeof(p->header))
+		return fail(p, "\"%s\": the section name is longer than %zu bytes", s,
+			    sizeof(p->header) - 1);
+	snprintf(p->header, sizeof(p->header), "%.*s", (int)(end - start), start);
+	return 0;
+}
+
+/*
+ * Reads a line of the file into str[num], without line end. Returns its length, or less
+ * than 0 at the end of the file and on errors (then p->err is set).
+ */
+static int raw_line_read(struct parser *p, char *str, int num)
+{
+	int n = 0;
+	int c;
+
+	p->line++;
+	while ((c = getc(p->stream)) != EOF && c != '\n') {
+		if (c == '\0')
+			return fail(p, "a NUL byte: not a text file");
+		if (n >= num - 2)
+			return fail(p, "a line longer than %d bytes", num - 2);
+		str[n++] = (char)c;
+	}
+	if (c == EOF && ferror(p->stream))
+		return fail_at(p, errno ? errno : EIO, 0, "cannot read: %s",
+			       strerror(errno ? errno : EIO));
+	str[n] = '\0';
+	return c == EOF && !n ? -1 : n;
+}
+
+/* The line source of inih. NULL ends the parsing. */
+static char *line_read(char *str, int num, void *user)
+{
+	struct parser *p = user;
+	char *s = str;
+	int n;
+
+	if (p->pending && !p->err)
+		fail(p, NOT_A_LINE);
+	if (p->err)
+		return NULL;
+	n = raw_line_read(p, str, num);
+	if (n < 0)
+		return NULL;
+	if (p->line == 1 && !strncmp(s, "\xEF\xBB\xBF", 3))
+		s += 3;
+	while (is_space(*s))
+		s++;
+	n -= (int)(s - str);
+	memmove(str, s, (size_t)n + 1);
+	while (n > 0 && is_space(str[n - 1]))
+		str[--n] = '\0';
+
+	p->marker = str[0] == '[';
+	if (p->marker) {
+		if (header_read(p, str))
+			return NULL;
+		n = snprintf(str, (size_t)num, "%s", MARKER);
+	}
+	p->pending = str[0] && str[0] != ';' && str[0] != '#';
+	str[n] = '\n';
+	str[n + 1] = '\0';
+	return str;
+}
+
+static const struct config_net *net_find(const struct config *config, const char *path)
+{
+	for (const struct config_net *n = config->nets; n; n = n->next)
+		if (!strcmp(n->path, path))
+			return n;
+	return NULL;
+}
+
+static int port_check(struct parser *p, const struct port_lines *l)
+{
+	const struct config_port *port = l->port;
+	const struct config_net *net;
+
+	if (!l->network)
+		return fail_at(p, EINVAL, l->section, "port %s: no network: write network = PATH",
+			       port->label);
+	if (port->kind == IPN_KIND_NONE)
+		return fail_at(p, EINVAL, l->section,
+			       "port %s: no interface: give one of tap, veth, host", port->label);
+	net = net_find(p->config, port->path);
+	if (!net)
+		return fail_at(p, EINVAL, l->network,
+			       "network: \"%s\" has no [network] section in this file", port->path);
+	if (port->port >= 0 && (__u32)port->port >= net->numnodes)
+		return fail_at(p, EINVAL, l->number,
+			       "port: \"%d\" is not a number from 0 to %u: %s has %u nodes",
+			       port->port, net->numnodes - 1, net->path, net->numnodes);
+
+	for (const struct config_port *o = p->config->ports; o != port; o = o->next) {
+		if (!strcmp(o->name, port->name) && !strcmp(o->netns, port->netns))
+			return fail_at(p, EINVAL, l->device, "%s: port %s has that interface",
+				       port->name, o->label);
+		if (port->port >= 0 && o->port == port->port && !strcmp(o->path, port->path))
+			return fail_at(p, EINVAL, l->number, "port: \"%d\" of %s is port %s",
+				       port->port, port->path, o->label);
+	}
+	return 0;
+}
+
+int config_read(const char *file, struct config **out, char *text, size_t text_size)
+{
+	__attribute__((cleanup(config_free_ptr))) struct config *config = NULL;
+	struct port_lines *ordered = NULL;
+	struct parser p = { .file = file, .text = text, .text_size = text_size };
+	int r;
+
+	config = calloc(1, sizeof(*config));
+	if (!config)
+		return fail_at(&p, ENOMEM, 0, "%s", strerror(ENOMEM));
+	p.config = config;
+	p.stream = fopen(file, "re");
+	if (!p.stream)
+		return fail_at(&p, errno, 0, "cannot open: %s", strerror(errno));
+
+	errno = 0;
+	r = ini_parse_stream(line_read, &p, handler, &p);
+	if (!p.err && p.pending)
+		fail(&p, NOT_A_LINE);
+	if (!p.err && r == -2)
+		fail_at(&p, ENOMEM, 0, "%s", strerror(ENOMEM));
+	if (!p.err && r)
+		fail_at(&p, EINVAL, 0, "cannot be read as an INI file");
+	fclose(p.stream);
+
+	/* The newest port comes first: the messages should name the first mistake of the file. */
+	while (p.lines) {
+		struct port_lines *next = p.lines->next;
+
+		p.lines->next = ordered;
+		ordered = p.lines;
+		p.lines = next;
+	}
+	for (struct port_lines *l = ordered; l && !p.err; l = l->next)
+		port_check(&p, l);
+	lines_free(ordered);
+	if (p.err)
+		return p.err;
+	*out = util_take_ptr(config);
+	return 0;
+}
+
+void config_free(struct config *config)
+{
+	if (!config)
+		return;
+	while (config->nets) {
+		struct config_net *next = config->nets->next;
+
+		free(config->nets);
+		config->nets = next;
+	}
+	while (config->ports) {
+		struct config_port *next = config->ports->next;
+
+		free(config->ports);
+		config->ports = next;
+	}
+	free(config);
+}

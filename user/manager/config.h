@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The configuration file of `ipn-fabric up --config`: INI, read with inih.
+ *
+ *   [fabric]
+ *   hook = auto | tcx | clsact
+ *
+ *   [network /run/ipn/lan]        one section per network; the path is absolute
+ *   policy = switch | broadcast
+ *   mtu = 1514    nodes = 32    pool = 8    mode = 0770
+ *
+ *   [port vm0]                    one section per port; the word is a label, unique
+ *   network = /run/ipn/lan        a network of this file
+ *   tap = vm0                     or: veth = name[:netns]   or: host = name
+ *   port = 3    descr = text
+ */
+#ifndef IPN_CONFIG_H
+#define IPN_CONFIG_H
+
+#include <ipn/abi.h>
+#include <stddef.h>
+
+enum config_hook { CONFIG_HOOK_AUTO, CONFIG_HOOK_TCX, CONFIG_HOOK_CLSACT };
+
+struct config_net {
+	struct config_net *next; /* in the order of the file */
+	char path[IPN_PATH_MAX];
+	__u32 policy;
+	__u32 mtu; /* defaults filled in */
+	__u32 numnodes;
+	__u32 pool;
+	__u32 mode;
+};
+
+struct config_port {
+	struct config_port *next;
+	char label[64];
+	char path[IPN_PATH_MAX];
+	enum ipn_kind kind;
+	char name[IPN_NAME_MAX];
+	char netns[64]; /* empty: the fabric's */
+	__s32 port;     /* -1: any */
+	char descr[IPN_DESCR_MAX];
+};
+
+struct config {
+	enum config_hook hook;
+	struct config_net *nets;
+	struct config_port *ports;
+};
+
+/*
+ * Reads a file. On failure returns -errno (-EINVAL for what is in it) with one line in `text` that
+ * names file, line, key, value and what would be right; *out is left alone. Unknown sections,
+ * unknown keys, keys given twice, numbers out of range, ports of unknown networks are all errors.
+ */
+int config_read(const char *file, struct config **out, char *text, size_t text_size);
+void config_free(struct config *config);
+
+/*
+ * Numbers as users write them, also used by the command line: decimal, or octal for modes, whole
+ * string, within [min, max]. -EINVAL otherwise.
+ */
+int config_number(const char *s, __u32 min, __u32 max, __u32 *out);
+int config_mode(const char *s, __u32 *out);
+/* "broadcast", "hub", "switch" or a number. -EINVAL otherwise. */
+int config_policy(const char *s, __u32 *out);
+
+#endif

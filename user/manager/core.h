@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The manager's objects and who owns them.
+ *
+ *	struct manager   owns everything below
+ *	struct net       one network; owned by the manager until net_del
+ *	struct node      one port in use; owned by its net until node_del
+ *	struct session   one control connection; may refer to a net (bound) and to a node
+ *
+ * One thread, so no locks. What the BPF programs see is changed in an order that is right at every
+ * step: a port can be delivered to (dests) only when all behind it stands, and stops being so first
+ * of all when it goes. The death of the manager between two steps is repaired by adopt.c.
+ */
+#ifndef IPN_MANAGER_CORE_H
+#define IPN_MANAGER_CORE_H
+
+#include <ipn/control.h>
+#include <systemd/sd-event.h>
+
+#include "bpf.h"
+#include "common/util.h"
+#include "config.h"
+#include "link.h"
+#include "manager.h"
+#include "perm.h"
+#include "say.h"
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpedantic"
+#include <uthash.h>
+#pragma GCC diagnostic pop
+
+/* What one user without privilege may hold. */
+#define QUOTA_SESSIONS 2048
+#define QUOTA_NETS 64
+#define QUOTA_NODES 1024
+#define QUOTA_MEMORY (512UL << 20) /* bytes of logs */
+
+#define LOG_BYTES_MAX (256UL << 20) /* one log */
+
+/* Where a function puts its one line for the user. */
+struct answer {
+	char text[256];
+};
+#define ANSWER(a, err, ...) fail((a)->text, sizeof((a)->text), err, __VA_ARGS__)
+
+struct user {
+	uid_t uid;
+	__u32 sessions;
+	__u32 nets;
+	__u32 nodes;
+	size_t memory;
+	UT_hash_handle hh;
+};
+
+struct net_key {
+	__u64 dev;
+	__u64 ino;
+};
+
+struct node;
+struct session;
+struct manager;
+
+struct net {
+	struct manager *m;
+	struct net_key key;
+	UT_hash_handle hh;
+	__u32 id;
+	struct ipn_network info;
+	int path_fd; /* O_PATH; holds the inode, so that its number is not used again. -1: lost */
+	int log_fd;
+	const struct ipn_log_head *head; /* of the log, one page, read-only */
+	__u32 log_class;
+	__u32 slots;
+	struct node **ports; /* info.numnodes of them */
+	__u32 nports, readers, writers;
+	__u32 bound; /* sessions that keep it alive */
+	bool dying;
+};
+
+struct node {
+	struct net *net;
+	struct session *session; /* NULL: interface, or adopted */
+	__u32 ifindex;
+	UT_hash_handle hh;
+	struct ipn_port port; /* as in the map */
+	struct ipn_portinfo info;
+	struct ipn_page *page; /* process nodes: theirs, mapped; believe nothing */
+	size_t memory;
+};
+
+enum node_id_state { ID_STALE = 0, ID_FRESH, ID_USED };
+
+struct manager {
+	struct manager_opts opts;
+	struct bpf_state *bpf;
+	struct link_ctx *link;
+	sd_event *event;
+	struct net *nets; /* by inode */
+	struct net *net_by_id[IPN_MAX_NETS];
+	struct node *nodes; /* by ifindex */
+	struct node *node_by_id[IPN_MAX_NODES];
+	__u8 id_state[IPN_MAX_NODES];
+	__u8 id_log[IPN_MAX_NODES]; /* log class + 1 of a log that stands at this id */
+	__u32 ids_fresh;
+	sd_event_source *refill;
+	__u32 gen; /* last one given out */
+	struct user *users;
+	struct session *sessions;
+	int run_fd;	 /* the run directory */
+	int lock_fd;	 /* in it */
+	int bpf_lock_fd; /* directory on the bpffs, locked */
+	int listen_fd;
+	int watch_fd;
+	int spare_fd; /* given up to answer a connection when descriptors run out */
+	bool run_locked, locked; /* the first lock is ours; both are */
+	bool made_run_dir, made_bpffs_dir;
+	bool down; /* remove everything on the way out */
+	__u64 started; /* monotonic, us */
+};
+
+/* user.c part of net.c: quotas; root has none. Returns 0 or -EDQUOT with the answer filled in. */
+struct user *user_get(struct manager *m, uid_t uid);
+int user_may(struct user *u, __u32 nets, __u32 nodes, size_t memory, struct answer *a);
+
+/* net.c */
+struct net *net_find(struct manager *m, const struct perm_inode *inode);
+/*
+ * Makes a network for the inode of path_fd (not taken). `info` has policy, mtu, numnodes, pool, flags,
+ * mode, persistent, uid and path; zeros become defaults. Errors as for IPN_CTL_NET_ADD.
+ */
+int net_add(struct manager *m, const struct ipn_network *info, int path_fd,
+	    const struct perm_inode *inode, struct net **out, struct answer *a);
+/* Takes all its ports away, tells their holders, and frees it. */
+void net_del(struct net *net);
+/* Ends it if nothing keeps it alive. */
+void net_unused(struct net *net);
+void net_describe(struct net *net, struct ipn_ctl_net *out);
+int net_adopt(struct manager *m, __u32 id, const struct ipn_network *info);
+size_t net_log_bytes(__u32 log_class, __u32 slots);
+
+/* node.c */
+struct node_fds {
+	int tap, bell, page, log, node_log; /* owned by the caller; -1: none */
+};
+void node_fds_close(struct node_fds *fds);
+struct node_want {
+	enum ipn_kind kind;
+	__s32 port;  /* or IPN_PORTNO_ANY */
+	__u32 flags; /* IPN_PF_READER, IPN_PF_WRITER */
+	__u32 uid;
+	__u32 pid;
+	const char *name;  /* devices */
+	int netns_fd;	   /* veth: -1 none */
+	const char *descr; /* IPN_DESCR_MAX bytes, maybe unterminated */
+};
+/* A process joins: all or nothing. *cursor: the first message of the network's log that it gets. */
+int node_connect(struct net *net, const struct node_want *want, struct node **out,
+		 struct node_fds *fds, __u64 *cursor, struct answer *a);
+/* A device joins: all or nothing. */
+int node_attach(struct net *net, const struct node_want *want, struct node **out, struct answer *a);
+/* why: 0 its holder left; else the errno its holder is told. device_gone: nothing to remove. */
+void node_del(struct node *node, int why, bool device_gone);
+/* Writes node->port and what follows from it into the maps. */
+int node_publish(struct node *node);
+int node_shutdown(struct node *node, int how);
+void node_describe(struct node *node, struct ipn_ctl_port *out, bool stats);
+int node_adopt(struct manager *m, const struct ipn_port *port);
+/* A link changed or went. */
+void node_link_event(const struct link_info *info, bool gone, void *manager);
+void node_check_links(struct manager *m);
+int node_refill(struct manager *m);
+
+/* adopt.c: makes nets and nodes from the maps, removes what is half made. */
+int adopt(struct manager *m);
+
+/* session.c */
+int session_listen(struct manager *m);
+void session_free(struct session *s);
+void session_drop_net(struct manager *m, struct net *net);
+void session_drop_node(struct session *s);
+
+#endif

@@ -1,0 +1,612 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Nodes: processes and devices join, change and leave.
+ *
+ * Joining, in this order; each step is undone by node_del, which takes whatever stands away:
+ *	1. a port number and a node number with a fresh bell and page (below)
+ *	2. the interface: a tap, or a veth pair
+ *	3. a process's own log, where the policy sends to single ports
+ *	4. the entries by which programs know it as a source: portinfo, ports
+ *	5. its programs, linked and pinned
+ *	6. the entry by which they deliver to it: dests, and for devices floods
+ * The cursor of a process is taken before step 6, so it misses nothing that is sent after it counts.
+ *
+ * Node numbers. A bell and a page are handed to a process, which may keep them for ever: they are never
+ * used for another. Putting new ones into their map costs a grace period (some 10 ms), many at once no
+ * more than one, so numbers are made fresh in batches, while nothing else is to be done.
+ *
+ * The end of a process: its tap goes when nobody holds its descriptor (a link event), or its session
+ * ends. A process that made its tap persistent loses its carrier instead: that ends it, too.
+ */
+#include "core.h"
+
+#include <bpf/bpf.h>
+#include <fcntl.h>
+#include <ipn/af_ipn.h>
+#include <net/if.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#define FRESH_LOW 16 /* refill below this */
+#define FRESH_BATCH 32
+#define FAB_TAP "ipnp%d"
+#define FAB_VETH "ipnv%d"
+#define ETH_HEADER 14
+
+void node_fds_close(struct node_fds *fds)
+{
+	int *all[] = {&fds->tap, &fds->bell, &fds->page, &fds->log, &fds->node_log};
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		if (*all[i] >= 0)
+			close(*all[i]);
+		*all[i] = -1;
+	}
+}
+
+/* Makes up to FRESH_BATCH stale numbers fresh. */
+int node_refill(struct manager *m)
+{
+	__u32 ids[FRESH_BATCH], logs[IPN_LOG_CLASSES][FRESH_BATCH], nlogs[IPN_LOG_CLASSES] = {0}, n = 0;
+	int r;
+
+	for (__u32 i = 0; i < IPN_MAX_NODES && n < FRESH_BATCH && m->ids_fresh + n < FRESH_BATCH; i++) {
+		if (m->id_state[i] != ID_STALE)
+			continue;
+		ids[n++] = i;
+		if (m->id_log[i]) {
+			__u32 c = m->id_log[i] - 1;
+
+			logs[c][nlogs[c]++] = i;
+		}
+	}
+	if (!n)
+		return 0;
+	for (__u32 c = 0; c < IPN_LOG_CLASSES; c++) {
+		r = nlogs[c] ? bpf_node_logs_clear(m->bpf, c, logs[c], nlogs[c]) : 0;
+		if (r)
+			return r;
+	}
+	r = bpf_nodes_fresh(m->bpf, ids, n);
+	if (r)
+		return r;
+	for (__u32 i = 0; i < n; i++) {
+		m->id_state[ids[i]] = ID_FRESH;
+		m->id_log[ids[i]] = 0;
+	}
+	m->ids_fresh += n;
+	return 0;
+}
+
+static int on_refill(sd_event_source *source, void *arg)
+{
+	struct manager *m = arg;
+	int r = node_refill(m);
+
+	(void)source;
+	if (r)
+		say(LOG_WARNING, "cannot prepare ports ahead: %s", strerror(-r));
+	return 0;
+}
+
+static void refill_later(struct manager *m)
+{
+	if (!m->event || m->ids_fresh >= FRESH_LOW)
+		return;
+	if (!m->refill) {
+		if (sd_event_add_defer(m->event, &m->refill, on_refill, m) < 0)
+			return;
+		sd_event_source_set_priority(m->refill, SD_EVENT_PRIORITY_IDLE);
+	}
+	sd_event_source_set_enabled(m->refill, SD_EVENT_ONESHOT);
+}
+
+static int id_take(struct manager *m, __u32 *id)
+{
+	if (!m->ids_fresh) {
+		int r = node_refill(m);
+
+		if (r)
+			return r;
+	}
+	for (__u32 i = 0; i < IPN_MAX_NODES; i++) {
+		if (m->id_state[i] == ID_FRESH) {
+			m->id_state[i] = ID_USED;
+			m->ids_fresh--;
+			refill_later(m);
+			*id = i;
+			return 0;
+		}
+	}
+	return -ENOSPC;
+}
+
+static bool is_device(const struct node *node)
+{
+	return node->port.kind != IPN_KIND_PROC;
+}
+
+static __u32 dest_at(const struct node *node)
+{
+	return node->port.port_base + node->port.port;
+}
+
+/* Frames of devices carry the Ethernet header, which an interface's MTU does not count. */
+static __u32 device_mtu(const struct net *net)
+{
+	return net->info.mtu > ETH_HEADER ? net->info.mtu - ETH_HEADER : 1;
+}
+
+static void count(struct net *net)
+{
+	__u32 process_readers = 0;
+
+	net->readers = net->writers = net->nports = 0;
+	for (__u32 i = 0; i < net->info.numnodes; i++) {
+		struct node *n = net->ports[i];
+
+		if (!n)
+			continue;
+		net->nports++;
+		net->readers += !!(n->port.flags & IPN_PF_READER);
+		net->writers += !!(n->port.flags & IPN_PF_WRITER);
+		process_readers += !is_device(n) && (n->port.flags & IPN_PF_READER);
+	}
+	__atomic_store_n(&net->m->bpf->nets[net->id].readers, process_readers, __ATOMIC_SEQ_CST);
+}
+
+static int flood_set(struct node *node, __u32 value)
+{
+	__u32 at = node->port.port_base + node->port.flood;
+
+	return bpf_map_update_elem(node->net->m->bpf->fd_floods, &at, &value, BPF_ANY) ? -errno : 0;
+}
+
+/* Gives a device its place among the network's devices: the first hole, so that the list stays short. */
+static int flood_take(struct node *node)
+{
+	struct net *net = node->net;
+	_cleanup_free_ bool *used = calloc(net->info.numnodes, sizeof(bool));
+	__u32 at = 0;
+	int r;
+
+	if (!used)
+		return -ENOMEM;
+	for (__u32 i = 0; i < net->info.numnodes; i++)
+		if (net->ports[i] && net->ports[i] != node && is_device(net->ports[i]))
+			used[net->ports[i]->port.flood] = true;
+	while (used[at])
+		at++;
+	node->port.flood = at;
+	r = flood_set(node, dest_at(node) + 1);
+	if (!r && net->m->bpf->nets[net->id].floods <= at)
+		__atomic_store_n(&net->m->bpf->nets[net->id].floods, at + 1, __ATOMIC_RELEASE);
+	return r;
+}
+
+static int dest_set(struct node *node, bool present)
+{
+	__u32 at = dest_at(node);
+	struct ipn_dest dest = {
+		.kind = present ? node->port.kind : IPN_KIND_NONE,
+		.flags = node->port.flags,
+		.ifindex = node->port.ifindex,
+		.node = node->port.node,
+		.gen = node->port.gen,
+	};
+
+	return bpf_map_update_elem(node->net->m->bpf->fd_dests, &at, &dest, BPF_ANY) ? -errno : 0;
+}
+
+int node_publish(struct node *node)
+{
+	struct bpf_state *b = node->net->m->bpf;
+	int r = 0;
+
+	if (bpf_map_update_elem(b->fd_ports, &node->ifindex, &node->port, BPF_ANY))
+		r = -errno;
+	if (!r)
+		r = dest_set(node, true);
+	count(node->net);
+	return r;
+}
+
+static int port_take(struct net *net, __s32 want, __u32 *port, struct answer *a)
+{
+	if (want == IPN_PORTNO_ANY) {
+		for (__u32 i = 0; i < net->info.numnodes; i++) {
+			if (!net->ports[i]) {
+				*port = i;
+				return 0;
+			}
+		}
+		return ANSWER(a, -EADDRNOTAVAIL, "all %u ports of %s are taken (see: ipn-fabric show %s)",
+			      net->info.numnodes, net->info.path, net->info.path);
+	}
+	if (want < 0 || (__u32)want >= net->info.numnodes)
+		return ANSWER(a, -EADDRNOTAVAIL, "port %d is not from 0 to %u", want,
+			      net->info.numnodes - 1);
+	if (net->ports[want])
+		return ANSWER(a, -EADDRNOTAVAIL, "port %d of %s is taken by %s (choose another)", want,
+			      net->info.path, net->ports[want]->port.name);
+	*port = want;
+	return 0;
+}
+
+/* Step 1. What node_new returned is taken back by node_del. */
+static int node_new(struct net *net, const struct node_want *want, size_t memory, struct node **out,
+		    struct answer *a)
+{
+	struct manager *m = net->m;
+	struct user *u = user_get(m, want->uid);
+	struct node *node;
+	__u32 port = 0;
+	int r;
+
+	if (!u)
+		return -ENOMEM;
+	r = port_take(net, want->port, &port, a);
+	if (!r)
+		r = user_may(u, 0, 1, memory, a);
+	if (r)
+		return r;
+	node = calloc(1, sizeof(*node));
+	if (!node)
+		return -ENOMEM;
+	r = id_take(m, &node->port.node);
+	if (r) {
+		free(node);
+		return ANSWER(a, r, "no more ports in the fabric: %s", strerror(-r));
+	}
+	bpf_stats_zero(m->bpf, node->port.node);
+	node->net = net;
+	node->memory = memory;
+	node->port.net = net->id;
+	node->port.port = port;
+	node->port.kind = want->kind;
+	node->port.flags = want->flags;
+	node->port.policy = net->info.policy;
+	node->port.mtu = net->info.mtu;
+	node->port.port_base = net->info.port_base;
+	node->port.gen = ++m->gen;
+	node->port.uid = want->uid;
+	node->info.pid = want->pid;
+	if (want->descr)
+		memcpy(node->info.descr, want->descr, sizeof(node->info.descr));
+	u->nodes++;
+	u->memory += memory;
+	net->ports[port] = node;
+	m->node_by_id[node->port.node] = node;
+	*out = node;
+	return 0;
+}
+
+/* Step 4. */
+static int node_source(struct node *node)
+{
+	struct bpf_state *b = node->net->m->bpf;
+
+	HASH_ADD(hh, node->net->m->nodes, ifindex, sizeof(node->ifindex), node);
+	if (bpf_map_update_elem(b->fd_portinfo, &node->ifindex, &node->info, BPF_ANY) ||
+	    bpf_map_update_elem(b->fd_ports, &node->ifindex, &node->port, BPF_ANY))
+		return -errno;
+	return 0;
+}
+
+static int page_map(struct node *node, int fd)
+{
+	void *p = mmap(NULL, sysconf(_SC_PAGESIZE), PROT_READ, MAP_SHARED, fd, 0);
+
+	if (p == MAP_FAILED)
+		return -errno;
+	node->page = p;
+	return 0;
+}
+
+static int own_log(struct node *node, int *fd)
+{
+	struct net *net = node->net;
+	int log = bpf_log_new(net->log_class, net->slots);
+	int r;
+
+	if (log < 0)
+		return log;
+	r = bpf_log_set(net->m->bpf, net->log_class, IPN_LOG_OF_NODE(node->port.node), log);
+	if (r) {
+		close(log);
+		return r;
+	}
+	net->m->id_log[node->port.node] = net->log_class + 1;
+	*fd = log;
+	return 0;
+}
+
+int node_connect(struct net *net, const struct node_want *want, struct node **out,
+		 struct node_fds *fds, __u64 *cursor, struct answer *a)
+{
+	bool reader = want->flags & IPN_PF_READER;
+	bool unicast = net->info.policy != IPN_POLICY_BROADCAST;
+	size_t memory = reader && unicast ? net_log_bytes(net->log_class, net->slots) : 0;
+	struct manager *m = net->m;
+	struct node_fds got = {-1, -1, -1, -1, -1};
+	struct node *node;
+	int r;
+
+	r = node_new(net, want, memory, &node, a);
+	if (r)
+		return r;
+	got.bell = r = bpf_inner_get(m->bpf->fd_bells, node->port.node);
+	if (r >= 0)
+		got.page = r = bpf_inner_get(m->bpf->fd_pages, node->port.node);
+	if (r >= 0)
+		r = page_map(node, got.page);
+	if (!r)
+		r = link_tap_proc(m->link, FAB_TAP, device_mtu(net), &got.tap, &node->ifindex,
+				  node->port.name);
+	if (!r && memory) {
+		node->port.flags |= IPN_PF_NODELOG;
+		r = own_log(node, &got.node_log);
+	}
+	if (!r) {
+		node->port.ifindex = node->ifindex;
+		node->port.flags |= IPN_PF_UP;
+		r = node_source(node);
+	}
+	if (!r)
+		r = bpf_attach_xdp(m->bpf, node->ifindex);
+	if (!r)
+		r = bpf_attach_tc(m->bpf, node->ifindex, m->bpf->prog_tc_tap);
+	if (!r && reader) {
+		got.log = fcntl(net->log_fd, F_DUPFD_CLOEXEC, 0);
+		r = got.log < 0 ? -errno : 0;
+	}
+	*cursor = __atomic_load_n(&net->head->head, __ATOMIC_SEQ_CST);
+	if (!r)
+		r = node_publish(node);
+	if (r) {
+		ANSWER(a, r, "cannot join %s: %s", net->info.path, strerror(-r));
+		node_fds_close(&got);
+		node_del(node, 0, false);
+		return r;
+	}
+	*fds = got;
+	*out = node;
+	return 0;
+}
+
+static int device_make(struct node *node, const struct node_want *want, struct answer *a)
+{
+	struct manager *m = node->net->m;
+	__u32 mtu = device_mtu(node->net);
+	int r;
+
+	if (want->kind == IPN_KIND_TAP)
+		r = link_tap_vm(m->link, want->name, want->uid, mtu, &node->ifindex);
+	else
+		r = link_veth(m->link, FAB_VETH, want->name, want->netns_fd, mtu, &node->ifindex);
+	if (r == -EEXIST)
+		return ANSWER(a, r, "interface %s exists (choose another name, or remove it: ip link del %s)",
+			      want->name, want->name);
+	if (r == -EINVAL)
+		return ANSWER(a, r, "%s is no name for an interface (1 to 15 bytes, no / : or space)",
+			      want->name);
+	if (r)
+		return ANSWER(a, r, "cannot make interface %s: %s", want->name, strerror(-r));
+	return 0;
+}
+
+int node_attach(struct net *net, const struct node_want *want, struct node **out, struct answer *a)
+{
+	struct manager *m = net->m;
+	struct node *node;
+	int r;
+
+	r = node_new(net, want, 0, &node, a);
+	if (r)
+		return r;
+	util_copy(node->port.name, sizeof(node->port.name), want->name);
+	r = device_make(node, want, a);
+	if (r)
+		goto err;
+	node->port.ifindex = node->ifindex;
+	if (want->kind != IPN_KIND_TAP) /* whose VM is still to come */
+		node->port.flags |= IPN_PF_UP;
+	if (want->netns_fd >= 0)
+		node->port.flags |= IPN_PF_PEER;
+	r = node_source(node);
+	if (!r)
+		r = bpf_attach_tc(m->bpf, node->ifindex, m->bpf->prog_tc);
+	if (!r)
+		r = dest_set(node, true);
+	if (!r)
+		r = flood_take(node);
+	if (!r)
+		r = node_publish(node);
+	if (r) {
+		ANSWER(a, r, "cannot attach %s: %s", want->name, strerror(-r));
+		goto err;
+	}
+	*out = node;
+	return 0;
+err:
+	node_del(node, 0, false);
+	return r;
+}
+
+void node_del(struct node *node, int why, bool device_gone)
+{
+	struct net *net = node->net;
+	struct manager *m = net->m;
+	struct bpf_state *b = m->bpf;
+	struct ipn_net *live = &b->nets[net->id];
+	struct user *u = user_get(m, node->port.uid);
+	__u32 word = node->port.port / 64;
+	bool device = is_device(node);
+
+	dest_set(node, false);
+	if (device && node->ifindex)
+		flood_set(node, 0);
+	net->ports[node->port.port] = NULL;
+	count(net);
+	if (node->ifindex) {
+		bpf_map_delete_elem(b->fd_ports, &node->ifindex);
+		bpf_map_delete_elem(b->fd_portinfo, &node->ifindex);
+		bpf_detach(b, node->ifindex);
+	}
+	__atomic_fetch_and(&live->sleep[word], ~(1ULL << (node->port.port & 63)), __ATOMIC_SEQ_CST);
+	if (why && !device)
+		bpf_notify(b, node->port.node, IPN_EVENT_GONE, why);
+	if (node->session)
+		session_drop_node(node->session);
+	if (node->ifindex && !device_gone) {
+		int r = link_del(m->link, node->ifindex);
+
+		if (r && r != -ENODEV)
+			say(LOG_ERR, "cannot remove interface %s: %s", node->port.name, strerror(-r));
+	}
+	if (node->page)
+		munmap(node->page, sysconf(_SC_PAGESIZE));
+	if (node->hh.tbl)
+		HASH_DEL(m->nodes, node);
+	m->node_by_id[node->port.node] = NULL;
+	m->id_state[node->port.node] = ID_STALE;
+	refill_later(m);
+	if (u) {
+		u->nodes--;
+		u->memory -= node->memory;
+	}
+	free(node);
+	net_unused(net);
+}
+
+int node_shutdown(struct node *node, int how)
+{
+	if (how == SHUT_RD || how == SHUT_RDWR)
+		node->port.flags &= ~(__u32)IPN_PF_READER;
+	if (how == SHUT_WR || how == SHUT_RDWR)
+		node->port.flags &= ~(__u32)IPN_PF_WRITER;
+	return node_publish(node);
+}
+
+void node_describe(struct node *node, struct ipn_ctl_port *out, bool stats)
+{
+	struct link_info link;
+
+	*out = (struct ipn_ctl_port){
+		.net = node->net->id,
+		.port = node->port.port,
+		.kind = node->port.kind,
+		.flags = node->port.flags,
+		.ifindex = node->ifindex,
+		.uid = node->port.uid,
+		.pid = node->info.pid,
+	};
+	memcpy(out->name, node->port.name, sizeof(out->name));
+	memcpy(out->path, node->net->info.path, sizeof(out->path));
+	memcpy(out->descr, node->info.descr, sizeof(out->descr));
+	if (!stats)
+		return;
+	bpf_stats_get(node->net->m->bpf, node->port.node, &out->stats);
+	if (node->page) {
+		out->stats.out_packets = node->page->rx_packets;
+		out->stats.out_bytes = node->page->rx_bytes;
+		out->stats.drop[IPN_DROP_OVERRUN] = node->page->overrun;
+	} else if (is_device(node) && !link_get(node->net->m->link, node->ifindex, &link)) {
+		out->stats.drop[IPN_DROP_DEVICE] = link.tx_dropped;
+	}
+}
+
+/* Up: it is set up, and somebody is at the other end. */
+static __u32 up_flag(__u32 flags, const struct link_info *link)
+{
+	return (link->flags & IFF_UP) && link->running ? flags | IPN_PF_UP : flags & ~(__u32)IPN_PF_UP;
+}
+
+/* A port of the map, its network already there. -ENODEV: its interface is not. */
+int node_adopt(struct manager *m, const struct ipn_port *port)
+{
+	struct net *net = port->net < IPN_MAX_NETS ? m->net_by_id[port->net] : NULL;
+	struct user *u = user_get(m, port->uid);
+	_cleanup_close_ int page = -1;
+	struct link_info link;
+	struct node *node;
+
+	if (!net || !u || port->port >= net->info.numnodes || net->ports[port->port] ||
+	    port->node >= IPN_MAX_NODES || m->node_by_id[port->node])
+		return -EINVAL;
+	if (link_get(m->link, port->ifindex, &link) || link.group != m->bpf->abi.group)
+		return -ENODEV;
+	if (port->kind == IPN_KIND_PROC && !link.running)
+		return -ENODEV; /* nobody holds it; adopt.c removes it */
+	node = calloc(1, sizeof(*node));
+	if (!node)
+		return -ENOMEM;
+	node->net = net;
+	node->port = *port;
+	node->ifindex = port->ifindex;
+	node->port.flags = up_flag(node->port.flags, &link);
+	bpf_map_lookup_elem(m->bpf->fd_portinfo, &node->ifindex, &node->info);
+	if (port->flags & IPN_PF_NODELOG) {
+		node->memory = net_log_bytes(net->log_class, net->slots);
+		m->id_log[port->node] = net->log_class + 1;
+	}
+	page = is_device(node) ? -1 : bpf_inner_get(m->bpf->fd_pages, port->node);
+	if (page >= 0)
+		page_map(node, page);
+	HASH_ADD(hh, m->nodes, ifindex, sizeof(node->ifindex), node);
+	m->node_by_id[port->node] = node;
+	m->id_state[port->node] = ID_USED;
+	net->ports[port->port] = node;
+	if (port->gen > m->gen)
+		m->gen = port->gen;
+	u->nodes++;
+	u->memory += node->memory;
+	return node_publish(node);
+}
+
+static void link_changed(struct manager *m, struct node *node, const struct link_info *info)
+{
+	__u32 flags = node->port.flags;
+	struct link_info now;
+
+	if (!is_device(node)) {
+		/* old news may be queued: ask how it is now */
+		if (!info->running && !link_get(m->link, node->ifindex, &now) && !now.running)
+			node_del(node, 0, false);
+		return;
+	}
+	flags = up_flag(flags, info);
+	if (flags == node->port.flags)
+		return;
+	node->port.flags = flags;
+	node_publish(node);
+}
+
+void node_link_event(const struct link_info *info, bool gone, void *arg)
+{
+	struct manager *m = arg;
+	struct node *node;
+
+	HASH_FIND(hh, m->nodes, &info->ifindex, sizeof(info->ifindex), node);
+	if (!node)
+		return;
+	if (gone)
+		node_del(node, ENODEV, true);
+	else
+		link_changed(m, node, info);
+}
+
+void node_check_links(struct manager *m)
+{
+	struct node *node, *tmp;
+
+	HASH_ITER(hh, m->nodes, node, tmp) {
+		struct link_info info;
+		int r = link_get(m->link, node->ifindex, &info);
+
+		if (r == -ENODEV)
+			node_del(node, ENODEV, true);
+		else if (!r)
+			link_changed(m, node, &info);
+	}
+}

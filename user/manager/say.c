@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "say.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+static bool to_syslog;
+
+void say_to_syslog(void)
+{
+	openlog("ipn-fabric", LOG_PID, LOG_DAEMON);
+	to_syslog = true;
+}
+
+void say(int priority, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (to_syslog) {
+		vsyslog(priority, fmt, ap);
+	} else {
+		fputs("ipn-fabric: ", stderr);
+		vfprintf(stderr, fmt, ap);
+		fputc('\n', stderr);
+	}
+	va_end(ap);
+}
+
+int fail(char *text, size_t size, int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, size, fmt, ap);
+	va_end(ap);
+	return err;
+}

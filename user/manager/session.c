@@ -1,0 +1,866 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Control connections: requests in, replies out (include/ipn/control.h).
+ *
+ * The peer is hostile. A packet is looked at only when its header, length and number of descriptors fit
+ * the table of requests below; strings are terminated before use; every descriptor that came is closed
+ * on every path. One request is answered before the next is read, and a reply that does not fit into
+ * the socket means that the client does not read its replies: it is cut off. So a session costs a
+ * bounded amount of work per turn of the event loop, and the loop is fair between them.
+ */
+#include "core.h"
+
+#include <bpf/bpf.h>
+#include <fcntl.h>
+#include <ipn/af_ipn.h>
+#include <stdalign.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+
+#define BACKLOG 512
+#define PORTS_PER_PAGE 48
+#define NETS_PER_PAGE 128
+#define FDB_PER_PAGE 512
+#define FDB_BATCH 256
+
+struct session {
+	struct manager *m;
+	struct session *next, *prev;
+	int fd;
+	sd_event_source *source;
+	struct perm_peer peer;
+	struct net *net; /* bound or connected */
+	bool bound;	 /* keeps the network alive and may manage it */
+	bool keeper;	 /* counted in net->bound */
+	struct node *node;
+};
+
+struct request {
+	struct session *s;
+	const struct ipn_ctl_hdr *hdr;
+	const void *body;
+	int *fds;
+	unsigned int nfds;
+	/* reply */
+	__u8 *reply;
+	size_t reply_len; /* of the body */
+	int reply_fds[IPN_CTL_MAX_FDS];
+	unsigned int nreply_fds;
+	struct answer answer;
+};
+#define REPLY_ROOM (IPN_CTL_MAX_PACKET - sizeof(struct ipn_ctl_hdr))
+
+/* --- what requests have in common --- */
+
+static bool is_root(const struct session *s)
+{
+	return s->peer.uid == 0 || s->peer.uid == geteuid();
+}
+
+/* The network of the descriptor that came with the request. */
+static int net_of_fd(struct request *q, int fd, struct net **net, struct perm_inode *inode)
+{
+	if (perm_inode_get(fd, inode))
+		return ANSWER(&q->answer, -EBADF, "the descriptor that came with the request is unusable");
+	*net = net_find(q->s->m, inode);
+	if (!*net)
+		return ANSWER(&q->answer, -ECONNREFUSED, "is not a live network");
+	return 0;
+}
+
+static int net_managed(struct request *q, struct net **net)
+{
+	struct perm_inode inode;
+	int r = net_of_fd(q, q->fds[0], net, &inode);
+
+	if (r)
+		return r;
+	r = perm_check(q->fds[0], &q->s->peer);
+	if (r < 0)
+		return ANSWER(&q->answer, r, "cannot judge the permissions of %s: %s", (*net)->info.path,
+			      strerror(-r));
+	if (!(r & PERM_X))
+		return ANSWER(&q->answer, -EPERM, "no x permission on %s: uid %u may not manage it",
+			      (*net)->info.path, q->s->peer.uid);
+	return 0;
+}
+
+static int policy_fits(struct request *q, const struct net *net, __u32 policy)
+{
+	if (policy == IPN_ANY || policy == net->info.policy)
+		return 0;
+	return ANSWER(&q->answer, -EPROTO, "%s has policy %u, not %u", net->info.path, net->info.policy,
+		      policy);
+}
+
+/* Text from a client: printable, one line. */
+static void clean_text(char *s, size_t size)
+{
+	for (size_t i = 0; i < size && s[i]; i++)
+		if ((unsigned char)s[i] < ' ' || s[i] == 127)
+			s[i] = '?';
+}
+
+static void session_bind(struct session *s, struct net *net, bool keeper)
+{
+	s->net = net;
+	s->bound = true;
+	s->keeper = keeper;
+	net->bound += keeper;
+}
+
+static void session_unbind(struct session *s)
+{
+	struct net *net = s->net;
+
+	s->net = NULL;
+	s->bound = false;
+	if (net && s->keeper) {
+		s->keeper = false;
+		net->bound--;
+		net_unused(net);
+	}
+}
+
+void session_drop_net(struct manager *m, struct net *net)
+{
+	for (struct session *s = m->sessions; s; s = s->next) {
+		if (s->net == net) {
+			s->net = NULL;
+			s->bound = s->keeper = false;
+		}
+	}
+}
+
+void session_drop_node(struct session *s)
+{
+	s->node = NULL;
+	if (!s->bound)
+		s->net = NULL;
+}
+
+/* --- requests --- */
+
+static __u64 now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (__u64)t.tv_sec * 1000000 + (__u64)t.tv_nsec / 1000;
+}
+
+static int do_info(struct request *q)
+{
+	struct manager *m = q->s->m;
+	struct ipn_ctl_info *info = (void *)q->reply;
+
+	*info = (struct ipn_ctl_info){
+		.pid = (__u32)getpid(),
+		.nets = HASH_COUNT(m->nets),
+		.ports = HASH_COUNT(m->nodes),
+		.uptime = (__u32)((now_us() - m->started) / 1000000),
+		.adopted = m->bpf->adopted,
+		.hook = m->bpf->abi.hook,
+	};
+	util_copy(info->version, sizeof(info->version), MANAGER_VERSION);
+	snprintf(info->bpffs, sizeof(info->bpffs), "%.107s", m->bpf->dir);
+	util_copy(info->netns, sizeof(info->netns), m->opts.netns ? m->opts.netns : "");
+	q->reply_len = sizeof(*info);
+	return 0;
+}
+
+static int reply_net(struct request *q, struct net *net)
+{
+	net_describe(net, (void *)q->reply);
+	q->reply_len = sizeof(struct ipn_ctl_net);
+	return 0;
+}
+
+static int do_net_add(struct request *q)
+{
+	const struct ipn_ctl_net_add *add = q->body;
+	struct session *s = q->s;
+	struct ipn_network info = {
+		.policy = add->policy,
+		.mtu = add->mtu,
+		.numnodes = add->numnodes,
+		.pool = add->pool,
+		.flags = add->flags,
+		.mode = add->mode,
+		.persistent = !!add->persistent,
+		.uid = s->peer.uid,
+	};
+	struct perm_inode inode;
+	struct net *net;
+	int r;
+
+	if (!info.persistent && s->net)
+		return ANSWER(&q->answer, -EISCONN, "this socket has a network already");
+	if (!memchr(add->path, 0, sizeof(add->path)) || !add->path[0])
+		return ANSWER(&q->answer, -EINVAL, "the request has no path");
+	memcpy(info.path, add->path, sizeof(info.path));
+	clean_text(info.path, sizeof(info.path));
+	if (perm_inode_get(q->fds[0], &inode))
+		return ANSWER(&q->answer, -EBADF, "the descriptor of the path is unusable");
+	if (!S_ISSOCK(inode.mode))
+		return ANSWER(&q->answer, -ENOTSOCK, "exists and is not an IPN network "
+						     "(remove the file, or choose another path)");
+	if (net_find(s->m, &inode))
+		return ANSWER(&q->answer, -EEXIST, "is a network already (see: ipn-fabric net show %s)",
+			      info.path);
+	if (inode.uid != s->peer.uid && !is_root(s))
+		return ANSWER(&q->answer, -EPERM, "belongs to uid %u (only its owner can make it a network)",
+			      inode.uid);
+	r = net_add(s->m, &info, q->fds[0], &inode, &net, &q->answer);
+	if (r)
+		return r;
+	if (!info.persistent)
+		session_bind(s, net, true);
+	return reply_net(q, net);
+}
+
+static int do_net_del(struct request *q)
+{
+	struct net *net;
+	int r = net_managed(q, &net);
+
+	if (!r)
+		net_del(net);
+	return r;
+}
+
+static int do_bind(struct request *q)
+{
+	const struct ipn_ctl_bind *bind = q->body;
+	struct net *net;
+	int r;
+
+	if (q->s->net)
+		return ANSWER(&q->answer, -EISCONN, "this socket has a network already");
+	r = net_managed(q, &net);
+	if (!r)
+		r = policy_fits(q, net, bind->policy);
+	if (r)
+		return r;
+	session_bind(q->s, net, true);
+	return reply_net(q, net);
+}
+
+static void add_fd(struct request *q, struct ipn_ctl_connected *c, int fd, __u32 bit)
+{
+	if (fd < 0)
+		return;
+	q->reply_fds[q->nreply_fds++] = fd;
+	c->fds |= bit;
+}
+
+static void reply_connected(struct request *q, struct node *node, const struct node_fds *fds,
+			    __u64 cursor)
+{
+	struct ipn_ctl_connected *c = (void *)q->reply;
+	struct net *net = node->net;
+
+	memset(c, 0, sizeof(*c));
+	net_describe(net, &c->net);
+	c->port = node->port.port;
+	c->node = node->port.node;
+	c->flags = node->port.flags & (IPN_PF_READER | IPN_PF_WRITER);
+	c->log_class = net->log_class;
+	c->log_mask = c->node_log_mask = net->slots - 1;
+	c->bell_size = IPN_BELL_SIZE;
+	c->cursor = cursor;
+	if (fds) {
+		add_fd(q, c, fds->tap, IPN_CTL_FD_TAP);
+		add_fd(q, c, fds->bell, IPN_CTL_FD_BELL);
+		add_fd(q, c, fds->page, IPN_CTL_FD_PAGE);
+		add_fd(q, c, fds->log, IPN_CTL_FD_LOG);
+		add_fd(q, c, fds->node_log, IPN_CTL_FD_NODELOG);
+	}
+	q->reply_len = sizeof(*c);
+}
+
+static int do_connect(struct request *q)
+{
+	const struct ipn_ctl_connect *connect = q->body;
+	struct session *s = q->s;
+	struct node_want want = {
+		.kind = IPN_KIND_PROC,
+		.port = connect->port,
+		.uid = s->peer.uid,
+		.pid = (__u32)s->peer.pid,
+		.netns_fd = -1,
+	};
+	char descr[IPN_DESCR_MAX];
+	struct perm_inode inode;
+	struct net *net = s->net;
+	struct node_fds fds;
+	struct node *node;
+	__u64 cursor;
+	int r;
+
+	if (s->node)
+		return ANSWER(&q->answer, -EISCONN, "this socket is connected already");
+	if (q->nfds) {
+		r = net_of_fd(q, q->fds[0], &net, &inode);
+		if (r)
+			return r;
+		if (s->net && s->net != net)
+			return ANSWER(&q->answer, -EISCONN, "this socket is bound to %s",
+				      s->net->info.path);
+	} else if (!net) {
+		return ANSWER(&q->answer, -ENOTCONN, "no path, and this socket is not bound to one");
+	}
+	r = policy_fits(q, net, connect->policy);
+	if (r)
+		return r;
+	if (net->path_fd < 0)
+		return ANSWER(&q->answer, -ECONNREFUSED, "its path is gone");
+	r = perm_check(net->path_fd, &s->peer);
+	if (r < 0)
+		return ANSWER(&q->answer, r, "cannot judge the permissions of %s: %s", net->info.path,
+			      strerror(-r));
+	if ((r & PERM_R) && !(connect->shutdown & 1))
+		want.flags |= IPN_PF_READER;
+	if ((r & PERM_W) && !(connect->shutdown & 2))
+		want.flags |= IPN_PF_WRITER;
+	if (!want.flags)
+		return ANSWER(&q->answer, -EACCES,
+			      "uid %u has neither r nor w on %s that is not shut down", s->peer.uid,
+			      net->info.path);
+	memcpy(descr, connect->descr, sizeof(descr));
+	clean_text(descr, sizeof(descr));
+	want.descr = descr;
+	r = node_connect(net, &want, &node, &fds, &cursor, &q->answer);
+	if (r)
+		return r;
+	node->session = s;
+	s->node = node;
+	s->net = net;
+	reply_connected(q, node, &fds, cursor);
+	return 0;
+}
+
+static int do_shutdown(struct request *q)
+{
+	const struct ipn_ctl_shutdown *shutdown = q->body;
+
+	if (!q->s->node)
+		return ANSWER(&q->answer, -ENOTCONN, "this socket is not connected");
+	if (shutdown->how > SHUT_RDWR)
+		return ANSWER(&q->answer, -EINVAL, "there is no way %u to shut down", shutdown->how);
+	return node_shutdown(q->s->node, (int)shutdown->how);
+}
+
+static int do_descr(struct request *q)
+{
+	const struct ipn_ctl_descr *descr = q->body;
+	struct node *node = q->s->node;
+
+	if (!node)
+		return ANSWER(&q->answer, -ENOTCONN, "this socket is not connected");
+	memcpy(node->info.descr, descr->descr, sizeof(node->info.descr));
+	clean_text(node->info.descr, sizeof(node->info.descr));
+	if (bpf_map_update_elem(q->s->m->bpf->fd_portinfo, &node->ifindex, &node->info, BPF_ANY))
+		return ANSWER(&q->answer, -errno, "cannot store the description: %s", strerror(errno));
+	return 0;
+}
+
+/* A node of before the manager's restart shows its tap: that is what makes it the node. */
+static int do_rejoin(struct request *q)
+{
+	struct session *s = q->s;
+	struct node *node;
+	__u32 ifindex;
+	int r;
+
+	if (s->node || s->net)
+		return ANSWER(&q->answer, -EISCONN, "this socket has a network already");
+	r = link_tap_of_fd(s->m->link, q->fds[0], &ifindex);
+	if (r)
+		return ANSWER(&q->answer, r, "the descriptor is no tap of this fabric");
+	HASH_FIND(hh, s->m->nodes, &ifindex, sizeof(ifindex), node);
+	if (!node || node->port.kind != IPN_KIND_PROC || node->port.uid != s->peer.uid)
+		return ANSWER(&q->answer, -ENOTCONN, "the port is not there any more");
+	if (node->session)
+		return ANSWER(&q->answer, -EISCONN, "the port has a session already");
+	node->session = s;
+	s->node = node;
+	s->net = node->net;
+	reply_connected(q, node, NULL, 0);
+	return 0;
+}
+
+static int do_attach(struct request *q)
+{
+	const struct ipn_ctl_attach *attach = q->body;
+	struct session *s = q->s;
+	struct node_want want = {
+		.kind = attach->kind,
+		.port = attach->port,
+		.flags = IPN_PF_READER | IPN_PF_WRITER,
+		.uid = s->peer.uid,
+		.netns_fd = q->nfds > 1 ? q->fds[1] : -1,
+	};
+	char name[IPN_NAME_MAX], descr[IPN_DESCR_MAX];
+	struct node *node;
+	struct net *net;
+	int r;
+
+	if (want.kind != IPN_KIND_TAP && want.kind != IPN_KIND_VETH && want.kind != IPN_KIND_HOST)
+		return ANSWER(&q->answer, -EINVAL, "there is no kind %u of port to attach", want.kind);
+	memcpy(name, attach->name, sizeof(name));
+	name[sizeof(name) - 1] = '\0';
+	memcpy(descr, attach->descr, sizeof(descr));
+	clean_text(descr, sizeof(descr));
+	want.name = name;
+	want.descr = descr;
+	if (!link_name_ok(name))
+		return ANSWER(&q->answer, -EINVAL,
+			      "not a name for an interface (1 to 15 bytes, no / : or space)");
+	if (q->nfds > 1 && (want.kind != IPN_KIND_VETH || link_netns_check(q->fds[1])))
+		return ANSWER(&q->answer, -EBADF, "the second descriptor is no network namespace");
+	if (!s->peer.net_admin)
+		return ANSWER(&q->answer, -EPERM, "attaching an interface needs CAP_NET_ADMIN (run as root)");
+	r = net_managed(q, &net);
+	if (!r)
+		r = node_attach(net, &want, &node, &q->answer);
+	if (r)
+		return r;
+	node_describe(node, (void *)q->reply, false);
+	q->reply_len = sizeof(struct ipn_ctl_port);
+	return 0;
+}
+
+static int do_detach(struct request *q)
+{
+	const struct ipn_ctl_detach *detach = q->body;
+	struct net *net;
+	int r = net_managed(q, &net);
+
+	if (r)
+		return r;
+	if (detach->port >= net->info.numnodes || !net->ports[detach->port])
+		return ANSWER(&q->answer, -ENOENT, "nothing is at port %u of %s (see: ipn-fabric show %s)",
+			      detach->port, net->info.path, net->info.path);
+	if (net->ports[detach->port]->port.kind != IPN_KIND_PROC && !q->s->peer.net_admin)
+		return ANSWER(&q->answer, -EPERM, "detaching an interface needs CAP_NET_ADMIN (run as root)");
+	node_del(net->ports[detach->port], ENODEV, false);
+	return 0;
+}
+
+/* Whoever may do anything with a network may know of it. */
+static bool visible(struct session *s, struct net *net)
+{
+	return is_root(s) || (net->path_fd >= 0 && perm_check(net->path_fd, &s->peer) > 0);
+}
+
+static int list_filter(struct request *q, struct net **only)
+{
+	struct perm_inode inode;
+
+	*only = NULL;
+	return q->nfds ? net_of_fd(q, q->fds[0], only, &inode) : 0;
+}
+
+static int do_net_list(struct request *q)
+{
+	const struct ipn_ctl_list *list = q->body;
+	struct ipn_ctl_page *page = (void *)q->reply;
+	struct ipn_ctl_net *out = (void *)(page + 1);
+	struct net *only;
+	__u64 id;
+	int r = list_filter(q, &only);
+
+	if (r)
+		return r;
+	memset(page, 0, sizeof(*page));
+	for (id = list->from; id < IPN_MAX_NETS && page->count < NETS_PER_PAGE; id++) {
+		struct net *net = q->s->m->net_by_id[id];
+
+		if (net && (!only || net == only) && visible(q->s, net))
+			net_describe(net, &out[page->count++]);
+	}
+	page->next = id < IPN_MAX_NETS ? id : 0;
+	q->reply_len = sizeof(*page) + page->count * sizeof(*out);
+	return 0;
+}
+
+static int do_port_list(struct request *q)
+{
+	const struct ipn_ctl_list *list = q->body;
+	struct ipn_ctl_page *page = (void *)q->reply;
+	struct ipn_ctl_port *out = (void *)(page + 1);
+	struct manager *m = q->s->m;
+	struct net *only, *last = NULL;
+	bool last_visible = false;
+	__u64 at;
+	int r = list_filter(q, &only);
+
+	if (r)
+		return r;
+	memset(page, 0, sizeof(*page));
+	/* by place in `dests`: ports of a network stand together, in order */
+	for (at = list->from; at < (__u64)IPN_MAX_NETS * IPN_NET_PORTS; at++) {
+		struct net *net = m->net_by_id[at / IPN_NET_PORTS];
+		__u64 port = at % IPN_NET_PORTS;
+
+		if (!net || (only && net != only) || port >= net->info.numnodes) {
+			at |= IPN_NET_PORTS - 1; /* on to the next network */
+			continue;
+		}
+		if (net != last)
+			last_visible = visible(q->s, net);
+		last = net;
+		if (!net->ports[port] || !last_visible)
+			continue;
+		if (page->count == PORTS_PER_PAGE) {
+			page->next = at;
+			break;
+		}
+		node_describe(net->ports[port], &out[page->count++], list->stats);
+	}
+	q->reply_len = sizeof(*page) + page->count * sizeof(*out);
+	return 0;
+}
+
+static __u32 fdb_page(struct net *net, struct ipn_ctl_fdb *out, const struct ipn_fdb_key *keys,
+		      const struct ipn_fdb *values, __u32 n)
+{
+	struct timespec t;
+	__u32 count = 0;
+	__u64 now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	now = (__u64)t.tv_sec * 1000000000ULL + (__u64)t.tv_nsec;
+	for (__u32 i = 0; i < n; i++) {
+		__u64 age = now > values[i].seen ? now - values[i].seen : 0;
+		struct node *node;
+
+		if (keys[i].net != net->id || values[i].port >= net->info.numnodes)
+			continue;
+		node = net->ports[values[i].port];
+		if (!node || node->port.gen != values[i].gen || age > IPN_FDB_AGE_NS)
+			continue;
+		out[count] = (struct ipn_ctl_fdb){
+			.vlan = keys[i].vlan, .port = values[i].port, .age = (__u32)(age / 1000000000ULL)};
+		memcpy(out[count].mac, keys[i].mac, sizeof(out[count].mac));
+		count++;
+	}
+	return count;
+}
+
+/* One batch of buckets a page; a page may be empty and not the last. next: the map's own cursor + 1. */
+static int do_fdb_list(struct request *q)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, opts);
+	const struct ipn_ctl_list *list = q->body;
+	struct ipn_ctl_page *page = (void *)q->reply;
+	_cleanup_free_ struct ipn_fdb_key *keys = calloc(FDB_BATCH, sizeof(*keys));
+	_cleanup_free_ struct ipn_fdb *values = calloc(FDB_BATCH, sizeof(*values));
+	struct manager *m = q->s->m;
+	__u32 in = (__u32)list->from - 1, out = 0, n = FDB_BATCH;
+	struct perm_inode inode;
+	struct net *net;
+	int r;
+
+	if (!keys || !values)
+		return -ENOMEM;
+	r = net_of_fd(q, q->fds[0], &net, &inode);
+	if (r)
+		return r;
+	if (!visible(q->s, net))
+		return ANSWER(&q->answer, -EACCES, "uid %u has no permission on %s", q->s->peer.uid,
+			      net->info.path);
+	memset(page, 0, sizeof(*page));
+	r = bpf_map_lookup_batch(m->bpf->fd_fdb, list->from ? &in : NULL, &out, keys, values, &n, &opts);
+	if (r && errno != ENOENT)
+		return ANSWER(&q->answer, -errno, "cannot read the addresses: %s", strerror(errno));
+	page->next = r ? 0 : (__u64)out + 1;
+	page->count = fdb_page(net, (void *)(page + 1), keys, values, n);
+	q->reply_len = sizeof(*page) + page->count * sizeof(struct ipn_ctl_fdb);
+	return 0;
+}
+
+static int do_net_get(struct request *q)
+{
+	if (!q->s->net)
+		return ANSWER(&q->answer, -ENOTCONN, "this socket has no network");
+	return reply_net(q, q->s->net);
+}
+
+static int do_down(struct request *q)
+{
+	if (!is_root(q->s))
+		return ANSWER(&q->answer, -EPERM, "only root may take the fabric down");
+	q->s->m->down = true;
+	sd_event_exit(q->s->m->event, 0);
+	return 0;
+}
+
+static const struct {
+	int (*fn)(struct request *q);
+	size_t body;
+	unsigned int min_fds, max_fds;
+} requests[IPN_CTL_TYPES] = {
+	[IPN_CTL_INFO] = {do_info, 0, 0, 0},
+	[IPN_CTL_NET_ADD] = {do_net_add, sizeof(struct ipn_ctl_net_add), 1, 1},
+	[IPN_CTL_NET_DEL] = {do_net_del, 0, 1, 1},
+	[IPN_CTL_BIND] = {do_bind, sizeof(struct ipn_ctl_bind), 1, 1},
+	[IPN_CTL_CONNECT] = {do_connect, sizeof(struct ipn_ctl_connect), 0, 1},
+	[IPN_CTL_SHUTDOWN] = {do_shutdown, sizeof(struct ipn_ctl_shutdown), 0, 0},
+	[IPN_CTL_DESCR] = {do_descr, sizeof(struct ipn_ctl_descr), 0, 0},
+	[IPN_CTL_REJOIN] = {do_rejoin, 0, 1, 1},
+	[IPN_CTL_ATTACH] = {do_attach, sizeof(struct ipn_ctl_attach), 1, 2},
+	[IPN_CTL_DETACH] = {do_detach, sizeof(struct ipn_ctl_detach), 1, 1},
+	[IPN_CTL_NET_LIST] = {do_net_list, sizeof(struct ipn_ctl_list), 0, 1},
+	[IPN_CTL_PORT_LIST] = {do_port_list, sizeof(struct ipn_ctl_list), 0, 1},
+	[IPN_CTL_FDB_LIST] = {do_fdb_list, sizeof(struct ipn_ctl_list), 1, 1},
+	[IPN_CTL_DOWN] = {do_down, 0, 0, 0},
+	[IPN_CTL_NET_GET] = {do_net_get, 0, 0, 0},
+};
+_Static_assert(sizeof(struct ipn_ctl_page) + PORTS_PER_PAGE * sizeof(struct ipn_ctl_port) <= REPLY_ROOM,
+	       "a page of ports fits a packet");
+_Static_assert(sizeof(struct ipn_ctl_page) + NETS_PER_PAGE * sizeof(struct ipn_ctl_net) <= REPLY_ROOM,
+	       "a page of networks fits a packet");
+_Static_assert(sizeof(struct ipn_ctl_page) + FDB_BATCH * sizeof(struct ipn_ctl_fdb) <= REPLY_ROOM,
+	       "a page of addresses fits a packet");
+
+static int dispatch(struct request *q, size_t len)
+{
+	const struct ipn_ctl_hdr *hdr = q->hdr;
+
+	if (hdr->version != IPN_CTL_VERSION)
+		return ANSWER(&q->answer, -EPROTO, "control protocol %u, this manager speaks %u",
+			      hdr->version, IPN_CTL_VERSION);
+	if (hdr->len != len || hdr->status || hdr->pad)
+		return ANSWER(&q->answer, -EBADMSG, "the header of the request contradicts itself");
+	if (hdr->type >= IPN_CTL_TYPES || !requests[hdr->type].fn)
+		return ANSWER(&q->answer, -EOPNOTSUPP, "there is no request %u", hdr->type);
+	if (len - sizeof(*hdr) != requests[hdr->type].body)
+		return ANSWER(&q->answer, -EBADMSG, "request %u has %zu bytes, not %zu", hdr->type,
+			      len - sizeof(*hdr), requests[hdr->type].body);
+	if (q->nfds < requests[hdr->type].min_fds || q->nfds > requests[hdr->type].max_fds)
+		return ANSWER(&q->answer, -EBADF, "request %u came with %u descriptors", hdr->type,
+			      q->nfds);
+	return requests[hdr->type].fn(q);
+}
+
+/* --- packets --- */
+
+static int reply_send(struct request *q, __u8 *packet, int status)
+{
+	struct ipn_ctl_hdr *hdr = (void *)packet;
+	alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * IPN_CTL_MAX_FDS)];
+	struct iovec iov = {.iov_base = packet};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (status) {
+		q->reply_len = strlen(q->answer.text);
+		if (!q->reply_len)
+			q->reply_len = (size_t)ANSWER(&q->answer, 0, "%s", strerror(-status)) +
+				       strlen(q->answer.text);
+		memcpy(q->reply, q->answer.text, q->reply_len);
+	}
+	*hdr = (struct ipn_ctl_hdr){
+		.magic = IPN_CTL_MAGIC,
+		.version = IPN_CTL_VERSION,
+		.type = q->hdr->type,
+		.id = q->hdr->id,
+		.len = (__u32)(sizeof(*hdr) + q->reply_len),
+		.status = -status,
+	};
+	iov.iov_len = hdr->len;
+	if (q->nreply_fds) {
+		struct cmsghdr *c;
+
+		memset(control, 0, sizeof(control));
+		msg.msg_control = control;
+		msg.msg_controllen = CMSG_SPACE(sizeof(int) * q->nreply_fds);
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int) * q->nreply_fds);
+		memcpy(CMSG_DATA(c), q->reply_fds, sizeof(int) * q->nreply_fds);
+	}
+	return sendmsg(q->s->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static void close_fds(const int *fds, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		close(fds[i]);
+}
+
+/* Takes the descriptors out of a message. */
+static unsigned int take_fds(struct msghdr *msg, int *fds)
+{
+	unsigned int n = 0;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		size_t count;
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (size_t i = 0; i < count; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+			if (n < IPN_CTL_MAX_FDS)
+				fds[n++] = fd;
+			else
+				close(fd);
+		}
+	}
+	return n;
+}
+
+/* Handles one packet. Non-zero ends the session. */
+static int session_packet(struct session *s)
+{
+	static alignas(8) __u8 in[IPN_CTL_MAX_PACKET], out[IPN_CTL_MAX_PACKET];
+	alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * IPN_CTL_MAX_FDS)];
+	struct iovec iov = {in, sizeof(in)};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control,
+			     .msg_controllen = sizeof(control)};
+	int fds[IPN_CTL_MAX_FDS], r;
+	struct request q = {.s = s, .hdr = (void *)in, .body = in + sizeof(struct ipn_ctl_hdr), .fds = fds,
+			    .reply = out + sizeof(struct ipn_ctl_hdr)};
+	ssize_t n = recvmsg(s->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	q.nfds = take_fds(&msg, fds);
+	if (n == 0) { /* end, or an empty packet: no request either way */
+		close_fds(fds, q.nfds);
+		return -ECONNRESET;
+	}
+	if ((size_t)n < sizeof(struct ipn_ctl_hdr) || q.hdr->magic != IPN_CTL_MAGIC ||
+	    (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
+		close_fds(fds, q.nfds); /* nothing that could be answered */
+		return -EBADMSG;
+	}
+	r = dispatch(&q, (size_t)n);
+	close_fds(fds, q.nfds);
+	r = reply_send(&q, out, r);
+	close_fds(q.reply_fds, q.nreply_fds);
+	return r;
+}
+
+void session_free(struct session *s)
+{
+	struct user *u = user_get(s->m, s->peer.uid);
+
+	if (s->node)
+		node_del(s->node, 0, false);
+	session_unbind(s);
+	sd_event_source_disable_unref(s->source);
+	close(s->fd);
+	if (u)
+		u->sessions--;
+	if (s->prev)
+		s->prev->next = s->next;
+	else
+		s->m->sessions = s->next;
+	if (s->next)
+		s->next->prev = s->prev;
+	perm_peer_free(&s->peer);
+	free(s);
+}
+
+static int on_packet(sd_event_source *source, int fd, uint32_t events, void *arg)
+{
+	struct session *s = arg;
+
+	(void)source;
+	(void)fd;
+	/* what was sent before the end is a request like any other */
+	if (events & EPOLLIN) {
+		if (!session_packet(s))
+			return 0;
+	} else if (!(events & (EPOLLHUP | EPOLLERR))) {
+		return 0;
+	}
+	session_free(s);
+	return 0;
+}
+
+static int session_new(struct manager *m, int fd)
+{
+	struct session *s = calloc(1, sizeof(*s));
+	struct user *u;
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	s->m = m;
+	s->fd = fd;
+	r = perm_peer_get(fd, &s->peer);
+	if (r)
+		goto err;
+	u = user_get(m, s->peer.uid);
+	r = -EDQUOT;
+	if (!u || (u->uid && u->sessions >= QUOTA_SESSIONS))
+		goto err_peer;
+	r = sd_event_add_io(m->event, &s->source, fd, EPOLLIN, on_packet, s);
+	if (r < 0)
+		goto err_peer;
+	u->sessions++;
+	s->next = m->sessions;
+	if (s->next)
+		s->next->prev = s;
+	m->sessions = s;
+	return 0;
+err_peer:
+	perm_peer_free(&s->peer);
+err:
+	free(s);
+	return r;
+}
+
+static int on_connection(sd_event_source *source, int listen_fd, uint32_t events, void *arg)
+{
+	struct manager *m = arg;
+	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)source;
+	(void)events;
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
+		/* or the waiting connection would wake us for ever: turn it away */
+		close(m->spare_fd);
+		fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+		if (fd >= 0)
+			close(fd);
+		m->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		say(LOG_WARNING, "turned a client away: no descriptors left");
+		return 0;
+	}
+	if (fd >= 0 && session_new(m, fd))
+		close(fd);
+	return 0;
+}
+
+int session_listen(struct manager *m)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/%s", m->opts.run_dir, IPN_CTL_SOCKET);
+	if ((size_t)r >= sizeof(addr.sun_path))
+		return -ENAMETOOLONG;
+	unlink(addr.sun_path); /* we hold the lock of the directory: nobody listens there */
+	if (bind(fd, (void *)&addr, sizeof(addr)) || chmod(addr.sun_path, 0666) || listen(fd, BACKLOG))
+		return -errno;
+	r = sd_event_add_io(m->event, NULL, fd, EPOLLIN, on_connection, m);
+	if (r < 0)
+		return r;
+	m->listen_fd = util_take_fd(&fd);
+	return 0;
+}
