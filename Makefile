@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# `make help` says what there is to make. Everything made goes into build/. Sources are found by
+# where they are, so a new file needs no line here:
+#
+#   bpf/{hooks,policy}/X.bpf.c      build/bpf/X.bpf.o, and X.skel.h for the manager
+#   user/{common,lib}/*.c           build/libipn.so.1, build/libipn.a
+#   user/{manager,cli}/*.c          with the above: build/ipn-fabric
+#   tests/{unit,bpf}/X_test.c       build/tests/X_test, linked with all but user/cli/main.c
+#   tests/{e2e,vm}/X.c              build/tests/X, linked with libipn.a
+#   tests/bench/X.c                 build/bench/X, linked with libipn.a
+#   docs/X.N.scd                    build/man/X.N
+
+VERSION := 0.1.0
+PREFIX ?= /usr/local
+DESTDIR ?=
+SBINDIR ?= $(PREFIX)/sbin
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
+
+CC = gcc
+CLANG ?= clang
+LLVM_STRIP ?= llvm-strip
+BPFTOOL ?= $(or $(shell command -v bpftool),/usr/sbin/bpftool)
+PKG_CONFIG ?= pkg-config
+SCDOC ?= scdoc
+INSTALL ?= install
+
+B := build
+O := $(B)/obj
+
+# --- flags ---------------------------------------------------------------------------------------
+
+# Callbacks have the parameters that their caller gives, needed or not.
+WARN := -Wall -Wextra -Werror -Wno-unused-parameter
+CPPFLAGS_ALL = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DIPN_VERSION='"$(VERSION)"' \
+	-Iinclude -Iuser -I$(B)/bpf $(CPPFLAGS)
+# One set of objects for the library and the programs, hence -fPIC. What the library shows is ruled
+# by user/lib/libipn.map.
+CFLAGS_ALL = -std=gnu11 $(WARN) -O2 -g -fPIC -fno-semantic-interposition \
+	-fstack-protector-strong $(HARDEN) $(CFLAGS)
+LDFLAGS_ALL = -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
+LIBIPN_LD = -shared -Wl,-z,defs -Wl,-soname,libipn.so.1 -Wl,--version-script=user/lib/libipn.map
+BPF_CFLAGS = -target bpf -mcpu=v3 -O2 -g $(WARN) -Iinclude -Ibpf \
+	-I/usr/include/$(MULTIARCH)
+
+ifeq ($(SANITIZE),1)
+HARDEN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+else
+HARDEN := -D_FORTIFY_SOURCE=2
+endif
+
+# clang for BPF does not look in the multiarch folder by itself, where <asm/types.h> is.
+MULTIARCH = $(eval MULTIARCH := $(shell $(CC) -print-multiarch))$(MULTIARCH)
+
+LIBIPN_LIBS := -lpthread
+FABRIC_LIBS := -lbpf -lelf -lz -lsystemd -lmnl -ljansson -linih -lpthread
+TEST_LIBS := -lcmocka
+BENCH_LIBS := -lvdeplug
+
+# --- what there is -------------------------------------------------------------------------------
+
+obj = $(patsubst %.c,$(O)/%.o,$(wildcard $(1)))
+
+LIB_OBJS := $(call obj,user/common/*.c user/lib/*.c)
+FABRIC_OBJS := $(LIB_OBJS) $(call obj,user/manager/*.c user/cli/*.c)
+CORE_OBJS := $(filter-out $(O)/user/cli/main.o,$(FABRIC_OBJS))
+TEST_OBJS := $(call obj,tests/unit/*.c tests/bpf/*.c)
+HELPER_OBJS := $(call obj,tests/e2e/*.c tests/vm/*.c)
+BENCH_OBJS := $(call obj,tests/bench/*.c)
+
+BPF_SOURCES := $(wildcard bpf/hooks/*.bpf.c bpf/policy/*.bpf.c)
+BPF_OBJS := $(patsubst %.bpf.c,$(B)/bpf/%.bpf.o,$(notdir $(BPF_SOURCES)))
+SKELETONS := $(BPF_OBJS:.bpf.o=.skel.h)
+
+TESTS := $(patsubst %.o,$(B)/tests/%,$(notdir $(filter %_test.o,$(TEST_OBJS))))
+HELPERS := $(patsubst %.o,$(B)/tests/%,$(notdir $(HELPER_OBJS)))
+BENCHES := $(patsubst %.o,$(B)/bench/%,$(notdir $(BENCH_OBJS)))
+MANPAGES := $(patsubst docs/%.scd,$(B)/man/%,$(wildcard docs/*.[1-8].scd))
+PROGRAMS := $(if $(wildcard user/cli/main.c),$(B)/ipn-fabric)
+LIBRARIES := $(if $(LIB_OBJS),$(B)/libipn.so $(B)/libipn.a)
+HEADERS := $(addprefix include/ipn/,ipn.h af_ipn.h abi.h control.h)
+
+SAME_NAME := $(shell printf '%s\n' $(TESTS) $(HELPERS) | sort | uniq -d)
+$(if $(SAME_NAME),$(error two test sources make $(SAME_NAME): give one of them another name))
+
+# --- goals ---------------------------------------------------------------------------------------
+
+.PHONY: all lib bpf tests benches help install clean deps demo test lint bench format FORCE
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(PROGRAMS) lib bpf $(MANPAGES)
+lib: $(LIBRARIES) $(B)/libipn.pc
+bpf: $(BPF_OBJS) $(SKELETONS)
+tests: $(TESTS) $(HELPERS)
+benches: $(BENCHES)
+
+help:
+	@printf '%s\n' \
+	'make            build everything but tests and benches into build/' \
+	'make test       install what is missing (root), build, test; T="-j N -k PATTERN -v"' \
+	'make lint       the same for the checks of the source' \
+	'make demo       the same for the guided demo' \
+	'make bench      the same for the measurements against other switches' \
+	'make format     clang-format over all C files' \
+	'make deps       install the Debian packages for a build (root)' \
+	'make install    PREFIX=/usr/local DESTDIR=' \
+	'make clean      remove build/' \
+	'' \
+	'SANITIZE=1      user side with address and undefined-behaviour sanitizers' \
+	'V=1             show the commands' \
+	'bpf lib tests benches   parts of the build'
+
+# These start make again after the packages are in: what make asks of the tools (and the tools
+# themselves) may not have been there before.
+deps:
+	scripts/install-deps build
+test:
+	scripts/install-deps build test
+	+$(MAKE) --no-print-directory all tests
+	tests/run $(T)
+lint:
+	scripts/install-deps build test lint
+	+$(MAKE) --no-print-directory bpf
+	scripts/lint
+demo:
+	scripts/install-deps build demo
+	+$(MAKE) --no-print-directory all
+	scripts/demo
+bench:
+	scripts/install-deps build bench
+	+$(MAKE) --no-print-directory all benches
+	scripts/bench
+
+format:
+	find bpf include tests user -name '*.[ch]' -exec clang-format -i {} +
+
+clean:
+	rm -rf $(B)
+
+# For scripts: `make -s print-CPPFLAGS_ALL`.
+print-%:
+	@: $(info $($*))
+
+# --- rules ---------------------------------------------------------------------------------------
+
+# $(call run,WHAT,COMMAND): the command with V=1, a short line without.
+ifeq ($(V),1)
+run = $(2)
+else
+run = @printf '  %-7s %s\n' '$(1)' '$@'; $(2)
+endif
+
+# $(call stamp,TEXT): a file that changes when the text does, so that other flags mean a rebuild.
+define stamp
+@mkdir -p $(@D)
+@printf '%s\n' '$(subst ','\'',$(1))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(1))' >$@
+endef
+
+$(O)/flags.user: FORCE
+	@[ -e $@ ] || scripts/install-deps --check build
+	$(call stamp,$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL))
+$(O)/flags.bpf: FORCE
+	@[ -e $@ ] || scripts/install-deps --check build
+	$(call stamp,$(CLANG) $(BPF_CFLAGS))
+$(O)/flags.prefix: FORCE
+	$(call stamp,$(VERSION) $(PREFIX) $(SBINDIR) $(LIBDIR) $(INCLUDEDIR))
+
+$(O)/%.o: %.c $(O)/flags.user
+	@mkdir -p $(@D)
+	$(call run,CC,$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<)
+
+# The skeletons must be there before the first compilation; after that the .d files know.
+$(filter $(O)/user/manager/% $(O)/tests/bpf/%,$(FABRIC_OBJS) $(TEST_OBJS)): | $(SKELETONS)
+
+# Debug information stays out of the object that the manager carries; BTF stays in.
+define bpf_rule
+$(B)/bpf/%.bpf.o: $(1)/%.bpf.c $(O)/flags.bpf
+	@mkdir -p $$(@D)
+	$$(call run,BPF,$$(CLANG) $$(BPF_CFLAGS) -MMD -MP -c -o $$@ $$< && $$(LLVM_STRIP) -g $$@)
+endef
+$(eval $(call bpf_rule,bpf/hooks))
+$(eval $(call bpf_rule,bpf/policy))
+
+$(B)/bpf/%.skel.h: $(B)/bpf/%.bpf.o
+	$(call run,SKEL,$(BPFTOOL) gen skeleton $< name $(subst -,_,$*)_bpf >$@)
+
+$(B)/ipn-fabric: $(FABRIC_OBJS)
+	$(call run,LD,$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -pie -o $@ $^ $(FABRIC_LIBS))
+
+$(B)/libipn.so.1: $(LIB_OBJS) user/lib/libipn.map
+	$(call run,LD,$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(LIBIPN_LD) -o $@ $(LIB_OBJS) \
+		$(LIBIPN_LIBS))
+$(B)/libipn.so: $(B)/libipn.so.1
+	@ln -sf libipn.so.1 $@
+$(B)/libipn.a: $(LIB_OBJS)
+	$(call run,AR,rm -f $@ && ar rcs $@ $^)
+
+fill = sed -e 's|@VERSION@|$(VERSION)|' -e 's|@PREFIX@|$(PREFIX)|' -e 's|@SBINDIR@|$(SBINDIR)|' \
+	-e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|'
+$(B)/libipn.pc: scripts/libipn.pc.in $(O)/flags.prefix
+	$(call run,GEN,$(fill) $< >$@)
+$(B)/ipn-fabric.service: scripts/ipn-fabric.service $(O)/flags.prefix
+	$(call run,GEN,$(fill) $< >$@)
+
+$(B)/man/%: docs/%.scd
+	@mkdir -p $(@D)
+	$(call run,MAN,$(SCDOC) <$< >$@)
+
+# $(call link_rule,FOLDER OF SOURCES,FOLDER OF PROGRAMS,LINKED WITH,LIBRARIES)
+define link_rule
+$(B)/$(2)/%: $(O)/$(1)/%.o $(3)
+	@mkdir -p $$(@D)
+	$$(call run,LD,$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_ALL) -pie -o $$@ $$^ $(4))
+endef
+$(eval $(call link_rule,tests/unit,tests,$(CORE_OBJS),$(TEST_LIBS) $(FABRIC_LIBS)))
+$(eval $(call link_rule,tests/bpf,tests,$(CORE_OBJS),$(TEST_LIBS) $(FABRIC_LIBS)))
+$(eval $(call link_rule,tests/e2e,tests,$(B)/libipn.a,$(LIBIPN_LIBS)))
+$(eval $(call link_rule,tests/vm,tests,$(B)/libipn.a,$(LIBIPN_LIBS)))
+$(eval $(call link_rule,tests/bench,bench,$(B)/libipn.a,$(BENCH_LIBS) $(LIBIPN_LIBS)))
+
+# --- install -------------------------------------------------------------------------------------
+
+install: $(PROGRAMS) lib $(MANPAGES) $(B)/ipn-fabric.service
+	$(INSTALL) -D -m 755 $(B)/ipn-fabric $(DESTDIR)$(SBINDIR)/ipn-fabric
+	$(INSTALL) -D -m 644 $(B)/libipn.so.1 $(DESTDIR)$(LIBDIR)/libipn.so.1
+	ln -sf libipn.so.1 $(DESTDIR)$(LIBDIR)/libipn.so
+	$(INSTALL) -D -m 644 -t $(DESTDIR)$(LIBDIR) $(B)/libipn.a
+	$(INSTALL) -D -m 644 -t $(DESTDIR)$(LIBDIR)/pkgconfig $(B)/libipn.pc
+	$(INSTALL) -D -m 644 -t $(DESTDIR)$(INCLUDEDIR)/ipn $(HEADERS)
+	$(INSTALL) -D -m 644 -t $(DESTDIR)$(UNITDIR) $(B)/ipn-fabric.service
+	for page in $(MANPAGES); do \
+		$(INSTALL) -D -m 644 -t $(DESTDIR)$(MANDIR)/man$${page##*.} $$page || exit; \
+	done
+	[ ! -e scripts/completion.bash ] || \
+		$(INSTALL) -D -m 644 scripts/completion.bash $(DESTDIR)$(COMPLETIONDIR)/ipn-fabric
+	[ -n "$(DESTDIR)" ] || ldconfig || true
+
+-include $(patsubst %.o,%.d,$(FABRIC_OBJS) $(TEST_OBJS) $(HELPER_OBJS) $(BENCH_OBJS) $(BPF_OBJS))
