@@ -22,7 +22,7 @@
 #include "link.h"
 
 #define CONFIG_MODE_DEFAULT 0777 /* IPN_SO_MODE of the specification */
-#define MARKER "section = here" /* what inih sees of any section header */
+#define MARKER "section = here"  /* what inih sees of any section header */
 #define NOT_A_LINE "neither [section] nor key = value (nor a comment: ; or #)"
 
 enum section { SECTION_NONE, SECTION_FABRIC, SECTION_NETWORK, SECTION_PORT };
@@ -259,11 +259,11 @@ static const struct {
 	const char *name;
 } keys[] = {
 	[KEY_HOOK] = { SECTION_FABRIC, "hook" },     [KEY_POLICY] = { SECTION_NETWORK, "policy" },
-	[KEY_MTU] = { SECTION_NETWORK, "mtu" },	     [KEY_NODES] = { SECTION_NETWORK, "nodes" },
+	[KEY_MTU] = { SECTION_NETWORK, "mtu" },      [KEY_NODES] = { SECTION_NETWORK, "nodes" },
 	[KEY_POOL] = { SECTION_NETWORK, "pool" },    [KEY_MODE] = { SECTION_NETWORK, "mode" },
 	[KEY_NETWORK] = { SECTION_PORT, "network" }, [KEY_TAP] = { SECTION_PORT, "tap" },
-	[KEY_VETH] = { SECTION_PORT, "veth" },	     [KEY_HOST] = { SECTION_PORT, "host" },
-	[KEY_PORT] = { SECTION_PORT, "port" },	     [KEY_DESCR] = { SECTION_PORT, "descr" },
+	[KEY_VETH] = { SECTION_PORT, "veth" },       [KEY_HOST] = { SECTION_PORT, "host" },
+	[KEY_PORT] = { SECTION_PORT, "port" },       [KEY_DESCR] = { SECTION_PORT, "descr" },
 };
 
 static const char *const section_help[] = {

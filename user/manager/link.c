@@ -15,9 +15,13 @@
  * is the last step.
  *
  * Quiet. An interface of the fabric must not speak by itself: it would send into the network. ARP is
- * off (IFF_NOARP) and IPv6 address generation is `none` before the interface is first up. The IPv6
- * state of a device does not exist while its MTU is below 1280, and starts anew, with addresses,
- * when the MTU is raised: link_set_mtu() takes the device down for that moment.
+ * off (IFF_NOARP) and IPv6 address generation is `none` before the interface is first up. That is
+ * not all: on a host that forwards, IPv6 joins the all-routers group when its state of a device is
+ * made, and reports that to the link, with or without addresses. A device without IFF_MULTICAST does
+ * not join. The state is made when the device is registered, too early for us, but it is unmade when
+ * the MTU falls below 1280 and made again when it rises: fabric_end_up() does that. For the same
+ * reason link_set_mtu() takes the device down while it raises the MTU over that limit: the new state
+ * does not know yet that addresses are not wanted.
  *
  * All or nothing. A function which made an interface and cannot finish it deletes it; a veth takes
  * its far end along, wherever that is.
@@ -49,13 +53,13 @@
 
 #include "../common/util.h"
 
-#define MTU_MIN 68          /* of the kernel, for veth and tap */
+#define MTU_MIN 68 /* of the kernel, for veth and tap */
 #define MTU_MAX_VETH 65535
-#define MTU_MAX_TAP 65521   /* 65535 less the Ethernet header */
-#define MTU_MIN_IPV6 1280   /* below, a device has no IPv6 */
+#define MTU_MAX_TAP 65521 /* 65535 less the Ethernet header */
+#define MTU_MIN_IPV6 1280 /* below, a device has no IPv6 */
 
-#define BUF_SIZE 65536      /* of messages from the kernel: a dump comes in up to 32 KiB */
-#define REQ_SIZE 1024       /* of requests: a few attributes, a few names */
+#define BUF_SIZE 65536 /* of messages from the kernel: a dump comes in up to 32 KiB */
+#define REQ_SIZE 1024  /* of requests: a few attributes, a few names */
 #define DUMP_TRIES 10
 #define WATCH_RCVBUF (8 << 20)
 
@@ -178,7 +182,7 @@ static void linkinfo_parse(const struct nlattr *nest, struct link_info *info)
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each_nested (attr, nest)
+	mnl_attr_for_each_nested(attr, nest)
 		if (mnl_attr_get_type(attr) == IFLA_INFO_KIND &&
 		    mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >= 0)
 			util_copy(info->kind, sizeof(info->kind), mnl_attr_get_str(attr));
@@ -370,32 +374,41 @@ static int flags_set(struct link_ctx *ctx, __u32 ifindex, unsigned int change, u
 	return request_run(ctx, &req, NULL, NULL);
 }
 
-/* Makes a new interface one of the fabric's, and up. `rename` (or NULL) is a pattern. */
-static int fabric_end_up(struct link_ctx *ctx, __u32 ifindex, const char *rename, __u32 mtu)
-{
-	struct request req;
-	struct ifinfomsg *ifi;
-	/* While the MTU is the default one: later there may be no IPv6 state to tell this to. */
-	int r = ipv6_quiet(ctx, ifindex);
-
-	if (r < 0)
-		return r;
-	ifi = request_init(&req, RTM_SETLINK, 0, ifindex);
-	ifi->ifi_change = IFF_UP | IFF_NOARP;
-	ifi->ifi_flags = IFF_UP | IFF_NOARP;
-	if (rename)
-		mnl_attr_put_strz(&req.nlh, IFLA_IFNAME, rename);
-	mnl_attr_put_u32(&req.nlh, IFLA_GROUP, ctx->group);
-	mnl_attr_put_u32(&req.nlh, IFLA_MTU, mtu);
-	return request_run(ctx, &req, NULL, NULL);
-}
-
 static int mtu_set(struct link_ctx *ctx, __u32 ifindex, __u32 mtu)
 {
 	struct request req;
 
 	request_init(&req, RTM_SETLINK, 0, ifindex);
 	mnl_attr_put_u32(&req.nlh, IFLA_MTU, mtu);
+	return request_run(ctx, &req, NULL, NULL);
+}
+
+/*
+ * Makes a new interface, which is down, one of the fabric's, and up. `rename` (or NULL) is a pattern.
+ */
+static int fabric_end_up(struct link_ctx *ctx, __u32 ifindex, const char *rename, __u32 mtu)
+{
+	struct request req;
+	struct ifinfomsg *ifi;
+	int r;
+
+	/* IPv6 goes, and comes back without groups and then without addresses. */
+	r = mtu_set(ctx, ifindex, MTU_MIN);
+	if (r == 0)
+		r = flags_set(ctx, ifindex, IFF_MULTICAST | IFF_NOARP, IFF_NOARP);
+	if (r == 0)
+		r = mtu_set(ctx, ifindex, mtu);
+	if (r == 0)
+		r = ipv6_quiet(ctx, ifindex);
+	if (r < 0)
+		return r;
+
+	ifi = request_init(&req, RTM_SETLINK, 0, ifindex);
+	ifi->ifi_change = IFF_UP;
+	ifi->ifi_flags = IFF_UP;
+	if (rename)
+		mnl_attr_put_strz(&req.nlh, IFLA_IFNAME, rename);
+	mnl_attr_put_u32(&req.nlh, IFLA_GROUP, ctx->group);
 	return request_run(ctx, &req, NULL, NULL);
 }
 
@@ -812,8 +825,8 @@ int link_watch_open(void)
 	return util_take_fd(&fd);
 }
 
-static void watch_parse(const void *buf, int len, void (*fn)(const struct link_info *, bool, void *),
-			void *arg)
+static void watch_parse(const void *buf, int len,
+			void (*fn)(const struct link_info *, bool, void *), void *arg)
 {
 	const struct nlmsghdr *nlh = buf;
 	struct link_info info;

@@ -138,8 +138,7 @@ static void identity_restore(const struct identity *own)
 	 * may have; capset() then leaves it with exactly those it had.
 	 */
 	if (fsids_set(own->fsuid, own->fsgid) < 0 ||
-	    syscall(SYS_IPN_SETGROUPS, own->ngroups, own->groups) < 0 ||
-	    caps_set(own->caps) < 0) {
+	    syscall(SYS_IPN_SETGROUPS, own->ngroups, own->groups) < 0 || caps_set(own->caps) < 0) {
 		fprintf(stderr, "perm: cannot return to uid %u, gid %u: %s\n", own->fsuid,
 			own->fsgid, strerror(errno));
 		abort();

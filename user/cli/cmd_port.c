@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* attach, detach: interfaces on networks. */
+#include <fcntl.h>
+#include <ipn/af_ipn.h>
+#include <limits.h>
+
+#include "cli/display.h"
+#include "cli/fabric.h"
+#include "cli/rows.h"
+#include "common/names.h"
+#include "common/util.h"
+
+#define NETNS_DIR "/run/netns" /* where ip-netns(8) keeps them */
+
+static const struct {
+	enum cli_key key;
+	enum ipn_kind kind;
+} kinds[] = {
+	{ CLI_TAP, IPN_KIND_TAP },
+	{ CLI_VETH, IPN_KIND_VETH },
+	{ CLI_HOST, IPN_KIND_HOST },
+};
+
+/* Opens a network namespace, by name or path. Prints what is wrong. A descriptor, or -errno. */
+static int netns_open(const struct cli_args *args, const char *netns)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s%s", strchr(netns, '/') ? "" : NETNS_DIR "/", netns);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0)
+		return fd;
+	fd = -errno;
+	if (fd == -ENOENT && !strchr(netns, '/'))
+		cli_fail(args, netns, "no such network namespace (ip netns add %s)", netns);
+	else
+		cli_fail(args, path, "cannot open the network namespace: %s", strerror(-fd));
+	return fd;
+}
+
+int cmd_attach(const struct cli_args *args)
+{
+	const char *path = args->value[CLI_PATH].text;
+	struct ipn_ctl_attach attach = { .port = IPN_PORTNO_ANY };
+	struct ipn_ctl_port port = { 0 };
+	struct client_call call = {
+		.type = IPN_CTL_ATTACH,
+		.request = &attach,
+		.request_len = sizeof(attach),
+		.reply = &port,
+		.reply_size = sizeof(port),
+	};
+	_cleanup_close_ int manager = fabric_open(args);
+	_cleanup_close_ int fd = -1;
+	_cleanup_close_ int netns = -1;
+	const char *name = "", *colon;
+	int fds[2];
+
+	if (manager < 0 || fabric_open_path(args, &fd) < 0)
+		return CLI_FAILED;
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (cli_given(args, kinds[i].key)) {
+			attach.kind = kinds[i].kind;
+			name = args->value[kinds[i].key].text;
+		}
+	colon = strchr(name, ':');
+	if (colon) {
+		netns = netns_open(args, colon + 1);
+		if (netns < 0)
+			return CLI_FAILED;
+	}
+	snprintf(attach.name, sizeof(attach.name), "%.*s",
+		 colon ? (int)(colon - name) : (int)strlen(name), name);
+	if (cli_given(args, CLI_PORT))
+		attach.port = (__s32)args->value[CLI_PORT].number;
+	if (cli_given(args, CLI_DESCR))
+		util_copy(attach.descr, sizeof(attach.descr), args->value[CLI_DESCR].text);
+
+	fds[0] = fd;
+	fds[1] = netns;
+	call.fds = fds;
+	call.nfds = netns >= 0 ? 2 : 1;
+	if (fabric_call(args, manager, &call, path) < 0)
+		return CLI_FAILED;
+	if (call.reply_len < sizeof(port))
+		return cli_fail_errno(args, path, EPROTO);
+	if (cli_given(args, CLI_JSON))
+		return rows_print(args,
+				  display_json(stdout, display_object(&display_ports, &port)));
+	printf("port %u %s %.*s\n", port.port, names_kind(attach.kind), IPN_NAME_MAX, port.name);
+	return CLI_OK;
+}
+
+int cmd_detach(const struct cli_args *args)
+{
+	struct ipn_ctl_detach detach = { .port = (__u32)args->value[CLI_PORT].number };
+	_cleanup_close_ int manager = fabric_open(args);
+	_cleanup_close_ int fd = -1;
+	struct client_call call = {
+		.type = IPN_CTL_DETACH,
+		.request = &detach,
+		.request_len = sizeof(detach),
+		.fds = &fd,
+		.nfds = 1,
+	};
+
+	if (manager < 0 || fabric_open_path(args, &fd) < 0)
+		return CLI_FAILED;
+	return fabric_call(args, manager, &call, args->value[CLI_PATH].text) < 0 ? CLI_FAILED
+										 : CLI_OK;
+}

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * recv: each message on a line.
+ *
+ * Messages are taken where they stand in the log (ipn_recv_peek), because there an empty message
+ * and the end differ. A fast sender may overwrite some meanwhile, so a batch is copied first, and
+ * only what ipn_recv_done says was whole is printed. Signals come through a descriptor beside that
+ * of the node: none is missed between a look at the node and the wait.
+ */
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <time.h>
+
+#include "cli/fabric.h"
+#include "cli/node.h"
+#include "common/util.h"
+
+#define BATCH 32
+#define BATCHES_PER_SIGNAL_CHECK 64
+#define NS_PER_MS 1000000
+
+struct recv {
+	const struct cli_args *args;
+	const char *path;
+	int fd;
+	int signals; /* signalfd */
+	int signal;  /* what came, or 0 */
+	__u64 got;
+	__u64 last; /* when the last message came, ns */
+	char *buf;  /* a batch as it will be printed */
+	size_t size, len;
+};
+
+static void recv_free(const struct recv *r)
+{
+	free(r->buf);
+	util_close_fd(&r->signals);
+	node_leave(&r->fd);
+}
+
+static __u64 now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (__u64)ts.tv_sec * 1000000000ULL + (__u64)ts.tv_nsec;
+}
+
+/* The signals that end the program, less those it was started with ignored. */
+static int signals_open(struct recv *r)
+{
+	static const int ends[] = { SIGHUP, SIGINT, SIGTERM };
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+		struct sigaction old;
+
+		if (sigaction(ends[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+			sigaddset(&set, ends[i]);
+	}
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	r->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return r->signals < 0 ? -errno : 0;
+}
+
+static bool signals_came(struct recv *r)
+{
+	struct signalfd_siginfo info;
+
+	if (read(r->signals, &info, sizeof(info)) == sizeof(info))
+		r->signal = (int)info.ssi_signo;
+	return r->signal != 0;
+}
+
+/* Dies of a signal as if it had never been caught, for the exit status. */
+static void die_of(int number)
+{
+	sigset_t set;
+
+	signal(number, SIG_DFL);
+	sigemptyset(&set);
+	sigaddset(&set, number);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	raise(number);
+}
+
+static int batch_add(struct recv *r, const struct ipn_view *view)
+{
+	static const char digits[] = "0123456789abcdef";
+	bool hex = cli_given(r->args, CLI_HEX);
+	size_t len = view->len < IPN_MTU_MAX ? view->len : IPN_MTU_MAX;
+	const unsigned char *data = view->data;
+	size_t need = r->len + len * (hex ? 2 : 1) + 1;
+
+	if (need > r->size) {
+		char *buf = realloc(r->buf, need * 2);
+
+		if (!buf)
+			return -ENOMEM;
+		r->buf = buf;
+		r->size = need * 2;
+	}
+	if (hex) {
+		for (size_t i = 0; i < len; i++) {
+			r->buf[r->len++] = digits[data[i] >> 4];
+			r->buf[r->len++] = digits[data[i] & 15];
+		}
+	} else if (len) {
+		memcpy(r->buf + r->len, data, len);
+		r->len += len;
+	}
+	r->buf[r->len++] = '\n';
+	return 0;
+}
+
+/* Prints the messages of a batch that were whole. Returns 0, or -errno. */
+static int batch_print(struct recv *r, const struct ipn_view *views, int n)
+{
+	size_t at[BATCH + 1];
+	int whole, err = 0;
+
+	r->len = 0;
+	for (int i = 0; i < n && err == 0; i++) {
+		at[i] = r->len;
+		err = batch_add(r, &views[i]);
+	}
+	at[n] = r->len;
+	whole = ipn_recv_done(r->fd, (unsigned int)n);
+	if (whole < 0)
+		return -errno;
+	if (err < 0)
+		return err;
+	r->got += (__u64)whole;
+	r->last = now_ns();
+	if (whole > 0)
+		fwrite(r->buf + at[n - whole], 1, r->len - at[n - whole], stdout);
+	return 0;
+}
+
+static int fail_stdout(struct recv *r)
+{
+	int err = errno;
+
+	if (err == EPIPE) {
+		r->signal = SIGPIPE;
+		return CLI_FAILED;
+	}
+	return cli_fail(r->args, "standard output", "%s", strerror(err));
+}
+
+/* Milliseconds to wait for the next message, rounded up; -1: for ever, 0: it is over. */
+static int wait_ms(const struct recv *r)
+{
+	__u64 timeout = r->args->value[CLI_TIMEOUT].number, waited = now_ns() - r->last, ms;
+
+	if (!cli_given(r->args, CLI_TIMEOUT))
+		return -1;
+	if (waited >= timeout)
+		return 0;
+	ms = (timeout - waited + NS_PER_MS - 1) / NS_PER_MS;
+	return ms < INT_MAX ? (int)ms : INT_MAX;
+}
+
+static int timed_out(const struct recv *r)
+{
+	const struct cli_value *value = r->args->value;
+
+	if (!cli_given(r->args, CLI_COUNT))
+		return CLI_OK;
+	return cli_fail(r->args, r->path, "%llu of %llu messages, then none for %s s",
+			(unsigned long long)r->got, value[CLI_COUNT].number + 0ULL,
+			value[CLI_TIMEOUT].text);
+}
+
+/* Sleeps until there is something. Returns false if it is over, with the exit status. */
+static bool wait_more(struct recv *r, int *status)
+{
+	struct pollfd fds[] = {
+		{ .fd = r->fd, .events = POLLIN },
+		{ .fd = r->signals, .events = POLLIN },
+	};
+	int ms = wait_ms(r);
+
+	if (ms == 0) {
+		*status = timed_out(r);
+		return false;
+	}
+	if (ipn_poll(fds, ARRAY_SIZE(fds), ms) < 0 && errno != EINTR) {
+		*status = cli_fail_errno(r->args, r->path, errno);
+		return false;
+	}
+	return !signals_came(r);
+}
+
+static int recv_all(struct recv *r)
+{
+	const struct cli_value *count = &r->args->value[CLI_COUNT];
+	struct ipn_view views[BATCH];
+	int status = CLI_OK;
+
+	for (unsigned int batches = 1; !count->text || r->got < count->number; batches++) {
+		__u64 want = count->text ? count->number - r->got : BATCH;
+		int n = ipn_recv_peek(r->fd, views, want < BATCH ? (unsigned int)want : BATCH,
+				      MSG_DONTWAIT);
+
+		if (n > 0) {
+			int err = batch_print(r, views, n);
+
+			if (err < 0)
+				return cli_fail_errno(r->args, r->path, err);
+			if (ferror(stdout))
+				return fail_stdout(r);
+			if (batches % BATCHES_PER_SIGNAL_CHECK == 0 && signals_came(r))
+				break;
+			continue;
+		}
+		if (n == 0)
+			return cli_fail_errno(r->args, r->path, ECONNRESET);
+		if (errno == EINTR)
+			continue;
+		if (errno != EAGAIN && errno != EWOULDBLOCK)
+			return cli_fail_errno(r->args, r->path, errno);
+		if (fflush(stdout) != 0)
+			return fail_stdout(r);
+		if (!wait_more(r, &status))
+			break;
+	}
+	return status;
+}
+
+int cmd_recv(const struct cli_args *args)
+{
+	__attribute__((cleanup(recv_free))) struct recv r = {
+		.args = args,
+		.path = args->value[CLI_PATH].text,
+		.fd = -1,
+		.signals = -1,
+	};
+	uint64_t lost = 0;
+	int status;
+
+	r.fd = node_join(args, SHUT_WR);
+	if (r.fd < 0)
+		return CLI_FAILED;
+	status = signals_open(&r);
+	if (status < 0)
+		return cli_fail_errno(args, NULL, status);
+	r.last = now_ns();
+	status = recv_all(&r);
+	if (fflush(stdout) != 0 && r.signal != SIGPIPE)
+		status = fail_stdout(&r);
+	if (ipn_overruns(r.fd, &lost) == 0 && lost)
+		cli_fail(args, r.path,
+			 "%llu messages lost, this reader was too slow (a network with "
+			 "a larger --pool loses fewer)",
+			 (unsigned long long)lost);
+	if (r.signal)
+		die_of(r.signal);
+	return status;
+}

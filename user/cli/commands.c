@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cli/cli.h"
+
+#define PATH                                                                  \
+	{                                                                     \
+		CLI_PATH, NULL, "PATH", CLI_TYPE_NETWORK, 0, 0, CLI_REQUIRED, \
+			"path of the network"                                 \
+	}
+#define PATH_OPTIONAL                                                                  \
+	{                                                                              \
+		CLI_PATH, NULL, "PATH", CLI_TYPE_NETWORK, 0, 0, 0, "only this network" \
+	}
+#define JSON                                                                                 \
+	{                                                                                    \
+		CLI_JSON, "--json", NULL, CLI_TYPE_FLAG, 0, 0, 0, "print JSON, for programs" \
+	}
+
+const struct cli_param cli_globals[CLI_MAX_PARAMS] = {
+	{ CLI_RUN_DIR, "--run-dir", "DIR", CLI_TYPE_DIR, 0, 0, 0,
+	  "directory of the control socket (default $IPN_FABRIC_RUN_DIR, or /run/ipn-fabric)" },
+	{ CLI_BPFFS, "--bpffs", "DIR", CLI_TYPE_DIR, 0, 0, 0,
+	  "BPF file system to pin in (default $IPN_FABRIC_BPFFS, or /sys/fs/bpf)" },
+	{ CLI_HELP_FLAG, "--help", NULL, CLI_TYPE_FLAG, 0, 0, 0, "help on the command" },
+	{ CLI_VERSION, "--version", NULL, CLI_TYPE_FLAG, 0, 0, 0, "print the version" },
+};
+
+const struct cli_command cli_commands[CLI_COMMANDS] = {
+	[CLI_UP] = {
+		.name = "up",
+		.summary = "start the fabric",
+		.text = "Returns when the fabric is ready. A fabric whose manager died is taken "
+			"over as it is.",
+		.params = {
+			{ CLI_FOREGROUND, "--foreground", NULL, CLI_TYPE_FLAG, 0, 0, 0,
+			  "stay, log to standard error, notify systemd" },
+			{ CLI_CONFIG, "--config", "FILE", CLI_TYPE_FILE, 0, 0, 0,
+			  "networks and ports to make, see ipn-fabric(8)" },
+			{ CLI_NETNS, "--netns", "NAME", CLI_TYPE_NETNS, 0, 0, 0,
+			  "network namespace of the fabric (default: the one it is started in)" },
+		},
+	},
+	[CLI_DOWN] = {
+		.name = "down",
+		.summary = "stop the fabric and remove all it made",
+		.text = "Also clears up after a fabric whose manager died.",
+	},
+	[CLI_NET_ADD] = {
+		.name = "net add",
+		.summary = "make a network",
+		.text = "Makes a socket at PATH and the network it names. Who may read the path "
+			"receives, who may write it sends, who may execute it manages the network.",
+		.params = {
+			PATH,
+			{ CLI_POLICY, "--policy", "broadcast|switch", CLI_TYPE_POLICY, 0, 0, 0,
+			  "who gets a message: all others (default), or as an Ethernet switch does" },
+			{ CLI_MTU, "--mtu", "N", CLI_TYPE_NUMBER, IPN_MTU_MIN, IPN_MTU_MAX, 0,
+			  "longest message in bytes (default 1514)" },
+			{ CLI_NODES, "--nodes", "N", CLI_TYPE_NUMBER, 1, IPN_NET_PORTS, 0,
+			  "number of ports (default 32)" },
+			{ CLI_POOL, "--pool", "N", CLI_TYPE_NUMBER, 1, IPN_POOL_MAX, 0,
+			  "messages a process may be behind before it loses some (default 8)" },
+			{ CLI_MODE, "--mode", "MODE", CLI_TYPE_MODE, 0, 0777, 0,
+			  "permissions of the path, less the umask (default 0777)" },
+		},
+	},
+	[CLI_NET_DEL] = {
+		.name = "net del",
+		.summary = "remove a network",
+		.text = "Detaches all its ports and removes the path.",
+		.params = { PATH },
+	},
+	[CLI_NET_SHOW] = {
+		.name = "net show",
+		.summary = "list the networks",
+		.params = { PATH_OPTIONAL, JSON },
+	},
+	[CLI_ATTACH] = {
+		.name = "attach",
+		.summary = "attach an interface to a network",
+		.text = "Makes the interface. Prints the number of the port, its kind and name.",
+		.params = {
+			PATH,
+			{ CLI_TAP, "--tap", "NAME", CLI_TYPE_IFNAME, 0, 0, CLI_ONE_OF,
+			  "a tap for a virtual machine" },
+			{ CLI_VETH, "--veth", "NAME[:NETNS]", CLI_TYPE_VETH, 0, 0, CLI_ONE_OF,
+			  "an interface in a network namespace, given as name or as path" },
+			{ CLI_HOST, "--host", "NAME", CLI_TYPE_IFNAME, 0, 0, CLI_ONE_OF,
+			  "an interface of the host itself" },
+			{ CLI_PORT, "--port", "N", CLI_TYPE_NUMBER, 0, IPN_NET_PORTS - 1, 0,
+			  "port number (default: the lowest that is free)" },
+			{ CLI_DESCR, "--descr", "TEXT", CLI_TYPE_TEXT, 0, IPN_DESCR_MAX - 1, 0,
+			  "description, shown by `show`" },
+			JSON,
+		},
+	},
+	[CLI_DETACH] = {
+		.name = "detach",
+		.summary = "take a port away",
+		.text = "The interface of the port is removed. A process there gets end of file.",
+		.params = {
+			PATH,
+			{ CLI_PORT, "--port", "N", CLI_TYPE_NUMBER, 0, IPN_NET_PORTS - 1,
+			 CLI_REQUIRED, "port number" },
+		},
+	},
+	[CLI_SHOW] = {
+		.name = "show",
+		.summary = "show the fabric and its ports",
+		.params = { PATH_OPTIONAL, JSON },
+	},
+	[CLI_STATS] = {
+		.name = "stats",
+		.summary = "show what each port sent, received and lost",
+		.text = "in: from the port into the fabric; out: to the port. Reasons of drops:",
+		.params = { PATH_OPTIONAL, JSON },
+	},
+	[CLI_FDB_SHOW] = {
+		.name = "fdb show",
+		.summary = "show the addresses a switch network has learned",
+		.params = { PATH, JSON },
+	},
+	[CLI_SEND] = {
+		.name = "send",
+		.summary = "send each line of a file as a message",
+		.params = {
+			PATH,
+			{ CLI_FILE, NULL, "FILE", CLI_TYPE_FILE, 0, 0, 0,
+			  "what to send (default, and -: standard input)" },
+		},
+	},
+	[CLI_RECV] = {
+		.name = "recv",
+		.summary = "print each message on a line",
+		.params = {
+			PATH,
+			{ CLI_COUNT, "--count", "N", CLI_TYPE_NUMBER, 1, 4294967295, 0,
+			  "stop after N messages" },
+			{ CLI_TIMEOUT, "--timeout", "S", CLI_TYPE_SECONDS, 0, 1000000000, 0,
+			  "stop when no message came for S seconds" },
+			{ CLI_HEX, "--hex", NULL, CLI_TYPE_FLAG, 0, 0, 0, "print hexadecimal" },
+		},
+	},
+	[CLI_HELP] = {
+		.name = "help",
+		.summary = "help on a command",
+		.params = {
+			{ CLI_TOPIC, NULL, "COMMAND", CLI_TYPE_COMMAND, 0, 0, 0, "a command" },
+			{ CLI_SUBTOPIC, NULL, "", CLI_TYPE_COMMAND, 0, 0, CLI_HIDDEN,
+			  "its second word" },
+			{ CLI_WORDS, "--words", NULL, CLI_TYPE_FLAG, 0, 0, CLI_HIDDEN,
+			  "what may come next, for the shell completion" },
+		},
+	},
+};

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cli/fabric.h"
+#include "cli/help.h"
+#include "common/util.h"
+#include "manager/manager.h"
+
+#ifndef IPN_VERSION /* the Makefile's */
+#define IPN_VERSION MANAGER_VERSION
+#endif
+
+static int (*const run[CLI_COMMANDS])(const struct cli_args *args) = {
+	[CLI_UP] = cmd_up,
+	[CLI_DOWN] = cmd_down,
+	[CLI_NET_ADD] = cmd_net_add,
+	[CLI_NET_DEL] = cmd_net_del,
+	[CLI_NET_SHOW] = cmd_net_show,
+	[CLI_ATTACH] = cmd_attach,
+	[CLI_DETACH] = cmd_detach,
+	[CLI_SHOW] = cmd_show,
+	[CLI_STATS] = cmd_stats,
+	[CLI_FDB_SHOW] = cmd_fdb_show,
+	[CLI_SEND] = cmd_send,
+	[CLI_RECV] = cmd_recv,
+	[CLI_HELP] = cmd_help,
+};
+
+static int usage_error(const struct cli_args *args, const char *text)
+{
+	const char *topic = args->command ? args->command->name : args->group;
+
+	fprintf(stderr, "%s\ntry " CLI_PROGRAM " help%s%s\n", text, topic ? " " : "",
+		topic ? topic : "");
+	return CLI_USAGE;
+}
+
+static int dispatch(const struct cli_args *args)
+{
+	int r;
+
+	if (args->version) {
+		puts(CLI_PROGRAM " " IPN_VERSION);
+		return CLI_OK;
+	}
+	if (args->help) {
+		help_print(stdout, args->command, args->group);
+		return CLI_OK;
+	}
+	r = cli_environment(args);
+	return r < 0 ? cli_fail_errno(args, NULL, r) : run[cli_command_id(args->command)](args);
+}
+
+int main(int argc, char *argv[])
+{
+	struct cli_args args;
+	char text[512];
+	int status;
+
+	if (cli_parse(argc, argv, &args, text, sizeof(text)) < 0)
+		return usage_error(&args, text);
+	status = dispatch(&args);
+	if (fflush(stdout) != 0 && status == CLI_OK) {
+		fprintf(stderr, "%s: standard output: %s\n",
+			args.command ? args.command->name : CLI_PROGRAM, strerror(errno));
+		status = CLI_FAILED;
+	}
+	return status;
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * One request, one reply, over the manager's socket. The descriptor may be non-blocking: sending and
+ * receiving never block here, waiting is always poll().
+ */
+#include "lib/client.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "common/util.h"
+
+/* What the kernel says when nobody listens at the other end, or no longer. */
+static bool client_is_dead(int err)
+{
+	return err == ENOENT || err == ENOTDIR || err == ECONNREFUSED || err == EPIPE ||
+	       err == ECONNRESET || err == ENOTCONN || err == EPROTOTYPE;
+}
+
+int client_open(const char *run_dir)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	_cleanup_close_ int fd = -1;
+	int n;
+
+	if (!run_dir)
+		run_dir = secure_getenv(IPN_CTL_ENV_RUN_DIR);
+	if (!run_dir || !*run_dir)
+		run_dir = IPN_CTL_RUN_DIR;
+	n = snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/%s", run_dir, IPN_CTL_SOCKET);
+	if (n < 0 || (size_t)n >= sizeof(sun.sun_path))
+		return -ENAMETOOLONG;
+
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	while (connect(fd, (struct sockaddr *)&sun, sizeof(sun))) {
+		if (errno != EINTR)
+			return client_is_dead(errno) ? -ENETDOWN : -errno;
+	}
+	return util_take_fd(&fd);
+}
+
+static int client_wait(int fd, short events)
+{
+	struct pollfd p = { .fd = fd, .events = events };
+
+	while (poll(&p, 1, -1) < 0) {
+		if (errno != EINTR)
+			return -errno;
+	}
+	return p.revents & POLLNVAL ? -EBADF : 0;
+}
+
+static int client_send(int fd, const struct ipn_ctl_hdr *hdr, const struct client_call *call)
+{
+	struct iovec iov[2] = {
+		{ (void *)hdr, sizeof(*hdr) },
+		{ (void *)call->request, call->request_len },
+	};
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(IPN_CTL_MAX_FDS * sizeof(int))];
+	} control = { 0 };
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = call->request_len ? 2 : 1 };
+
+	if (call->nfds) {
+		struct cmsghdr *c;
+
+		msg.msg_control = &control;
+		msg.msg_controllen = CMSG_SPACE(call->nfds * sizeof(int));
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(call->nfds * sizeof(int));
+		memcpy(CMSG_DATA(c), call->fds, call->nfds * sizeof(int));
+	}
+	while (sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+		int r = errno == EAGAIN ? client_wait(fd, POLLOUT) : -errno;
+
+		if (r && r != -EINTR)
+			return client_is_dead(-r) ? -ENETDOWN : r;
+	}
+	return 0;
+}
+
+static void client_close_fds(struct client_call *call)
+{
+	for (unsigned int i = 0; i < call->nreply_fds; i++)
+		close(call->reply_fds[i]);
+	call->nreply_fds = 0;
+}
+
+/* Takes the descriptors of a packet into the call. Those beyond its room are closed: -EPROTO. */
+static int client_take_fds(struct client_call *call, struct msghdr *msg)
+{
+	int r = 0;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+			if (call->nreply_fds < IPN_CTL_MAX_FDS) {
+				call->reply_fds[call->nreply_fds++] = fd;
+			} else {
+				close(fd);
+				r = -EPROTO;
+			}
+		}
+	}
+	return r;
+}
+
+/* Receives one packet into buf. Returns its length, or -errno. */
+static ssize_t client_receive(int fd, struct client_call *call, void *buf, size_t size)
+{
+	struct iovec iov = { buf, size };
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(IPN_CTL_MAX_FDS * sizeof(int))];
+	} control;
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	ssize_t n;
+	int r;
+
+	while ((n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC)) < 0) {
+		r = errno == EAGAIN ? client_wait(fd, POLLIN) : -errno;
+		if (r && r != -EINTR)
+			return client_is_dead(-r) ? -ENETDOWN : r;
+	}
+	r = client_take_fds(call, &msg);
+	if (r)
+		return r;
+	if (n == 0)
+		return -ENETDOWN;
+	return msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? -EPROTO : n;
+}
+
+/* Judges a packet of n bytes and takes what it says into the call. */
+static int client_judge(const struct ipn_ctl_hdr *sent, struct client_call *call, const char *buf,
+			size_t n)
+{
+	struct ipn_ctl_hdr hdr;
+	size_t body = n - sizeof(hdr);
+
+	if (n < sizeof(hdr))
+		return -EPROTO;
+	memcpy(&hdr, buf, sizeof(hdr));
+	if (hdr.magic != IPN_CTL_MAGIC || hdr.version != IPN_CTL_VERSION ||
+	    hdr.type != sent->type || hdr.id != sent->id || hdr.len != n)
+		return -EPROTO;
+	if (hdr.status < 0 || hdr.status > 4095)
+		return -EPROTO;
+	if (hdr.status) {
+		size_t len = strnlen(buf + sizeof(hdr), body);
+
+		if (len >= sizeof(call->text))
+			len = sizeof(call->text) - 1;
+		memcpy(call->text, buf + sizeof(hdr), len);
+		call->text[len] = '\0';
+		return -hdr.status;
+	}
+	if (body > call->reply_size)
+		return -EPROTO;
+	if (body)
+		memcpy(call->reply, buf + sizeof(hdr), body);
+	call->reply_len = body;
+	return 0;
+}
+
+int client_call(int fd, struct client_call *call)
+{
+	static uint32_t last_id;
+	struct ipn_ctl_hdr hdr = {
+		.magic = IPN_CTL_MAGIC,
+		.version = IPN_CTL_VERSION,
+		.type = (__u16)call->type,
+		.id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED),
+		.len = (__u32)(sizeof(hdr) + call->request_len),
+	};
+	_cleanup_free_ char *buf = NULL;
+	ssize_t n;
+	int r;
+
+	call->reply_len = 0;
+	call->nreply_fds = 0;
+	call->text[0] = '\0';
+	if (call->request_len > IPN_CTL_MAX_PACKET - sizeof(hdr) || call->nfds > IPN_CTL_MAX_FDS)
+		return -EMSGSIZE;
+	buf = malloc(IPN_CTL_MAX_PACKET);
+	if (!buf)
+		return -ENOMEM;
+
+	r = client_send(fd, &hdr, call);
+	if (r)
+		return r;
+	n = client_receive(fd, call, buf, IPN_CTL_MAX_PACKET);
+	r = n < 0 ? (int)n : client_judge(&hdr, call, buf, (size_t)n);
+	if (r)
+		client_close_fds(call);
+	return r;
+}

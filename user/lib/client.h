@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The client's end of the control protocol (include/ipn/control.h): one request, one reply.
+ * Used by libipn and by the command line.
+ */
+#ifndef IPN_CLIENT_H
+#define IPN_CLIENT_H
+
+#include <ipn/control.h>
+#include <stddef.h>
+
+/*
+ * Connects to the manager of a run directory (NULL: $IPN_FABRIC_RUN_DIR, or /run/ipn-fabric).
+ * Returns a close-on-exec descriptor, or -errno: -ENETDOWN when no manager runs there.
+ */
+int client_open(const char *run_dir);
+
+/* One exchange. Set up with zeros, fill in what the request has. */
+struct client_call {
+	enum ipn_ctl_type type;
+	const void *request; /* body, without header */
+	size_t request_len;
+	const int *fds; /* descriptors to send */
+	unsigned int nfds;
+
+	void *reply;       /* where the reply's body goes; may be NULL */
+	size_t reply_size; /* room there */
+	size_t reply_len;  /* out: bytes of body that came (never more than reply_size) */
+	int reply_fds[IPN_CTL_MAX_FDS]; /* out: owned by the caller */
+	unsigned int nreply_fds;
+	char text[256]; /* out: on failure, what the manager says was wrong; else empty */
+};
+
+/*
+ * Sends the request on `fd` and waits for its reply. Returns 0, or -errno: the manager's status, or
+ * -ENETDOWN when the manager went away, or -EPROTO for a reply that makes no sense. On failure no
+ * descriptors are left in the call. Restarts on EINTR. The caller serialises calls on one
+ * descriptor.
+ */
+int client_call(int fd, struct client_call *call);
+
+#endif

@@ -1,0 +1,500 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "lib/join.h"
+
+#include <fcntl.h>
+#include <ipn/ipn.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+
+#include "common/util.h"
+#include "lib/rx.h"
+
+/*
+ * Exchanges.
+ */
+
+/* Repeats on a new connection what the old session was. */
+static int session_restore(struct ipn_sock *s, int fd)
+{
+	struct client_call call = { 0 };
+	struct ipn_ctl_connected connected;
+	struct ipn_ctl_net net;
+	struct ipn_ctl_bind bind = { .policy = (__u32)s->policy };
+
+	if (s->state == SOCK_NEW)
+		return 0;
+	call.nfds = 1;
+	if (s->state == SOCK_CONNECTED) {
+		call.type = IPN_CTL_REJOIN;
+		call.fds = &s->tap;
+		call.reply = &connected;
+		call.reply_size = sizeof(connected);
+	} else {
+		call.type = IPN_CTL_BIND;
+		call.request = &bind;
+		call.request_len = sizeof(bind);
+		call.fds = &s->path_fd;
+		call.reply = &net;
+		call.reply_size = sizeof(net);
+	}
+	return client_call(fd, &call);
+}
+
+/* Puts a new session in the place of the descriptor's old one, which ends. */
+static int session_replace(struct ipn_sock *s)
+{
+	const struct timeval *rcv = &s->rcvtimeo_tv, *snd = &s->sndtimeo_tv;
+	_cleanup_close_ int fd = client_open(NULL);
+	socklen_t len = sizeof(s->cookie);
+	int status, cloexec, r;
+	uint64_t cookie;
+
+	if (fd < 0)
+		return fd;
+	r = session_restore(s, fd);
+	if (r)
+		return r;
+	status = fcntl(s->fd, F_GETFL);
+	cloexec = fcntl(s->fd, F_GETFD);
+	if (status < 0 || cloexec < 0)
+		return -errno;
+	if (fcntl(fd, F_SETFL, status) || getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) ||
+	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, rcv, sizeof(*rcv)) ||
+	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, snd, sizeof(*snd)))
+		return -errno;
+	if (dup3(fd, s->fd, cloexec & FD_CLOEXEC ? O_CLOEXEC : 0) < 0)
+		return -errno;
+	s->cookie = cookie;
+	return 0;
+}
+
+int join_call(struct ipn_sock *s, struct client_call *call)
+{
+	int r;
+
+	if (!sock_owns_fd(s))
+		return -EBADF;
+	r = client_call(s->fd, call);
+	if (r != -ENETDOWN)
+		return r;
+	r = session_replace(s);
+	return r ? r : client_call(s->fd, call);
+}
+
+/* An exchange whose reply has exactly one form. */
+static int call_exact(struct ipn_sock *s, struct client_call *call)
+{
+	int r = join_call(s, call);
+
+	if (r)
+		return r;
+	return call->reply_len == call->reply_size ? 0 : -EPROTO;
+}
+
+/*
+ * bind
+ */
+
+static int open_path(const char *path)
+{
+	int fd = open(path, O_PATH | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* Removes the path if it still leads to the inode. */
+static void remove_made(const char *path, int path_fd)
+{
+	struct stat made, now;
+
+	if (!fstat(path_fd, &made) && !lstat(path, &now) && made.st_dev == now.st_dev &&
+	    made.st_ino == now.st_ino)
+		unlink(path);
+}
+
+static int bind_join(struct ipn_sock *s, int path_fd)
+{
+	struct ipn_ctl_bind request = { .policy = (__u32)s->policy };
+	struct client_call call = {
+		.type = IPN_CTL_BIND,
+		.request = &request,
+		.request_len = sizeof(request),
+		.fds = &path_fd,
+		.nfds = 1,
+		.reply = &s->net,
+		.reply_size = sizeof(s->net),
+	};
+
+	return call_exact(s, &call);
+}
+
+static int bind_make(struct ipn_sock *s, int path_fd, const char *path)
+{
+	struct ipn_ctl_net_add request = {
+		.policy = (__u32)s->policy,
+		.mtu = s->params.mtu,
+		.numnodes = s->params.numnodes,
+		.pool = s->params.pool,
+		.flags = s->params.flags,
+		.mode = s->params.mode,
+	};
+	struct client_call call = {
+		.type = IPN_CTL_NET_ADD,
+		.request = &request,
+		.request_len = sizeof(request),
+		.fds = &path_fd,
+		.nfds = 1,
+		.reply = &s->net,
+		.reply_size = sizeof(s->net),
+	};
+	int r;
+
+	r = addr_absolute(path, request.path);
+	if (r)
+		return r;
+	r = call_exact(s, &call);
+	/* somebody else got hold of the path between the making and here */
+	return r == -EEXIST || r == -ENOTSOCK ? -EADDRINUSE : r;
+}
+
+/*
+ * Makes the socket inode unless the path exists. Returns a descriptor of it, *made says whether it
+ * is new; or -errno.
+ */
+static int bind_path(const struct ipn_sock *s, const char *path, bool *made)
+{
+	char absolute[IPN_PATH_MAX];
+	int fd, r;
+
+	*made = false;
+	if (s->policy == IPN_ANY) {
+		fd = open_path(path);
+		return fd == -ENOENT ? -EINVAL : fd;
+	}
+	r = addr_absolute(path, absolute);
+	if (!r && mknod(path, S_IFSOCK | s->params.mode, 0))
+		r = -errno;
+	if (r == -ENAMETOOLONG) {
+		/* too long to be told, not to be joined */
+		fd = open_path(path);
+		return fd == -ENOENT ? r : fd;
+	}
+	if (r && r != -EEXIST)
+		return r;
+	*made = r == 0;
+	fd = *made ? open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC) : open(path, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return *made || errno == ENOENT ? -EADDRINUSE : -errno;
+	return fd;
+}
+
+int join_bind(struct ipn_sock *s, const struct sockaddr *addr, socklen_t len)
+{
+	_cleanup_close_ int path_fd = -1;
+	char path[ADDR_PATH_SIZE];
+	bool made;
+	int r;
+
+	r = addr_parse(addr, len, path);
+	if (r)
+		return r;
+	pthread_mutex_lock(&s->lock);
+	if (s->state != SOCK_NEW) {
+		r = -EISCONN;
+		goto out;
+	}
+	path_fd = bind_path(s, path, &made);
+	if (path_fd < 0) {
+		r = path_fd;
+		goto out;
+	}
+	r = made ? bind_make(s, path_fd, path) : bind_join(s, path_fd);
+	if (r) {
+		if (made)
+			remove_made(path, path_fd);
+		memset(&s->net, 0, sizeof(s->net));
+		goto out;
+	}
+	s->path_fd = util_take_fd(&path_fd);
+	memcpy(s->path, path, sizeof(s->path));
+	s->policy = (int)s->net.policy;
+	__atomic_store_n(&s->state, SOCK_BOUND, __ATOMIC_RELEASE);
+out:
+	pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
+/*
+ * connect
+ */
+
+static size_t page_size(void)
+{
+	return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static size_t page_round(size_t n)
+{
+	return (n + page_size() - 1) & ~(page_size() - 1);
+}
+
+static int map(int fd, size_t len, int prot, size_t offset, void *out)
+{
+	void *p = mmap(NULL, len, prot, MAP_SHARED, fd, (off_t)offset);
+
+	if (p == MAP_FAILED)
+		return -errno;
+	*(void **)out = p;
+	return 0;
+}
+
+static int map_log(struct rx_log *log, int fd, const struct ipn_ctl_connected *c, uint32_t mask,
+		   uint64_t cursor)
+{
+	int r;
+
+	if (mask & (mask + 1) || mask == UINT32_MAX)
+		return -EPROTO;
+	log->slot_size = ipn_slot_size(c->log_class);
+	log->mask = mask;
+	log->cursor = cursor;
+	log->map_len = page_round(((size_t)mask + 2) * log->slot_size);
+	r = map(fd, log->map_len, PROT_READ, 0, &log->base);
+	return r;
+}
+
+static int map_bell(struct rx *rx, int *fd, uint32_t size)
+{
+	struct rx_bell *bell = &rx->bell;
+	int r;
+
+	if (size < page_size() || size & (size - 1) || size > 1u << 30)
+		return -EPROTO;
+	bell->size = size;
+	bell->map_len = page_size() + 2 * (size_t)size;
+	r = map(*fd, rx->page_len, PROT_READ | PROT_WRITE, 0, &bell->consumer);
+	if (!r)
+		r = map(*fd, bell->map_len, PROT_READ, page_size(), &bell->producer);
+	if (r)
+		return r;
+	bell->data = (const uint8_t *)bell->producer + page_size();
+	bell->seen = __atomic_load_n(bell->consumer, __ATOMIC_RELAXED);
+	bell->fd = util_take_fd(fd);
+	return 0;
+}
+
+/*
+ * Takes one of the descriptors that came with a reply, in the order of their bits: what is taken is
+ * -1 in the call. -1: its bit is not set.
+ */
+static int *reply_fd(struct client_call *call, uint32_t bits, uint32_t bit)
+{
+	static int none = -1;
+
+	return bits & bit ? &call->reply_fds[__builtin_popcount(bits & (bit - 1))] : &none;
+}
+
+/* Sets up what a connected node needs. On failure, sock_unmap() undoes it. */
+static int connect_map(struct ipn_sock *s, struct client_call *call,
+		       const struct ipn_ctl_connected *c)
+{
+	const uint32_t all = IPN_CTL_FD_TAP | IPN_CTL_FD_BELL | IPN_CTL_FD_PAGE | IPN_CTL_FD_LOG |
+			     IPN_CTL_FD_NODELOG;
+	struct rx *rx = &s->rx;
+	int *tap = reply_fd(call, c->fds, IPN_CTL_FD_TAP);
+	uint32_t slots = c->log_mask;
+	int status, r;
+
+	if (c->fds & ~all || (unsigned int)__builtin_popcount(c->fds) != call->nreply_fds ||
+	    !(c->fds & IPN_CTL_FD_TAP) || c->log_class >= IPN_LOG_CLASSES ||
+	    c->net.mtu > IPN_MTU_MAX)
+		return -EPROTO;
+	if (c->flags & IPN_PF_READER &&
+	    (~c->fds & (IPN_CTL_FD_BELL | IPN_CTL_FD_PAGE | IPN_CTL_FD_LOG)))
+		return -EPROTO;
+
+	rx->page_len = page_size();
+	if (c->fds & IPN_CTL_FD_BELL) {
+		r = map_bell(rx, reply_fd(call, c->fds, IPN_CTL_FD_BELL), c->bell_size);
+		if (r)
+			return r;
+	}
+	if (c->fds & IPN_CTL_FD_PAGE) {
+		r = map(*reply_fd(call, c->fds, IPN_CTL_FD_PAGE), rx->page_len,
+			PROT_READ | PROT_WRITE, 0, &rx->page);
+		if (r)
+			return r;
+	}
+	if (c->fds & IPN_CTL_FD_LOG) {
+		r = map_log(&rx->log[RX_NET], *reply_fd(call, c->fds, IPN_CTL_FD_LOG), c,
+			    c->log_mask, c->cursor);
+		if (r)
+			return r;
+	}
+	if (c->fds & IPN_CTL_FD_NODELOG) {
+		r = map_log(&rx->log[RX_NODE], *reply_fd(call, c->fds, IPN_CTL_FD_NODELOG), c,
+			    c->node_log_mask, c->node_cursor);
+		if (r)
+			return r;
+		if (c->node_log_mask < slots)
+			slots = c->node_log_mask;
+	}
+	rx->own = c->port;
+	rx->pool = c->net.pool;
+	if (rx->pool > slots / 2 + 1)
+		rx->pool = slots / 2 + 1;
+
+	status = fcntl(*tap, F_GETFL);
+	if (status < 0 || fcntl(*tap, F_SETFL, status | O_NONBLOCK))
+		return -errno;
+	s->tap = util_take_fd(tap);
+	s->mtu = c->net.mtu;
+	return 0;
+}
+
+static int connect_call(struct ipn_sock *s, int path_fd, struct client_call *call,
+			struct ipn_ctl_connected *c)
+{
+	struct ipn_ctl_connect request = {
+		.policy = (__u32)s->policy,
+		.port = s->port,
+		.shutdown = s->shut,
+	};
+
+	memcpy(request.descr, s->descr, sizeof(request.descr));
+	*call = (struct client_call){
+		.type = IPN_CTL_CONNECT,
+		.request = &request,
+		.request_len = sizeof(request),
+		.fds = &path_fd,
+		.nfds = path_fd >= 0 ? 1 : 0,
+		.reply = c,
+		.reply_size = sizeof(*c),
+	};
+	return call_exact(s, call);
+}
+
+/* On a bound descriptor: does the address lead to the network it is bound to? */
+static int connect_same(const struct ipn_sock *s, const char *path)
+{
+	_cleanup_close_ int fd = open_path(path);
+	struct stat bound, given;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(s->path_fd, &bound) || fstat(fd, &given))
+		return -errno;
+	return bound.st_dev == given.st_dev && bound.st_ino == given.st_ino ? 0 : -EINVAL;
+}
+
+/* s->lock is held. */
+static int connect_locked(struct ipn_sock *s, const char *path)
+{
+	_cleanup_close_ int path_fd = -1;
+	struct ipn_ctl_connected c;
+	struct client_call call;
+	uint32_t shut = 0;
+	int r;
+
+	if (s->state == SOCK_CONNECTED)
+		return -EISCONN;
+	if (s->state == SOCK_BOUND) {
+		r = path ? connect_same(s, path) : 0;
+		if (r)
+			return r;
+	} else {
+		if (!path)
+			return -EINVAL;
+		path_fd = open_path(path);
+		if (path_fd < 0)
+			return path_fd;
+	}
+
+	r = connect_call(s, path_fd, &call, &c);
+	if (!r) {
+		r = connect_map(s, &call, &c);
+		if (r) {
+			/* the manager believes in this node: end its session, begin another */
+			sock_unmap(s);
+			session_replace(s);
+		}
+	}
+	for (unsigned int i = 0; i < call.nreply_fds; i++)
+		util_close_fd(&call.reply_fds[i]);
+	if (r)
+		return r;
+
+	if (path_fd >= 0) {
+		s->path_fd = util_take_fd(&path_fd);
+		(void)util_copy(s->path, sizeof(s->path), path);
+	}
+	if (!(c.flags & IPN_PF_READER))
+		shut |= SOCK_SHUT_RD;
+	if (!(c.flags & IPN_PF_WRITER))
+		shut |= SOCK_SHUT_WR;
+	__atomic_or_fetch(&s->shut, shut, __ATOMIC_SEQ_CST);
+	s->net = c.net;
+	s->policy = (int)c.net.policy;
+	s->port = (int)c.port;
+	__atomic_store_n(&s->state, SOCK_CONNECTED, __ATOMIC_RELEASE);
+	return 0;
+}
+
+int join_connect(struct ipn_sock *s, const struct sockaddr *addr, socklen_t len)
+{
+	char path[ADDR_PATH_SIZE];
+	int r;
+
+	if (addr) {
+		r = addr_parse(addr, len, path);
+		if (r)
+			return r;
+	}
+	pthread_mutex_lock(&s->lock);
+	r = connect_locked(s, addr ? path : NULL);
+	pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
+/*
+ * shutdown
+ */
+
+int join_shutdown(struct ipn_sock *s, int how)
+{
+	struct ipn_ctl_shutdown request = { .how = (__u32)how };
+	struct client_call call = {
+		.type = IPN_CTL_SHUTDOWN,
+		.request = &request,
+		.request_len = sizeof(request),
+	};
+	uint32_t shut;
+	int r = 0;
+
+	switch (how) {
+	case SHUT_RD:
+		shut = SOCK_SHUT_RD;
+		break;
+	case SHUT_WR:
+		shut = SOCK_SHUT_WR;
+		break;
+	case SHUT_RDWR:
+		shut = SOCK_SHUT_BOTH;
+		break;
+	default:
+		return -EINVAL;
+	}
+	pthread_mutex_lock(&s->lock);
+	if ((s->shut & shut) != shut) {
+		if (s->state == SOCK_CONNECTED && !sock_gone(s))
+			r = join_call(s, &call);
+		if (!r) {
+			__atomic_or_fetch(&s->shut, shut, __ATOMIC_SEQ_CST);
+			if (s->state == SOCK_CONNECTED && shut & SOCK_SHUT_RD)
+				rx_wake(s);
+		}
+	}
+	pthread_mutex_unlock(&s->lock);
+	return r;
+}

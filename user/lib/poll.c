@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * ipn_poll: the waiting protocol of rx.c over many descriptors. Each of libipn's is represented in one
+ * poll(2) by its bell; the others stand there as they are.
+ */
+#include "lib/poll.h"
+
+#include <sched.h>
+
+#include "common/util.h"
+#include "lib/clock.h"
+#include "lib/rx.h"
+
+#define POLL_STACK 32
+
+struct poller {
+	struct pollfd *fds; /* the caller's */
+	nfds_t nfds;
+	struct ipn_sock **socks; /* NULL: not one of libipn's, or nothing can come */
+	struct pollfd *raw;      /* for poll(2) */
+	nfds_t ours;             /* how many are libipn's */
+};
+
+static bool wants_input(const struct pollfd *p)
+{
+	return p->events & (POLLIN | POLLRDNORM);
+}
+
+static short sock_revents(struct ipn_sock *s, short events)
+{
+	short revents = 0, mask = (short)(events | POLLHUP);
+	uint32_t shut = sock_shut(s);
+
+	if (wants_input(&(struct pollfd){ .events = events }) || sock_gone(s) ||
+	    shut == SOCK_SHUT_BOTH || rx_news(s)) {
+		switch (rx_look(s)) {
+		case RX_MESSAGE:
+			revents |= POLLIN | POLLRDNORM;
+			break;
+		case RX_EOF:
+			return (short)((POLLIN | POLLRDNORM | POLLRDHUP | POLLHUP) & mask);
+		case RX_CLOSED:
+		case RX_IDLE:
+			break;
+		}
+	}
+	if (shut & SOCK_SHUT_RD)
+		revents |= POLLRDHUP;
+	if (!(shut & SOCK_SHUT_WR))
+		revents |= POLLOUT | POLLWRNORM;
+	return (short)(revents & mask);
+}
+
+/* Asks libipn's descriptors and takes over what poll(2) said of the others. How many are ready. */
+static int poll_collect(struct poller *p)
+{
+	int ready = 0;
+
+	for (nfds_t i = 0; i < p->nfds; i++) {
+		p->fds[i].revents = p->socks[i] ? sock_revents(p->socks[i], p->fds[i].events)
+						: p->raw[i].revents;
+		ready += p->fds[i].revents != 0;
+	}
+	return ready;
+}
+
+/* One poll(2) over bells and others, then what there is. How many are ready, or -errno. */
+static int poll_round(struct poller *p, uint64_t deadline)
+{
+	static const struct timespec zero;
+	struct timespec ts;
+	int r, ready;
+
+	r = ppoll(p->raw, p->nfds, deadline ? clock_left(deadline, &ts) : &zero, NULL);
+	if (r < 0) {
+		r = -errno;
+		for (nfds_t i = 0; i < p->nfds; i++)
+			p->raw[i].revents = 0;
+	}
+	ready = poll_collect(p);
+	return ready ? ready : r < 0 ? r : 0;
+}
+
+/* Yields as the most hopeful of the descriptors wants. True: there may be something. */
+static bool poll_yield(struct poller *p)
+{
+	unsigned int yields = 0;
+	bool found = false;
+
+	for (nfds_t i = 0; i < p->nfds; i++) {
+		unsigned int n = p->socks[i] ? rx_yields(p->socks[i]) : 0;
+
+		if (n > yields)
+			yields = n;
+	}
+	for (unsigned int y = 0; y < yields && !found; y++) {
+		sched_yield();
+		for (nfds_t i = 0; i < p->nfds && !found; i++)
+			found = p->socks[i] && wants_input(&p->fds[i]) && rx_hint(p->socks[i]);
+	}
+	for (nfds_t i = 0; yields && i < p->nfds; i++) {
+		if (p->socks[i])
+			rx_yields_learn(p->socks[i], found);
+	}
+	return found;
+}
+
+/* Steps W2 to W5 of rx.c, until something is ready or the time is over. */
+static int poll_sleep(struct poller *p, uint64_t deadline)
+{
+	const uint64_t unarmed_ns = 10000000;
+	int r;
+
+	for (;;) {
+		bool armed = true;
+		uint64_t until = deadline;
+
+		for (nfds_t i = 0; i < p->nfds; i++) {
+			if (p->socks[i])
+				rx_drain(p->socks[i]);
+		}
+		r = poll_collect(p);
+		if (r)
+			return r;
+		for (nfds_t i = 0; i < p->nfds; i++) {
+			if (p->socks[i] && wants_input(&p->fds[i]) && rx_arm(p->socks[i]))
+				armed = false;
+		}
+		r = poll_collect(p);
+		if (r)
+			return r;
+		if (!armed) {
+			uint64_t soon = clock_now() + unarmed_ns;
+
+			until = deadline < soon ? deadline : soon;
+		}
+		r = poll_round(p, until);
+		if (r)
+			return r;
+		if (deadline != CLOCK_NEVER && clock_now() >= deadline)
+			return 0;
+	}
+}
+
+/* A descriptor closed with close(2) becomes what poll(2) says of its number. */
+static void poll_check(struct poller *p)
+{
+	for (nfds_t i = 0; i < p->nfds; i++) {
+		if (p->socks[i] && sock_may_block(p->socks[i]) == -EBADF) {
+			sock_put(p->socks[i]);
+			p->socks[i] = NULL;
+			p->raw[i] = p->fds[i];
+		}
+	}
+}
+
+static int poll_run(struct poller *p, uint64_t deadline)
+{
+	int r;
+
+	r = p->ours == p->nfds ? poll_collect(p) : poll_round(p, 0);
+	if (r || !deadline)
+		return r;
+	if (poll_yield(p)) {
+		r = poll_round(p, 0);
+		if (r)
+			return r;
+	}
+	poll_check(p);
+	for (nfds_t i = 0; i < p->nfds; i++) {
+		if (p->socks[i])
+			rx_wait_begin(p->socks[i]);
+	}
+	r = poll_sleep(p, deadline);
+	for (nfds_t i = 0; i < p->nfds; i++) {
+		if (p->socks[i])
+			rx_wait_end(p->socks[i]);
+	}
+	return r;
+}
+
+/* Finds out what is whose. A descriptor of libipn that is not connected has nothing to say. */
+static void poll_sort(struct poller *p)
+{
+	for (nfds_t i = 0; i < p->nfds; i++) {
+		struct ipn_sock *s = NULL;
+
+		p->raw[i] = p->fds[i];
+		p->raw[i].revents = 0;
+		p->socks[i] = NULL;
+		if (p->fds[i].fd < 0 || sock_get(p->fds[i].fd, &s))
+			continue;
+		p->ours++;
+		p->raw[i].fd = -1;
+		if (sock_connected(s)) {
+			p->socks[i] = s;
+			p->raw[i].fd = s->rx.bell.fd;
+			p->raw[i].events = POLLIN;
+		} else {
+			sock_put(s);
+		}
+	}
+}
+
+int poll_any(struct pollfd *fds, nfds_t nfds, int timeout_ms)
+{
+	struct pollfd raw_few[POLL_STACK];
+	struct ipn_sock *socks_few[POLL_STACK];
+	_cleanup_free_ struct pollfd *raw_many = NULL;
+	_cleanup_free_ struct ipn_sock **socks_many = NULL;
+	struct poller p = { .fds = fds, .nfds = nfds, .raw = raw_few, .socks = socks_few };
+	uint64_t deadline = CLOCK_NEVER;
+	int r;
+
+	if (nfds && !fds)
+		return -EFAULT;
+	if (nfds > POLL_STACK) {
+		p.raw = raw_many = calloc(nfds, sizeof(*raw_many));
+		p.socks = socks_many = calloc(nfds, sizeof(struct ipn_sock *));
+		if (!raw_many || !socks_many)
+			return -ENOMEM;
+	}
+	poll_sort(&p);
+	if (!p.ours) {
+		r = poll(fds, nfds, timeout_ms);
+		return r < 0 ? -errno : r;
+	}
+	if (timeout_ms == 0)
+		deadline = 0;
+	else if (timeout_ms > 0)
+		deadline = clock_now() + (uint64_t)timeout_ms * 1000000;
+	r = poll_run(&p, deadline);
+	for (nfds_t i = 0; i < nfds; i++) {
+		if (p.socks[i])
+			sock_put(p.socks[i]);
+	}
+	return r;
+}

@@ -1,0 +1,876 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Receiving.
+ *
+ * Reading a log
+ *   The fabric writes each message once into a log that its readers map; a reader is a cursor. Message
+ *   n stands in slot n & mask and is there when the slot's seq is n + 1 (load-acquire; the data were
+ *   stored before). A slot holds the next message `slots` numbers later, and slots >= 2 * pool, so
+ *   whoever is not more than the pool behind is rarely lapped; it is noticed all the same: seq is
+ *   looked at again after the data were used (acquire fence between), and a different value means
+ *   that they may be torn: the message counts as lost. seq above n + 1 means lapped; skip == n + 1
+ *   means that message n will never come.
+ *   Pool: at most `pool` messages of others may be pending; the oldest beyond that are lost and
+ *   counted. Own messages stand in the same log; they are passed over and do not count, as far as
+ *   their slots can still be seen.
+ *   Nothing that stands in the log is trusted with an address or a length.
+ *
+ * Two logs
+ *   On a switch network a node has a log of its own for unicast. rx_next() is the only place that
+ *   chooses: its own first, but after NODE_RUN in a row the network's gets a turn.
+ *
+ * Waiting without losing a wakeup
+ *   The node has one sleep bit, in the fabric. A sender, for each message:
+ *     S1 stores seq;  S2 full barrier;  S3 sees the bit set: clears it, puts a WAKE record into the
+ *     bell with a wakeup. (Test and clear are one atomic operation.)
+ *   A waiting thread:
+ *     W1 waiters++
+ *     W2 consumes the records in the bell, and looks           (both under rx.lock)
+ *     W3 sets the bit: a frame on the tap. The program's atomic is a full barrier.
+ *     W4 looks again                                           (under rx.lock)
+ *     W5 poll()s the bell, which is readable as long as a record is in it; then W2.
+ *     W6 waiters--; if others remain, puts a WAKE record into the bell: a frame on the tap.
+ *   One thread: let m be a message not seen at W4. Then its S1 comes after W4, so by the barriers S3
+ *   comes after W3: the sender finds the bit set, or another sender has cleared it since W3, whose
+ *   record was put after W3. Either way a record is put into the bell after W2, nobody consumes it,
+ *   and W5 returns.
+ *   Several threads: that record may have been consumed at W2 by another waiting thread B while this
+ *   thread, A, is between W3 and W5. B's W1 precedes its W2, and A's W1 precedes A's W3 and thus the
+ *   record, so while B is at W2 and later, both are counted. B then looks, and
+ *     - leaves, because it found something or for any other reason: W6 finds A counted and puts a
+ *       record, which is B's consumed one given back. (Should W6 find A not counted any more, A has
+ *       left by itself.) If yet another thread consumes that one, it is in B's place.
+ *     - or goes on to W3: the bit is set again, and B's W4 looks after that. All messages up to B's
+ *       W4 are seen by B, who leaves as above; for all later ones the argument for one thread holds
+ *       with B's W3, and the record wakes everybody who polls.
+ *   A call that does not wait never consumes records: it only takes messages, and a message that was
+ *   taken needs no wakeup. It looks through the bell for a GONE record and leaves it there.
+ *   shutdown() stores its flag, then looks at `waiters`, and puts a record if there are any; a waiter
+ *   counts itself, then looks at the flag: one of the two sees the other.
+ *   What a look finds (message, shut, gone) is in memory and stays until it is dealt with; a record
+ *   only says "look".
+ */
+#include "lib/rx.h"
+
+#include <limits.h>
+#include <poll.h>
+#include <sched.h>
+
+#include "common/util.h"
+#include "lib/clock.h"
+#include "lib/tx.h"
+
+#define NODE_RUN 64
+#define YIELDS_MIN 3
+#define YIELDS_MAX 20
+#define YIELDS_PROBE 64       /* a reader that gave up yielding tries again so often */
+#define BURST 4               /* that many messages without a pause are a stream */
+#define SPIN_CHECK 1024       /* rounds between looks at everything but the logs */
+#define SPIN_ALONE 256        /* rounds before sched_yield(), when it does not help */
+#define SPIN_CROWDED 8        /* the same when others run on this CPU */
+#define SPIN_CROWDED_NS 3000  /* a sched_yield() this long says so */
+#define SLEEP_UNARMED_NS 10000000ULL /* look that often when the sleep bit cannot be set */
+
+#define RX_FLAGS (MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC | MSG_NOSIGNAL | MSG_WAITALL | MSG_CMSG_CLOEXEC)
+
+#define BELL_BUSY (1u << 31)
+#define BELL_DISCARD (1u << 30)
+#define BELL_HDR 8
+
+#define load_relaxed(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#define load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+/* Loads before it are done before loads after it. The thread sanitizer knows no fences. */
+static inline void fence_acquire(void)
+{
+#ifdef __SANITIZE_THREAD__
+	__asm__ volatile("" ::: "memory");
+#else
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+#endif
+}
+
+static inline void cpu_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield" ::: "memory");
+#else
+	__asm__ volatile("" ::: "memory");
+#endif
+}
+
+/*
+ * The log.
+ */
+
+enum slot_state { SLOT_EMPTY, SLOT_READY, SLOT_HOLE, SLOT_LAPPED };
+
+static inline const struct ipn_slot *log_slot(const struct rx_log *log, uint64_t n)
+{
+	return (const struct ipn_slot *)(log->base + (1 + (n & log->mask)) * log->slot_size);
+}
+
+static inline uint64_t log_head(const struct rx_log *log)
+{
+	return load_acquire(&((const struct ipn_log_head *)log->base)->head);
+}
+
+static inline enum slot_state slot_look(const struct ipn_slot *slot, uint64_t n)
+{
+	uint64_t seq = load_acquire(&slot->seq);
+
+	if (likely(seq == n + 1))
+		return SLOT_READY;
+	if ((seq & ~IPN_SEQ_BUSY) > n + 1)
+		return SLOT_LAPPED;
+	return load_acquire(&slot->skip) == n + 1 ? SLOT_HOLE : SLOT_EMPTY;
+}
+
+/* Is message n, used since it was SLOT_READY, still in its slot? */
+static inline bool slot_whole(const struct ipn_slot *slot, uint64_t n)
+{
+	fence_acquire();
+	return likely(load_relaxed(&slot->seq) == n + 1);
+}
+
+static inline bool slot_is_own(const struct rx *rx, const struct ipn_slot *slot)
+{
+	return load_relaxed(&slot->src) == rx->own;
+}
+
+static inline uint32_t slot_len(const struct rx_log *log, const struct ipn_slot *slot)
+{
+	uint32_t len = load_relaxed(&slot->len), room = log->slot_size - IPN_SLOT_HDR;
+
+	return len <= room ? len : room;
+}
+
+static inline void log_move(struct rx_log *log, uint64_t n)
+{
+	__atomic_store_n(&log->cursor, n, __ATOMIC_RELEASE);
+}
+
+/* Passes over an own message. */
+static inline void log_skip_own(struct rx_log *log)
+{
+	if (log->own_ahead)
+		log->own_ahead--;
+	log_move(log, log->cursor + 1);
+}
+
+/* Loses the message at the cursor. */
+static inline void log_lose(struct rx *rx, struct rx_log *log)
+{
+	rx->overrun++;
+	log_move(log, log->cursor + 1);
+}
+
+/* Learns which of the messages before head are own. Each slot is looked at once. */
+static void log_scan_own(const struct rx *rx, struct rx_log *log, uint64_t head)
+{
+	if (log->scanned <= log->cursor) {
+		log->scanned = log->cursor;
+		log->own_ahead = 0;
+	}
+	for (; log->scanned < head; log->scanned++) {
+		const struct ipn_slot *slot = log_slot(log, log->scanned);
+		enum slot_state state = slot_look(slot, log->scanned);
+
+		if (state == SLOT_EMPTY)
+			return;
+		if (state == SLOT_READY && slot_is_own(rx, slot) && slot_whole(slot, log->scanned))
+			log->own_ahead++;
+	}
+}
+
+/* The cursor is more than the pool behind head: loses the oldest, so that `pool` are left. */
+static void log_overrun(struct rx *rx, struct rx_log *log, uint64_t head)
+{
+	const uint64_t slots = log->mask + 1;
+
+	if (head - log->cursor > slots) {
+		rx->overrun += head - slots - log->cursor;
+		log_move(log, head - slots);
+		log->scanned = 0;
+	}
+	log_scan_own(rx, log, head);
+	while (head - log->cursor > rx->pool + (uint64_t)log->own_ahead) {
+		const struct ipn_slot *slot = log_slot(log, log->cursor);
+
+		if (!log->own_ahead || log->cursor >= log->scanned) {
+			log->own_ahead = 0;
+			rx->overrun += head - rx->pool - log->cursor;
+			log_move(log, head - rx->pool);
+			return;
+		}
+		if (slot_look(slot, log->cursor) == SLOT_READY && slot_is_own(rx, slot))
+			log_skip_own(log);
+		else
+			log_lose(rx, log);
+	}
+}
+
+/* Holds the reader to the pool. */
+static inline void log_trim(struct rx *rx, struct rx_log *log)
+{
+	uint64_t head = log_head(log);
+
+	if (unlikely((int64_t)(head - log->cursor) > (int64_t)rx->pool))
+		log_overrun(rx, log, head);
+}
+
+/* Moves the cursor to the next message that is there and is not own. NULL: none. */
+static const struct ipn_slot *log_next(struct rx *rx, struct rx_log *log)
+{
+	if (!log->base)
+		return NULL;
+	log_trim(rx, log);
+	for (;;) {
+		const struct ipn_slot *slot = log_slot(log, log->cursor);
+
+		switch (slot_look(slot, log->cursor)) {
+		case SLOT_READY:
+			if (likely(!slot_is_own(rx, slot)))
+				return slot;
+			if (slot_whole(slot, log->cursor))
+				log_skip_own(log);
+			break;
+		case SLOT_HOLE:
+			log_lose(rx, log);
+			break;
+		case SLOT_LAPPED:
+			log_lose(rx, log);
+			log_trim(rx, log);
+			break;
+		case SLOT_EMPTY:
+			return NULL;
+		}
+	}
+}
+
+/* Could message n be dealt with: is it there, lost, lapped? */
+static inline bool log_hint(const struct rx_log *log)
+{
+	uint64_t n;
+
+	if (!log->base)
+		return false;
+	n = load_relaxed(&log->cursor);
+	return slot_look(log_slot(log, n), n) != SLOT_EMPTY;
+}
+
+/*
+ * The next message, of either log; its number is log->cursor. The choice between the logs is made
+ * here and nowhere else.
+ */
+static inline const struct ipn_slot *rx_next(struct rx *rx, struct rx_log **out)
+{
+	struct rx_log *net = &rx->log[RX_NET], *node = &rx->log[RX_NODE], *first;
+	const struct ipn_slot *slot;
+
+	*out = net;
+	if (!node->base)
+		return log_next(rx, net);
+	first = rx->stick ? rx->stick : rx->node_run >= NODE_RUN ? net : node;
+	*out = first;
+	slot = log_next(rx, first);
+	if (slot)
+		return slot;
+	*out = first == net ? node : net;
+	return log_next(rx, *out);
+}
+
+/* Tells whoever looks at the page how far this reader is. */
+static void rx_publish(struct rx *rx)
+{
+	struct ipn_page *page = rx->page;
+
+	if (!page)
+		return;
+	store_relaxed(&page->cursor, rx->log[RX_NET].cursor);
+	store_relaxed(&page->node_cursor, rx->log[RX_NODE].cursor);
+	store_relaxed(&page->rx_packets, rx->packets);
+	store_relaxed(&page->rx_bytes, rx->bytes);
+	store_relaxed(&page->overrun, rx->overrun);
+	rx->overrun_published = rx->overrun;
+}
+
+/* Counts n messages taken from a log and moves behind the last. */
+static void rx_took(struct rx *rx, struct rx_log *log, uint64_t last, unsigned int n, uint64_t bytes)
+{
+	log_move(log, last + 1);
+	rx->node_run = log == &rx->log[RX_NODE] ? rx->node_run + n : 0;
+	rx->stick = NULL;
+	rx->packets += n;
+	rx->bytes += bytes;
+	store_relaxed(&rx->burst, load_relaxed(&rx->burst) + n);
+}
+
+/* What every call that held the lock does at its end. */
+static void rx_unlock(struct rx *rx)
+{
+	if (unlikely(rx->overrun != rx->overrun_published))
+		rx_publish(rx);
+	pthread_mutex_unlock(&rx->lock);
+}
+
+/*
+ * The bell. `seen` is ahead of the consumer position when a call that does not wait has looked
+ * through it.
+ */
+
+static inline bool bell_news(const struct rx_bell *bell)
+{
+	return bell->producer && load_acquire(bell->producer) != load_relaxed(&bell->seen);
+}
+
+static void bell_look(struct ipn_sock *s)
+{
+	struct rx_bell *bell = &s->rx.bell;
+	uint64_t pos = bell->seen, end;
+
+	if (!bell_news(bell))
+		return;
+	end = load_acquire(bell->producer);
+	while (pos < end) {
+		const uint8_t *record = bell->data + (pos & (bell->size - 1));
+		uint32_t len = load_acquire((const uint32_t *)record);
+		struct ipn_event event;
+
+		if (len & BELL_BUSY)
+			break;
+		if (!(len & BELL_DISCARD) && len >= sizeof(event)) {
+			memcpy(&event, record + BELL_HDR, sizeof(event));
+			if (event.type == IPN_EVENT_GONE)
+				store_relaxed(&s->gone, event.arg ? event.arg : ECONNRESET);
+		}
+		len &= ~BELL_DISCARD;
+		pos += (len + BELL_HDR + 7) & ~7u;
+	}
+	store_relaxed(&bell->seen, pos);
+}
+
+static void bell_drain(struct ipn_sock *s)
+{
+	struct rx_bell *bell = &s->rx.bell;
+
+	if (!bell->producer)
+		return;
+	bell_look(s);
+	__atomic_store_n(bell->consumer, bell->seen, __ATOMIC_RELEASE);
+}
+
+/* May this node receive? 1, 0 at end of file, -EPIPE. Under rx.lock. */
+static inline int rx_open(struct ipn_sock *s)
+{
+	uint32_t shut;
+
+	bell_look(s);
+	if (unlikely(sock_gone(s)))
+		return 0;
+	shut = sock_shut(s);
+	if (likely(!(shut & SOCK_SHUT_RD)))
+		return 1;
+	return shut == SOCK_SHUT_BOTH ? 0 : -EPIPE;
+}
+
+static enum rx_ready rx_look_locked(struct ipn_sock *s)
+{
+	struct rx_log *log;
+	int r = rx_open(s);
+
+	if (r <= 0)
+		return r ? RX_CLOSED : RX_EOF;
+	if (s->rx.peek_log)
+		return RX_MESSAGE;
+	return rx_next(&s->rx, &log) ? RX_MESSAGE : RX_IDLE;
+}
+
+enum rx_ready rx_look(struct ipn_sock *s)
+{
+	enum rx_ready ready;
+
+	pthread_mutex_lock(&s->rx.lock);
+	ready = rx_look_locked(s);
+	rx_unlock(&s->rx);
+	return ready;
+}
+
+bool rx_hint(const struct ipn_sock *s)
+{
+	return log_hint(&s->rx.log[RX_NET]) || log_hint(&s->rx.log[RX_NODE]);
+}
+
+bool rx_news(const struct ipn_sock *s)
+{
+	return bell_news(&s->rx.bell);
+}
+
+/* Nothing to do for a call that may not wait. */
+static inline bool rx_quiet(const struct ipn_sock *s)
+{
+	return !rx_hint(s) && !bell_news(&s->rx.bell) && !sock_gone(s) &&
+	       !load_relaxed(&s->shut);
+}
+
+/*
+ * Waiting.
+ */
+
+struct rx_wait {
+	uint64_t deadline; /* 0: the clock was not looked at yet */
+};
+
+static uint64_t wait_deadline(struct ipn_sock *s, struct rx_wait *w)
+{
+	uint64_t ns;
+
+	if (!w->deadline) {
+		ns = load_relaxed(&s->rcvtimeo);
+		w->deadline = ns ? clock_now() + ns : CLOCK_NEVER;
+	}
+	return w->deadline;
+}
+
+void rx_wait_begin(struct ipn_sock *s)
+{
+	__atomic_add_fetch(&s->waiters, 1, __ATOMIC_SEQ_CST);
+}
+
+void rx_wait_end(struct ipn_sock *s)
+{
+	if (__atomic_sub_fetch(&s->waiters, 1, __ATOMIC_SEQ_CST))
+		tx_op(s, IPN_TX_RING);
+}
+
+void rx_wake(struct ipn_sock *s)
+{
+	if (__atomic_load_n(&s->waiters, __ATOMIC_SEQ_CST))
+		tx_op(s, IPN_TX_RING);
+}
+
+void rx_drain(struct ipn_sock *s)
+{
+	pthread_mutex_lock(&s->rx.lock);
+	bell_drain(s);
+	pthread_mutex_unlock(&s->rx.lock);
+}
+
+int rx_arm(struct ipn_sock *s)
+{
+	return tx_op(s, IPN_TX_SLEEP);
+}
+
+/*
+ * Yielding to a sender or to other readers costs a fraction of sleeping and being woken, but only
+ * pays when the next message is near. What came since the last wait says so: a stream raises the
+ * number of yields, a message at a time with yields in vain lowers it to none; then one wait in
+ * YIELDS_PROBE tries, so that a question-and-answer exchange is found out, too.
+ */
+unsigned int rx_yields(struct ipn_sock *s)
+{
+	struct rx *rx = &s->rx;
+	uint32_t burst = load_relaxed(&rx->burst), yields = load_relaxed(&rx->yields);
+
+	store_relaxed(&rx->burst, 0);
+	if (burst >= BURST && yields < YIELDS_MIN) {
+		yields = YIELDS_MIN;
+		store_relaxed(&rx->yields, yields);
+	}
+	if (!yields && burst) {
+		uint32_t probe = load_relaxed(&rx->probe) + 1;
+
+		store_relaxed(&rx->probe, probe);
+		if (probe % YIELDS_PROBE == 0)
+			return YIELDS_MIN;
+	}
+	return yields;
+}
+
+void rx_yields_learn(struct ipn_sock *s, bool found)
+{
+	struct rx *rx = &s->rx;
+	uint32_t yields = load_relaxed(&rx->yields);
+
+	if (!found)
+		store_relaxed(&rx->yields, yields / 2);
+	else if (yields < YIELDS_MAX)
+		store_relaxed(&rx->yields, yields < YIELDS_MIN ? YIELDS_MIN : yields + 1);
+}
+
+/* Yields a few times. True: there may be something now. */
+static bool rx_yield(struct ipn_sock *s)
+{
+	unsigned int yields = rx_yields(s);
+	bool found = false;
+
+	if (!yields)
+		return false;
+	for (unsigned int i = 0; i < yields && !found; i++) {
+		sched_yield();
+		found = rx_hint(s);
+	}
+	rx_yields_learn(s, found);
+	return found;
+}
+
+/*
+ * Waits without ever sleeping. When several spinning processes share a CPU, those who find nothing
+ * must let the others run: how long a sched_yield() takes tells. Returns 0 to look again, or -errno.
+ */
+static int rx_spin(struct ipn_sock *s, struct rx_wait *w)
+{
+	struct rx *rx = &s->rx;
+	unsigned int patience = load_relaxed(&rx->crowded) ? SPIN_CROWDED : SPIN_ALONE;
+
+	for (unsigned int round = 1;; round++) {
+		if (rx_hint(s))
+			return 0;
+		cpu_relax();
+		if (round % patience == 0) {
+			uint64_t start = clock_now();
+			bool crowded;
+
+			sched_yield();
+			crowded = clock_now() - start > SPIN_CROWDED_NS;
+			patience = crowded ? SPIN_CROWDED : SPIN_ALONE;
+			store_relaxed(&rx->crowded, crowded);
+		}
+		if (round % SPIN_CHECK == 0) {
+			int r = sock_may_block(s);
+
+			if (r)
+				return r;
+			if (bell_news(&rx->bell) || sock_gone(s) || sock_shut(s) & SOCK_SHUT_RD)
+				return 0;
+			if (wait_deadline(s, w) != CLOCK_NEVER && clock_now() >= w->deadline)
+				return -EAGAIN;
+		}
+	}
+}
+
+/* W5: until a record is in the bell. 0, -EAGAIN at the deadline, -EINTR. */
+static int rx_sleep(struct ipn_sock *s, struct rx_wait *w, bool armed)
+{
+	struct pollfd p = { .fd = s->rx.bell.fd, .events = POLLIN };
+	uint64_t deadline = wait_deadline(s, w), until = deadline;
+	struct timespec ts;
+	int r;
+
+	if (!armed) {
+		uint64_t soon = clock_now() + SLEEP_UNARMED_NS;
+
+		until = deadline < soon ? deadline : soon;
+	}
+	r = ppoll(&p, 1, clock_left(until, &ts), NULL);
+	if (r < 0)
+		return -errno;
+	return r == 0 && until == deadline ? -EAGAIN : 0;
+}
+
+/*
+ * Waits for something to read, or for the end. Called and returns with rx.lock held. Returns 0 to
+ * look again, or -EAGAIN, -EINTR, -EBADF.
+ */
+static int rx_wait(struct ipn_sock *s, int flags, struct rx_wait *w)
+{
+	struct rx *rx = &s->rx;
+	int r;
+
+	if (flags & MSG_DONTWAIT)
+		return -EAGAIN;
+	if (load_relaxed(&s->nonblock)) {
+		r = sock_may_block(s);
+		if (r)
+			return r;
+	}
+	if (load_relaxed(&s->wait_mode) == IPN_WAIT_SPIN) {
+		rx_unlock(rx);
+		r = rx_spin(s, w);
+		pthread_mutex_lock(&rx->lock);
+		return r;
+	}
+	rx_unlock(rx);
+	if (rx_yield(s)) {
+		pthread_mutex_lock(&rx->lock);
+		return 0;
+	}
+	r = sock_may_block(s);
+	if (r) {
+		pthread_mutex_lock(&rx->lock);
+		return r;
+	}
+
+	rx_wait_begin(s); /* W1 */
+	pthread_mutex_lock(&rx->lock);
+	for (;;) {
+		bell_drain(s); /* W2 */
+		if (rx_look_locked(s) != RX_IDLE)
+			break;
+		rx_unlock(rx);
+		r = rx_arm(s); /* W3 */
+		pthread_mutex_lock(&rx->lock);
+		if (rx_look_locked(s) != RX_IDLE) { /* W4 */
+			r = 0;
+			break;
+		}
+		rx_unlock(rx);
+		r = rx_sleep(s, w, r == 0); /* W5 */
+		pthread_mutex_lock(&rx->lock);
+		if (r) {
+			if (rx_look_locked(s) != RX_IDLE)
+				r = 0;
+			break;
+		}
+	}
+	rx_unlock(rx);
+	rx_wait_end(s); /* W6 */
+	pthread_mutex_lock(&rx->lock);
+	return r;
+}
+
+/*
+ * The calls.
+ */
+
+static size_t copy_out(const struct iovec *iov, size_t iovcnt, const uint8_t *data, size_t len)
+{
+	size_t done = 0;
+
+	for (size_t i = 0; i < iovcnt && done < len; i++) {
+		size_t n = len - done < iov[i].iov_len ? len - done : iov[i].iov_len;
+
+		if (n)
+			memcpy(iov[i].iov_base, data + done, n);
+		done += n;
+	}
+	return done;
+}
+
+/* Copies the message at the log's cursor and takes it. -ESTALE: it was overwritten meanwhile. */
+static ssize_t rx_take(struct rx *rx, struct rx_log *log, const struct ipn_slot *slot,
+		       const struct iovec *iov, size_t iovcnt, int flags, int *msg_flags)
+{
+	uint64_t n = log->cursor;
+	size_t len = slot_len(log, slot);
+	size_t done = copy_out(iov, iovcnt, slot->data, len);
+
+	if (!slot_whole(slot, n)) {
+		log_lose(rx, log);
+		return -ESTALE;
+	}
+	if (done < len)
+		*msg_flags |= MSG_TRUNC;
+	if (flags & MSG_PEEK) {
+		rx->stick = log;
+	} else {
+		rx_took(rx, log, n, 1, len);
+		rx_publish(rx);
+	}
+	return (ssize_t)(flags & MSG_TRUNC ? len : done);
+}
+
+ssize_t rx_recv(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, int flags,
+		int *msg_flags)
+{
+	struct rx *rx = &s->rx;
+	struct rx_wait w = { 0 };
+	ssize_t r;
+
+	*msg_flags = 0;
+	if (flags & ~RX_FLAGS)
+		return -EOPNOTSUPP;
+	if (!sock_connected(s))
+		return -ENOTCONN;
+	if (iovcnt > IOV_MAX)
+		return -EMSGSIZE;
+	if (flags & MSG_DONTWAIT && rx_quiet(s))
+		return -EAGAIN;
+
+	pthread_mutex_lock(&rx->lock);
+	do {
+		const struct ipn_slot *slot;
+		struct rx_log *log;
+
+		r = rx_open(s);
+		if (unlikely(r <= 0))
+			break;
+		if (unlikely(rx->peek_log)) {
+			r = -EBUSY;
+			break;
+		}
+		slot = rx_next(rx, &log);
+		if (slot)
+			r = rx_take(rx, log, slot, iov, iovcnt, flags, msg_flags);
+		else
+			r = rx_wait(s, flags, &w) ?: -ESTALE;
+	} while (r == -ESTALE);
+	rx_unlock(rx);
+	return r;
+}
+
+/* Shows what stands in the log from its cursor on. At least the message there. */
+static unsigned int rx_show(struct rx *rx, struct rx_log *log, struct ipn_view *views,
+			    unsigned int max)
+{
+	uint64_t n = log->cursor;
+	unsigned int count = 0;
+
+	for (; count < max; n++) {
+		const struct ipn_slot *slot = log_slot(log, n);
+
+		/* the cursor stays, so a hole or the end of the log is dealt with next time */
+		if (slot_look(slot, n) != SLOT_READY)
+			break;
+		if (unlikely(slot_is_own(rx, slot)))
+			continue;
+		views[count].data = slot->data;
+		views[count].len = slot_len(log, slot);
+		views[count].port = load_relaxed(&slot->src);
+		rx->peek_number[count] = n;
+		rx->peek_len[count] = views[count].len;
+		count++;
+	}
+	return count;
+}
+
+int rx_peek(struct ipn_sock *s, struct ipn_view *views, unsigned int n, int flags)
+{
+	struct rx *rx = &s->rx;
+	struct rx_wait w = { 0 };
+	int r;
+
+	if (flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL))
+		return -EOPNOTSUPP;
+	if (!n)
+		return -EINVAL;
+	if (n > RX_PEEK_MAX)
+		n = RX_PEEK_MAX;
+	if (!sock_connected(s))
+		return -ENOTCONN;
+	if (flags & MSG_DONTWAIT && rx_quiet(s))
+		return -EAGAIN;
+
+	pthread_mutex_lock(&rx->lock);
+	do {
+		struct rx_log *log;
+
+		if (unlikely(rx->peek_log)) {
+			r = -EBUSY;
+			break;
+		}
+		r = rx_open(s);
+		if (unlikely(r <= 0))
+			break;
+		if (rx_next(rx, &log)) {
+			rx->peek_count = rx_show(rx, log, views, n);
+			r = (int)rx->peek_count;
+			if (likely(r))
+				rx->peek_log = log;
+			else /* lapped just now */
+				r = -ESTALE;
+		} else {
+			r = rx_wait(s, flags, &w) ?: -ESTALE;
+		}
+	} while (r == -ESTALE);
+	rx_unlock(rx);
+	return r;
+}
+
+/* How many of the last of the first n messages shown stood whole until now. */
+static unsigned int rx_whole(const struct rx *rx, const struct rx_log *log, unsigned int n)
+{
+	unsigned int i;
+
+	fence_acquire();
+	/* a slot is written only after its number was taken */
+	if (likely(log_head(log) <= rx->peek_number[0] + log->mask + 1))
+		return n;
+	for (i = n; i; i--) {
+		uint64_t number = rx->peek_number[i - 1];
+
+		if (load_relaxed(&log_slot(log, number)->seq) != number + 1)
+			break;
+	}
+	return n - i;
+}
+
+int rx_done(struct ipn_sock *s, unsigned int n)
+{
+	struct rx *rx = &s->rx;
+	struct rx_log *log;
+	unsigned int whole;
+	uint64_t bytes = 0;
+	int r = -EINVAL;
+
+	if (!sock_connected(s))
+		return -ENOTCONN;
+	pthread_mutex_lock(&rx->lock);
+	log = rx->peek_log;
+	if (!log || n > rx->peek_count)
+		goto out;
+	rx->peek_log = NULL;
+	r = 0;
+	if (!n)
+		goto out;
+
+	whole = rx_whole(rx, log, n);
+	for (unsigned int i = n - whole; i < n; i++)
+		bytes += rx->peek_len[i];
+	rx->overrun += n - whole;
+	rx_took(rx, log, rx->peek_number[n - 1], whole, bytes);
+	log->scanned = 0; /* own messages were passed over without counting them */
+	rx_publish(rx);
+	r = (int)whole;
+out:
+	rx_unlock(rx);
+	return r;
+}
+
+int rx_next_len(struct ipn_sock *s)
+{
+	struct rx *rx = &s->rx;
+	const struct ipn_slot *slot = NULL;
+	struct rx_log *log;
+	int len = 0;
+
+	if (!sock_connected(s))
+		return 0;
+	pthread_mutex_lock(&rx->lock);
+	if (rx->peek_log) {
+		len = (int)rx->peek_len[0];
+	} else {
+		if (rx_open(s) == 1)
+			slot = rx_next(rx, &log);
+		if (slot) {
+			len = (int)slot_len(log, slot);
+			rx->stick = log;
+		}
+	}
+	rx_unlock(rx);
+	return len;
+}
+
+uint64_t rx_overruns(struct ipn_sock *s)
+{
+	struct rx *rx = &s->rx;
+	uint64_t n;
+
+	if (!sock_connected(s))
+		return 0;
+	pthread_mutex_lock(&rx->lock);
+	if (!rx->peek_log) {
+		for (int i = 0; i < RX_LOGS; i++) {
+			if (rx->log[i].base)
+				log_trim(rx, &rx->log[i]);
+		}
+	}
+	n = rx->overrun;
+	rx_unlock(rx);
+	return n;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Receiving: the logs, the bell, and waiting. The theory is at the head of rx.c. */
+#ifndef IPN_RX_H
+#define IPN_RX_H
+
+#include <ipn/ipn.h>
+
+#include "lib/sock.h"
+
+/*
+ * Takes one message into iov. Returns its length as ipn_recv does, 0 at end of file, or -errno;
+ * *msg_flags gets MSG_TRUNC when it was cut.
+ */
+ssize_t rx_recv(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, int flags,
+		int *msg_flags);
+
+/* ipn_recv_peek and ipn_recv_done. */
+int rx_peek(struct ipn_sock *s, struct ipn_view *views, unsigned int n, int flags);
+int rx_done(struct ipn_sock *s, unsigned int n);
+
+/* Length of the next message, 0 when there is none. */
+int rx_next_len(struct ipn_sock *s);
+uint64_t rx_overruns(struct ipn_sock *s);
+
+/* Wakes the threads that wait on the descriptor, after something they look at has changed. */
+void rx_wake(struct ipn_sock *s);
+
+/*
+ * For ipn_poll, which waits on many descriptors: the steps of the protocol, one by one, between
+ * rx_wait_begin and rx_wait_end.
+ */
+enum rx_ready {
+	RX_IDLE = 0, /* nothing */
+	RX_MESSAGE,  /* a message to read */
+	RX_CLOSED,   /* receive side shut down */
+	RX_EOF,      /* everything shut down, or gone */
+};
+enum rx_ready rx_look(struct ipn_sock *s);
+void rx_wait_begin(struct ipn_sock *s);
+void rx_wait_end(struct ipn_sock *s);
+void rx_drain(struct ipn_sock *s); /* consume the bell */
+int rx_arm(struct ipn_sock *s);    /* set the sleep bit */
+
+/* Could there be something new since the last look? Takes no lock; wrong only to the safe side. */
+bool rx_hint(const struct ipn_sock *s);
+
+/* A record came into the bell that nobody has looked at. */
+bool rx_news(const struct ipn_sock *s);
+
+/* How often to sched_yield() before sleeping, and what came of it. */
+unsigned int rx_yields(struct ipn_sock *s);
+void rx_yields_learn(struct ipn_sock *s, bool found);
+
+#endif

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The table of descriptors.
+ *
+ * Looking up takes no lock: an entry is a pointer in a two-level table, held by a count. The structs
+ * are never given back to the allocator, so a count may be tried on one that has just ended: it is
+ * then 0, and stays 0, or the struct serves another descriptor by now, and the second look at the
+ * table says so.
+ */
+#include "lib/sock.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include "common/util.h"
+
+#define CHUNK_BITS 10
+#define CHUNK (1u << CHUNK_BITS)
+#define CHUNKS 4096 /* up to 4 million descriptors */
+
+static struct ipn_sock **table[CHUNKS];
+
+static pthread_mutex_t free_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct ipn_sock *free_list;
+
+/* The place of a descriptor in the table; NULL when there is none (yet). */
+static struct ipn_sock **table_entry(int fd)
+{
+	struct ipn_sock **chunk;
+
+	if (fd < 0 || (unsigned int)fd >= CHUNKS * CHUNK)
+		return NULL;
+	chunk = __atomic_load_n(&table[(unsigned int)fd >> CHUNK_BITS], __ATOMIC_ACQUIRE);
+	return chunk ? &chunk[(unsigned int)fd & (CHUNK - 1)] : NULL;
+}
+
+static int table_grow(int fd)
+{
+	struct ipn_sock **chunk, **none = NULL;
+
+	if (fd < 0 || (unsigned int)fd >= CHUNKS * CHUNK)
+		return -EMFILE;
+	if (table_entry(fd))
+		return 0;
+	chunk = calloc(CHUNK, sizeof(*chunk));
+	if (!chunk)
+		return -ENOMEM;
+	if (!__atomic_compare_exchange_n(&table[(unsigned int)fd >> CHUNK_BITS], &none, chunk, false,
+					 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		free(chunk);
+	return 0;
+}
+
+static struct ipn_sock *sock_alloc(void)
+{
+	struct ipn_sock *s;
+	const size_t rx_start = offsetof(struct rx, lock) + sizeof(pthread_mutex_t);
+
+	pthread_mutex_lock(&free_lock);
+	s = free_list;
+	if (s)
+		free_list = s->next_free;
+	pthread_mutex_unlock(&free_lock);
+	if (!s) {
+		if (posix_memalign((void **)&s, CACHE_LINE, sizeof(*s)))
+			return NULL;
+		memset(s, 0, sizeof(*s));
+		pthread_mutex_init(&s->lock, NULL);
+		pthread_mutex_init(&s->rx.lock, NULL);
+	}
+	memset((char *)&s->rx + rx_start, 0, sizeof(s->rx) - rx_start);
+	memset(&s->state, 0, sizeof(*s) - offsetof(struct ipn_sock, state));
+	s->fd = s->path_fd = s->tap = s->rx.bell.fd = -1;
+	return s;
+}
+
+static void sock_free(struct ipn_sock *s)
+{
+	pthread_mutex_lock(&free_lock);
+	s->next_free = free_list;
+	free_list = s;
+	pthread_mutex_unlock(&free_lock);
+}
+
+static void unmap(const void *addr, size_t len)
+{
+	if (addr)
+		munmap((void *)addr, len);
+}
+
+void sock_unmap(struct ipn_sock *s)
+{
+	struct rx *rx = &s->rx;
+
+	for (int i = 0; i < RX_LOGS; i++) {
+		unmap(rx->log[i].base, rx->log[i].map_len);
+		rx->log[i].base = NULL;
+	}
+	unmap(rx->page, rx->page_len);
+	rx->page = NULL;
+	unmap(rx->bell.consumer, rx->page_len);
+	rx->bell.consumer = NULL;
+	unmap(rx->bell.producer, rx->bell.map_len);
+	rx->bell.producer = NULL;
+	util_close_fd(&rx->bell.fd);
+	rx->bell.fd = -1;
+	util_close_fd(&s->tap);
+	s->tap = -1;
+}
+
+static int read_cookie(int fd, uint64_t *out)
+{
+	socklen_t len = sizeof(*out);
+
+	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, out, &len) ? -errno : 0;
+}
+
+int sock_add(int fd, int policy, bool nonblock)
+{
+	struct ipn_sock *s, *old;
+	uint64_t cookie;
+	int r;
+
+	r = read_cookie(fd, &cookie);
+	if (r)
+		return r;
+	r = table_grow(fd);
+	if (r)
+		return r;
+	s = sock_alloc();
+	if (!s)
+		return -ENOMEM;
+	s->fd = fd;
+	s->cookie = cookie;
+	s->policy = policy;
+	s->nonblock = nonblock;
+	s->port = IPN_PORTNO_ANY;
+	s->params = (struct sock_params){
+		.mtu = IPN_MTU_DEFAULT,
+		.numnodes = IPN_NODES_DEFAULT,
+		.pool = IPN_POOL_DEFAULT,
+		.mode = 0777,
+	};
+	__atomic_store_n(&s->refs, 1, __ATOMIC_RELEASE);
+	old = __atomic_exchange_n(table_entry(fd), s, __ATOMIC_ACQ_REL);
+	if (old)
+		sock_put(old);
+	return 0;
+}
+
+/* One more holder, unless the last one has left. */
+static bool sock_hold(struct ipn_sock *s)
+{
+	uint32_t refs = __atomic_load_n(&s->refs, __ATOMIC_RELAXED);
+
+	while (refs) {
+		if (__atomic_compare_exchange_n(&s->refs, &refs, refs + 1, true, __ATOMIC_ACQUIRE,
+						__ATOMIC_RELAXED))
+			return true;
+	}
+	return false;
+}
+
+int sock_get(int fd, struct ipn_sock **out)
+{
+	struct ipn_sock **entry = table_entry(fd), *s;
+
+	while (entry && (s = __atomic_load_n(entry, __ATOMIC_ACQUIRE))) {
+		if (!sock_hold(s))
+			continue;
+		if (__builtin_expect(__atomic_load_n(entry, __ATOMIC_ACQUIRE) == s, 1)) {
+			*out = s;
+			return 0;
+		}
+		sock_put(s);
+	}
+	return fcntl(fd, F_GETFD) < 0 ? -EBADF : -ENOTSOCK;
+}
+
+void sock_put(struct ipn_sock *s)
+{
+	if (__builtin_expect(__atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL), 1))
+		return;
+	sock_unmap(s);
+	util_close_fd(&s->path_fd);
+	s->path_fd = -1;
+	sock_free(s);
+}
+
+bool sock_remove(int fd, struct ipn_sock *s)
+{
+	struct ipn_sock **entry = table_entry(fd);
+
+	if (!entry || !__atomic_compare_exchange_n(entry, &s, NULL, false, __ATOMIC_ACQ_REL,
+						   __ATOMIC_ACQUIRE))
+		return false;
+	sock_put(s);
+	return true;
+}
+
+bool sock_owns_fd(const struct ipn_sock *s)
+{
+	uint64_t cookie;
+
+	return !read_cookie(s->fd, &cookie) && cookie == s->cookie;
+}
+
+int sock_may_block(struct ipn_sock *s)
+{
+	int flags = fcntl(s->fd, F_GETFL);
+
+	if (flags < 0)
+		return -errno;
+	__atomic_store_n(&s->nonblock, flags & O_NONBLOCK ? 1 : 0, __ATOMIC_RELAXED);
+	return flags & O_NONBLOCK ? -EAGAIN : 0;
+}

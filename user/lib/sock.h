@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the library knows of a descriptor, and the table that finds it.
+ *
+ * Locks, taken in this order:
+ *   lock      control exchanges and what they change: state, options, path. Held while the manager
+ *             answers, never while waiting for messages.
+ *   rx.lock   reading: cursors, bell, the messages being looked at. Never held across a wait.
+ * Sending takes no lock. What connect sets up (tap, mappings, port, MTU) is constant from then to the
+ * last sock_put(), and is published by the release store of `state`.
+ */
+#ifndef IPN_SOCK_H
+#define IPN_SOCK_H
+
+#include <ipn/af_ipn.h>
+#include <ipn/control.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/time.h>
+
+#include "lib/addr.h"
+#include "lib/client.h"
+
+#define CACHE_LINE 64
+#define RX_PEEK_MAX 256 /* messages one ipn_recv_peek can show */
+
+enum sock_state { SOCK_NEW = 0, SOCK_BOUND, SOCK_CONNECTED };
+
+enum sock_shut { SOCK_SHUT_RD = 1, SOCK_SHUT_WR = 2, SOCK_SHUT_BOTH = 3 };
+
+enum { RX_NET = 0, RX_NODE = 1, RX_LOGS = 2 };
+
+/* A log as its reader sees it. */
+struct rx_log {
+	const uint8_t *base; /* NULL: none */
+	size_t map_len;
+	uint64_t mask;
+	uint32_t slot_size;
+	uint32_t own_ahead; /* own messages known to be in [cursor, scanned) */
+	uint64_t cursor;    /* next message; written under rx.lock, read anywhere */
+	uint64_t scanned;
+};
+
+/* The bell: a BPF ring buffer. */
+struct rx_bell {
+	int fd;
+	uint32_t size;
+	uint64_t *consumer; /* own page */
+	const uint64_t *producer;
+	const uint8_t *data; /* twice in a row */
+	size_t map_len;      /* of producer and data */
+	uint64_t seen;       /* records before this position were looked at, not all were consumed */
+};
+
+struct rx {
+	pthread_mutex_t lock;
+	uint32_t own;  /* own port */
+	uint32_t pool; /* messages that may be pending, per log */
+	struct rx_log log[RX_LOGS];
+	struct rx_bell bell;
+	struct ipn_page *page;
+	size_t page_len;
+
+	uint64_t packets, bytes, overrun;
+	uint64_t overrun_published;
+	struct rx_log *stick; /* a message of this log was shown with MSG_PEEK: it is the next */
+	uint32_t node_run;    /* messages in a row from the node's own log */
+
+	/* how to wait: see rx_yield() and rx_spin(); guesses, so races between threads are harmless */
+	uint32_t burst; /* messages taken since the log was last found empty */
+	uint32_t yields;
+	uint32_t probe;
+	uint32_t crowded;
+
+	/* between ipn_recv_peek and ipn_recv_done */
+	struct rx_log *peek_log; /* NULL: nothing is shown */
+	uint32_t peek_count;
+	uint64_t peek_number[RX_PEEK_MAX];
+	uint32_t peek_len[RX_PEEK_MAX];
+};
+
+/* What describes a network before there is one. */
+struct sock_params {
+	uint32_t mtu;
+	uint32_t numnodes;
+	uint32_t pool;
+	uint32_t flags;
+	uint32_t mode;
+};
+
+struct ipn_sock {
+	/* These survive when a struct is used for the next descriptor: none is ever given back. */
+	uint32_t refs;
+	struct ipn_sock *next_free;
+	pthread_mutex_t lock;
+	struct rx rx; /* the lock survives, the rest is cleared */
+
+	/* From here on all is cleared. Atomics, any thread: */
+	uint32_t state;     /* enum sock_state */
+	uint32_t shut;      /* enum sock_shut; only ever grows */
+	uint32_t gone;      /* errno: why the port was taken away */
+	uint32_t nonblock;  /* what O_NONBLOCK was when last looked at */
+	uint32_t wait_mode; /* enum ipn_wait */
+	uint32_t waiters;   /* threads that may be asleep: see rx.c */
+	uint64_t rcvtimeo;  /* ns; 0: for ever */
+
+	/* constant once connected */
+	int tap;
+	uint32_t mtu;
+
+	/* under lock */
+	int fd;
+	uint64_t cookie; /* SO_COOKIE of fd: tells when the number has become another file */
+	int path_fd;     /* O_PATH, of the network's inode */
+	int policy;
+	struct sock_params params;
+	int port; /* asked for, then given */
+	struct timeval sndtimeo_tv, rcvtimeo_tv; /* for a new connection after the manager's death */
+	char descr[IPN_DESCR_MAX];
+	char path[ADDR_PATH_SIZE];
+	struct ipn_ctl_net net;
+};
+
+/*
+ * Makes the entry of a descriptor that was just opened (a control connection). An entry that is still
+ * there belongs to a descriptor closed without ipn_close: it is dropped. 0, -ENOMEM, -EMFILE.
+ */
+int sock_add(int fd, int policy, bool nonblock);
+
+/* Finds a descriptor's entry and holds it until sock_put(). -EBADF, -ENOTSOCK. */
+int sock_get(int fd, struct ipn_sock **out);
+void sock_put(struct ipn_sock *s);
+
+/* Takes the entry out of the table; it ends with its last holder. False: somebody else did. */
+bool sock_remove(int fd, struct ipn_sock *s);
+
+/* For sock_get in one line: put at the end of the scope. */
+static inline void sock_put_ptr(struct ipn_sock **s)
+{
+	if (*s)
+		sock_put(*s);
+}
+#define _cleanup_sock_ __attribute__((cleanup(sock_put_ptr)))
+
+static inline bool sock_connected(const struct ipn_sock *s)
+{
+	return __atomic_load_n(&s->state, __ATOMIC_ACQUIRE) == SOCK_CONNECTED;
+}
+
+static inline uint32_t sock_shut(const struct ipn_sock *s)
+{
+	return __atomic_load_n(&s->shut, __ATOMIC_SEQ_CST);
+}
+
+static inline uint32_t sock_gone(const struct ipn_sock *s)
+{
+	return __atomic_load_n(&s->gone, __ATOMIC_RELAXED);
+}
+
+/* The number still is the descriptor that ipn_socket returned. */
+bool sock_owns_fd(const struct ipn_sock *s);
+
+/*
+ * Would a call without MSG_DONTWAIT have to return now? Asks the descriptor and remembers the answer.
+ * 0, -EAGAIN, -EBADF.
+ */
+int sock_may_block(struct ipn_sock *s);
+
+/* What the tap's mapping left behind: everything connect set up is undone. No reader may be in. */
+void sock_unmap(struct ipn_sock *s);
+
+#endif

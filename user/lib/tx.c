@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The program at the tap runs inside write(), in the sender's time: when write() returns, the message
+ * is in the log. No lock: the kernel orders the writes of several threads.
+ */
+#include "lib/tx.h"
+
+#include <limits.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include "common/util.h"
+
+/* Up to here a message is copied behind its header: cheaper than writev(), which maps two pieces. */
+#define TX_COPY 2048
+/* Pieces that writev() gets from the stack. */
+#define TX_PIECES 16
+
+#define TX_FLAGS (MSG_DONTWAIT | MSG_NOSIGNAL | MSG_EOR)
+
+#define TX_HDR(operation)                                                                          \
+	{                                                                                          \
+		.magic = { IPN_TX_MAGIC >> 24, (IPN_TX_MAGIC >> 16) & 0xff,                        \
+			   (IPN_TX_MAGIC >> 8) & 0xff, IPN_TX_MAGIC & 0xff },                      \
+		.op = (operation), .proto = { IPN_TX_PROTO >> 8, IPN_TX_PROTO & 0xff },            \
+	}
+
+static const struct ipn_tx_hdr tx_data_hdr = TX_HDR(IPN_TX_DATA);
+
+/* What an error of the tap means to a sender. */
+static int tx_error(struct ipn_sock *s, int err)
+{
+	uint32_t none = 0;
+
+	switch (err) {
+	case EBADFD: /* the device was deleted */
+		__atomic_compare_exchange_n(&s->gone, &none, ECONNRESET, false, __ATOMIC_RELAXED,
+					    __ATOMIC_RELAXED);
+		return -ECONNRESET;
+	case EIO: /* it is down */
+		return -ECONNRESET;
+	default:
+		return -err;
+	}
+}
+
+/* Waits until the tap takes more; it is non-blocking whatever the descriptor is. */
+static int tx_wait(struct ipn_sock *s, int flags)
+{
+	struct pollfd p = { .fd = s->tap, .events = POLLOUT };
+	int r = flags & MSG_DONTWAIT ? -EAGAIN : sock_may_block(s);
+
+	if (r)
+		return r;
+	return poll(&p, 1, -1) < 0 ? -errno : 0;
+}
+
+static int tx_writev(struct ipn_sock *s, const struct iovec *iov, int iovcnt, int flags)
+{
+	for (;;) {
+		ssize_t n = iovcnt == 1 ? write(s->tap, iov->iov_base, iov->iov_len)
+					: writev(s->tap, iov, iovcnt);
+		int r;
+
+		if (n >= 0)
+			return 0;
+		if (errno != EAGAIN)
+			return tx_error(s, errno);
+		r = tx_wait(s, flags);
+		if (r)
+			return r;
+	}
+}
+
+static size_t tx_gather(uint8_t *to, const struct iovec *iov, size_t iovcnt)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < iovcnt; i++) {
+		if (!iov[i].iov_len)
+			continue;
+		memcpy(to + len, iov[i].iov_base, iov[i].iov_len);
+		len += iov[i].iov_len;
+	}
+	return len;
+}
+
+static int tx_message(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, size_t len,
+		      int flags)
+{
+	if (len <= TX_COPY) {
+		struct {
+			struct ipn_tx_hdr hdr;
+			uint8_t data[TX_COPY];
+		} frame;
+		struct iovec one = { &frame, IPN_TX_HDR + len };
+
+		frame.hdr = tx_data_hdr;
+		tx_gather(frame.data, iov, iovcnt);
+		return tx_writev(s, &one, 1, flags);
+	}
+	if (iovcnt < TX_PIECES) {
+		struct iovec pieces[TX_PIECES] = { { (void *)&tx_data_hdr, IPN_TX_HDR } };
+
+		memcpy(pieces + 1, iov, iovcnt * sizeof(*iov));
+		return tx_writev(s, pieces, (int)iovcnt + 1, flags);
+	}
+	{
+		_cleanup_free_ uint8_t *frame = malloc(IPN_TX_HDR + len);
+		struct iovec one = { frame, IPN_TX_HDR + len };
+
+		if (!frame)
+			return -ENOBUFS;
+		memcpy(frame, &tx_data_hdr, IPN_TX_HDR);
+		tx_gather(frame + IPN_TX_HDR, iov, iovcnt);
+		return tx_writev(s, &one, 1, flags);
+	}
+}
+
+/* May this node send? */
+static int tx_open(const struct ipn_sock *s)
+{
+	uint32_t shut;
+
+	if (!sock_connected(s))
+		return -ENOTCONN;
+	if (sock_gone(s))
+		return -ECONNRESET;
+	shut = __atomic_load_n(&s->shut, __ATOMIC_RELAXED);
+	if (shut & SOCK_SHUT_WR)
+		return shut == SOCK_SHUT_BOTH ? -ECONNRESET : -EPIPE;
+	return 0;
+}
+
+ssize_t tx_send(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, int flags)
+{
+	size_t len = 0;
+	int r;
+
+	if (flags & ~TX_FLAGS)
+		return -EOPNOTSUPP;
+	r = tx_open(s);
+	if (r)
+		return r;
+	if (iovcnt > IOV_MAX)
+		return -EMSGSIZE;
+	for (size_t i = 0; i < iovcnt; i++) {
+		/* each piece is within the MTU, so the sum cannot overflow */
+		if (iov[i].iov_len > s->mtu || (len += iov[i].iov_len) > s->mtu)
+			return -EMSGSIZE;
+	}
+	r = tx_message(s, iov, iovcnt, len, flags);
+	return r ? r : (ssize_t)len;
+}
+
+int tx_batch(struct ipn_sock *s, const struct iovec *msgs, unsigned int n, int flags)
+{
+	unsigned int sent;
+
+	if (!n || n > INT_MAX)
+		return -EINVAL;
+	for (sent = 0; sent < n; sent++) {
+		ssize_t r = tx_send(s, &msgs[sent], 1, flags);
+
+		if (r < 0)
+			return sent ? (int)sent : (int)r;
+	}
+	return (int)sent;
+}
+
+int tx_op(struct ipn_sock *s, enum ipn_tx_op op)
+{
+	struct ipn_tx_hdr hdr = TX_HDR((__u8)op);
+
+	return write(s->tap, &hdr, sizeof(hdr)) < 0 ? tx_error(s, errno) : 0;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Sending: a private header and the message, one write to the tap. */
+#ifndef IPN_TX_H
+#define IPN_TX_H
+
+#include "lib/sock.h"
+
+#include <sys/uio.h>
+
+/* One message out of many pieces. Returns its length, or -errno as ipn_send. */
+ssize_t tx_send(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, int flags);
+
+/* One message per piece, in order, up to the first that fails. How many, or -errno if none. */
+int tx_batch(struct ipn_sock *s, const struct iovec *msgs, unsigned int n, int flags);
+
+/* A control frame to the fabric: IPN_TX_SLEEP, IPN_TX_RING. 0 or -errno. */
+int tx_op(struct ipn_sock *s, enum ipn_tx_op op);
+
+#endif
