@@ -96,7 +96,7 @@ static int batch_add(struct recv *r, const struct ipn_view *view)
 	const unsigned char *data = view->data;
 	size_t need = r->len + len * (hex ? 2 : 1) + 1;
 
-	if (need > r->size) {
+	if (!r->buf || need > r->size) {
 		char *buf = realloc(r->buf, need * 2);
 
 		if (!buf)

@@ -52,7 +52,7 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 		.params = {
 			PATH,
 			{ CLI_POLICY, "--policy", "broadcast|switch", CLI_TYPE_POLICY, 0, 0, 0,
-			  "who gets a message: all others (default), or as an Ethernet switch does" },
+			  "who gets a message: all others (default), or as on an Ethernet switch" },
 			{ CLI_MTU, "--mtu", "N", CLI_TYPE_NUMBER, IPN_MTU_MIN, IPN_MTU_MAX, 0,
 			  "longest message in bytes (default 1514)" },
 			{ CLI_NODES, "--nodes", "N", CLI_TYPE_NUMBER, 1, IPN_NET_PORTS, 0,

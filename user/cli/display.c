@@ -256,7 +256,7 @@ int display_table(FILE *out, const struct display *d, const void *rows, size_t n
 	for (size_t i = 0; i < d->ncolumns; i++)
 		if (d->columns[i].head)
 			numeric[shown++] = numeric[i];
-	for (size_t i = 0; i < t.ncells; i++) {
+	for (size_t i = 0; shown && i < t.ncells; i++) {
 		int w = cell_width(t.cells[i]);
 
 		if (w > width[i % shown])

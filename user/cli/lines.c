@@ -17,7 +17,7 @@ static int lines_fill(struct lines *l)
 {
 	ssize_t n;
 
-	if (l->start) {
+	if (l->buf && l->start) {
 		memmove(l->buf, l->buf + l->start, l->end - l->start);
 		l->end -= l->start;
 		l->start = 0;
@@ -46,10 +46,11 @@ int lines_next(struct lines *l, const char **line, size_t *len)
 	for (;;) {
 		size_t have = l->end - l->start;
 		char *at = l->buf ? l->buf + l->start : NULL;
-		char *newline = have > l->looked ? memchr(at + l->looked, '\n', have - l->looked)
-						 : NULL;
+		char *newline = NULL;
 		int r;
 
+		if (at && have > l->looked)
+			newline = memchr(at + l->looked, '\n', have - l->looked);
 		if (newline || have >= LINES_MAX || (l->eof && have)) {
 			*line = at;
 			*len = newline ? (size_t)(newline - at) : have;

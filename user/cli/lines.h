@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Lines of a file with any bytes in them, from a buffer that grows up to the longest line there is. */
+/* Lines of a file with any bytes in them, in a buffer that grows up to the longest there is. */
 #ifndef IPN_CLI_LINES_H
 #define IPN_CLI_LINES_H
 

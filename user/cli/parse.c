@@ -291,11 +291,12 @@ static int check_command(const struct parser *p)
 
 int cli_parse(int argc, char *const argv[], struct cli_args *args, char *text, size_t text_size)
 {
-	const struct parser p = { args, text, text_size };
+	struct parser p = { .text = text, .text_size = text_size };
 	bool options = true;
 	int r = 0;
 
 	*args = (struct cli_args){ 0 };
+	p.args = args;
 	if (text_size)
 		text[0] = '\0';
 	if (argc < 1)

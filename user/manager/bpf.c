@@ -209,10 +209,8 @@ static int pinned_version(const char *dir, __u32 *version)
 static int link_update(struct bpf_state *b, const char *name)
 {
 	_cleanup_close_ int fd = -1;
-	struct bpf_link_info info = {0};
-	__u32 len = sizeof(info), ifindex;
-	struct ipn_port port;
 	char path[512];
+	__u32 ifindex;
 	int prog;
 
 	if (pin_path(b, path, sizeof(path), "link/%s", name))
@@ -225,12 +223,8 @@ static int link_update(struct bpf_state *b, const char *name)
 		prog = b->prog_xdp;
 	else if (ifindex == b->abi.gateway_out)
 		prog = b->prog_tc_gw;
-	else if (!bpf_map_lookup_elem(b->fd_ports, &ifindex, &port) && port.kind == IPN_KIND_PROC)
-		prog = b->prog_tc_tap;
 	else
 		prog = b->prog_tc;
-	if (bpf_obj_get_info_by_fd(fd, &info, &len))
-		return -errno;
 	if (bpf_link_update(fd, prog, NULL)) {
 		if (errno == ENOLINK || errno == ENODEV || errno == EINVAL) { /* its interface is gone */
 			unlink(path);
@@ -260,7 +254,7 @@ static int links_update(struct bpf_state *b)
 	return r;
 }
 
-static int clsact_attach(__u32 ifindex, int prog)
+int bpf_attach_clsact(__u32 ifindex, int prog)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
 	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = prog, .handle = CLSACT_HANDLE,
@@ -490,7 +484,7 @@ int bpf_attach_xdp(struct bpf_state *b, __u32 ifindex)
 int bpf_attach_tc(struct bpf_state *b, __u32 ifindex, int prog)
 {
 	if (b->abi.hook == IPN_HOOK_CLSACT)
-		return clsact_attach(ifindex, prog);
+		return bpf_attach_clsact(ifindex, prog);
 	return attach_link(b, ifindex, prog, ATTACH_TCX_INGRESS, "tcx");
 }
 
@@ -591,6 +585,27 @@ int bpf_nodes_fresh(struct bpf_state *b, const __u32 *nodes, __u32 n)
 		r = inner_set_batch(b->fd_pages, nodes, pages, n);
 	close_all(bells, n);
 	close_all(pages, n);
+	return r;
+}
+
+int bpf_node_logs_fresh(struct bpf_state *b, __u32 log_class, __u32 slots, const __u32 *nodes,
+			__u32 n)
+{
+	_cleanup_free_ __u32 *index = calloc(n, sizeof(*index));
+	_cleanup_free_ int *fds = calloc(n, sizeof(*fds));
+	int r = 0;
+	__u32 i;
+
+	if (!index || !fds)
+		return -ENOMEM;
+	for (i = 0; !r && i < n; i++) {
+		index[i] = IPN_LOG_OF_NODE(nodes[i]);
+		fds[i] = bpf_log_new(log_class, slots);
+		r = fds[i] < 0 ? fds[i] : 0;
+	}
+	if (!r)
+		r = inner_set_batch(b->fd_logs[log_class], index, fds, n);
+	close_all(fds, i);
 	return r;
 }
 

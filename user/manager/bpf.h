@@ -59,8 +59,13 @@ int bpf_abi_store(struct bpf_state *b);
 
 /* Attaches a program to an interface, pinned. hook: "xdp" or "tcx". */
 int bpf_attach_xdp(struct bpf_state *b, __u32 ifindex);
-/* At tcx, or at clsact as abi.hook says. */
+/* A device, or the gateway: at tcx, or at clsact as abi.hook says. */
 int bpf_attach_tc(struct bpf_state *b, __u32 ifindex, int prog_fd);
+/*
+ * The tap of a process: at clsact always, since a tcx link costs a grace period (13 ms against 0.1) and
+ * the tap takes either along when it goes. Also replaces what stands there.
+ */
+int bpf_attach_clsact(__u32 ifindex, int prog_fd);
 /* Drops the pins of an interface's links. */
 void bpf_detach(struct bpf_state *b, __u32 ifindex);
 /* Is tcx there? Tried on `ifindex`. */
@@ -73,6 +78,9 @@ int bpf_log_set(struct bpf_state *b, __u32 log_class, __u32 index, int fd);
 int bpf_inner_get(int outer, __u32 index);
 /* Fresh bells and pages for n nodes, in two batches: each batch costs one grace period. */
 int bpf_nodes_fresh(struct bpf_state *b, const __u32 *nodes, __u32 n);
+/* Fresh logs for n nodes, the same way. */
+int bpf_node_logs_fresh(struct bpf_state *b, __u32 log_class, __u32 slots, const __u32 *nodes,
+			__u32 n);
 /* Puts a small stand-in for the logs of these nodes, so that their memory is freed. */
 int bpf_node_logs_clear(struct bpf_state *b, __u32 log_class, const __u32 *nodes, __u32 n);
 

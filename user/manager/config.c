@@ -7,8 +7,8 @@
  * the value above, and its handler is not told the line. So the lines it reads come from
  * line_read() below, which counts them, refuses long ones and NUL bytes, removes indentation, and
  * takes section headers itself: inih sees a marker in their place, `key = value` like the rest, so
- * that the handler hears of every section in its turn. A line that inih swallows without calling the
- * handler was not `key = value`: the next line_read() notices.
+ * that the handler hears of every section in its turn. A line that inih swallows without calling
+ * the handler was not `key = value`: the next line_read() notices.
  *
  * What needs the whole file (ports of unknown networks, things used twice) is checked at its end.
  */

@@ -92,6 +92,12 @@ struct node {
 
 enum node_id_state { ID_STALE = 0, ID_FRESH, ID_USED };
 
+struct node_log {
+	__u32 slots; /* 0: none */
+	__u8 log_class;
+	bool unused; /* prepared, not handed out */
+};
+
 struct manager {
 	struct manager_opts opts;
 	struct bpf_state *bpf;
@@ -102,9 +108,13 @@ struct manager {
 	struct node *nodes; /* by ifindex */
 	struct node *node_by_id[IPN_MAX_NODES];
 	__u8 id_state[IPN_MAX_NODES];
-	__u8 id_log[IPN_MAX_NODES]; /* log class + 1 of a log that stands at this id */
+	struct node_log id_log[IPN_MAX_NODES]; /* the log that stands at this id */
+	struct node_log want_log; /* what the last process needed, and the next may */
 	__u32 ids_fresh;
 	sd_event_source *refill;
+	__u32 orphans[256]; /* interfaces that should go by themselves */
+	__u32 norphans;
+	sd_event_source *orphan_timer;
 	__u32 gen; /* last one given out */
 	struct user *users;
 	struct session *sessions;
@@ -170,6 +180,8 @@ int node_adopt(struct manager *m, const struct ipn_port *port);
 /* A link changed or went. */
 void node_link_event(const struct link_info *info, bool gone, void *manager);
 void node_check_links(struct manager *m);
+/* Removes the interfaces of processes that left, if they still stand. */
+void node_orphans_end(struct manager *m);
 int node_refill(struct manager *m);
 
 /* adopt.c: makes nets and nodes from the maps, removes what is half made. */

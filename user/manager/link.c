@@ -9,19 +9,18 @@
  * by index: the last step gives each its own name (a pattern's number is the kernel's choice) and
  * moves the far end where it belongs. So two threads or two fabrics never race for a number,
  * -EEXIST can only mean the name the user chose, and it works on kernels before 6.2, which do not
- * echo what RTM_NEWLINK made. Should the manager die in
- * between, the leftover has the prefix and the group of the fabric. A tap gets its name and number
- * in one step from TUNSETIFF, and goes away with its descriptor until it is made persistent, which
- * is the last step.
+ * echo what RTM_NEWLINK made. Should the manager die in between, the leftover has the prefix and
+ * the group of the fabric. A tap gets its name and number in one step from TUNSETIFF, and goes away
+ * with its descriptor until it is made persistent, which is the last step.
  *
- * Quiet. An interface of the fabric must not speak by itself: it would send into the network. ARP is
- * off (IFF_NOARP) and IPv6 address generation is `none` before the interface is first up. That is
- * not all: on a host that forwards, IPv6 joins the all-routers group when its state of a device is
- * made, and reports that to the link, with or without addresses. A device without IFF_MULTICAST does
- * not join. The state is made when the device is registered, too early for us, but it is unmade when
- * the MTU falls below 1280 and made again when it rises: fabric_end_up() does that. For the same
- * reason link_set_mtu() takes the device down while it raises the MTU over that limit: the new state
- * does not know yet that addresses are not wanted.
+ * Quiet. An interface of the fabric must not speak by itself: it would send into the network. ARP
+ * is off (IFF_NOARP) and IPv6 address generation is `none` before the interface is first up. That
+ * is not all: on a host that forwards, IPv6 joins the all-routers group when its state of a device
+ * is made, and reports that to the link, with or without addresses. A device without IFF_MULTICAST
+ * does not join. The state is made when the device is registered, too early for us, but it is
+ * unmade when the MTU falls below 1280 and made again when it rises: fabric_end_up() does that. For
+ * the same reason link_set_mtu() takes the device down while it raises the MTU over that limit: the
+ * new state does not know yet that addresses are not wanted.
  *
  * All or nothing. A function which made an interface and cannot finish it deletes it; a veth takes
  * its far end along, wherever that is.
@@ -383,9 +382,7 @@ static int mtu_set(struct link_ctx *ctx, __u32 ifindex, __u32 mtu)
 	return request_run(ctx, &req, NULL, NULL);
 }
 
-/*
- * Makes a new interface, which is down, one of the fabric's, and up. `rename` (or NULL) is a pattern.
- */
+/* Makes a new interface, now down, one of the fabric's, and up. `rename` (or NULL) is a pattern. */
 static int fabric_end_up(struct link_ctx *ctx, __u32 ifindex, const char *rename, __u32 mtu)
 {
 	struct request req;
@@ -534,8 +531,8 @@ int link_veth(struct link_ctx *ctx, const char *pattern, const char *name, int n
 {
 	char near_name[IPN_NAME_MAX];
 	char far_name[IPN_NAME_MAX];
-	__u32 near;
-	__u32 far;
+	__u32 near = 0;
+	__u32 far = 0;
 	int r;
 
 	if (!link_name_ok(name))
@@ -637,8 +634,8 @@ int link_gateway(struct link_ctx *ctx, const char *near_pattern, const char *far
 {
 	char near_name[IPN_NAME_MAX];
 	char far_name[IPN_NAME_MAX];
-	__u32 near;
-	__u32 far;
+	__u32 near = 0;
+	__u32 far = 0;
 	int r = name_random(near_pattern, near_name);
 
 	if (r == 0)
@@ -747,9 +744,9 @@ static int netns_own(__u64 *dev, __u64 *ino)
 
 int link_netns_check(int fd)
 {
-	__u64 dev;
-	__u64 own_dev;
-	__u64 ino;
+	__u64 dev = 0;
+	__u64 own_dev = 0;
+	__u64 ino = 0;
 
 	/* All namespaces are on one file system of the kernel's; fstatfs() could ask a server. */
 	if (netns_own(&own_dev, &ino) < 0 || netns_id(fd, "", &dev, &ino) < 0 || dev != own_dev)
@@ -759,8 +756,8 @@ int link_netns_check(int fd)
 
 int link_netns_inode(__u32 *inode)
 {
-	__u64 dev;
-	__u64 ino;
+	__u64 dev = 0;
+	__u64 ino = 0;
 	int r = netns_own(&dev, &ino);
 
 	if (r < 0)
@@ -775,10 +772,10 @@ int link_tap_of_fd(struct link_ctx *ctx, int fd, __u32 *ifindex)
 	struct link_info info;
 	struct ifreq ifr = { 0 };
 	struct statx sx;
-	__u64 dev;
-	__u64 ino;
-	__u64 own_dev;
-	__u64 own_ino;
+	__u64 dev = 0;
+	__u64 ino = 0;
+	__u64 own_dev = 0;
+	__u64 own_ino = 0;
 	int r;
 
 	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &sx) < 0)

@@ -3,15 +3,15 @@
  * The interfaces of the fabric: made, configured and removed over rtnetlink and ioctl, in the
  * network namespace of the calling thread. Nothing here knows of networks or ports.
  *
- * Every interface the fabric makes for itself is in the group of its link_ctx, has no ARP and no IPv6
- * address generation. Names given as patterns ("ipnp%d") get their number from the kernel.
+ * Every interface the fabric makes for itself is in the group of its link_ctx, has no ARP and no
+ * IPv6 address generation, and joins no IPv6 groups. Names given as patterns ("ipnp%d") get their
+ * number from the kernel.
  */
 #ifndef IPN_LINK_H
 #define IPN_LINK_H
 
 #include <ipn/abi.h>
 #include <stdbool.h>
-
 
 /* A netlink socket for requests. Not for use by two threads at a time. */
 struct link_ctx;
@@ -72,7 +72,8 @@ int link_del(struct link_ctx *ctx, __u32 ifindex);
 int link_set_mtu(struct link_ctx *ctx, __u32 ifindex, __u32 mtu);
 
 /*
- * Checks an interface name as the kernel does: 1 to 15 bytes, no '/', ':', space, not "." or "..".
+ * Checks an interface name as the kernel does: 1 to 15 bytes, no '/', ':', space, not "." or "..";
+ * and no '%', which the kernel would take for a pattern.
  */
 bool link_name_ok(const char *name);
 

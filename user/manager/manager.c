@@ -398,6 +398,7 @@ static void remove_all(struct manager *m)
 		path_remove(net);
 		net_del(net);
 	}
+	node_orphans_end(m);
 	if (m->link && m->bpf && m->bpf->abi.gateway)
 		link_del(m->link, m->bpf->abi.gateway);
 	remove_files(m);
@@ -433,6 +434,7 @@ static void manager_close(struct manager *m)
 		free(u);
 	}
 	sd_event_source_disable_unref(m->refill);
+	sd_event_source_disable_unref(m->orphan_timer);
 	sd_event_unref(m->event);
 	link_ctx_free(m->link);
 	bpf_state_free(m->bpf);

@@ -32,6 +32,8 @@
 #define FAB_TAP "ipnp%d"
 #define FAB_VETH "ipnv%d"
 #define ETH_HEADER 14
+#define ORPHAN_US 500000
+#define PREPARED_LOG_MAX (1UL << 20) /* bytes of one log */
 
 void node_fds_close(struct node_fds *fds)
 {
@@ -44,35 +46,49 @@ void node_fds_close(struct node_fds *fds)
 	}
 }
 
-/* Makes up to FRESH_BATCH stale numbers fresh. */
-int node_refill(struct manager *m)
+/* Frees the memory of logs that were handed out, but for those that are replaced anyway. */
+static int logs_clear(struct manager *m, const __u32 *ids, __u32 n)
 {
-	__u32 ids[FRESH_BATCH], logs[IPN_LOG_CLASSES][FRESH_BATCH], nlogs[IPN_LOG_CLASSES] = {0}, n = 0;
+	__u32 clear[FRESH_BATCH], count;
 	int r;
 
-	for (__u32 i = 0; i < IPN_MAX_NODES && n < FRESH_BATCH && m->ids_fresh + n < FRESH_BATCH; i++) {
-		if (m->id_state[i] != ID_STALE)
-			continue;
-		ids[n++] = i;
-		if (m->id_log[i]) {
-			__u32 c = m->id_log[i] - 1;
-
-			logs[c][nlogs[c]++] = i;
-		}
-	}
-	if (!n)
-		return 0;
 	for (__u32 c = 0; c < IPN_LOG_CLASSES; c++) {
-		r = nlogs[c] ? bpf_node_logs_clear(m->bpf, c, logs[c], nlogs[c]) : 0;
+		count = 0;
+		for (__u32 i = 0; i < n; i++)
+			if (m->id_log[ids[i]].slots && m->id_log[ids[i]].log_class == c)
+				clear[count++] = ids[i];
+		if (!count || (m->want_log.slots && m->want_log.log_class == c))
+			continue;
+		r = bpf_node_logs_clear(m->bpf, c, clear, count);
 		if (r)
 			return r;
 	}
-	r = bpf_nodes_fresh(m->bpf, ids, n);
+	return 0;
+}
+
+/* Makes up to FRESH_BATCH stale numbers fresh, with the kind of log that was last asked for. */
+int node_refill(struct manager *m)
+{
+	struct node_log log = m->want_log;
+	__u32 ids[FRESH_BATCH], n = 0;
+	int r;
+
+	for (__u32 i = 0; i < IPN_MAX_NODES && m->ids_fresh + n < FRESH_BATCH; i++)
+		if (m->id_state[i] == ID_STALE)
+			ids[n++] = i;
+	if (!n)
+		return 0;
+	r = logs_clear(m, ids, n);
+	if (!r)
+		r = bpf_nodes_fresh(m->bpf, ids, n);
+	if (!r && log.slots)
+		r = bpf_node_logs_fresh(m->bpf, log.log_class, log.slots, ids, n);
 	if (r)
 		return r;
+	log.unused = true;
 	for (__u32 i = 0; i < n; i++) {
 		m->id_state[ids[i]] = ID_FRESH;
-		m->id_log[ids[i]] = 0;
+		m->id_log[ids[i]] = log;
 	}
 	m->ids_fresh += n;
 	return 0;
@@ -306,19 +322,26 @@ static int page_map(struct node *node, int fd)
 static int own_log(struct node *node, int *fd)
 {
 	struct net *net = node->net;
-	int log = bpf_log_new(net->log_class, net->slots);
+	struct manager *m = net->m;
+	struct node_log *at = &m->id_log[node->port.node];
+	const __u32 index = IPN_LOG_OF_NODE(node->port.node);
+	struct node_log log = {.slots = net->slots, .log_class = net->log_class};
 	int r;
 
-	if (log < 0)
-		return log;
-	r = bpf_log_set(net->m->bpf, net->log_class, IPN_LOG_OF_NODE(node->port.node), log);
-	if (r) {
-		close(log);
-		return r;
+	if (net_log_bytes(log.log_class, log.slots) <= PREPARED_LOG_MAX)
+		m->want_log = log;
+	if (at->unused && at->slots == log.slots && at->log_class == log.log_class) {
+		at->unused = false;
+		*fd = bpf_inner_get(m->bpf->fd_logs[log.log_class], index);
+		return *fd < 0 ? *fd : 0;
 	}
-	net->m->id_log[node->port.node] = net->log_class + 1;
-	*fd = log;
-	return 0;
+	*fd = bpf_log_new(log.log_class, log.slots);
+	if (*fd < 0)
+		return *fd;
+	r = bpf_log_set(m->bpf, log.log_class, index, *fd);
+	if (!r)
+		*at = log;
+	return r;
 }
 
 int node_connect(struct net *net, const struct node_want *want, struct node **out,
@@ -355,7 +378,7 @@ int node_connect(struct net *net, const struct node_want *want, struct node **ou
 	if (!r)
 		r = bpf_attach_xdp(m->bpf, node->ifindex);
 	if (!r)
-		r = bpf_attach_tc(m->bpf, node->ifindex, m->bpf->prog_tc_tap);
+		r = bpf_attach_clsact(node->ifindex, m->bpf->prog_tc_tap);
 	if (!r && reader) {
 		got.log = fcntl(net->log_fd, F_DUPFD_CLOEXEC, 0);
 		r = got.log < 0 ? -errno : 0;
@@ -433,6 +456,56 @@ err:
 	return r;
 }
 
+static void interface_end(struct manager *m, __u32 ifindex, bool goes_by_itself);
+
+static int on_orphans(sd_event_source *source, uint64_t usec, void *arg)
+{
+	struct manager *m = arg;
+
+	(void)source;
+	(void)usec;
+	node_orphans_end(m);
+	return 0;
+}
+
+void node_orphans_end(struct manager *m)
+{
+	while (m->norphans)
+		interface_end(m, m->orphans[--m->norphans], false);
+}
+
+/*
+ * Removes an interface. The tap of a process that left goes by itself when its descriptor is closed,
+ * which is mostly under way, and costs the manager nothing; it is given a moment.
+ */
+static void interface_end(struct manager *m, __u32 ifindex, bool goes_by_itself)
+{
+	int r;
+
+	if (goes_by_itself && m->event && m->norphans < ARRAY_SIZE(m->orphans)) {
+		m->orphans[m->norphans++] = ifindex;
+		if (!m->orphan_timer) {
+			sd_event_add_time_relative(m->event, &m->orphan_timer, CLOCK_MONOTONIC, ORPHAN_US,
+						   ORPHAN_US / 4, on_orphans, m);
+		} else if (m->norphans == 1) {
+			sd_event_source_set_time_relative(m->orphan_timer, ORPHAN_US);
+			sd_event_source_set_enabled(m->orphan_timer, SD_EVENT_ONESHOT);
+		}
+		return;
+	}
+	r = link_del(m->link, ifindex);
+	if (r && r != -ENODEV)
+		say(LOG_ERR, "cannot remove interface %u: %s", ifindex, strerror(-r));
+}
+
+/* It went by itself: its number may be given to another interface. */
+static void orphan_gone(struct manager *m, __u32 ifindex)
+{
+	for (__u32 i = 0; i < m->norphans; i++)
+		if (m->orphans[i] == ifindex)
+			m->orphans[i--] = m->orphans[--m->norphans];
+}
+
 void node_del(struct node *node, int why, bool device_gone)
 {
 	struct net *net = node->net;
@@ -458,12 +531,8 @@ void node_del(struct node *node, int why, bool device_gone)
 		bpf_notify(b, node->port.node, IPN_EVENT_GONE, why);
 	if (node->session)
 		session_drop_node(node->session);
-	if (node->ifindex && !device_gone) {
-		int r = link_del(m->link, node->ifindex);
-
-		if (r && r != -ENODEV)
-			say(LOG_ERR, "cannot remove interface %s: %s", node->port.name, strerror(-r));
-	}
+	if (node->ifindex && !device_gone)
+		interface_end(m, node->ifindex, !device && !why);
 	if (node->page)
 		munmap(node->page, sysconf(_SC_PAGESIZE));
 	if (node->hh.tbl)
@@ -548,7 +617,8 @@ int node_adopt(struct manager *m, const struct ipn_port *port)
 	bpf_map_lookup_elem(m->bpf->fd_portinfo, &node->ifindex, &node->info);
 	if (port->flags & IPN_PF_NODELOG) {
 		node->memory = net_log_bytes(net->log_class, net->slots);
-		m->id_log[port->node] = net->log_class + 1;
+		m->id_log[port->node] =
+			(struct node_log){.slots = net->slots, .log_class = net->log_class};
 	}
 	page = is_device(node) ? -1 : bpf_inner_get(m->bpf->fd_pages, port->node);
 	if (page >= 0)
@@ -561,6 +631,10 @@ int node_adopt(struct manager *m, const struct ipn_port *port)
 		m->gen = port->gen;
 	u->nodes++;
 	u->memory += node->memory;
+	/* pinned links were moved to our programs; clsact has no pins */
+	if (!is_device(node) || m->bpf->abi.hook == IPN_HOOK_CLSACT)
+		bpf_attach_clsact(node->ifindex,
+				  is_device(node) ? m->bpf->prog_tc : m->bpf->prog_tc_tap);
 	return node_publish(node);
 }
 
@@ -587,6 +661,8 @@ void node_link_event(const struct link_info *info, bool gone, void *arg)
 	struct manager *m = arg;
 	struct node *node;
 
+	if (gone)
+		orphan_gone(m, info->ifindex);
 	HASH_FIND(hh, m->nodes, &info->ifindex, sizeof(info->ifindex), node);
 	if (!node)
 		return;
