@@ -217,7 +217,9 @@ static void lines_hold_any_bytes(void **state)
 	static const struct {
 		const char *line;
 		size_t len;
-	} expected[] = { { "one", 3 }, { "", 0 }, { "t\0w\0o", 5 }, { "\xff\r", 2 }, { "last", 4 } };
+	} expected[] = {
+		{ "one", 3 }, { "", 0 }, { "t\0w\0o", 5 }, { "\xff\r", 2 }, { "last", 4 },
+	};
 	struct lines lines = lines_of(text, sizeof(text) - 1);
 	const char *line;
 	size_t len;

@@ -20,6 +20,8 @@
 #define MAX_ARGS 16
 #define LIST_ROWS 70 /* of a list in three pages */
 #define PAGE_ROWS 30
+#define TEN "0123456789"
+#define LONG TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN "012" /* 103 bytes: one too many in /tmp */
 
 /* A request as it came, and the reply. */
 struct exchange {
@@ -142,7 +144,9 @@ static int fake_stop(void **state)
 	pthread_join(fake.thread, NULL);
 	close(fake.listener);
 	dir = opendir(fake.dir);
-	while (dir && (entry = readdir(dir)) != NULL) {
+	if (!dir)
+		return -1;
+	while ((entry = readdir(dir)) != NULL) {
 		snprintf(path, sizeof(path), "%s/%s", fake.dir, entry->d_name);
 		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..") && unlink(path) < 0)
 			rmdir(path);
@@ -493,11 +497,8 @@ static void net_add_bad_paths(void **state)
 			       "network)\n" },
 		{ "net add /dev/null/x",
 		  "net add: /dev/null/x: cannot make the socket: Not a directory\n" },
-		{ "net add /tmp/0123456789012345678901234567890123456789012345678901234567890123456"
-		  "789012345678901234567890123456789012345678",
-		  "net add: /tmp/0123456789012345678901234567890123456789012345678901234567890123456"
-		  "789012345678901234567890123456789012345678: too long for a network's path (107 "
-		  "bytes at most)\n" },
+		{ "net add /tmp/" LONG,
+		  "net add: /tmp/" LONG ": too long for a network's path (107 bytes at most)\n" },
 	};
 
 	fake.answer = answer_well;

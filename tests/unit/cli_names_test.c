@@ -76,7 +76,8 @@ static void manual_lists_every_drop_reason(void **state)
 				*to++ = '\\';
 			*to++ = *s;
 		}
-		strcpy(to, "*");
+		to[0] = '*';
+		to[1] = '\0';
 		if (!strstr(text, entry))
 			fail_msg("%s is not in the manual", entry);
 	}

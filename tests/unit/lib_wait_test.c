@@ -470,6 +470,7 @@ static void storm(const char *readers)
 			fake_send_log(&fab, &rx->log[rx->log[RX_NODE].base && sent % 2], sent);
 	}
 	storm_taken(sent);
+	__atomic_add_fetch(&storm_round, 1, __ATOMIC_RELEASE);
 	shut();
 	for (size_t i = 0; i < n; i++)
 		pthread_join(threads[i], NULL);

@@ -235,13 +235,23 @@ static void thread_is_itself_again(void **state)
 
 	assert_true(pid >= 0);
 	if (!pid) {
+		struct __user_cap_header_struct hdr = { .version = _LINUX_CAPABILITY_VERSION_3 };
+		struct __user_cap_data_struct caps[2];
 		char before[8192];
 		char after[8192];
 		int fd = open(dir, O_PATH | O_CLOEXEC);
 
-		/* Not the usual identity: own groups, a capability that is not in effect. */
+		/*
+		 * Not the usual identity: own groups, and a file-system capability that is there
+		 * but not in effect (the way back to uid 0 would put it into effect).
+		 */
 		if (setgroups(3, own_groups) || setfsgid(44) < 0 ||
 		    caps_limit(~CAP_BIT(CAP_MKNOD), -1))
+			_exit(2);
+		if (syscall(SYS_capget, &hdr, caps))
+			_exit(2);
+		caps[0].effective &= ~(1U << CAP_CHOWN);
+		if (syscall(SYS_capset, &hdr, caps))
 			_exit(2);
 		identity(before, sizeof(before));
 		if (perm_check(fd, &peer) != (PERM_R | PERM_X))
@@ -365,6 +375,7 @@ struct client_row {
 	bool ambient;            /* make CAP_NET_ADMIN ambient */
 	bool own_userns;
 	bool hand_over;  /* a child of it holds the connection, itself is gone */
+	bool leave_root; /* changes its uid after it connected */
 	bool run_setuid; /* the same, and itself runs a set-uid program */
 };
 
@@ -396,6 +407,9 @@ static void client_run(const struct client_row *row, const struct sockaddr_un *a
 	sock = socket(AF_UNIX, SOCK_SEQPACKET, 0);
 	if (sock < 0 || connect(sock, (const struct sockaddr *)addr, sizeof(*addr)))
 		_exit(7);
+	if (row->leave_root && (prctl(PR_SET_KEEPCAPS, 1) || become(1001, 1001, NULL, 0) ||
+				caps_limit(row->caps, CAP_NET_ADMIN)))
+		_exit(10);
 	if ((row->hand_over || row->run_setuid) && fork() != 0) {
 		if (row->hand_over)
 			_exit(0);
@@ -484,6 +498,7 @@ static const struct {
 	  true },
 	{ "root of a user namespace", { .caps = ~0ULL, .own_userns = true }, false, false },
 	{ "root that left", { .caps = ~0ULL, .hand_over = true }, false, false },
+	{ "root that became another user", { .caps = ~0ULL, .leave_root = true }, false, false },
 	{ "nobody", { .uid = 65534, .gid = 65534 }, false, false },
 	{ "user with groups",
 	  { .uid = 1001, .gid = 1002, .groups = (const gid_t[]){ 1002, 2001 }, .ngroups = 2 },

@@ -4,9 +4,6 @@
 #include "common/util.h"
 #include "manager/manager.h"
 
-#ifndef IPN_VERSION /* the Makefile's */
-#define IPN_VERSION MANAGER_VERSION
-#endif
 
 static int (*const run[CLI_COMMANDS])(const struct cli_args *args) = {
 	[CLI_UP] = cmd_up,

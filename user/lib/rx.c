@@ -177,6 +177,9 @@ static void log_scan_own(const struct rx *rx, struct rx_log *log, uint64_t head)
 		log->scanned = log->cursor;
 		log->own_ahead = 0;
 	}
+	/* who never sends is not made slower when it is too slow already */
+	if (!load_relaxed(&rx->sent) || log == &rx->log[RX_NODE])
+		return;
 	for (; log->scanned < head; log->scanned++) {
 		const struct ipn_slot *slot = log_slot(log, log->scanned);
 		enum slot_state state = slot_look(slot, log->scanned);

@@ -57,6 +57,7 @@ struct rx_bell {
 struct rx {
 	pthread_mutex_t lock;
 	uint32_t own;  /* own port */
+	uint32_t sent; /* a message was sent: own ones may stand in the network's log */
 	uint32_t pool; /* messages that may be pending, per log */
 	struct rx_log log[RX_LOGS];
 	struct rx_bell bell;

@@ -149,6 +149,8 @@ ssize_t tx_send(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, int 
 		if (iov[i].iov_len > s->mtu || (len += iov[i].iov_len) > s->mtu)
 			return -EMSGSIZE;
 	}
+	if (!__atomic_load_n(&s->rx.sent, __ATOMIC_RELAXED))
+		__atomic_store_n(&s->rx.sent, 1, __ATOMIC_RELEASE);
 	r = tx_message(s, iov, iovcnt, len, flags);
 	return r ? r : (ssize_t)len;
 }

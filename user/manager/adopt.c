@@ -118,7 +118,7 @@ static void clear_net(struct manager *m, struct net *net)
 		__atomic_store_n(&m->bpf->nets[net->id].floods, floods, __ATOMIC_RELEASE);
 }
 
-/* Takes in whatever stands in `dests` beyond our networks, for the highest generation. */
+/* An interface of ours that nobody knows. */
 static int stray(const struct link_info *link, void *arg)
 {
 	struct manager *m = arg;
@@ -140,6 +140,10 @@ int adopt(struct manager *m)
 
 	if (!gateway_whole(m)) {
 		r = gateway_make(m);
+		if (r)
+			return r;
+	} else if (m->bpf->abi.hook == IPN_HOOK_CLSACT) {
+		r = bpf_attach_clsact(m->bpf->abi.gateway_out, m->bpf->prog_tc_gw);
 		if (r)
 			return r;
 	}

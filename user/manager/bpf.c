@@ -268,23 +268,31 @@ int bpf_attach_clsact(__u32 ifindex, int prog)
 
 int bpf_dir_make(const char *bpffs, char *text, size_t size)
 {
+	bool made = !mkdir(bpffs, 0750);
 	char dir[256];
 	struct statfs fs;
+	int r;
 
-	if (mkdir(bpffs, 0750) && errno != EEXIST)
+	if (!made && errno != EEXIST)
 		return fail(text, size, -errno,
 			    "%s: %s (mount one: mount -t bpf bpf DIR, and name it with --bpffs)", bpffs,
 			    strerror(errno));
-	if (statfs(bpffs, &fs))
-		return fail(text, size, -errno, "%s: %s", bpffs, strerror(errno));
-	if (fs.f_type != BPF_FS_MAGIC)
-		return fail(text, size, -EMEDIUMTYPE,
-			    "%s: is not on a bpffs (mount -t bpf bpf %s, or name another with --bpffs)",
-			    bpffs, bpffs);
-	snprintf(dir, sizeof(dir), "%s/ipn-fabric", bpffs);
-	if (mkdir(dir, 0750) && errno != EEXIST)
-		return fail(text, size, -errno, "%s: %s", dir, strerror(errno));
-	return 0;
+	if (statfs(bpffs, &fs)) {
+		r = fail(text, size, -errno, "%s: %s", bpffs, strerror(errno));
+	} else if (fs.f_type != BPF_FS_MAGIC) {
+		r = fail(text, size, -EMEDIUMTYPE,
+			 "%s: is not on a bpffs (mount -t bpf bpf %s, or name another with --bpffs)",
+			 bpffs, bpffs);
+	} else {
+		snprintf(dir, sizeof(dir), "%s/ipn-fabric", bpffs);
+		if (!mkdir(dir, 0750) || errno == EEXIST)
+			return made;
+		r = fail(text, size, -errno, "%s: %s (run as root, or choose another --bpffs)", dir,
+			 strerror(errno));
+	}
+	if (made)
+		rmdir(bpffs);
+	return r;
 }
 
 static int load_failed(int r, char *text, size_t size)

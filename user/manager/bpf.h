@@ -34,8 +34,8 @@ struct bpf_state {
 };
 
 /*
- * Makes sure of BPFFS/ipn-fabric. -ENOENT no such directory, -EMEDIUMTYPE not on a bpffs; the line is
- * in `text`.
+ * Makes sure of BPFFS/ipn-fabric. Returns 1 when it made BPFFS itself, 0 when that was there; -ENOENT no
+ * such directory, -EMEDIUMTYPE not on a bpffs, with the line in `text`.
  */
 int bpf_dir_make(const char *bpffs, char *text, size_t text_size);
 /*

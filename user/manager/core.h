@@ -77,6 +77,7 @@ struct net {
 	__u32 nports, readers, writers;
 	__u32 bound; /* sessions that keep it alive */
 	bool dying;
+	bool from_config; /* made by the file of this start */
 };
 
 struct node {
@@ -88,6 +89,7 @@ struct node {
 	struct ipn_portinfo info;
 	struct ipn_page *page; /* process nodes: theirs, mapped; believe nothing */
 	size_t memory;
+	bool from_config;
 };
 
 enum node_id_state { ID_STALE = 0, ID_FRESH, ID_USED };

@@ -22,6 +22,7 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
@@ -75,13 +76,16 @@ static int lock_run_dir(struct manager *m, struct answer *a)
 	const char *dir = m->opts.run_dir;
 	char pid[32];
 
+	if (strlen(dir) + sizeof("/" IPN_CTL_SOCKET) > sizeof(((struct sockaddr_un *)0)->sun_path))
+		return ANSWER(a, -ENAMETOOLONG, "%s: too long for a socket in it (choose a shorter --run-dir)",
+			      dir);
 	if (!mkdir(dir, 0755))
 		m->made_run_dir = true;
 	else if (errno != EEXIST)
 		return ANSWER(a, -errno, "%s: %s (choose another with --run-dir)", dir, strerror(errno));
 	m->run_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (m->run_fd < 0)
-		return ANSWER(a, -errno, "%s: %s", dir, strerror(errno));
+		return ANSWER(a, -errno, "%s: %s (choose another with --run-dir)", dir, strerror(errno));
 	m->lock_fd = openat(m->run_fd, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (m->lock_fd < 0)
 		return ANSWER(a, -errno, "%s/%s: %s (run as root, or choose another --run-dir)", dir,
@@ -101,16 +105,15 @@ static int lock_bpffs(struct manager *m, struct answer *a)
 	char dir[256];
 	int r;
 
-	m->made_bpffs_dir |= access(m->opts.bpffs, F_OK) != 0;
 	r = bpf_dir_make(m->opts.bpffs, a->text, sizeof(a->text));
-	if (r) {
-		m->made_bpffs_dir = false;
+	if (r < 0)
 		return r;
-	}
+	m->made_bpffs_dir |= r;
 	snprintf(dir, sizeof(dir), "%s/ipn-fabric", m->opts.bpffs);
 	m->bpf_lock_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (m->bpf_lock_fd < 0)
-		return ANSWER(a, -errno, "%s: %s", dir, strerror(errno));
+		return ANSWER(a, -errno, "%s: %s (run as root, or choose another --bpffs)", dir,
+			      strerror(errno));
 	if (flock(m->bpf_lock_fd, LOCK_EX | LOCK_NB))
 		return ANSWER(a, -EBUSY, "%s: belongs to a manager of another run directory "
 					 "(choose another --bpffs)",
@@ -304,7 +307,9 @@ static int config_net_add(struct manager *m, const struct config_net *n, struct 
 			      n->path);
 	util_copy(info.path, sizeof(info.path), n->path);
 	r = net_add(m, &info, fd, &inode, &net, a);
-	if (r && made)
+	if (!r)
+		net->from_config = true;
+	else if (made)
 		unlink(n->path);
 	return r;
 }
@@ -323,6 +328,7 @@ static int config_port_add(struct manager *m, const struct config_port *p, struc
 	struct node *node;
 	struct net *net;
 	char ns[128];
+	int r;
 
 	if (path_fd < 0 || perm_inode_get(path_fd, &inode) || !(net = net_find(m, &inode)))
 		return ANSWER(a, -ENOENT, "port %s: %s is no network", p->label, p->path);
@@ -330,28 +336,18 @@ static int config_port_add(struct manager *m, const struct config_port *p, struc
 		if (net->ports[i] && !strcmp(net->ports[i]->port.name, p->name))
 			return 0; /* adopted */
 	if (p->netns[0]) {
-		snprintf(ns, sizeof(ns), "/run/netns/%s", p->netns);
+		snprintf(ns, sizeof(ns), strchr(p->netns, '/') ? "%s" : "/run/netns/%s", p->netns);
 		netns_fd = open(ns, O_RDONLY | O_CLOEXEC);
 		if (netns_fd < 0)
 			return ANSWER(a, -errno, "port %s: network namespace %s: %s", p->label, p->netns,
 				      strerror(errno));
 	}
 	want.netns_fd = netns_fd;
-	return node_attach(net, &want, &node, a);
-}
-
-static int config_apply(struct manager *m, const struct config *config, struct answer *a)
-{
-	int r = 0;
-
-	for (struct config_net *n = config->nets; !r && n; n = n->next)
-		r = config_net_add(m, n, a);
-	for (struct config_port *p = config->ports; !r && p; p = p->next)
-		r = config_port_add(m, p, a);
+	r = node_attach(net, &want, &node, a);
+	if (!r)
+		node->from_config = true;
 	return r;
 }
-
-/* --- end --- */
 
 /* The path of a network that `net add` made goes with it, if it still is the same inode. */
 static void path_remove(const struct net *net)
@@ -366,6 +362,39 @@ static void path_remove(const struct net *net)
 	    inode.ino == net->info.ino)
 		unlink(net->info.path);
 }
+
+/* A file that cannot be carried out leaves nothing of itself. */
+static void config_undo(struct manager *m)
+{
+	struct net *net, *tmp;
+	struct node *node, *ntmp;
+
+	HASH_ITER(hh, m->nodes, node, ntmp) {
+		if (node->from_config)
+			node_del(node, 0, false);
+	}
+	HASH_ITER(hh, m->nets, net, tmp) {
+		if (net->from_config) {
+			path_remove(net);
+			net_del(net);
+		}
+	}
+}
+
+static int config_apply(struct manager *m, const struct config *config, struct answer *a)
+{
+	int r = 0;
+
+	for (struct config_net *n = config->nets; !r && n; n = n->next)
+		r = config_net_add(m, n, a);
+	for (struct config_port *p = config->ports; !r && p; p = p->next)
+		r = config_port_add(m, p, a);
+	if (r)
+		config_undo(m);
+	return r;
+}
+
+/* --- end --- */
 
 static void remove_run_files(struct manager *m)
 {

@@ -9,7 +9,9 @@
 
 #include <stdbool.h>
 
-#define MANAGER_VERSION "0.1"
+#ifndef IPN_VERSION /* the Makefile's */
+#define IPN_VERSION "unknown"
+#endif
 
 struct manager_opts {
 	const char *run_dir; /* never NULL */

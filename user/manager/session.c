@@ -66,7 +66,8 @@ static int net_of_fd(struct request *q, int fd, struct net **net, struct perm_in
 		return ANSWER(&q->answer, -EBADF, "the descriptor that came with the request is unusable");
 	*net = net_find(q->s->m, inode);
 	if (!*net)
-		return ANSWER(&q->answer, -ECONNREFUSED, "is not a live network");
+		return ANSWER(&q->answer, -ECONNREFUSED,
+			      "is not a live network (see: ipn-fabric net show; make one: ipn-fabric net add)");
 	return 0;
 }
 
@@ -164,7 +165,7 @@ static int do_info(struct request *q)
 		.adopted = m->bpf->adopted,
 		.hook = m->bpf->abi.hook,
 	};
-	util_copy(info->version, sizeof(info->version), MANAGER_VERSION);
+	util_copy(info->version, sizeof(info->version), IPN_VERSION);
 	snprintf(info->bpffs, sizeof(info->bpffs), "%.107s", m->bpf->dir);
 	util_copy(info->netns, sizeof(info->netns), m->opts.netns ? m->opts.netns : "");
 	q->reply_len = sizeof(*info);
@@ -221,10 +222,24 @@ static int do_net_add(struct request *q)
 	return reply_net(q, net);
 }
 
+/* Ending what others use takes more than x, which a mode of 0777 gives to all: the inode's owner. */
+static int net_owned(struct request *q, struct net **net)
+{
+	struct perm_inode inode;
+	int r = net_managed(q, net);
+
+	if (r || is_root(q->s))
+		return r;
+	if (perm_inode_get(q->fds[0], &inode) || inode.uid != q->s->peer.uid)
+		return ANSWER(&q->answer, -EPERM, "%s belongs to uid %u (only its owner may do that)",
+			      (*net)->info.path, inode.uid);
+	return 0;
+}
+
 static int do_net_del(struct request *q)
 {
 	struct net *net;
-	int r = net_managed(q, &net);
+	int r = net_owned(q, &net);
 
 	if (!r)
 		net_del(net);
@@ -437,7 +452,7 @@ static int do_detach(struct request *q)
 {
 	const struct ipn_ctl_detach *detach = q->body;
 	struct net *net;
-	int r = net_managed(q, &net);
+	int r = net_owned(q, &net);
 
 	if (r)
 		return r;
@@ -460,8 +475,16 @@ static int list_filter(struct request *q, struct net **only)
 {
 	struct perm_inode inode;
 
+	int r;
+
 	*only = NULL;
-	return q->nfds ? net_of_fd(q, q->fds[0], only, &inode) : 0;
+	if (!q->nfds)
+		return 0;
+	r = net_of_fd(q, q->fds[0], only, &inode);
+	if (!r && !visible(q->s, *only))
+		r = ANSWER(&q->answer, -EACCES, "uid %u has no permission on %s", q->s->peer.uid,
+			   (*only)->info.path);
+	return r;
 }
 
 static int do_net_list(struct request *q)

@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A fabric for tests of the BPF side: the real programs and maps, loaded by the manager's own code
+ * into a bpffs of the test's own, and networks and ports written into the maps as the manager does.
+ * Every port has a tap, so that its ifindex is real and what is sent to a device can be read.
+ *
+ * Numbers are chosen so that no two kinds of them are alike: network, port, place in `dests`, node.
+ * Needs root and runs in mount and network namespaces of its own.
+ */
+#ifndef IPN_TEST_FABRIC_H
+#define IPN_TEST_FABRIC_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include <poll.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <time.h>
+
+#include "common/util.h"
+#include "manager/bpf.h"
+#include "manager/link.h"
+
+#define LOG_SLOTS 8 /* of every log, unless a test makes its own */
+#define FRAME_MAX 70000
+#define MSEC 1000000ULL
+#define SEC (1000 * MSEC)
+
+struct t_log {
+	int fd;
+	__u32 log_class;
+	const __u8 *base;
+	size_t size;
+	__u64 next; /* number of the next message, as far as the test knows */
+};
+
+struct t_net {
+	__u32 id;
+	struct ipn_net *live;
+	struct t_log log;
+};
+
+struct t_port {
+	struct t_net *net;
+	struct ipn_port port;
+	struct ipn_stats want; /* counters that it must have */
+	struct t_log log;
+	int tap;
+	int bell;
+	struct ring_buffer *ring;
+	int wakes;             /* WAKE records taken out of the bell */
+	struct ipn_event last; /* record of another type */
+};
+
+struct fabric {
+	struct bpf_state *b;
+	struct link_ctx *link;
+	char dir[200];
+	char bpffs[256];
+	struct t_net nets[4];
+	struct t_port ports[16];
+	__u32 nnets, nports, next_base;
+};
+static struct fabric fab;
+
+#define assert_ok(x)                                                           \
+	do {                                                                   \
+		int ok_ = (x);                                                 \
+		if (ok_)                                                       \
+			fail_msg("%s: %d, errno %s", #x, ok_, strerror(errno)); \
+	} while (0)
+
+/* --- the world ----------------------------------------------------------------------------- */
+
+static inline void sysctl_set(const char *path, const char *value)
+{
+	FILE *f = fopen(path, "we");
+
+	if (f) { /* not there: nothing to turn off */
+		fputs(value, f);
+		fclose(f);
+	}
+}
+
+/* Group set-up: namespaces, bpffs, programs. */
+static inline int world_make(void **state)
+{
+	const char *tmp = getenv("IPN_TEST_TMP");
+	char text[512] = "";
+
+	(void)state;
+	assert_ok(unshare(CLONE_NEWNS | CLONE_NEWNET));
+	assert_ok(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	sysctl_set("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
+	snprintf(fab.dir, sizeof(fab.dir), "%s/bpf.XXXXXX", tmp ? tmp : "/tmp");
+	assert_non_null(mkdtemp(fab.dir));
+	assert_ok(mount("bpf", fab.dir, "bpf", 0, "mode=0700"));
+	snprintf(fab.bpffs, sizeof(fab.bpffs), "%s", fab.dir);
+	assert_ok(bpf_dir_make(fab.bpffs, text, sizeof(text)));
+	if (bpf_state_new(&fab.b, fab.bpffs, text, sizeof(text)))
+		fail_msg("%s", text);
+	assert_ok(link_ctx_new(&fab.link, 0x49504e));
+	return 0;
+}
+
+static inline void log_close(struct t_log *log)
+{
+	if (!log->base)
+		return;
+	munmap((void *)log->base, log->size);
+	close(log->fd);
+	memset(log, 0, sizeof(*log));
+}
+
+/* Takes all networks and ports away. */
+static inline int fabric_clear(void **state)
+{
+	struct ipn_dest none = { 0 };
+
+	(void)state;
+	for (__u32 i = 0; i < fab.nports; i++) {
+		struct t_port *p = &fab.ports[i];
+		__u32 at = p->port.port_base + p->port.port, flood = 0;
+		__u32 flood_at = p->port.port_base + p->port.flood;
+
+		bpf_map_delete_elem(fab.b->fd_ports, &p->port.ifindex);
+		bpf_map_update_elem(fab.b->fd_dests, &at, &none, BPF_ANY);
+		bpf_map_update_elem(fab.b->fd_floods, &flood_at, &flood, BPF_ANY);
+		bpf_stats_zero(fab.b, p->port.node);
+		log_close(&p->log);
+		ring_buffer__free(p->ring);
+		close(p->bell);
+		close(p->tap);
+	}
+	for (__u32 i = 0; i < fab.nnets; i++) {
+		memset(fab.nets[i].live, 0, sizeof(struct ipn_net));
+		log_close(&fab.nets[i].log);
+	}
+	memset(fab.ports, 0, sizeof(fab.ports));
+	memset(fab.nets, 0, sizeof(fab.nets));
+	fab.nports = fab.nnets = 0;
+	fab.next_base = 0;
+	return 0;
+}
+
+static inline int world_end(void **state)
+{
+	(void)state;
+	if (fab.b) {
+		bpf_state_unpin(fab.b);
+		bpf_state_free(fab.b);
+	}
+	link_ctx_free(fab.link);
+	umount2(fab.dir, MNT_DETACH);
+	rmdir(fab.dir);
+	return 0;
+}
+
+/* --- logs ---------------------------------------------------------------------------------- */
+
+static inline void log_map(struct t_log *log, __u32 log_class, int fd, __u32 slots, int prot)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	void *p;
+
+	assert_true(fd >= 0);
+	log->fd = fd;
+	log->log_class = log_class;
+	log->next = 0;
+	log->size = ((size_t)ipn_slot_size(log_class) * (slots + 1) + page - 1) / page * page;
+	p = mmap(NULL, log->size, prot, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(p, MAP_FAILED);
+	log->base = p;
+}
+
+/* A log as the manager makes it, at `index` of the maps of logs. */
+static inline void log_make(struct t_log *log, __u32 log_class, __u32 index)
+{
+	log_map(log, log_class, bpf_log_new(log_class, LOG_SLOTS), LOG_SLOTS, PROT_READ);
+	assert_ok(bpf_log_set(fab.b, log_class, index, log->fd));
+}
+
+static inline const struct ipn_slot *log_slot(const struct t_log *log, __u64 n)
+{
+	size_t at = 1 + (n & (LOG_SLOTS - 1));
+
+	return (const void *)(log->base + at * ipn_slot_size(log->log_class));
+}
+
+static inline __u64 log_head(const struct t_log *log)
+{
+	return ((const struct ipn_log_head *)log->base)->head;
+}
+
+/* The next message of the log is this one, and it is the last. */
+static inline void log_expect(struct t_log *log, __u32 src, const void *data, __u32 len)
+{
+	const struct ipn_slot *slot = log_slot(log, log->next);
+
+	assert_int_equal(log_head(log), log->next + 1);
+	assert_int_equal(slot->seq, log->next + 1);
+	assert_int_equal(slot->len, len);
+	assert_int_equal(slot->src, src);
+	assert_memory_equal(slot->data, data, len);
+	log->next++;
+}
+
+static inline void log_expect_nothing(const struct t_log *log)
+{
+	if (log->base)
+		assert_int_equal(log_head(log), log->next);
+}
+
+/* --- networks and ports -------------------------------------------------------------------- */
+
+static inline struct t_net *net_make(__u32 policy, __u32 mtu, __u32 numnodes)
+{
+	struct t_net *net = &fab.nets[fab.nnets++];
+
+	assert_true(fab.nnets <= ARRAY_SIZE(fab.nets));
+	if (!fab.next_base)
+		fab.next_base = 1000;
+	net->id = 200 + 7 * fab.nnets;
+	net->live = &fab.b->nets[net->id];
+	memset(net->live, 0, sizeof(*net->live));
+	*net->live = (struct ipn_net){
+		.policy = policy,
+		.mtu = mtu,
+		.numnodes = numnodes,
+		.port_base = fab.next_base,
+		.log_class = ipn_log_class_of(mtu),
+		.log_mask = LOG_SLOTS - 1,
+	};
+	fab.next_base += numnodes;
+	log_make(&net->log, net->live->log_class, IPN_LOG_OF_NET(net->id));
+	return net;
+}
+
+static inline bool port_is_device(const struct t_port *p)
+{
+	return p->port.kind != IPN_KIND_PROC;
+}
+
+static inline __u32 port_at(const struct t_port *p)
+{
+	return p->port.port_base + p->port.port;
+}
+
+/* Writes what the port is into the maps that programs read. */
+static inline void port_store(const struct t_port *p)
+{
+	const struct ipn_dest dest = {
+		.kind = p->port.kind,
+		.flags = p->port.flags,
+		.ifindex = p->port.ifindex,
+		.node = p->port.node,
+		.gen = p->port.gen,
+	};
+	__u32 at = port_at(p), flood = p->port.port_base + p->port.flood, entry = at + 1;
+
+	assert_ok(bpf_map_update_elem(fab.b->fd_ports, &p->port.ifindex, &p->port, BPF_ANY));
+	assert_ok(bpf_map_update_elem(fab.b->fd_dests, &at, &dest, BPF_ANY));
+	if (port_is_device(p))
+		assert_ok(bpf_map_update_elem(fab.b->fd_floods, &flood, &entry, BPF_ANY));
+}
+
+static inline void port_set_dest_kind(const struct t_port *p, __u32 kind)
+{
+	struct ipn_dest dest;
+	__u32 at = port_at(p);
+
+	assert_ok(bpf_map_lookup_elem(fab.b->fd_dests, &at, &dest));
+	dest.kind = kind;
+	assert_ok(bpf_map_update_elem(fab.b->fd_dests, &at, &dest, BPF_ANY));
+}
+
+static inline int bell_record(void *ctx, void *data, size_t size)
+{
+	const struct ipn_event *event = data;
+	struct t_port *p = ctx;
+
+	if (size != sizeof(*event))
+		return -EINVAL;
+	if (event->type == IPN_EVENT_WAKE && !event->arg)
+		p->wakes++;
+	else
+		p->last = *event;
+	return 0;
+}
+
+/* Records of the bell since the last call. */
+static inline int bell_wakes(struct t_port *p)
+{
+	p->wakes = 0;
+	assert_true(ring_buffer__consume(p->ring) >= 0);
+	return p->wakes;
+}
+
+#define PROC_FLAGS (IPN_PF_READER | IPN_PF_WRITER | IPN_PF_NODELOG)
+#define DEVICE_FLAGS (IPN_PF_READER | IPN_PF_WRITER | IPN_PF_UP)
+
+static inline struct t_port *port_make(struct t_net *net, __u32 number, enum ipn_kind kind)
+{
+	struct t_port *p = &fab.ports[fab.nports];
+	__u32 node = 11 + 3 * fab.nports++;
+	char name[IPN_NAME_MAX];
+
+	assert_true(fab.nports <= ARRAY_SIZE(fab.ports));
+	p->net = net;
+	p->port = (struct ipn_port){
+		.net = net->id,
+		.port = number,
+		.kind = kind,
+		.flags = kind == IPN_KIND_PROC ? PROC_FLAGS : DEVICE_FLAGS,
+		.policy = net->live->policy,
+		.mtu = net->live->mtu,
+		.port_base = net->live->port_base,
+		.node = node,
+		.gen = 5000 + node,
+	};
+	assert_ok(link_tap_proc(fab.link, "t%d", net->live->mtu - 14, &p->tap, &p->port.ifindex,
+				name));
+	assert_ok(bpf_nodes_fresh(fab.b, &node, 1));
+	p->bell = bpf_inner_get(fab.b->fd_bells, node);
+	assert_true(p->bell >= 0);
+	p->ring = ring_buffer__new(p->bell, bell_record, p, NULL);
+	assert_non_null(p->ring);
+	if (kind == IPN_KIND_PROC) {
+		net->live->readers++;
+		log_make(&p->log, net->live->log_class, IPN_LOG_OF_NODE(node));
+	} else {
+		p->port.flood = net->live->floods++;
+	}
+	port_store(p);
+	assert_ok(bpf_stats_zero(fab.b, node));
+	return p;
+}
+
+/* --- running programs ---------------------------------------------------------------------- */
+
+/* What came out of a program. */
+struct ran {
+	__u32 ret;
+	__u32 mark;
+	__u32 meta; /* bytes of metadata, at the start of data */
+	__u32 len;  /* bytes of the frame, after the metadata */
+	__u8 data[FRAME_MAX];
+};
+
+/* Runs a program of the XDP hook; `meta` bytes of `frame` are metadata. 0 or -errno. */
+static inline int xdp_run(int prog, __u32 ifindex, const void *frame, __u32 len, __u32 meta,
+			  struct ran *r)
+{
+	struct xdp_md in = { .data = meta, .data_end = len, .ingress_ifindex = ifindex };
+	struct xdp_md out = { 0 };
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = len, .ctx_in = &in,
+		    .ctx_size_in = sizeof(in), .data_out = r->data, .data_size_out = FRAME_MAX,
+		    .ctx_out = &out, .ctx_size_out = sizeof(out), .repeat = 1);
+
+	if (bpf_prog_test_run_opts(prog, &opts))
+		return -errno;
+	r->ret = opts.retval;
+	r->meta = out.data;
+	r->len = opts.data_size_out - r->meta;
+	return 0;
+}
+
+/* Runs a program of the tc hook. skb: ifindex, mark, gso_size, ... as it comes in. 0 or -errno. */
+static inline int tc_run(int prog, const struct __sk_buff *skb, const void *frame, __u32 len,
+			 struct ran *r)
+{
+	struct __sk_buff out = { 0 };
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = len, .ctx_in = skb,
+		    .ctx_size_in = sizeof(*skb), .data_out = r->data, .data_size_out = FRAME_MAX,
+		    .ctx_out = &out, .ctx_size_out = sizeof(out), .repeat = 1);
+
+	if (bpf_prog_test_run_opts(prog, &opts))
+		return -errno;
+	r->ret = opts.retval;
+	r->mark = out.mark;
+	r->meta = 0;
+	r->len = opts.data_size_out;
+	return 0;
+}
+
+/* Bytes that differ from place to place and from message to message. */
+static inline void fill(void *to, __u32 len, __u32 seed)
+{
+	__u8 *p = to;
+
+	for (__u32 i = 0; i < len; i++)
+		p[i] = (__u8)(seed * 37 + i + (i >> 8) * 13);
+}
+
+/* Puts the private header of a process before a message. Returns the length of both. */
+static inline __u32 frame_of(__u8 *frame, __u8 op, const void *message, __u32 len)
+{
+	struct ipn_tx_hdr hdr = {
+		.magic = { 'I', 'P', 'N', 1 },
+		.op = op,
+		.proto = { IPN_TX_PROTO >> 8, IPN_TX_PROTO & 0xff },
+	};
+
+	memcpy(frame, &hdr, sizeof(hdr));
+	if (len)
+		memcpy(frame + sizeof(hdr), message, len);
+	return sizeof(hdr) + len;
+}
+
+/* A control frame of a process. Returns what the program returned. */
+static inline __u32 control(const struct t_port *p, __u8 op)
+{
+	static struct ran r;
+	__u8 frame[IPN_TX_HDR];
+
+	frame_of(frame, op, NULL, 0);
+	assert_ok(xdp_run(fab.b->prog_xdp, p->port.ifindex, frame, sizeof(frame), 0, &r));
+	return r.ret;
+}
+
+/* The next frame that a device was sent: its length, or -1 for none. */
+static inline ssize_t tap_read(const struct t_port *p, void *frame, size_t size)
+{
+	return read(p->tap, frame, size);
+}
+
+/* --- what must have come of it ------------------------------------------------------------- */
+
+static inline void stats_expect(const struct t_port *p)
+{
+	struct ipn_stats got;
+
+	assert_ok(bpf_stats_get(fab.b, p->port.node, &got));
+	assert_int_equal(got.in_packets, p->want.in_packets);
+	assert_int_equal(got.in_bytes, p->want.in_bytes);
+	assert_int_equal(got.out_packets, p->want.out_packets);
+	assert_int_equal(got.out_bytes, p->want.out_bytes);
+	for (int i = 0; i < IPN_DROP_MAX; i++)
+		if (got.drop[i] != p->want.drop[i])
+			fail_msg("port %u: drop reason %d counted %llu, must be %llu", p->port.port,
+				 i, got.drop[i], p->want.drop[i]);
+}
+
+/* Counters as wanted, nothing in logs that nobody has looked at, no bell rung, no frame sent. */
+static inline void quiet_expect(void)
+{
+	__u8 byte;
+
+	for (__u32 i = 0; i < fab.nnets; i++)
+		log_expect_nothing(&fab.nets[i].log);
+	for (__u32 i = 0; i < fab.nports; i++) {
+		struct t_port *p = &fab.ports[i];
+
+		stats_expect(p);
+		log_expect_nothing(&p->log);
+		assert_int_equal(bell_wakes(p), 0);
+		assert_int_equal(tap_read(p, &byte, 1), -1);
+	}
+}
+
+#define TEST(name) cmocka_unit_test_teardown(name, fabric_clear)
+
+#define FABRIC_MAIN(tests)                                                      \
+	int main(void)                                                          \
+	{                                                                       \
+		if (geteuid()) {                                                \
+			puts("skip: needs root");                               \
+			return 77;                                              \
+		}                                                               \
+		return cmocka_run_group_tests(tests, world_make, world_end);    \
+	}
+
+#endif

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The ways of a message into the fabric, so that one table can be run over all of them: the same
+ * message, the same state, and the same outcome where a way does not rule it out.
+ *
+ *   XDP  a process writes it: private header before it; what is for devices goes up as a verdict
+ *   TC   a device: frames for devices are redirected or cloned
+ *   TAG  a device, with the frame's VLAN tag held apart by the kernel; the message has it in place
+ *   GW   out of the gateway, marked with the device it came from: for processes only
+ */
+#ifndef IPN_TEST_WAYS_H
+#define IPN_TEST_WAYS_H
+
+#include "fabric.h"
+
+enum way { WAY_XDP, WAY_TC, WAY_TAG, WAY_GW, WAYS };
+
+#define ETH_LEN 14
+#define TAG_LEN 4
+#define TC_LEN_MAX 3500 /* more does not fit into what BPF_PROG_TEST_RUN makes for tc */
+
+/* What must come of a message. All zero: nothing, and nobody is to blame. */
+struct outcome {
+	bool log;               /* in the network's log */
+	bool flood;             /* to all devices that are up, but for the sender */
+	struct t_port *process; /* in the log of this process */
+	struct t_port *device;  /* to this device alone */
+	int drop;               /* DROP(why), counted at the sender; 0: none */
+};
+#define DROP(why) (IPN_DROP_##why + 1)
+
+static inline const char *way_name(enum way way)
+{
+	static const char *const names[] = { "XDP", "tc", "tc with a tag apart", "gateway" };
+
+	return names[way];
+}
+
+/* Is there such a message on this way? */
+static inline bool way_has(enum way way, __u32 len)
+{
+	switch (way) {
+	case WAY_XDP:
+		return true;
+	case WAY_TAG:
+		return len >= ETH_LEN + TAG_LEN && len <= TC_LEN_MAX;
+	default:
+		return len >= ETH_LEN && len <= TC_LEN_MAX;
+	}
+}
+
+/* --- a tag held apart ---------------------------------------------------------------------- */
+
+#define INSN(c, d, s, o, i) { .code = (c), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i) }
+#define MOV_IMM(reg, i) INSN(BPF_ALU64 | BPF_MOV | BPF_K, reg, 0, 0, i)
+#define MOV_REG(d, s) INSN(BPF_ALU64 | BPF_MOV | BPF_X, d, s, 0, 0)
+#define CALL(f) INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_##f)
+#define LD_MAP(reg, fd) \
+	INSN(BPF_LD | BPF_DW | BPF_IMM, reg, BPF_PSEUDO_MAP_FD, 0, fd), INSN(0, 0, 0, 0, 0)
+#define EXIT INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)
+
+/* A program that holds a tag apart, as a driver with VLAN offload does, and goes on with `prog`. */
+static inline int tagger_load(int prog, __u16 tpid, __u16 tci)
+{
+	__u32 zero = 0;
+	int array = bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "ipn_t_array", 4, 4, 1, NULL);
+	const struct bpf_insn insns[] = {
+		MOV_REG(6, 1),       MOV_IMM(2, __builtin_bswap16(tpid)),
+		MOV_IMM(3, tci),     CALL(skb_vlan_push),
+		MOV_REG(1, 6),       LD_MAP(2, array),
+		MOV_IMM(3, 0),       CALL(tail_call),
+		MOV_IMM(0, 0xbad),   EXIT,
+	};
+	int fd;
+
+	assert_true(array >= 0);
+	fd = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "ipn_t_tagger", "GPL", insns, ARRAY_SIZE(insns),
+			   NULL);
+	assert_true(fd >= 0);
+	assert_ok(bpf_map_update_elem(array, &zero, &prog, BPF_ANY));
+	/* the array empties itself when user space lets go of it: it lives as long as the test */
+	return fd;
+}
+
+/* Takes the tag out of a message. Returns the program to run the rest with. */
+static inline int tag_apart(const __u8 *message, __u32 len, __u8 *frame)
+{
+	__u16 tpid = (__u16)(message[12] << 8 | message[13]);
+	__u16 tci = (__u16)(message[14] << 8 | message[15]);
+	static __u32 loaded;
+	static int fd;
+
+	if (!fd || loaded != ((__u32)tpid << 16 | tci)) {
+		if (fd)
+			close(fd);
+		fd = tagger_load(fab.b->prog_tc, tpid, tci);
+		loaded = (__u32)tpid << 16 | tci;
+	}
+	memcpy(frame, message, 12);
+	memcpy(frame + 12, message + 12 + TAG_LEN, len - 12 - TAG_LEN);
+	return fd;
+}
+
+/* --- sending and looking ------------------------------------------------------------------- */
+
+/* Sends a message from a port. The frame that the program got is left in `frame`. */
+static inline void way_send(enum way way, const struct t_port *from, const void *message, __u32 len,
+			    __u8 *frame, __u32 *frame_len, struct ran *r)
+{
+	struct __sk_buff skb = { .ifindex = from->port.ifindex };
+	int prog = fab.b->prog_tc;
+
+	*frame_len = len;
+	switch (way) {
+	case WAY_XDP:
+		*frame_len = frame_of(frame, IPN_TX_DATA, message, len);
+		assert_ok(xdp_run(fab.b->prog_xdp, from->port.ifindex, frame, *frame_len, 0, r));
+		return;
+	case WAY_TAG:
+		prog = tag_apart(message, len, frame);
+		*frame_len -= TAG_LEN;
+		break;
+	case WAY_GW:
+		prog = fab.b->prog_tc_gw;
+		skb.ifindex = 1; /* not that of a port: only the mark counts */
+		skb.mark = from->port.ifindex;
+		/* fall through */
+	default:
+		memcpy(frame, message, len);
+	}
+	assert_ok(tc_run(prog, &skb, frame, *frame_len, r));
+}
+
+/* The frame came back as it went in. */
+static inline void same_expect(const struct ran *r, const void *frame, __u32 len)
+{
+	assert_int_equal(r->meta, 0);
+	assert_int_equal(r->len, len);
+	assert_memory_equal(r->data, frame, len);
+}
+
+/* A process's message goes up to the tc program of its tap, with this verdict. */
+static inline void verdict_expect(const struct ran *r, const struct t_port *from, __u32 kind,
+				  __u32 arg, const void *message, __u32 len)
+{
+	const struct ipn_verdict want = {
+		.magic = IPN_TX_MAGIC, .kind = kind, .arg = arg, .net = from->port.net
+	};
+
+	assert_int_equal(r->ret, XDP_PASS);
+	assert_int_equal(r->meta, sizeof(want));
+	assert_memory_equal(r->data, &want, sizeof(want));
+	assert_int_equal(r->len, len);
+	assert_memory_equal(r->data + sizeof(want), message, len);
+}
+
+/* Is this port among those that a flood from `from` goes to? */
+static inline bool in_flood(const struct t_port *p, const struct t_port *from)
+{
+	return p != from && p->net == from->net && port_is_device(p) && p->port.flags & IPN_PF_UP;
+}
+
+static inline void clone_expect(struct t_port *p, const void *message, __u32 len)
+{
+	static __u8 frame[FRAME_MAX];
+
+	assert_int_equal(tap_read(p, frame, sizeof(frame)), len);
+	assert_memory_equal(frame, message, len);
+	p->want.out_packets++;
+	p->want.out_bytes += len;
+}
+
+static inline bool drop_is_before_counting(int drop)
+{
+	return drop == DROP(MTU) || drop == DROP(BAD_FRAME) || drop == DROP(NOT_WRITER);
+}
+
+/* What a device's frame must come to, beyond the logs. */
+static inline void tc_expect(enum way way, struct t_port *from, const void *message, __u32 len,
+			     const struct outcome *o, const struct ran *r)
+{
+	bool redirect = o->device && way != WAY_GW;
+
+	assert_int_equal(r->ret, redirect ? TC_ACT_REDIRECT : TC_ACT_SHOT);
+	if (redirect) {
+		o->device->want.out_packets++;
+		o->device->want.out_bytes += len;
+	}
+	for (__u32 i = 0; o->flood && way != WAY_GW && i < fab.nports; i++)
+		if (in_flood(&fab.ports[i], from))
+			clone_expect(&fab.ports[i], message, len);
+}
+
+/* Sends a message from a port and checks everything that must and must not come of it. */
+static inline void pass(enum way way, struct t_port *from, const void *message, __u32 len,
+			const struct outcome *o)
+{
+	static __u8 frame[FRAME_MAX];
+	static struct ran r;
+	__u32 frame_len;
+
+	way_send(way, from, message, len, frame, &frame_len, &r);
+
+	if (way != WAY_GW && !drop_is_before_counting(o->drop)) {
+		from->want.in_packets++;
+		from->want.in_bytes += len;
+	}
+	if (o->drop)
+		from->want.drop[o->drop - 1]++;
+	if (o->log)
+		log_expect(&from->net->log, from->port.port, message, len);
+	if (o->process)
+		log_expect(&o->process->log, from->port.port, message, len);
+
+	if (way == WAY_XDP && o->device) {
+		verdict_expect(&r, from, IPN_TO_PORT, port_at(o->device), message, len);
+	} else if (way == WAY_XDP && o->flood && from->net->live->floods) {
+		verdict_expect(&r, from, IPN_TO_FLOOD, 0, message, len);
+	} else {
+		same_expect(&r, frame, frame_len);
+		if (way == WAY_XDP)
+			assert_int_equal(r.ret, XDP_DROP);
+		else
+			tc_expect(way, from, message, len, o, &r);
+	}
+	quiet_expect();
+}
+
+#endif

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+#
+# What the tests of this folder share beyond tests/lib.sh, which they source first.
+
+export PATH=$IPN_BUILD/tests:$PATH
+NETS=$IPN_TEST_TMP/nets # a place for the paths of networks, for everybody
+mkdir "$NETS"
+chmod 777 "$NETS"
+
+# calls WANTED CALL...: what libipn answers to these calls of one process (see ipncall.c), on one line.
+# AS is put before the program: AS="as_nobody".
+AS=
+calls()
+{
+	local wanted=$1
+
+	shift
+	OUT=$($AS timeout 20 ipncall "$@" 2>&1) || fail "ipncall $*: $OUT"
+	OUT=${OUT//$'\n'/ }
+	[ "$OUT" = "$wanted" ] || fail "ipncall $*: wanted '$wanted', got '$OUT'"
+}
+
+# node NAME CALL...: a process that goes on to take calls, by `tell`. Ends with the test, or by `leave`.
+declare -A NODE_PID=() NODE_IN=() NODE_OUT=()
+node()
+{
+	local name=$1 in out fifo=$IPN_TEST_TMP/.node.$1
+
+	shift
+	rm -f "$fifo.in" "$fifo.out"
+	mkfifo "$fifo.in" "$fifo.out"
+	chmod 666 "$fifo.in" "$fifo.out"
+	$AS ipncall -i <"$fifo.in" >"$fifo.out" 2>&1 &
+	NODE_PID[$name]=$!
+	exec {in}>"$fifo.in" {out}<"$fifo.out"
+	NODE_IN[$name]=$in NODE_OUT[$name]=$out
+	for call; do
+		tell "$name" "$call"
+		[[ $OUT == ok* ]] || fail "node $name: $call: $OUT"
+	done
+}
+
+# tell NAME CALL [WANTED]: the answer is in OUT.
+tell()
+{
+	ask "$1" "$2"
+	answer "$1" 20
+	[ $# -lt 3 ] || assert_eq "$3" "$OUT" "$1: $2"
+}
+
+# The two halves of tell: for calls that wait.
+ask()
+{
+	echo "$2" >&"${NODE_IN[$1]}"
+}
+
+answer() # NAME SECONDS [WANTED]
+{
+	OUT=
+	read -r -t "$2" OUT <&"${NODE_OUT[$1]}" || fail "node $1: no answer within $2 s"
+	[ $# -lt 3 ] || assert_eq "$3" "$OUT" "$1"
+}
+
+_node_close()
+{
+	local in=${NODE_IN[$1]} out=${NODE_OUT[$1]}
+
+	exec {in}>&- {out}<&-
+	wait "${NODE_PID[$1]}" 2>/dev/null || true
+	unset "NODE_PID[$1]" "NODE_IN[$1]" "NODE_OUT[$1]"
+}
+
+# The node closes its descriptors and ends.
+leave()
+{
+	ask "$1" quit # other children of the shell hold its input, too: closing it is no end
+	_node_close "$1"
+}
+
+# The node dies between two instructions.
+crash()
+{
+	kill -KILL "${NODE_PID[$1]}"
+	_node_close "$1"
+}
+
+# --- what is there -------------------------------------------------------------------------------
+
+# Every interface of this namespace and of every named one.
+links()
+{
+	local ns
+
+	ip -o link | awk -F': ' '{ sub(/@.*/, "", $2); print "link " $2 }' | sort
+	for ns in /run/netns/*; do
+		[ -e "$ns" ] || continue
+		nsenter --net="$ns" ip -o link |
+			awk -F': ' -v ns="${ns##*/}" '{ sub(/@.*/, "", $2); print "link " ns " " $2 }' |
+			sort
+	done
+}
+
+# files DIRECTORY...
+files()
+{
+	find "$@" -mindepth 1 -printf '%y %M %u %p\n' 2>/dev/null | sort -k 4
+}
+
+# All that a fabric is made of. Two of these are equal when nothing was left behind.
+snapshot()
+{
+	links
+	files "$IPN_FABRIC_RUN_DIR" "$IPN_FABRIC_BPFFS" "$NETS"
+	ipn-fabric show --json 2>/dev/null |
+		jq -c 'del(.. | .uptime?)' || true
+	ps -eo comm= -o args= | grep '^ipn-fabric ' | grep -v ' show --json' | sort || true
+}
+
+# same BEFORE AFTER WHAT
+same()
+{
+	[ "$1" = "$2" ] || fail "$3: something was left behind or is gone:
+$(diff <(echo "$1") <(echo "$2"))"
+}
+
+# port_count PATH
+port_count()
+{
+	ipn-fabric show --json "$1" | jq '.ports | length'
+}
+
+# stat_of PATH PORT JQ-EXPRESSION
+stat_of()
+{
+	ipn-fabric stats --json "$1" | jq -r ".[] | select(.port == $2) | $3"
+}
+
+# A process has got so far that it waits in the kernel.
+asleep()
+{
+	[[ $(awk '{ print $3 }' "/proc/$1/stat") == S ]]
+}
+
+# Descriptors the manager holds.
+manager_fds()
+{
+	find "/proc/${FABRIC_PID}/fd" -mindepth 1 | wc -l
+}

@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Calls of libipn from a script: ipncall [-i] COMMAND...
+ *
+ * Each argument is one call, with -i also each line of standard input after them. Each call answers
+ * with one line: "ok", "ok VALUE", or the name of the errno. Calls go to descriptor 0 unless `use N`
+ * chose another, 0 to 7. A line "quit" ends.
+ *
+ *   socket [POLICY [nonblock]]     bind PATH      connect [PATH]     close      use N
+ *   send TEXT      sendlen N       sendhex HEX    sendmany N
+ *   recv [MS]      recvhex [MS]    recvlen [MS]   recvall [MS]       (MS: at most so long)
+ *   shutdown rd|wr|both            poll MS        name               overruns
+ *   set OPTION VALUE               get OPTION     (mtu numnodes pool flags mode port descr)
+ *   umask OCTAL                    fds            pid
+ */
+#include <ipn/ipn.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#define MAX_LEN 65536
+#define SLOTS 8
+
+static int slots[SLOTS] = { -1, -1, -1, -1, -1, -1, -1, -1 };
+static int now;
+static unsigned char buf[MAX_LEN + 1];
+
+static void answer(long r)
+{
+	if (r < 0)
+		printf("%s\n", strerrorname_np(errno));
+	else
+		puts("ok");
+}
+
+static void answer_value(long r)
+{
+	if (r < 0)
+		printf("%s\n", strerrorname_np(errno));
+	else
+		printf("ok %ld\n", r);
+}
+
+static socklen_t addr_of(struct sockaddr_un *addr, const char *path)
+{
+	*addr = (struct sockaddr_un){ .sun_family = AF_IPN };
+	snprintf(addr->sun_path, sizeof(addr->sun_path), "%s", path);
+	return sizeof(*addr);
+}
+
+static void do_socket(const char *arg)
+{
+	int policy = atoi(arg);
+
+	slots[now] = ipn_socket(AF_IPN, SOCK_RAW | (strstr(arg, "nonblock") ? SOCK_NONBLOCK : 0),
+				policy);
+	answer(slots[now]);
+}
+
+static void do_bind(const char *arg)
+{
+	struct sockaddr_un addr;
+	socklen_t len = addr_of(&addr, arg);
+
+	answer(ipn_bind(slots[now], (void *)&addr, len));
+}
+
+static void do_connect(const char *arg)
+{
+	struct sockaddr_un addr;
+	socklen_t len = addr_of(&addr, arg);
+
+	answer(*arg ? ipn_connect(slots[now], (void *)&addr, len)
+		    : ipn_connect(slots[now], NULL, 0));
+}
+
+static void do_close(const char *arg)
+{
+	(void)arg;
+	answer(ipn_close(slots[now]));
+}
+
+static void do_use(const char *arg)
+{
+	now = atoi(arg) & (SLOTS - 1);
+	answer(0);
+}
+
+static void do_send(const char *arg)
+{
+	answer_value(ipn_send(slots[now], arg, strlen(arg), 0));
+}
+
+static void do_sendlen(const char *arg)
+{
+	memset(buf, 'x', sizeof(buf));
+	answer_value(ipn_send(slots[now], buf, strtoul(arg, NULL, 0), 0));
+}
+
+static void do_sendmany(const char *arg)
+{
+	long n = atol(arg);
+
+	for (long i = 0; i < n; i++) {
+		int len = snprintf((char *)buf, sizeof(buf), "%ld", i);
+
+		if (ipn_send(slots[now], buf, (size_t)len, 0) < 0) {
+			answer(-1);
+			return;
+		}
+	}
+	answer(0);
+}
+
+static void do_sendhex(const char *arg)
+{
+	size_t n = 0;
+
+	for (; arg[0] && arg[1] && n < MAX_LEN; arg += 2) {
+		unsigned int byte;
+
+		sscanf(arg, "%2x", &byte);
+		buf[n++] = (unsigned char)byte;
+	}
+	answer_value(ipn_send(slots[now], buf, n, 0));
+}
+
+static ssize_t receive(const char *arg)
+{
+	long ms = atol(arg);
+	struct timeval tv = { ms / 1000, ms % 1000 * 1000 };
+
+	if (ipn_setsockopt(slots[now], SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)))
+		return -1;
+	return ipn_recv(slots[now], buf, MAX_LEN, 0);
+}
+
+static void do_recv(const char *arg)
+{
+	ssize_t n = receive(arg);
+
+	if (n < 0)
+		answer(-1);
+	else
+		printf("ok %.*s\n", (int)n, buf);
+}
+
+static void do_recvhex(const char *arg)
+{
+	ssize_t n = receive(arg);
+
+	if (n < 0) {
+		answer(-1);
+		return;
+	}
+	printf("ok ");
+	for (ssize_t i = 0; i < n; i++)
+		printf("%02x", buf[i]);
+	putchar('\n');
+}
+
+static void do_recvlen(const char *arg)
+{
+	answer_value(receive(arg));
+}
+
+/* All there is, on one line. */
+static void do_recvall(const char *arg)
+{
+	ssize_t n;
+
+	printf("ok");
+	while ((n = receive(arg)) > 0)
+		printf(" %.*s", (int)n, buf);
+	putchar('\n');
+}
+
+static void do_shutdown(const char *arg)
+{
+	answer(ipn_shutdown(slots[now], !strcmp(arg, "rd")   ? SHUT_RD
+					: !strcmp(arg, "wr") ? SHUT_WR
+							     : SHUT_RDWR));
+}
+
+static void do_poll(const char *arg)
+{
+	struct pollfd p = { .fd = slots[now], .events = POLLIN | POLLOUT };
+	int r = ipn_poll(&p, 1, atoi(arg));
+
+	if (r < 0)
+		answer(-1);
+	else
+		printf("ok%s%s%s%s\n", p.revents & POLLIN ? " in" : "",
+		       p.revents & POLLOUT ? " out" : "", p.revents & POLLHUP ? " hup" : "",
+		       p.revents & POLLERR ? " err" : "");
+}
+
+static void do_name(const char *arg)
+{
+	struct sockaddr_un addr;
+	socklen_t len = sizeof(addr);
+
+	(void)arg;
+	if (ipn_getsockname(slots[now], (void *)&addr, &len))
+		answer(-1);
+	else
+		printf("ok %s\n", addr.sun_path);
+}
+
+static void do_overruns(const char *arg)
+{
+	uint64_t n = 0;
+	int r = ipn_overruns(slots[now], &n);
+
+	(void)arg;
+	answer_value(r < 0 ? r : (long)n);
+}
+
+static const struct {
+	const char *name;
+	int number;
+} options[] = {
+	{ "mtu", IPN_SO_MTU },     { "numnodes", IPN_SO_NUMNODES },
+	{ "flags", IPN_SO_FLAGS }, { "pool", IPN_SO_MSGPOOLSIZE },
+	{ "mode", IPN_SO_MODE },   { "port", IPN_SO_PORT },
+	{ "descr", IPN_SO_DESCR }, { NULL, 0 },
+};
+
+static int option_find(const char *arg)
+{
+	for (int i = 0; options[i].name; i++)
+		if (!strncmp(options[i].name, arg, strlen(options[i].name)))
+			return options[i].number;
+	fprintf(stderr, "ipncall: %s: no such option\n", arg);
+	exit(2);
+}
+
+static void do_set(const char *arg)
+{
+	int option = option_find(arg), value;
+	const char *text = strchr(arg, ' ');
+
+	text = text ? text + 1 : "";
+	value = (int)strtol(text, NULL, 0);
+	if (option == IPN_SO_DESCR)
+		answer(ipn_setsockopt(slots[now], 0, option, text, (socklen_t)strlen(text) + 1));
+	else
+		answer(ipn_setsockopt(slots[now], 0, option, &value, sizeof(value)));
+}
+
+static void do_get(const char *arg)
+{
+	int option = option_find(arg), value = 0;
+	char text[IPN_DESCRLEN + 1] = "";
+	socklen_t len = option == IPN_SO_DESCR ? IPN_DESCRLEN : sizeof(value);
+	int r = ipn_getsockopt(slots[now], 0, option,
+			       option == IPN_SO_DESCR ? (void *)text : &value, &len);
+
+	if (r >= 0 && option == IPN_SO_DESCR)
+		printf("ok %s\n", text);
+	else
+		answer_value(r < 0 ? r : value);
+}
+
+static void do_umask(const char *arg)
+{
+	umask((mode_t)strtoul(arg, NULL, 8));
+	answer(0);
+}
+
+static void do_fds(const char *arg)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	long n = 0;
+
+	(void)arg;
+	while (dir && readdir(dir))
+		n++;
+	if (dir)
+		closedir(dir);
+	answer_value(n - 3);
+}
+
+static void do_pid(const char *arg)
+{
+	(void)arg;
+	answer_value(getpid());
+}
+
+static const struct {
+	const char *name;
+	void (*run)(const char *arg);
+} commands[] = {
+	{ "socket", do_socket },
+	{ "bind", do_bind },
+	{ "connect", do_connect },
+	{ "close", do_close },
+	{ "use", do_use },
+	{ "send", do_send },
+	{ "sendlen", do_sendlen },
+	{ "sendhex", do_sendhex },
+	{ "sendmany", do_sendmany },
+	{ "recv", do_recv },
+	{ "recvhex", do_recvhex },
+	{ "recvlen", do_recvlen },
+	{ "recvall", do_recvall },
+	{ "shutdown", do_shutdown },
+	{ "poll", do_poll },
+	{ "name", do_name },
+	{ "overruns", do_overruns },
+	{ "set", do_set },
+	{ "get", do_get },
+	{ "umask", do_umask },
+	{ "fds", do_fds },
+	{ "pid", do_pid },
+	{ NULL, NULL },
+};
+
+static void run(const char *line)
+{
+	size_t len = strcspn(line, " ");
+
+	for (int i = 0; commands[i].name; i++) {
+		if (strlen(commands[i].name) == len && !strncmp(commands[i].name, line, len)) {
+			commands[i].run(line[len] ? line + len + 1 : "");
+			fflush(stdout);
+			return;
+		}
+	}
+	fprintf(stderr, "ipncall: %s: no such command\n", line);
+	exit(2);
+}
+
+int main(int argc, char **argv)
+{
+	bool interactive = argc > 1 && !strcmp(argv[1], "-i");
+	char line[512];
+
+	for (int i = interactive ? 2 : 1; i < argc; i++)
+		run(argv[i]);
+	while (interactive && fgets(line, sizeof(line), stdin)) {
+		line[strcspn(line, "\n")] = '\0';
+		if (!strcmp(line, "quit"))
+			break;
+		run(line);
+	}
+	return 0;
+}

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The client's end of the control protocol, against managers that answer all kinds of nonsense. */
+#include "fake_manager.h"
+
+#include "lib/client.h"
+
+static struct fake_manager manager;
+static unsigned int fds_before;
+static int how;
+
+enum {
+	GOOD,
+	GOOD_WITH_FDS,
+	REFUSES,
+	REFUSES_AT_LENGTH,
+	REFUSES_WITH_FDS,
+	SHORT_HEADER,
+	EMPTY,
+	WRONG_MAGIC,
+	WRONG_VERSION,
+	WRONG_TYPE,
+	WRONG_ID,
+	WRONG_LEN,
+	NEGATIVE_STATUS,
+	HUGE_STATUS,
+	TOO_LONG_BODY,
+	TOO_LONG_PACKET,
+	TOO_MANY_FDS,
+	NONSENSE_WITH_FDS,
+	HANGS_UP,
+	SLOW,
+};
+
+static void add_fds(struct fake_reply *rep, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		rep->fds[rep->nfds++] = open("/dev/null", O_RDWR | O_CLOEXEC);
+}
+
+static void answer(struct fake_manager *m, const struct fake_request *req, struct fake_reply *rep)
+{
+	struct ipn_ctl_info info = { .pid = 4711, .nets = req->nfds, .ports = (__u32)req->len };
+
+	(void)m;
+	fake_set_body(rep, &info, sizeof(info));
+	switch (how) {
+	case SLOW:
+		usleep(50000);
+		break;
+	case GOOD_WITH_FDS:
+		add_fds(rep, IPN_CTL_MAX_FDS);
+		break;
+	case REFUSES_WITH_FDS:
+		add_fds(rep, 2);
+		/* fall through */
+	case REFUSES:
+		rep->hdr.status = EADDRNOTAVAIL;
+		fake_set_body(rep, "port 7: taken", 13);
+		break;
+	case REFUSES_AT_LENGTH:
+		rep->hdr.status = EPERM;
+		memset(rep->body, 'x', 1000);
+		rep->len = 1000;
+		break;
+	case SHORT_HEADER:
+		rep->raw = true;
+		rep->len = 23;
+		break;
+	case EMPTY:
+		rep->raw = true;
+		rep->len = 0;
+		break;
+	case WRONG_MAGIC:
+		rep->hdr.magic++;
+		break;
+	case WRONG_VERSION:
+		rep->hdr.version++;
+		break;
+	case WRONG_TYPE:
+		rep->hdr.type++;
+		break;
+	case WRONG_ID:
+		rep->hdr.id++;
+		break;
+	case WRONG_LEN:
+		rep->hdr.len = 24;
+		break;
+	case NEGATIVE_STATUS:
+		rep->hdr.status = -5;
+		break;
+	case HUGE_STATUS:
+		rep->hdr.status = 1 << 20;
+		break;
+	case TOO_LONG_BODY:
+		rep->len = sizeof(info) + 1;
+		break;
+	case TOO_LONG_PACKET:
+		rep->len = IPN_CTL_MAX_PACKET;
+		add_fds(rep, 1);
+		break;
+	case TOO_MANY_FDS:
+		add_fds(rep, IPN_CTL_MAX_FDS + 1);
+		break;
+	case NONSENSE_WITH_FDS:
+		rep->hdr.id++;
+		add_fds(rep, 3);
+		break;
+	case HANGS_UP:
+		rep->hang_up = true;
+		break;
+	}
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	fake_manager_start(&manager, answer);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	fake_manager_end(&manager);
+	return 0;
+}
+
+/* One call on a connection of its own; everything it opened is closed again. */
+static int call_info(struct client_call *call, struct ipn_ctl_info *info, bool nonblock)
+{
+	int fd = client_open(NULL), r;
+
+	assert_true(fd >= 0);
+	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	if (nonblock)
+		fcntl(fd, F_SETFL, O_NONBLOCK);
+	call->type = IPN_CTL_INFO;
+	call->reply = info;
+	call->reply_size = sizeof(*info);
+	r = client_call(fd, call);
+	close(fd);
+	return r;
+}
+
+static void a_reply_comes_back(void **state)
+{
+	struct ipn_ctl_info info;
+	int fds[2] = { 0, 1 };
+	struct client_call call = { .request = "abc", .request_len = 3, .fds = fds, .nfds = 2 };
+
+	(void)state;
+	for (int nonblock = 0; nonblock < 2; nonblock++) {
+		how = nonblock ? SLOW : GOOD;
+		memset(&info, 0, sizeof(info));
+		assert_int_equal(call_info(&call, &info, nonblock), 0);
+		assert_int_equal(call.reply_len, sizeof(info));
+		assert_int_equal(call.nreply_fds, 0);
+		assert_string_equal(call.text, "");
+		assert_int_equal(info.pid, 4711);
+		assert_int_equal(info.nets, 2);
+		assert_int_equal(info.ports, 3);
+	}
+}
+
+static void descriptors_come_close_on_exec(void **state)
+{
+	struct ipn_ctl_info info;
+	struct client_call call = { 0 };
+
+	(void)state;
+	how = GOOD_WITH_FDS;
+	assert_int_equal(call_info(&call, &info, false), 0);
+	assert_int_equal(call.nreply_fds, IPN_CTL_MAX_FDS);
+	for (unsigned int i = 0; i < call.nreply_fds; i++) {
+		assert_true(fcntl(call.reply_fds[i], F_GETFD) & FD_CLOEXEC);
+		close(call.reply_fds[i]);
+	}
+}
+
+static void a_refusal_brings_its_text(void **state)
+{
+	struct ipn_ctl_info info;
+	struct client_call call = { 0 };
+
+	(void)state;
+	for (how = REFUSES; how <= REFUSES_WITH_FDS; how++) {
+		if (how == REFUSES_AT_LENGTH)
+			continue;
+		assert_int_equal(call_info(&call, &info, false), -EADDRNOTAVAIL);
+		assert_string_equal(call.text, "port 7: taken");
+		assert_int_equal(call.nreply_fds, 0);
+	}
+	how = REFUSES_AT_LENGTH;
+	assert_int_equal(call_info(&call, &info, false), -EPERM);
+	assert_int_equal(strlen(call.text), sizeof(call.text) - 1);
+}
+
+static void nonsense_is_eproto_and_leaks_nothing(void **state)
+{
+	struct ipn_ctl_info info;
+	struct client_call call = { 0 };
+
+	(void)state;
+	fds_before = fake_open_fds() + 2; /* a session stays open at the manager's end till it looks */
+	for (how = SHORT_HEADER; how <= NONSENSE_WITH_FDS; how++) {
+		int r = call_info(&call, &info, false);
+
+		assert_int_equal(r, how == EMPTY ? -ENETDOWN : -EPROTO);
+		assert_int_equal(call.nreply_fds, 0);
+		assert_string_equal(call.text, "");
+	}
+	usleep(100000);
+	assert_true(fake_open_fds() <= fds_before);
+}
+
+static void a_manager_that_dies_is_enetdown(void **state)
+{
+	struct ipn_ctl_info info;
+	struct client_call call = { .type = IPN_CTL_INFO, .reply = &info, .reply_size = sizeof(info) };
+	int fd;
+
+	(void)state;
+	how = HANGS_UP;
+	assert_int_equal(call_info(&call, &info, false), -ENETDOWN);
+	how = GOOD;
+	fd = client_open(manager.dir);
+	assert_true(fd >= 0);
+	fake_manager_die(&manager);
+	assert_int_equal(client_call(fd, &call), -ENETDOWN);
+	assert_int_equal(client_call(fd, &call), -ENETDOWN);
+	close(fd);
+	assert_int_equal(client_open(manager.dir), -ENETDOWN);
+	fake_manager_listen(&manager);
+}
+
+static void where_no_manager_can_be(void **state)
+{
+	char dir[200], env[100];
+
+	(void)state;
+	assert_int_equal(client_open("/nonexistent"), -ENETDOWN);
+	assert_int_equal(client_open("/dev/null"), -ENETDOWN);
+	memset(dir, 'd', sizeof(dir));
+	dir[0] = '/';
+	dir[199] = '\0';
+	assert_int_equal(client_open(dir), -ENAMETOOLONG);
+	snprintf(env, sizeof(env), "%s", manager.dir);
+	setenv(IPN_CTL_ENV_RUN_DIR, "/nonexistent", 1);
+	assert_int_equal(client_open(NULL), -ENETDOWN);
+	setenv(IPN_CTL_ENV_RUN_DIR, env, 1);
+}
+
+static void requests_that_do_not_fit_are_not_sent(void **state)
+{
+	static char big[IPN_CTL_MAX_PACKET];
+	struct client_call call = { .type = IPN_CTL_INFO, .request = big };
+	int fds[IPN_CTL_MAX_FDS + 1] = { 0 };
+
+	(void)state;
+	call.request_len = IPN_CTL_MAX_PACKET - sizeof(struct ipn_ctl_hdr) + 1;
+	assert_int_equal(client_call(-1, &call), -EMSGSIZE);
+	call.request_len = 0;
+	call.fds = fds;
+	call.nfds = IPN_CTL_MAX_FDS + 1;
+	assert_int_equal(client_call(-1, &call), -EMSGSIZE);
+	call.nfds = 0;
+	assert_int_equal(client_call(-1, &call), -EBADF);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(a_reply_comes_back),
+		T(descriptors_come_close_on_exec),
+		T(a_refusal_brings_its_text),
+		T(nonsense_is_eproto_and_leaks_nothing),
+		T(a_manager_that_dies_is_enetdown),
+		T(where_no_manager_can_be),
+		T(requests_that_do_not_fit_are_not_sent),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
