@@ -135,7 +135,7 @@ struct ipn_port {
 	__u32 port; /* number in the network */
 	enum ipn_kind kind;
 	__u32 flags; /* enum ipn_port_flag */
-	__u32 policy;
+	enum ipn_policy_number policy;
 	__u32 mtu;
 	__u32 port_base;
 	__u32 node;  /* index in stats, bells, pages; IPN_MAX_NETS + node in logs */

@@ -147,3 +147,30 @@ manager_fds()
 {
 	find "/proc/${FABRIC_PID}/fd" -mindepth 1 | wc -l
 }
+
+# steady_start NAME PATH [INTERVAL_US]: a pair that exchanges messages (steady.c) from here on.
+declare -A STEADY_PID=()
+steady_start()
+{
+	local name=$1
+
+	shift
+	steady "$@" >"$IPN_TEST_TMP/.steady.$name" 2>&1 &
+	STEADY_PID[$name]=$!
+	wait_until 10 grep -q ready "$IPN_TEST_TMP/.steady.$name"
+}
+
+# Not one message was lost, and none took longer than MS.
+steady_stop() # NAME MS
+{
+	local pid=${STEADY_PID[$1]} sent received lost delay
+
+	kill -0 "$pid" 2>/dev/null || fail "pair $1 ended: $(cat "$IPN_TEST_TMP/.steady.$1")"
+	kill -TERM "$pid"
+	wait "$pid" || fail "pair $1: $(cat "$IPN_TEST_TMP/.steady.$1")"
+	read -r sent received lost delay < <(tail -n 1 "$IPN_TEST_TMP/.steady.$1")
+	echo "   pair $1: $sent sent, $received received, $lost lost, longest delay $delay ms"
+	[ "$sent" -gt 0 ] && [ "$sent" = "$received" ] && [ "$lost" = 0 ] ||
+		fail "pair $1: $sent sent, $received received"
+	[ "$delay" -le "$2" ] || fail "pair $1: a message took $delay ms"
+}

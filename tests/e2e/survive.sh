@@ -1,0 +1,215 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# survive: the fabric goes on without its manager, and the next one takes it over whole
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/e2e.bash"
+
+DELAY_MS=2000 # this machine may be busy
+
+# What stands, without what the manager's own process is.
+shown()
+{
+	ipn-fabric show --json | jq -S 'del(.fabric.pid, .fabric.uptime, .fabric.adopted)'
+}
+
+pings_start()
+{
+	in_netns left ping -q -i 0.02 -W 2 10.7.0.2 >"$IPN_TEST_TMP/ping" &
+	PING=$!
+}
+
+pings_stop()
+{
+	kill -INT "$PING"
+	wait "$PING" || true
+	grep -q ' 0% packet loss' "$IPN_TEST_TMP/ping" || fail "pings were lost: $(cat "$IPN_TEST_TMP/ping")"
+}
+
+start_fabric
+ipn-fabric net add "$NETS/lan" --policy switch --pool 64
+ipn-fabric net add "$NETS/hub" --pool 256
+for c in left right; do
+	container $c
+	ipn-fabric attach "$NETS/lan" --veth eth0:$c --descr "container $c"
+done
+in_netns left ip addr add 10.7.0.1/24 dev eth0
+in_netns right ip addr add 10.7.0.2/24 dev eth0
+ipn-fabric attach "$NETS/lan" --host h0 --port 9
+ip addr add 10.7.0.3/24 dev h0
+ipn-fabric attach "$NETS/lan" --tap vm0
+in_netns left ping -q -c 1 -W 5 10.7.0.2 >/dev/null
+
+node reader socket "set descr reader" "connect $NETS/hub"
+node writer socket "connect $NETS/hub"
+node holder "socket 1" "bind $NETS/own" "connect"
+steady_start hub "$NETS/hub"
+steady_start lan "$NETS/lan"
+pings_start
+
+step "kill -9: interfaces, pins, and traffic stay"
+shown >"$IPN_TEST_TMP/shown"
+before=$(links; files "$IPN_FABRIC_BPFFS")
+packets=$(stat_of "$NETS/lan" 0 .in_packets)
+kill_fabric
+assert_eq "$before" "$(links; files "$IPN_FABRIC_BPFFS")" "interfaces and pins"
+in_netns left ping -q -c 3 -i 0.05 -W 2 10.7.0.2 >/dev/null || fail "no ping without a manager"
+ping -q -c 3 -i 0.05 -W 2 10.7.0.1 >/dev/null || fail "no ping to the host without a manager"
+tell writer "send alone" "ok 5"
+until tell reader "recv 2000" && [ "$OUT" = "ok alone" ]; do
+	[[ $OUT == ok* ]] || fail "a message without a manager: $OUT"
+done
+
+step "calls without a manager say so"
+calls ENETDOWN socket
+tell writer "set descr nobody hears" ENETDOWN
+expect_err "ipn-fabric up" ipn-fabric show
+expect_err "ipn-fabric up" ipn-fabric send "$NETS/hub"
+expect_err "ipn-fabric up" ipn-fabric net add "$NETS/new"
+[ ! -e "$NETS/new" ] || fail "net add without a manager left its path"
+
+step "up takes over: the same networks, ports, numbers; counters go on"
+start_fabric
+assert_eq true "$(ipn-fabric show --json | jq .fabric.adopted)" adopted
+diff "$IPN_TEST_TMP/shown" <(shown) || fail "not the same after the take-over"
+assert_eq "$before" "$(links; files "$IPN_FABRIC_BPFFS")" "interfaces and pins"
+[ "$(stat_of "$NETS/lan" 0 .in_packets)" -gt "$packets" ] || fail "counters did not go on"
+
+step "old nodes still count, new ones join, both talk"
+tell reader "set descr again"
+assert_eq ok "$OUT" "setsockopt by a node of before"
+assert_eq again "$(ipn-fabric show --json "$NETS/hub" | jq -r '.ports[] | select(.port == 0).descr')" \
+	"description set by a node of before"
+tell writer "shutdown rd" ok
+assert_eq false "$(ipn-fabric show --json "$NETS/hub" |
+	jq -r '.ports[] | select(.port == 1).reader')" "receive side after shutdown"
+node late socket "connect $NETS/hub"
+tell late "send from late" "ok 9"
+until tell reader "recv 2000" && [ "$OUT" = "ok from late" ]; do
+	[[ $OUT == ok* ]] || fail "a message of a new node: $OUT"
+done
+tell writer "send from old" "ok 8"
+until tell late "recv 2000" && [ "$OUT" = "ok from old" ]; do
+	[[ $OUT == ok* ]] || fail "a message of an old node: $OUT"
+done
+leave late
+pings_stop
+steady_stop hub $DELAY_MS
+steady_stop lan $DELAY_MS
+wait_until 5 bash -c "[ \"\$(ipn-fabric show --json $NETS/hub | jq '.ports | length')\" = 2 ]"
+
+step "who left during the outage is gone: node, interface, path, and only they"
+kill_fabric
+crash writer
+ip link del vm0
+in_netns right ip link del eth0
+rm "$NETS/own"
+start_fabric
+wait_until 5 test "$(ipn-fabric show --json | jq -c '[.ports[] | [.network, .port]]')" = \
+	"$(jq -nc --arg n "$NETS" '[[$n+"/lan",0],[$n+"/lan",9],[$n+"/hub",0],[$n+"/own",0]]')"
+ping -q -c 1 -W 2 10.7.0.1 >/dev/null || fail "the rest does not go on"
+leave holder
+wait_until 5 bash -c "! ipn-fabric net show --json | grep -q $NETS/own"
+tell reader "set descr still here" ok
+leave reader
+wait_until 5 test "$(port_count "$NETS/hub")" = 0
+
+step "an old node whose port is taken by the operator: end of file, no sending"
+node old socket "connect $NETS/hub"
+kill_fabric
+start_fabric
+ask old recv
+ipn-fabric detach "$NETS/hub" --port 0
+answer old 5 "ok "
+tell old "send x" ECONNRESET
+leave old
+
+# consistent: all that stands belongs to something that is shown.
+consistent()
+{
+	local show group dir=$IPN_FABRIC_BPFFS/ipn-fabric/v1 known
+
+	show=$(ipn-fabric show --json)
+	group=$(bpftool -j map dump pinned "$dir/abi" | jq '.[0].formatted.value.group')
+	known=$(bpftool -j map dump pinned "$dir/abi" |
+		jq '.[0].formatted.value | .gateway, .gateway_out'; jq '.ports[].ifindex' <<<"$show")
+	assert_eq "$(sort -n <<<"$known")" \
+		"$(ip -j link show group "$group" | jq '.[].ifindex' | sort -n)" "interfaces"
+	assert_eq "$(jq '.ports[].ifindex' <<<"$show" | sort -n)" \
+		"$(bpftool -j map dump pinned "$dir/ports" | jq '.[].formatted.key' | sort -n)" "ports"
+	assert_eq "$(jq -r '.networks[].path' <<<"$show" | sort)" \
+		"$(bpftool -j map dump pinned "$dir/networks" | jq -r '.[].formatted.value.path' | sort)" \
+		"networks"
+	assert_eq "$( (jq '.ports[].ifindex' <<<"$show"; bpftool -j map dump pinned "$dir/abi" |
+		jq '.[0].formatted.value.gateway_out') | sort -n)" \
+		"$(find "$dir/link" -type f -printf '%f\n' | sed 's/-.*//' | sort -nu)" "pins of links"
+	assert_eq "$(jq '[.ports[].ifindex] | sort' -c <<<"$show")" \
+		"$(bpftool -j map dump pinned "$dir/dests" |
+			jq -c '[.[].formatted.value | select(.kind != 0 and .kind != "IPN_KIND_NONE").ifindex] | sort')" \
+		"destinations"
+	jq -r '.networks[].path' <<<"$show" | while read -r path; do
+		[ -S "$path" ] || fail "network $path has no path"
+	done
+}
+
+# Makes and removes everything there is, until the manager dies.
+worker()
+{
+	while true; do
+		ipn-fabric net add "$NETS/w" --policy switch || break
+		ipn-fabric attach "$NETS/w" --tap w0 || break
+		ipn-fabric attach "$NETS/w" --veth eth7:left || break
+		ipncall socket "connect $NETS/w" "send 01234567890123456789" || break
+		ipn-fabric detach "$NETS/w" --port 1 || break
+		ipncall "socket 2" "bind $NETS/v" connect || break
+		ipn-fabric net del "$NETS/w" || break
+	done
+}
+
+step "kill -9 at any moment of work: nothing half made is left"
+kept=$(shown)
+for round in {1..20}; do
+	worker >/dev/null 2>&1 &
+	work=$!
+	sleep "0.$(printf %03d $((RANDOM % 200)))"
+	kill_fabric
+	wait $work || true
+	start_fabric
+	consistent
+	if [ -e "$NETS/w" ]; then # `net del` may have been the one that was cut off
+		ipn-fabric net del "$NETS/w" 2>/dev/null || rm "$NETS/w"
+	fi
+	rm -f "$NETS/v"
+	[ "$kept" = "$(shown)" ] || fail "round $round: $(diff <(echo "$kept") <(shown))"
+done
+ipn-fabric net add "$NETS/w" --policy switch
+ipn-fabric attach "$NETS/w" --tap w0
+ipn-fabric attach "$NETS/w" --veth eth7:left
+calls "ok ok ok 20" socket "connect $NETS/w" "send 01234567890123456789"
+ipn-fabric net del "$NETS/w"
+ping -q -c 1 -W 2 10.7.0.1 >/dev/null || fail "no traffic after all this"
+
+step "net del while processes are connected: recv returns, send fails"
+node a socket "connect $NETS/hub"
+node b socket "connect $NETS/hub"
+node peeking socket "connect $NETS/hub"
+ask a recv
+ask b "poll 10000"
+wait_until 5 asleep "${NODE_PID[a]}"
+ipn-fabric net del "$NETS/hub"
+answer a 5 "ok "
+answer b 5
+[[ $OUT == *in*hup* ]] || fail "poll on a network that was removed: $OUT"
+tell a "send x" ECONNRESET
+tell b "recv" "ok "
+tell peeking "send x" ECONNRESET
+[ ! -e "$NETS/hub" ] || fail "net del left the path"
+
+step "SIGTERM: the manager goes, the fabric stays; down cleans up without a manager"
+kill -TERM "$FABRIC_PID"
+wait "$FABRIC_PID" || fail "status $? after SIGTERM"
+FABRIC_PID=
+ping -q -c 1 -W 2 10.7.0.1 >/dev/null || fail "no traffic after SIGTERM"
+ipn-fabric down
+assert_eq "" "$(links | grep -v ' lo$' || true)" "interfaces"
+assert_eq "" "$(files "$IPN_FABRIC_RUN_DIR" "$IPN_FABRIC_BPFFS" "$NETS" | grep -v '\.debug$' || true)" \
+	"files"
