@@ -119,8 +119,8 @@ INLINE int deliver_port(const struct ipn_ctx *c, const struct ipn_msg *m, struct
 	if (!dest || port >= net->numnodes || !dest->kind)
 		return drop(c, m->node, IPN_DROP_NO_PORT);
 	if (dest->kind != IPN_KIND_PROC) {
-		if (m->processes_only)
-			return act_drop(c);
+		if (m->processes_only) /* was for a process when it went into the gateway */
+			return drop(c, m->node, IPN_DROP_NO_PORT);
 		if (c->hook == HOOK_XDP)
 			return xdp_up(c, m, IPN_TO_PORT, at);
 		return tc_to_device(c->ctx, dest, m->node, m->len);
@@ -148,6 +148,7 @@ INLINE void flood_processes(const struct ipn_ctx *c, const struct ipn_msg *m, st
 
 	if (c->hook == HOOK_TC && !m->whole) {
 		struct __sk_buff *skb = c->ctx;
+		__u32 mark = skb->mark;
 
 		gw = gateway();
 		if (!gw) {
@@ -157,7 +158,7 @@ INLINE void flood_processes(const struct ipn_ctx *c, const struct ipn_msg *m, st
 		WRITE_ONCE(skb->mark, m->ifindex);
 		if (bpf_clone_redirect(skb, gw, 0))
 			stats_drop(m->node, IPN_DROP_REDIRECT);
-		WRITE_ONCE(skb->mark, 0);
+		WRITE_ONCE(skb->mark, mark);
 		return;
 	}
 	why = log_write(c, m, net->log_class, IPN_LOG_OF_NET(id), net->log_mask);

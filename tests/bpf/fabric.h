@@ -140,7 +140,8 @@ static inline int fabric_clear(void **state)
 		log_close(&p->log);
 		ring_buffer__free(p->ring);
 		close(p->bell);
-		close(p->tap);
+		if (p->tap >= 0)
+			close(p->tap);
 	}
 	for (__u32 i = 0; i < fab.nnets; i++) {
 		memset(fab.nets[i].live, 0, sizeof(struct ipn_net));
@@ -309,14 +310,16 @@ static inline int bell_wakes(struct t_port *p)
 #define PROC_FLAGS (IPN_PF_READER | IPN_PF_WRITER | IPN_PF_NODELOG)
 #define DEVICE_FLAGS (IPN_PF_READER | IPN_PF_WRITER | IPN_PF_UP)
 
-static inline struct t_port *port_make(struct t_net *net, __u32 number, enum ipn_kind kind)
+/* A port at an interface that there is. tap: its descriptor, or -1; it belongs to the port. */
+static inline struct t_port *port_make_at(struct t_net *net, __u32 number, enum ipn_kind kind,
+					  int tap, __u32 ifindex)
 {
 	struct t_port *p = &fab.ports[fab.nports];
 	__u32 node = 11 + 3 * fab.nports++;
-	char name[IPN_NAME_MAX];
 
 	assert_true(fab.nports <= ARRAY_SIZE(fab.ports));
 	p->net = net;
+	p->tap = tap;
 	p->port = (struct ipn_port){
 		.net = net->id,
 		.port = number,
@@ -327,9 +330,8 @@ static inline struct t_port *port_make(struct t_net *net, __u32 number, enum ipn
 		.port_base = net->live->port_base,
 		.node = node,
 		.gen = 5000 + node,
+		.ifindex = ifindex,
 	};
-	assert_ok(link_tap_proc(fab.link, "t%d", net->live->mtu - 14, &p->tap, &p->port.ifindex,
-				name));
 	assert_ok(bpf_nodes_fresh(fab.b, &node, 1));
 	p->bell = bpf_inner_get(fab.b->fd_bells, node);
 	assert_true(p->bell >= 0);
@@ -344,6 +346,17 @@ static inline struct t_port *port_make(struct t_net *net, __u32 number, enum ipn
 	port_store(p);
 	assert_ok(bpf_stats_zero(fab.b, node));
 	return p;
+}
+
+/* A port with a tap of its own. */
+static inline struct t_port *port_make(struct t_net *net, __u32 number, enum ipn_kind kind)
+{
+	__u32 ifindex;
+	char name[IPN_NAME_MAX];
+	int tap;
+
+	assert_ok(link_tap_proc(fab.link, "t%d", net->live->mtu - 14, &tap, &ifindex, name));
+	return port_make_at(net, number, kind, tap, ifindex);
 }
 
 /* --- running programs ---------------------------------------------------------------------- */

@@ -24,16 +24,19 @@ struct fake_fabric {
 	uint64_t rung;   /* how often a sender had to wake */
 };
 
-#define INSN(c, d, s, o, i) { .code = (c), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i) }
+#define INSN(c, d, s, o, i)                                                         \
+	{                                                                           \
+		.code = (c), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i) \
+	}
 #define LD_MAP(reg, kind, fd) INSN(BPF_LD | BPF_DW | BPF_IMM, reg, kind, 0, fd), INSN(0, 0, 0, 0, 0)
 #define MOV_IMM(reg, i) INSN(BPF_ALU64 | BPF_MOV | BPF_K, reg, 0, 0, i)
 #define MOV_REG(d, s) INSN(BPF_ALU64 | BPF_MOV | BPF_X, d, s, 0, 0)
 #define ADD_IMM(reg, i) INSN(BPF_ALU64 | BPF_ADD | BPF_K, reg, 0, 0, i)
 
 /* bpf_ringbuf_output(ring, r10 - 8, 8, BPF_RB_FORCE_WAKEUP) */
-#define RING_OUTPUT(fd)                                                                       \
-	LD_MAP(1, BPF_PSEUDO_MAP_FD, fd), MOV_REG(2, 10), ADD_IMM(2, -8), MOV_IMM(3, 8),       \
-		MOV_IMM(4, BPF_RB_FORCE_WAKEUP),                                              \
+#define RING_OUTPUT(fd)                                                                  \
+	LD_MAP(1, BPF_PSEUDO_MAP_FD, fd), MOV_REG(2, 10), ADD_IMM(2, -8), MOV_IMM(3, 8), \
+		MOV_IMM(4, BPF_RB_FORCE_WAKEUP),                                         \
 		INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_ringbuf_output)
 
 static inline int fake_xdp_load(int sleep_map, int ring)
@@ -75,8 +78,8 @@ static inline int fake_notify_load(int ring)
 	};
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .prog_flags = BPF_F_SLEEPABLE);
 
-	return bpf_prog_load(BPF_PROG_TYPE_SYSCALL, "ipn_t_notify", "GPL", insns,
-			     ARRAY_SIZE(insns), &opts);
+	return bpf_prog_load(BPF_PROG_TYPE_SYSCALL, "ipn_t_notify", "GPL", insns, ARRAY_SIZE(insns),
+			     &opts);
 }
 
 /* A network namespace with nothing in it. False: not allowed here, the tests cannot be run. */

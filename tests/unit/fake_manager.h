@@ -193,7 +193,8 @@ static inline void fake_manager_die(struct fake_manager *m)
 }
 
 static inline void fake_manager_start(struct fake_manager *m,
-				      void (*answer)(struct fake_manager *, const struct fake_request *,
+				      void (*answer)(struct fake_manager *,
+						     const struct fake_request *,
 						     struct fake_reply *))
 {
 	memset(m, 0, sizeof(*m));

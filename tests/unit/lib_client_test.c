@@ -215,7 +215,9 @@ static void nonsense_is_eproto_and_leaks_nothing(void **state)
 static void a_manager_that_dies_is_enetdown(void **state)
 {
 	struct ipn_ctl_info info;
-	struct client_call call = { .type = IPN_CTL_INFO, .reply = &info, .reply_size = sizeof(info) };
+	struct client_call call = { .type = IPN_CTL_INFO,
+				    .reply = &info,
+				    .reply_size = sizeof(info) };
 	int fd;
 
 	(void)state;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Descriptors, addresses, options, bind, connect, shutdown: what libipn says to a manager and when. */
+/*
+ * Descriptors, addresses, options, bind, connect, shutdown: what libipn says to a manager and when.
+ */
 #include "fake_manager.h"
 
 #include <ipn/ipn.h>
@@ -550,7 +552,7 @@ static void bind_failures_leave_nothing(void **state)
 		int status, err;
 	} t[] = {
 		{ EDQUOT, EDQUOT }, { EEXIST, EADDRINUSE }, { ENOTSOCK, EADDRINUSE },
-		{ EPERM, EPERM }, { ENOSPC, ENOSPC }, { EINVAL, EINVAL },
+		{ EPERM, EPERM },   { ENOSPC, ENOSPC },     { EINVAL, EINVAL },
 	};
 	struct sockaddr_un sun = { .sun_family = AF_IPN };
 	int fd = new_socket(IPN_BROADCAST), any = new_socket(IPN_ANY);
@@ -673,7 +675,9 @@ static void permissions_and_earlier_shutdowns_close_sides(void **state)
 	ipn_close(fd);
 }
 
-/* A manager whose reply cannot be used has its node taken away again, and the next try is as new. */
+/*
+ * A manager whose reply cannot be used has its node taken away again, and the next try is as new.
+ */
 static void connect_failures_undo_everything(void **state)
 {
 	int fd = new_socket(IPN_ANY), bound = new_socket(IPN_ANY);

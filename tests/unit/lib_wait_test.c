@@ -358,9 +358,9 @@ static void poll_over_bells_and_pipes(void **state)
 }
 
 /*
- * The storms: a few messages, then nothing until all are taken, so that a lost wakeup is not healed by
- * the next message; with pauses of every length, so that they fall between all steps of the waiting
- * protocol. Who waits LOST_S has lost a wakeup.
+ * The storms: a few messages, then nothing until all are taken, so that a lost wakeup is not healed
+ * by the next message; with pauses of every length, so that they fall between all steps of the
+ * waiting protocol. Who waits LOST_S has lost a wakeup.
  */
 
 static uint64_t deliveries;
@@ -404,7 +404,9 @@ static bool poll_first(void)
 	return r > 0;
 }
 
-/* Busy with its message until all of this round are taken: the others must be woken for the rest. */
+/*
+ * Busy with its message until all of this round are taken: the others must be woken for the rest.
+ */
 static void storm_work(uint32_t round)
 {
 	while (__atomic_load_n(&storm_round, __ATOMIC_ACQUIRE) == round &&
@@ -461,8 +463,8 @@ static void storm(const char *readers)
 	set_timeout(LOST_S * NS_PER_S);
 	deliveries = lost_wakeups = 0;
 	for (size_t i = 0; i < n; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, storm_reader,
-						(void *)(readers + i)), 0);
+		assert_int_equal(
+			pthread_create(&threads[i], NULL, storm_reader, (void *)(readers + i)), 0);
 	while (sent < messages && storm_taken(sent)) {
 		pause_some(&seed);
 		__atomic_add_fetch(&storm_round, 1, __ATOMIC_RELEASE);

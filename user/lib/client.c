@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * One request, one reply, over the manager's socket. The descriptor may be non-blocking: sending and
- * receiving never block here, waiting is always poll().
+ * One request, one reply, over the manager's socket. The descriptor may be non-blocking: sending
+ * and receiving never block here, waiting is always poll().
  */
 #include "lib/client.h"
 

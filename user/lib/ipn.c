@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The public calls: each finds the entry of the descriptor, does what its name says and turns -errno
- * into -1 and errno. include/ipn/ipn.h documents them.
+ * The public calls: each finds the entry of the descriptor, does what its name says and turns
+ * -errno into -1 and errno. include/ipn/ipn.h documents them.
  */
 #include <ipn/ipn.h>
 
@@ -29,12 +29,12 @@ static inline ssize_t ret(ssize_t r)
 }
 
 /* In a call: the entry of its descriptor, or its end. */
-#define SOCK_OR_RETURN(s, fd)                             \
-	_cleanup_sock_ struct ipn_sock *s = NULL;         \
-	do {                                              \
-		int sock_r = sock_get((fd), &s);          \
-		if (__builtin_expect(sock_r < 0, 0))      \
-			return (int)ret(sock_r);          \
+#define SOCK_OR_RETURN(s, fd)                        \
+	_cleanup_sock_ struct ipn_sock *s = NULL;    \
+	do {                                         \
+		int sock_r = sock_get((fd), &s);     \
+		if (__builtin_expect(sock_r < 0, 0)) \
+			return (int)ret(sock_r);     \
 	} while (0)
 
 static int open_socket(int domain, int type, int protocol)

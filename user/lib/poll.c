@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * ipn_poll: the waiting protocol of rx.c over many descriptors. Each of libipn's is represented in one
- * poll(2) by its bell; the others stand there as they are.
+ * ipn_poll: the waiting protocol of rx.c over many descriptors. Each of libipn's is represented in
+ * one poll(2) by its bell; the others stand there as they are.
  */
 #include "lib/poll.h"
 

@@ -3,13 +3,13 @@
  * Receiving.
  *
  * Reading a log
- *   The fabric writes each message once into a log that its readers map; a reader is a cursor. Message
- *   n stands in slot n & mask and is there when the slot's seq is n + 1 (load-acquire; the data were
- *   stored before). A slot holds the next message `slots` numbers later, and slots >= 2 * pool, so
- *   whoever is not more than the pool behind is rarely lapped; it is noticed all the same: seq is
- *   looked at again after the data were used (acquire fence between), and a different value means
- *   that they may be torn: the message counts as lost. seq above n + 1 means lapped; skip == n + 1
- *   means that message n will never come.
+ *   The fabric writes each message once into a log that its readers map; a reader is a cursor.
+ *   Message n stands in slot n & mask and is there when the slot's seq is n + 1 (load-acquire; the
+ *   data were stored before). A slot holds the next message `slots` numbers later, and slots >= 2
+ *   * pool, so whoever is not more than the pool behind is rarely lapped; it is noticed all the
+ *   same: seq is looked at again after the data were used (acquire fence between), and a different
+ *   value means that they may be torn: the message counts as lost. seq above n + 1 means lapped;
+ *   skip == n + 1 means that message n will never come.
  *   Pool: at most `pool` messages of others may be pending; the oldest beyond that are lost and
  *   counted. Own messages stand in the same log; they are passed over and do not count, as far as
  *   their slots can still be seen.
@@ -30,25 +30,25 @@
  *     W4 looks again                                           (under rx.lock)
  *     W5 poll()s the bell, which is readable as long as a record is in it; then W2.
  *     W6 waiters--; if others remain, puts a WAKE record into the bell: a frame on the tap.
- *   One thread: let m be a message not seen at W4. Then its S1 comes after W4, so by the barriers S3
- *   comes after W3: the sender finds the bit set, or another sender has cleared it since W3, whose
- *   record was put after W3. Either way a record is put into the bell after W2, nobody consumes it,
- *   and W5 returns.
- *   Several threads: that record may have been consumed at W2 by another waiting thread B while this
- *   thread, A, is between W3 and W5. B's W1 precedes its W2, and A's W1 precedes A's W3 and thus the
- *   record, so while B is at W2 and later, both are counted. B then looks, and
+ *   One thread: let m be a message not seen at W4. Then its S1 comes after W4, so by the barriers
+ *   S3 comes after W3: the sender finds the bit set, or another sender has cleared it since W3,
+ *   whose record was put after W3. Either way a record is put into the bell after W2, nobody
+ *   consumes it, and W5 returns.
+ *   Several threads: that record may have been consumed at W2 by another waiting thread B while
+ *   this thread, A, is between W3 and W5. B's W1 precedes its W2, and A's W1 precedes A's W3 and
+ *   thus the record, so while B is at W2 and later, both are counted. B then looks, and
  *     - leaves, because it found something or for any other reason: W6 finds A counted and puts a
  *       record, which is B's consumed one given back. (Should W6 find A not counted any more, A has
  *       left by itself.) If yet another thread consumes that one, it is in B's place.
  *     - or goes on to W3: the bit is set again, and B's W4 looks after that. All messages up to B's
  *       W4 are seen by B, who leaves as above; for all later ones the argument for one thread holds
  *       with B's W3, and the record wakes everybody who polls.
- *   A call that does not wait never consumes records: it only takes messages, and a message that was
- *   taken needs no wakeup. It looks through the bell for a GONE record and leaves it there.
- *   shutdown() stores its flag, then looks at `waiters`, and puts a record if there are any; a waiter
- *   counts itself, then looks at the flag: one of the two sees the other.
- *   What a look finds (message, shut, gone) is in memory and stays until it is dealt with; a record
- *   only says "look".
+ *   A call that does not wait never consumes records: it only takes messages, and a message that
+ *   was taken needs no wakeup. It looks through the bell for a GONE record and leaves it there.
+ *   shutdown() stores its flag, then looks at `waiters`, and puts a record if there are any; a
+ *   waiter counts itself, then looks at the flag: one of the two sees the other.
+ *   What a look finds (message, shut, gone) is in memory and stays until it is dealt with; a
+ *   record only says "look".
  */
 #include "lib/rx.h"
 
@@ -63,15 +63,16 @@
 #define NODE_RUN 64
 #define YIELDS_MIN 3
 #define YIELDS_MAX 20
-#define YIELDS_PROBE 64       /* a reader that gave up yielding tries again so often */
-#define BURST 4               /* that many messages without a pause are a stream */
-#define SPIN_CHECK 1024       /* rounds between looks at everything but the logs */
-#define SPIN_ALONE 256        /* rounds before sched_yield(), when it does not help */
-#define SPIN_CROWDED 8        /* the same when others run on this CPU */
-#define SPIN_CROWDED_NS 3000  /* a sched_yield() this long says so */
+#define YIELDS_PROBE 64              /* a reader that gave up yielding tries again so often */
+#define BURST 4                      /* that many messages without a pause are a stream */
+#define SPIN_CHECK 1024              /* rounds between looks at everything but the logs */
+#define SPIN_ALONE 256               /* rounds before sched_yield(), when it does not help */
+#define SPIN_CROWDED 8               /* the same when others run on this CPU */
+#define SPIN_CROWDED_NS 3000         /* a sched_yield() this long says so */
 #define SLEEP_UNARMED_NS 10000000ULL /* look that often when the sleep bit cannot be set */
 
-#define RX_FLAGS (MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC | MSG_NOSIGNAL | MSG_WAITALL | MSG_CMSG_CLOEXEC)
+#define RX_FLAGS \
+	(MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC | MSG_NOSIGNAL | MSG_WAITALL | MSG_CMSG_CLOEXEC)
 
 #define BELL_BUSY (1u << 31)
 #define BELL_DISCARD (1u << 30)
@@ -304,7 +305,8 @@ static void rx_publish(struct rx *rx)
 }
 
 /* Counts n messages taken from a log and moves behind the last. */
-static void rx_took(struct rx *rx, struct rx_log *log, uint64_t last, unsigned int n, uint64_t bytes)
+static void rx_took(struct rx *rx, struct rx_log *log, uint64_t last, unsigned int n,
+		    uint64_t bytes)
 {
 	log_move(log, last + 1);
 	rx->node_run = log == &rx->log[RX_NODE] ? rx->node_run + n : 0;
@@ -417,8 +419,7 @@ bool rx_news(const struct ipn_sock *s)
 /* Nothing to do for a call that may not wait. */
 static inline bool rx_quiet(const struct ipn_sock *s)
 {
-	return !rx_hint(s) && !bell_news(&s->rx.bell) && !sock_gone(s) &&
-	       !load_relaxed(&s->shut);
+	return !rx_hint(s) && !bell_news(&s->rx.bell) && !sock_gone(s) && !load_relaxed(&s->shut);
 }
 
 /*
@@ -524,7 +525,8 @@ static bool rx_yield(struct ipn_sock *s)
 
 /*
  * Waits without ever sleeping. When several spinning processes share a CPU, those who find nothing
- * must let the others run: how long a sched_yield() takes tells. Returns 0 to look again, or -errno.
+ * must let the others run: how long a sched_yield() takes tells. Returns 0 to look again, or
+ * -errno.
  */
 static int rx_spin(struct ipn_sock *s, struct rx_wait *w)
 {

@@ -2,10 +2,10 @@
 /*
  * The table of descriptors.
  *
- * Looking up takes no lock: an entry is a pointer in a two-level table, held by a count. The structs
- * are never given back to the allocator, so a count may be tried on one that has just ended: it is
- * then 0, and stays 0, or the struct serves another descriptor by now, and the second look at the
- * table says so.
+ * Looking up takes no lock: an entry is a pointer in a two-level table, held by a count. The
+ * structs are never given back to the allocator, so a count may be tried on one that has just
+ * ended: it is then 0, and stays 0, or the struct serves another descriptor by now, and the second
+ * look at the table says so.
  */
 #include "lib/sock.h"
 
@@ -46,8 +46,8 @@ static int table_grow(int fd)
 	chunk = calloc(CHUNK, sizeof(*chunk));
 	if (!chunk)
 		return -ENOMEM;
-	if (!__atomic_compare_exchange_n(&table[(unsigned int)fd >> CHUNK_BITS], &none, chunk, false,
-					 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+	if (!__atomic_compare_exchange_n(&table[(unsigned int)fd >> CHUNK_BITS], &none, chunk,
+					 false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		free(chunk);
 	return 0;
 }

@@ -6,8 +6,8 @@
  *   lock      control exchanges and what they change: state, options, path. Held while the manager
  *             answers, never while waiting for messages.
  *   rx.lock   reading: cursors, bell, the messages being looked at. Never held across a wait.
- * Sending takes no lock. What connect sets up (tap, mappings, port, MTU) is constant from then to the
- * last sock_put(), and is published by the release store of `state`.
+ * Sending takes no lock. What connect sets up (tap, mappings, port, MTU) is constant from then to
+ * the last sock_put(), and is published by the release store of `state`.
  */
 #ifndef IPN_SOCK_H
 #define IPN_SOCK_H
@@ -51,7 +51,7 @@ struct rx_bell {
 	const uint64_t *producer;
 	const uint8_t *data; /* twice in a row */
 	size_t map_len;      /* of producer and data */
-	uint64_t seen;       /* records before this position were looked at, not all were consumed */
+	uint64_t seen; /* records before this position were looked at, not all were consumed */
 };
 
 struct rx {
@@ -69,7 +69,9 @@ struct rx {
 	struct rx_log *stick; /* a message of this log was shown with MSG_PEEK: it is the next */
 	uint32_t node_run;    /* messages in a row from the node's own log */
 
-	/* how to wait: see rx_yield() and rx_spin(); guesses, so races between threads are harmless */
+	/*
+	 * how to wait: see rx_yield() and rx_spin(); guesses, so races between threads are harmless
+	 */
 	uint32_t burst; /* messages taken since the log was last found empty */
 	uint32_t yields;
 	uint32_t probe;
@@ -118,15 +120,16 @@ struct ipn_sock {
 	int policy;
 	struct sock_params params;
 	int port; /* asked for, then given */
-	struct timeval sndtimeo_tv, rcvtimeo_tv; /* for a new connection after the manager's death */
+	struct timeval sndtimeo_tv,
+		rcvtimeo_tv; /* for a new connection after the manager's death */
 	char descr[IPN_DESCR_MAX];
 	char path[ADDR_PATH_SIZE];
 	struct ipn_ctl_net net;
 };
 
 /*
- * Makes the entry of a descriptor that was just opened (a control connection). An entry that is still
- * there belongs to a descriptor closed without ipn_close: it is dropped. 0, -ENOMEM, -EMFILE.
+ * Makes the entry of a descriptor that was just opened (a control connection). An entry that is
+ * still there belongs to a descriptor closed without ipn_close: it is dropped. 0, -ENOMEM, -EMFILE.
  */
 int sock_add(int fd, int policy, bool nonblock);
 
@@ -164,8 +167,8 @@ static inline uint32_t sock_gone(const struct ipn_sock *s)
 bool sock_owns_fd(const struct ipn_sock *s);
 
 /*
- * Would a call without MSG_DONTWAIT have to return now? Asks the descriptor and remembers the answer.
- * 0, -EAGAIN, -EBADF.
+ * Would a call without MSG_DONTWAIT have to return now? Asks the descriptor and remembers the
+ * answer. 0, -EAGAIN, -EBADF.
  */
 int sock_may_block(struct ipn_sock *s);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The program at the tap runs inside write(), in the sender's time: when write() returns, the message
- * is in the log. No lock: the kernel orders the writes of several threads.
+ * The program at the tap runs inside write(), in the sender's time: when write() returns, the
+ * message is in the log. No lock: the kernel orders the writes of several threads.
  */
 #include "lib/tx.h"
 
@@ -11,18 +11,20 @@
 
 #include "common/util.h"
 
-/* Up to here a message is copied behind its header: cheaper than writev(), which maps two pieces. */
+/*
+ * Up to here a message is copied behind its header: cheaper than writev(), which maps two pieces.
+ */
 #define TX_COPY 2048
 /* Pieces that writev() gets from the stack. */
 #define TX_PIECES 16
 
 #define TX_FLAGS (MSG_DONTWAIT | MSG_NOSIGNAL | MSG_EOR)
 
-#define TX_HDR(operation)                                                                          \
-	{                                                                                          \
-		.magic = { IPN_TX_MAGIC >> 24, (IPN_TX_MAGIC >> 16) & 0xff,                        \
-			   (IPN_TX_MAGIC >> 8) & 0xff, IPN_TX_MAGIC & 0xff },                      \
-		.op = (operation), .proto = { IPN_TX_PROTO >> 8, IPN_TX_PROTO & 0xff },            \
+#define TX_HDR(operation)                                                               \
+	{                                                                               \
+		.magic = { IPN_TX_MAGIC >> 24, (IPN_TX_MAGIC >> 16) & 0xff,             \
+			   (IPN_TX_MAGIC >> 8) & 0xff, IPN_TX_MAGIC & 0xff },           \
+		.op = (operation), .proto = { IPN_TX_PROTO >> 8, IPN_TX_PROTO & 0xff }, \
 	}
 
 static const struct ipn_tx_hdr tx_data_hdr = TX_HDR(IPN_TX_DATA);
