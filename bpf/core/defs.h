@@ -21,11 +21,11 @@
 
 #define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
-#define KEEP(x)                                  \
-	({                                       \
-		__u64 _kept = (x);               \
-		asm volatile("" ::"r"(_kept));   \
-		_kept;                           \
+#define KEEP(x)                                \
+	({                                     \
+		__u64 _kept = (x);             \
+		asm volatile("" ::"r"(_kept)); \
+		_kept;                         \
 	})
 #define XCHG(p, v) __sync_lock_test_and_set(p, v)
 #define CAS(p, old, new) __sync_val_compare_and_swap(p, old, new)

@@ -3,14 +3,15 @@
  * Delivery: what becomes of a policy's verdict, by kind of the recipient and by hook.
  *
  *   from \ to   process                           device
- *   XDP (proc)  written into the log              private header off, verdict into the metadata, up to
+ *   XDP (proc)  written into the log              private header off, verdict into the metadata, up
+ *   to
  *                                                 the tc program of the same tap, which redirects
  *   tc (device) whole frames into the log;        redirect, to the far end where that is in another
  *               others through the gateway        namespace; to many: a clone each
  *
- * The gateway is a veth whose near end has all transmit offloads off: what comes out of the far end is
- * one whole frame each, and goes to processes only, since devices have had the frame as it was. The
- * mark carries the ifindex it came from.
+ * The gateway is a veth whose near end has all transmit offloads off: what comes out of the far end
+ * is one whole frame each, and goes to processes only, since devices have had the frame as it was.
+ * The mark carries the ifindex it came from.
  */
 #ifndef IPN_BPF_DELIVER_H
 #define IPN_BPF_DELIVER_H
@@ -50,7 +51,8 @@ INLINE int xdp_up(const struct ipn_ctx *c, const struct ipn_msg *m, __u32 kind, 
 	return XDP_PASS;
 }
 
-INLINE int tc_to_device(struct __sk_buff *skb, const struct ipn_dest *dest, __u32 from_node, __u32 len)
+INLINE int tc_to_device(struct __sk_buff *skb, const struct ipn_dest *dest, __u32 from_node,
+			__u32 len)
 {
 	if (!(dest->flags & IPN_PF_UP)) {
 		stats_drop(from_node, IPN_DROP_PORT_DOWN);
@@ -90,11 +92,12 @@ static long tc_flood_one(__u32 i, struct tc_flood *f)
 	return 0;
 }
 
-INLINE void tc_flood_devices(struct __sk_buff *skb, const struct ipn_net *net, __u32 from, __u32 node,
-			     __u32 len)
+INLINE void tc_flood_devices(struct __sk_buff *skb, const struct ipn_net *net, __u32 from,
+			     __u32 node, __u32 len)
 {
 	struct tc_flood f = {
-		.skb = skb, .port_base = net->port_base, .from = from, .node = node, .len = len};
+		.skb = skb, .port_base = net->port_base, .from = from, .node = node, .len = len
+	};
 
 	if (net->floods)
 		bpf_loop(net->floods, tc_flood_one, &f, 0);

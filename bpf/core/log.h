@@ -4,15 +4,15 @@
  * in include/ipn/abi.h; here is why it holds.
  *
  * A number is taken by fetch-and-add, so all readers see one order. Between taking the number and
- * publishing, a writer can stand still for long (an interrupt, a stolen virtual CPU) while others go
- * round the whole log. So a slot is claimed by compare-and-swap from a published, older seq:
+ * publishing, a writer can stand still for long (an interrupt, a stolen virtual CPU) while others
+ * go round the whole log. So a slot is claimed by compare-and-swap from a published, older seq:
  *  - still BUSY with an older number: that writer may store into it at any moment, so this message
  *    cannot be written. Its number is spent: `skip` tells readers not to wait for it.
  *  - already at or beyond our number: we have been lapped, and so has any reader that wanted it.
  *  - the swap fails: one of the two, just now.
- * In each case the message is dropped, counted as BUSY, and nobody's data is torn. The claim and the
- * publication are full barriers: the first keeps our stores behind the claim, so that a reader that
- * sees our bytes also sees seq changed; the second is the writer's half of wake.h.
+ * In each case the message is dropped, counted as BUSY, and nobody's data is torn. The claim and
+ * the publication are full barriers: the first keeps our stores behind the claim, so that a reader
+ * that sees our bytes also sees seq changed; the second is the writer's half of wake.h.
  */
 #ifndef IPN_BPF_LOG_H
 #define IPN_BPF_LOG_H
@@ -94,7 +94,8 @@ INLINE int log_write(const struct ipn_ctx *c, const struct ipn_msg *m, __u32 log
 {
 	switch (log_class) {
 	case IPN_LOG_SMALL:
-		return log_write_class(c, m, &ipn_logs_small, IPN_SLOT_SMALL - IPN_SLOT_HDR, id, mask);
+		return log_write_class(c, m, &ipn_logs_small, IPN_SLOT_SMALL - IPN_SLOT_HDR, id,
+				       mask);
 	case IPN_LOG_ETH:
 		return log_write_class(c, m, &ipn_logs_eth, IPN_SLOT_ETH - IPN_SLOT_HDR, id, mask);
 	case IPN_LOG_JUMBO:

@@ -10,20 +10,20 @@
 #include "defs.h"
 #include "msg.h"
 
-#define LOG_TEMPLATE(name, size)                                                \
-	struct name {                                                           \
-		__uint(type, BPF_MAP_TYPE_ARRAY);                               \
-		__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);            \
-		__uint(max_entries, 2);                                         \
-		__uint(key_size, sizeof(__u32));                                \
-		__uint(value_size, size);                                       \
+#define LOG_TEMPLATE(name, size)                                     \
+	struct name {                                                \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                    \
+		__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP); \
+		__uint(max_entries, 2);                              \
+		__uint(key_size, sizeof(__u32));                     \
+		__uint(value_size, size);                            \
 	}
-#define LOGS(name, template)                            \
-	struct {                                        \
+#define LOGS(name, template)                              \
+	struct {                                          \
 		__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS); \
-		__uint(max_entries, IPN_MAX_LOGS);      \
-		__uint(key_size, sizeof(__u32));        \
-		__array(values, struct template);       \
+		__uint(max_entries, IPN_MAX_LOGS);        \
+		__uint(key_size, sizeof(__u32));          \
+		__array(values, struct template);         \
 	} name SEC(".maps")
 
 LOG_TEMPLATE(log_small, IPN_SLOT_SMALL);

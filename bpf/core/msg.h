@@ -2,9 +2,9 @@
 /*
  * A message on its way: what the entry program of a hook knows of it and passes to the policy.
  *
- * It stands in a per-CPU map, since a tail call carries nothing but the context. That is safe because
- * every hook runs with bottom halves off and forwards by queueing, so no second message starts on
- * this CPU between the entry and the policy.
+ * It stands in a per-CPU map, since a tail call carries nothing but the context. That is safe
+ * because every hook runs with bottom halves off and forwards by queueing, so no second message
+ * starts on this CPU between the entry and the policy.
  */
 #ifndef IPN_BPF_MSG_H
 #define IPN_BPF_MSG_H
@@ -21,10 +21,10 @@ struct ipn_msg {
 	__u32 gen;
 	__u32 ifindex;
 	/* the message */
-	__u32 len;  /* bytes, a VLAN tag that the kernel holds apart included */
-	__u32 off;  /* where it starts in the frame: after a process's private header */
-	__u32 vlan; /* the tag the kernel holds apart, TPID << 16 | TCI, or 0 */
-	__u32 whole; /* checksums are complete and it is one frame, not many */
+	__u32 len;            /* bytes, a VLAN tag that the kernel holds apart included */
+	__u32 off;            /* where it starts in the frame: after a process's private header */
+	__u32 vlan;           /* the tag the kernel holds apart, TPID << 16 | TCI, or 0 */
+	__u32 whole;          /* checksums are complete and it is one frame, not many */
 	__u32 processes_only; /* out of the gateway: devices have had theirs */
 };
 

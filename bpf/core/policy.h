@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The kit of a policy: handlemsg decides who receives a message, IPN_POLICY makes a program of it for
- * every hook.
+ * The kit of a policy: handlemsg decides who receives a message, IPN_POLICY makes a program of it
+ * for every hook.
  *
  *	INLINE struct verdict handle(const struct ipn_ctx *c, const struct ipn_msg *m)
  *	{
@@ -25,25 +25,25 @@ struct verdict {
 
 INLINE struct verdict to_drop(enum ipn_drop why)
 {
-	return (struct verdict){VERDICT_DROP, why};
+	return (struct verdict){ VERDICT_DROP, why };
 }
 
 INLINE struct verdict to_port(__u32 port)
 {
-	return (struct verdict){VERDICT_PORT, port};
+	return (struct verdict){ VERDICT_PORT, port };
 }
 
 /* To all connected ports but the one it came from. */
 INLINE struct verdict to_flood(void)
 {
-	return (struct verdict){VERDICT_FLOOD, 0};
+	return (struct verdict){ VERDICT_FLOOD, 0 };
 }
 
 typedef struct verdict (*policy_fn)(const struct ipn_ctx *, const struct ipn_msg *);
 
 INLINE int policy_run(void *ctx, const enum ipn_hook_id hook, policy_fn handle)
 {
-	const struct ipn_ctx c = {ctx, hook};
+	const struct ipn_ctx c = { ctx, hook };
 	__u32 zero = 0, id;
 	struct ipn_msg *m = bpf_map_lookup_elem(&ipn_msgs, &zero);
 	struct ipn_net *net;
@@ -66,15 +66,15 @@ INLINE int policy_run(void *ctx, const enum ipn_hook_id hook, policy_fn handle)
 	}
 }
 
-#define IPN_POLICY(name, handle)                             \
-	SEC("xdp") int ipn_xdp_##name(struct xdp_md *ctx)    \
-	{                                                    \
-		return policy_run(ctx, HOOK_XDP, handle);    \
-	}                                                    \
-	SEC("tc") int ipn_tc_##name(struct __sk_buff *ctx)   \
-	{                                                    \
-		return policy_run(ctx, HOOK_TC, handle);     \
-	}                                                    \
+#define IPN_POLICY(name, handle)                           \
+	SEC("xdp") int ipn_xdp_##name(struct xdp_md *ctx)  \
+	{                                                  \
+		return policy_run(ctx, HOOK_XDP, handle);  \
+	}                                                  \
+	SEC("tc") int ipn_tc_##name(struct __sk_buff *ctx) \
+	{                                                  \
+		return policy_run(ctx, HOOK_TC, handle);   \
+	}                                                  \
 	char LICENSE[] SEC("license") = "GPL"
 
 #endif

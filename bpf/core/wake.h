@@ -2,27 +2,31 @@
 /*
  * Waking readers that sleep.
  *
- * A reader that finds nothing sets its bit (bell_sleep), looks once more and then waits on its bell.
- * A writer publishes and then looks at the bits. Both sides have a full barrier between their store
- * and their look, so one of them sees the other: no wakeup is lost.
+ * A reader that finds nothing sets its bit (bell_sleep), looks once more and then waits on its
+ * bell. A writer publishes and then looks at the bits. Both sides have a full barrier between their
+ * store and their look, so one of them sees the other: no wakeup is lost.
  *
  * sleep_any says which words of sleep may be non-zero, so that a message costs one load when nobody
- * sleeps. Order: a reader sets its bit in the word, then the word's bit in sleep_any; a writer takes
- * sleep_any, then the words. A bit set after its word was taken is announced by a later sleep_any.
+ * sleeps. Order: a reader sets its bit in the word, then the word's bit in sleep_any; a writer
+ * takes sleep_any, then the words. A bit set after its word was taken is announced by a later
+ * sleep_any.
  *
- * Interrupts are off around the wakeups where the kernel lets us, so that the wakeups of all readers
- * share one self-interrupt: that is the dearest part of it.
+ * Interrupts are off around the wakeups where the kernel lets us, so that the wakeups of all
+ * readers share one self-interrupt: that is the dearest part of it.
  */
 #ifndef IPN_BPF_WAKE_H
 #define IPN_BPF_WAKE_H
 
 #include "maps.h"
 
-/* Puts an event into a node's bell and wakes whoever waits on it. A full bell has woken them before. */
+/*
+ * Puts an event into a node's bell and wakes whoever waits on it. A full bell has woken them
+ * before.
+ */
 INLINE long bell_ring(__u32 node, __u32 type, __u32 arg)
 {
 	void *bell = bpf_map_lookup_elem(&ipn_bells, &node);
-	struct ipn_event event = {.type = type, .arg = arg};
+	struct ipn_event event = { .type = type, .arg = arg };
 
 	if (!bell)
 		return -1;
@@ -109,7 +113,7 @@ static long wake_word(__u32 i, struct wake_all *w)
 NOINLINE int wake_sleepers(__u32 id)
 {
 	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
-	struct wake_all all = {.net = id};
+	struct wake_all all = { .net = id };
 	unsigned long flags;
 
 	if (!net)

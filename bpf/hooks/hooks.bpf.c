@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The entry programs: one per hook. Each finds the port, counts the message, checks what holds for all
- * policies (right to send, MTU), and tail-calls the policy of the network.
+ * The entry programs: one per hook. Each finds the port, counts the message, checks what holds for
+ * all policies (right to send, MTU), and tail-calls the policy of the network.
  *
  *   ipn_xdp      taps of processes: private header, control frames
  *   ipn_tc_tap   taps of processes, after ipn_xdp: carries out a verdict for devices
@@ -51,7 +51,7 @@ INLINE int xdp_control(const struct ipn_ctx *c, const struct ipn_port *port, __u
 
 SEC("xdp") int ipn_xdp(struct xdp_md *ctx)
 {
-	const struct ipn_ctx c = {ctx, HOOK_XDP};
+	const struct ipn_ctx c = { ctx, HOOK_XDP };
 	__u32 ifindex = ctx->ingress_ifindex, policy;
 	struct ipn_port *port = bpf_map_lookup_elem(&ipn_ports, &ifindex);
 	struct ipn_tx_hdr *hdr = (void *)(long)ctx->data;
@@ -62,7 +62,8 @@ SEC("xdp") int ipn_xdp(struct xdp_md *ctx)
 		return XDP_DROP;
 	if ((void *)(hdr + 1) > (void *)(long)ctx->data_end)
 		return drop(&c, port->node, IPN_DROP_BAD_FRAME);
-	if (hdr->magic[0] != 'I' || hdr->magic[1] != 'P' || hdr->magic[2] != 'N' || hdr->magic[3] != 1)
+	if (hdr->magic[0] != 'I' || hdr->magic[1] != 'P' || hdr->magic[2] != 'N' ||
+	    hdr->magic[3] != 1)
 		return drop(&c, port->node, IPN_DROP_BAD_FRAME);
 	if (hdr->op != IPN_TX_DATA)
 		return xdp_control(&c, port, hdr->op);
@@ -113,7 +114,9 @@ SEC("tc") int ipn_tc_tap(struct __sk_buff *skb)
 	return TC_DROP;
 }
 
-/* Bytes of the longest frame this is or becomes. bpf_check_mtu knows the segments of a GSO frame. */
+/*
+ * Bytes of the longest frame this is or becomes. bpf_check_mtu knows the segments of a GSO frame.
+ */
 INLINE int tc_too_long(struct __sk_buff *skb, __u32 len, __u32 mtu)
 {
 	__u32 l3 = 0;
@@ -138,7 +141,7 @@ INLINE __u32 tc_whole(struct __sk_buff *skb)
 
 INLINE int tc_run(struct __sk_buff *skb, __u32 ifindex, __u32 from_gateway)
 {
-	const struct ipn_ctx c = {skb, HOOK_TC};
+	const struct ipn_ctx c = { skb, HOOK_TC };
 	struct ipn_port *port = bpf_map_lookup_elem(&ipn_ports, &ifindex);
 	__u32 len = skb->len, vlan = 0, policy;
 	struct ipn_msg *m;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Policy 2, Ethernet switch: learns where source addresses are, sends to one port what is for a known
- * one, floods the rest, and never sends a frame back to the port it came from.
+ * Policy 2, Ethernet switch: learns where source addresses are, sends to one port what is for a
+ * known one, floods the rest, and never sends a frame back to the port it came from.
  *
  * An entry is good for IPN_FDB_AGE_NS after the address was last seen, and as long as the port it
  * names has the holder it had then (gen): nothing need be flushed when a port changes hands. The
@@ -14,7 +14,7 @@
 
 INLINE void learn(const struct ipn_msg *m, struct ipn_fdb_key *key, const __u8 *mac, __u64 now)
 {
-	struct ipn_fdb fresh = {.port = m->port, .gen = m->gen, .seen = now}, *e;
+	struct ipn_fdb fresh = { .port = m->port, .gen = m->gen, .seen = now }, *e;
 
 	__builtin_memcpy(key->mac, mac, sizeof(key->mac));
 	e = bpf_map_lookup_elem(&ipn_fdb, key);
@@ -28,7 +28,7 @@ INLINE void learn(const struct ipn_msg *m, struct ipn_fdb_key *key, const __u8 *
 
 INLINE struct verdict ethernet_switch(const struct ipn_ctx *c, const struct ipn_msg *m)
 {
-	struct ipn_fdb_key key = {.net = m->net};
+	struct ipn_fdb_key key = { .net = m->net };
 	__u64 now = bpf_ktime_get_coarse_ns();
 	struct ipn_dest *dest;
 	struct ipn_fdb *e;

@@ -70,7 +70,7 @@ enum ipn_drop {
 	IPN_DROP_SOURCE,     /* switch: source address is multicast or zero */
 	IPN_DROP_SAME_PORT,  /* switch: the destination is behind the port it came from */
 	IPN_DROP_NO_PORT,    /* destination port is gone */
-	IPN_DROP_NOT_READER, /* destination has no right to receive, or shut its receive side down */
+	IPN_DROP_NOT_READER, /* destination may not receive, or shut its receive side down */
 	IPN_DROP_PORT_DOWN,  /* destination device is down */
 	IPN_DROP_NO_LOG,     /* a log is missing */
 	IPN_DROP_BUSY,       /* a slower sender still held the slot a whole log later */
@@ -142,7 +142,7 @@ struct ipn_port {
 	__u32 gen;   /* differs for each holder of this port number: old fdb entries do not match */
 	__u32 flood; /* index of a device in `floods`, after port_base */
 	__u32 uid;   /* who attached it */
-	__u32 ifindex; /* the key again, for who has only the value */
+	__u32 ifindex;           /* the key again, for who has only the value */
 	char name[IPN_NAME_MAX]; /* process nodes: the tap; devices: the name given */
 };
 

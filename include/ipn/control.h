@@ -34,12 +34,13 @@
 #define IPN_CTL_MAX_PACKET 32768 /* bytes, header included, both ways */
 #define IPN_CTL_MAX_FDS 8
 
+/* clang-format off */
 enum ipn_ctl_type {
 	IPN_CTL_INFO = 1,   /* -                    -> ipn_ctl_info */
 	IPN_CTL_NET_ADD,    /* ipn_ctl_net_add      -> ipn_ctl_net       fds: path */
 	IPN_CTL_NET_DEL,    /* -                    -> -                 fds: path */
 	IPN_CTL_BIND,       /* ipn_ctl_bind         -> ipn_ctl_net       fds: path */
-	IPN_CTL_CONNECT,    /* ipn_ctl_connect      -> ipn_ctl_connected fds: [path]; reply: see there */
+	IPN_CTL_CONNECT,    /* ipn_ctl_connect      -> ipn_ctl_connected fds: [path] */
 	IPN_CTL_SHUTDOWN,   /* ipn_ctl_shutdown     -> - */
 	IPN_CTL_DESCR,      /* ipn_ctl_descr        -> - */
 	IPN_CTL_REJOIN,     /* -                    -> ipn_ctl_connected fds: tap; reply: none */
@@ -48,10 +49,11 @@ enum ipn_ctl_type {
 	IPN_CTL_NET_LIST,   /* ipn_ctl_list         -> ipn_ctl_page + ipn_ctl_net[]  fds: [path] */
 	IPN_CTL_PORT_LIST,  /* ipn_ctl_list         -> ipn_ctl_page + ipn_ctl_port[] fds: [path] */
 	IPN_CTL_FDB_LIST,   /* ipn_ctl_list         -> ipn_ctl_page + ipn_ctl_fdb[]  fds: path */
-	IPN_CTL_DOWN,       /* -                    -> -  then the manager removes everything and ends */
+	IPN_CTL_DOWN,       /* -                    -> -  then the manager removes all and ends */
 	IPN_CTL_NET_GET,    /* -                    -> ipn_ctl_net       of the session's network */
 	IPN_CTL_TYPES,
 };
+/* clang-format on */
 
 struct ipn_ctl_hdr {
 	__u32 magic;
@@ -89,7 +91,7 @@ struct ipn_ctl_net_add {
 	__u32 pool;
 	__u32 flags;
 	__u32 mode;   /* asked for, before umask: for show */
-	__u32 persistent; /* 0: the network ends with its last node or bound session; binds the session */
+	__u32 persistent; /* 0: it ends with its last node or bound session; binds the session */
 	__u32 pad;
 	char path[IPN_PATH_MAX]; /* absolute, as the client sees it; NUL-terminated */
 	__u8 pad2[4];

@@ -64,8 +64,8 @@ static const struct {
 	{ "a message of two rounds ago: one was not written", N + 1 - 2 * LOG_SLOTS, true, false },
 	{ "a writer of the last round, still copying", (N + 1 - LOG_SLOTS) | IPN_SEQ_BUSY, false,
 	  true },
-	{ "a writer of three rounds ago, still copying",
-	  (N + 1 - 3 * LOG_SLOTS) | IPN_SEQ_BUSY, false, true },
+	{ "a writer of three rounds ago, still copying", (N + 1 - 3 * LOG_SLOTS) | IPN_SEQ_BUSY,
+	  false, true },
 	{ "a newer message: lapped", N + 1 + LOG_SLOTS, false, false },
 	{ "a newer writer, still copying", (N + 1 + LOG_SLOTS) | IPN_SEQ_BUSY, false, false },
 	{ "a message of two rounds on", N + 1 + 2 * LOG_SLOTS, false, false },
@@ -92,6 +92,7 @@ static void slot_run(size_t i, enum way way, struct t_log *log, const struct out
 
 	print_message("  %s, %s\n", slots[i].name, way_name(way));
 	head_set(log, N);
+	slot_rw(log, N + 1)->seq = 0;
 	fill(old, sizeof(old), 99);
 	slot->seq = slots[i].seq;
 	slot->skip = 0;

@@ -150,11 +150,11 @@ static const struct row {
 	__u8 dst;
 	__u8 src; /* 0x00: that of the sender; use ZERO_SRC for none */
 	enum to to;
-	char port;      /* whom the entry of dst names, and who gets it */
-	int drop;       /* DROP(why) */
-	__s64 age;      /* ns since dst was last seen; NO_ENTRY: not known */
+	char port; /* whom the entry of dst names, and who gets it */
+	int drop;  /* DROP(why) */
+	__s64 age; /* ns since dst was last seen; NO_ENTRY: not known */
 	enum change change;
-	__u32 len;      /* 0: 100 */
+	__u32 len; /* 0: 100 */
 } rows[] = {
 #define NO_ENTRY INT64_MIN
 #define ZERO_SRC 1
@@ -181,15 +181,17 @@ static const struct row {
 	{ "seen 301 s ago, a process", 'p', S, TO_ALL, PROC_P, 0, 301 * SEC, AS_IT_IS, 0 },
 	{ "behind the port it comes from", 's', S, NOWHERE, S, DROP(SAME_PORT), 0, AS_IT_IS, 0 },
 	{ "the port has another holder", 'd', S, TO_ALL, DEV_D, 0, 0, DEST_NEW_HOLDER, 0 },
-	{ "the port has another holder, a process", 'p', S, TO_ALL, PROC_P, 0, 0, DEST_NEW_HOLDER, 0 },
+	{ "the port has another holder, a process", 'p', S, TO_ALL, PROC_P, 0, 0, DEST_NEW_HOLDER,
+	  0 },
 	{ "the port is free", 'p', S, TO_ALL, PROC_P, 0, 0, DEST_FREE, 0 },
 	{ "does not read", 'p', S, NOWHERE, PROC_P, DROP(NOT_READER), 0, DEST_NOT_READER, 0 },
 	{ "has no log", 'q', S, NOWHERE, PROC_Q, DROP(NO_LOG), 0, DEST_WITHOUT_LOG, 0 },
-	{ "source is multicast", BROADCAST, MULTICAST, NOWHERE, 0, DROP(SOURCE), NO_ENTRY, AS_IT_IS, 0 },
+	{ "source is multicast", BROADCAST, MULTICAST, NOWHERE, 0, DROP(SOURCE), NO_ENTRY, AS_IT_IS,
+	  0 },
 	{ "source is broadcast", 'p', BROADCAST, NOWHERE, PROC_P, DROP(SOURCE), 0, AS_IT_IS, 0 },
 	{ "source is zero", 'p', ZERO_SRC, NOWHERE, PROC_P, DROP(SOURCE), 0, AS_IT_IS, 0 },
-	{ "entry names a port beyond the network", 'n', S, NOWHERE, NEXT_N, DROP(NO_PORT), 0, AS_IT_IS,
-	  0 },
+	{ "entry names a port beyond the network", 'n', S, NOWHERE, NEXT_N, DROP(NO_PORT), 0,
+	  AS_IT_IS, 0 },
 };
 
 static void dest_change(const struct t_port *p, enum change change)
@@ -300,8 +302,8 @@ static void a_device_that_is_down_is_missed_by_unicast(void **state)
  */
 static void an_entry_refreshed_by_another_cpu_just_now_is_good(void **state)
 {
-	const struct row row = { "seen in 4 ms", 'd', S, TO_DEVICE, DEV_D, 0, -4 * (__s64)MSEC,
-				 AS_IT_IS, 0 };
+	const struct row row = { "seen in 4 ms",   'd',      S, TO_DEVICE, DEV_D, 0,
+				 -4 * (__s64)MSEC, AS_IT_IS, 0 };
 
 	(void)state;
 	row_run(&row, WAY_XDP);
@@ -364,7 +366,9 @@ static void learn_run(const struct learn_row *row, enum way way)
 {
 	struct t_port *from = way == WAY_XDP ? process : device;
 	struct outcome o = { .log = true, .flood = true };
-	struct ipn_fdb elsewhere = { .port = 7, .gen = port_of(NEXT_M)->port.gen, .seen = now_ns() };
+	struct ipn_fdb elsewhere = { .port = 7,
+				     .gen = port_of(NEXT_M)->port.gen,
+				     .seen = now_ns() };
 	struct ipn_fdb was = entry_of(row->was, from), is, want = entry_of(row->is, from);
 	bool learns = way != WAY_GW;
 	__u64 before = now_ns();

@@ -51,7 +51,10 @@ static inline bool way_has(enum way way, __u32 len)
 
 /* --- a tag held apart ---------------------------------------------------------------------- */
 
-#define INSN(c, d, s, o, i) { .code = (c), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i) }
+#define INSN(c, d, s, o, i)                                                         \
+	{                                                                           \
+		.code = (c), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i) \
+	}
 #define MOV_IMM(reg, i) INSN(BPF_ALU64 | BPF_MOV | BPF_K, reg, 0, 0, i)
 #define MOV_REG(d, s) INSN(BPF_ALU64 | BPF_MOV | BPF_X, d, s, 0, 0)
 #define CALL(f) INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_##f)
@@ -65,11 +68,11 @@ static inline int tagger_load(int prog, __u16 tpid, __u16 tci)
 	__u32 zero = 0;
 	int array = bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "ipn_t_array", 4, 4, 1, NULL);
 	const struct bpf_insn insns[] = {
-		MOV_REG(6, 1),       MOV_IMM(2, __builtin_bswap16(tpid)),
-		MOV_IMM(3, tci),     CALL(skb_vlan_push),
-		MOV_REG(1, 6),       LD_MAP(2, array),
-		MOV_IMM(3, 0),       CALL(tail_call),
-		MOV_IMM(0, 0xbad),   EXIT,
+		MOV_REG(6, 1),     MOV_IMM(2, __builtin_bswap16(tpid)),
+		MOV_IMM(3, tci),   CALL(skb_vlan_push),
+		MOV_REG(1, 6),     LD_MAP(2, array),
+		MOV_IMM(3, 0),     CALL(tail_call),
+		MOV_IMM(0, 0xbad), EXIT,
 	};
 	int fd;
 
@@ -78,8 +81,7 @@ static inline int tagger_load(int prog, __u16 tpid, __u16 tci)
 			   NULL);
 	assert_true(fd >= 0);
 	assert_ok(bpf_map_update_elem(array, &zero, &prog, BPF_ANY));
-	/* the array empties itself when user space lets go of it: it lives as long as the test */
-	return fd;
+	return fd; /* the array stays open: it empties itself when user space lets go of it */
 }
 
 /* Takes the tag out of a message. Returns the program to run the rest with. */

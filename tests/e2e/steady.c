@@ -89,6 +89,11 @@ static void take(const struct message *m, ssize_t len)
 	if (len != sizeof(*m))
 		return;
 	if (m->number != received + lost)
+		fprintf(stderr,
+			"steady: message %llu came when %llu was due, %lld ms after it was sent\n",
+			(unsigned long long)m->number, (unsigned long long)(received + lost),
+			(long long)(took / 1000000));
+	if (m->number != received + lost)
 		lost += m->number > received + lost ? m->number - received - lost : 1;
 	received++;
 	if (took > worst)

@@ -14,7 +14,7 @@ shown()
 
 pings_start()
 {
-	in_netns left ping -q -i 0.02 -W 2 10.7.0.2 >"$IPN_TEST_TMP/ping" &
+	nsenter --net=/run/netns/left ping -q -i 0.02 -W 2 10.7.0.2 >"$IPN_TEST_TMP/ping" &
 	PING=$!
 }
 

@@ -43,7 +43,7 @@ static void answer(struct fake_manager *m, const struct fake_request *req, struc
 
 	(void)m;
 	fake_set_body(rep, &info, sizeof(info));
-	switch (how) {
+	switch ((int)how) {
 	case SLOW:
 		usleep(50000);
 		break;

@@ -4,7 +4,6 @@
 #include "common/util.h"
 #include "manager/manager.h"
 
-
 static int (*const run[CLI_COMMANDS])(const struct cli_args *args) = {
 	[CLI_UP] = cmd_up,
 	[CLI_DOWN] = cmd_down,

@@ -5,11 +5,11 @@
  * Reading a log
  *   The fabric writes each message once into a log that its readers map; a reader is a cursor.
  *   Message n stands in slot n & mask and is there when the slot's seq is n + 1 (load-acquire; the
- *   data were stored before). A slot holds the next message `slots` numbers later, and slots >= 2
- *   * pool, so whoever is not more than the pool behind is rarely lapped; it is noticed all the
- *   same: seq is looked at again after the data were used (acquire fence between), and a different
- *   value means that they may be torn: the message counts as lost. seq above n + 1 means lapped;
- *   skip == n + 1 means that message n will never come.
+ *   data were stored before). A slot holds the next message `slots` numbers later, and slots is at
+ *   least twice the pool, so whoever is not more than the pool behind is rarely lapped; it is
+ *   noticed all the same: seq is looked at again after the data were used (acquire fence between),
+ *   and a different value means that they may be torn: the message counts as lost. seq above n + 1
+ *   means lapped; skip == n + 1 means that message n will never come.
  *   Pool: at most `pool` messages of others may be pending; the oldest beyond that are lost and
  *   counted. Own messages stand in the same log; they are passed over and do not count, as far as
  *   their slots can still be seen.

@@ -43,7 +43,7 @@ static int table_grow(int fd)
 		return -EMFILE;
 	if (table_entry(fd))
 		return 0;
-	chunk = calloc(CHUNK, sizeof(*chunk));
+	chunk = calloc(CHUNK, sizeof(struct ipn_sock *));
 	if (!chunk)
 		return -ENOMEM;
 	if (!__atomic_compare_exchange_n(&table[(unsigned int)fd >> CHUNK_BITS], &none, chunk,

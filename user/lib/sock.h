@@ -69,9 +69,7 @@ struct rx {
 	struct rx_log *stick; /* a message of this log was shown with MSG_PEEK: it is the next */
 	uint32_t node_run;    /* messages in a row from the node's own log */
 
-	/*
-	 * how to wait: see rx_yield() and rx_spin(); guesses, so races between threads are harmless
-	 */
+	/* how to wait: see rx_yields() and rx_spin(); guesses, races between threads do no harm */
 	uint32_t burst; /* messages taken since the log was last found empty */
 	uint32_t yields;
 	uint32_t probe;
@@ -119,9 +117,9 @@ struct ipn_sock {
 	int path_fd;     /* O_PATH, of the network's inode */
 	int policy;
 	struct sock_params params;
-	int port; /* asked for, then given */
-	struct timeval sndtimeo_tv,
-		rcvtimeo_tv; /* for a new connection after the manager's death */
+	int port;                   /* asked for, then given */
+	struct timeval rcvtimeo_tv; /* these two for a new connection, after the manager's death */
+	struct timeval sndtimeo_tv;
 	char descr[IPN_DESCR_MAX];
 	char path[ADDR_PATH_SIZE];
 	struct ipn_ctl_net net;

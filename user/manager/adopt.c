@@ -2,13 +2,13 @@
 /*
  * Taking over what stands: after the death of a manager, at any moment of its work.
  *
- *	gateway	   made anew if it is not whole
- *	networks   from the map `networks`; what `nets` says of them is written again
- *	ports	   from the map `ports`, if their interface is there; else their entries go
- *	the rest   entries of `dests` and `floods` that no port stands behind, networks that nothing keeps
- *		   alive, and interfaces in the fabric's group that belong to no port: they were half
- *		   made or half removed
- * Traffic goes on all the time: an entry that is right is only ever written again with the same value.
+ *	gateway     made anew if it is not whole
+ *	networks    from the map `networks`; what `nets` says of them is written again
+ *	ports       from the map `ports`, if their interface is there; else their entries go
+ *	the rest    what was half made or half removed goes: entries of `dests` and `floods` with no
+ *	            port behind them, networks that nothing keeps alive, interfaces in the fabric's
+ *	            group that belong to no port
+ * Traffic goes on all the time: an entry that is right is only written again with the same value.
  */
 #include "core.h"
 
@@ -35,8 +35,9 @@ static bool gateway_whole(struct manager *m)
 	const struct ipn_abi *abi = &m->bpf->abi;
 	struct link_info link;
 
-	return abi->gateway && !link_get(m->link, abi->gateway, &link) && link.group == abi->group &&
-	       !link_get(m->link, abi->gateway_out, &link) && link.group == abi->group;
+	return abi->gateway && !link_get(m->link, abi->gateway, &link) &&
+	       link.group == abi->group && !link_get(m->link, abi->gateway_out, &link) &&
+	       link.group == abi->group;
 }
 
 static int adopt_nets(struct manager *m)
@@ -95,7 +96,7 @@ static struct node *node_behind(struct net *net, __u32 at)
 static void clear_net(struct manager *m, struct net *net)
 {
 	__u32 base = net->info.port_base, end = base + net->info.numnodes, floods = 0;
-	struct ipn_dest dest, none = {0};
+	struct ipn_dest dest, none = { 0 };
 
 	for (__u32 at = base; at < end; at++) {
 		struct node *node = node_behind(net, at);

@@ -185,8 +185,8 @@ static void take_fds(struct bpf_state *b)
 /* Version in the pinned `abi` map, before anything is loaded. */
 static int pinned_version(const char *dir, __u32 *version)
 {
-	struct ipn_abi abi = {0};
-	struct bpf_map_info info = {0};
+	struct ipn_abi abi = { 0 };
+	struct bpf_map_info info = { 0 };
 	__u32 zero = 0, len = sizeof(info);
 	_cleanup_close_ int fd = -1;
 	char path[512];
@@ -226,7 +226,8 @@ static int link_update(struct bpf_state *b, const char *name)
 	else
 		prog = b->prog_tc;
 	if (bpf_link_update(fd, prog, NULL)) {
-		if (errno == ENOLINK || errno == ENODEV || errno == EINVAL) { /* its interface is gone */
+		if (errno == ENOLINK || errno == ENODEV ||
+		    errno == EINVAL) { /* its interface is gone */
 			unlink(path);
 			return 0;
 		}
@@ -275,14 +276,15 @@ int bpf_dir_make(const char *bpffs, char *text, size_t size)
 
 	if (!made && errno != EEXIST)
 		return fail(text, size, -errno,
-			    "%s: %s (mount one: mount -t bpf bpf DIR, and name it with --bpffs)", bpffs,
-			    strerror(errno));
+			    "%s: %s (mount one: mount -t bpf bpf DIR, and name it with --bpffs)",
+			    bpffs, strerror(errno));
 	if (statfs(bpffs, &fs)) {
 		r = fail(text, size, -errno, "%s: %s", bpffs, strerror(errno));
 	} else if (fs.f_type != BPF_FS_MAGIC) {
-		r = fail(text, size, -EMEDIUMTYPE,
-			 "%s: is not on a bpffs (mount -t bpf bpf %s, or name another with --bpffs)",
-			 bpffs, bpffs);
+		r = fail(
+			text, size, -EMEDIUMTYPE,
+			"%s: is not on a bpffs (mount -t bpf bpf %s, or name another with --bpffs)",
+			bpffs, bpffs);
 	} else {
 		snprintf(dir, sizeof(dir), "%s/ipn-fabric", bpffs);
 		if (!mkdir(dir, 0750) || errno == EEXIST)
@@ -298,7 +300,8 @@ int bpf_dir_make(const char *bpffs, char *text, size_t size)
 static int load_failed(int r, char *text, size_t size)
 {
 	if (r == -EPERM || r == -EACCES)
-		return fail(text, size, r, "cannot load BPF programs: %s (run as root)", strerror(-r));
+		return fail(text, size, r, "cannot load BPF programs: %s (run as root)",
+			    strerror(-r));
 	return fail(text, size, r,
 		    "cannot load BPF programs: %s (Linux 6.1 or newer with BTF is needed; "
 		    "IPN_FABRIC_DEBUG=1 shows the kernel's words)",
@@ -351,8 +354,8 @@ int bpf_state_new(struct bpf_state **out, const char *bpffs, char *text, size_t 
 	}
 	take_fds(b);
 	b->ncpus = libbpf_num_possible_cpus();
-	b->nets = mmap(NULL, sizeof(struct ipn_net) * IPN_MAX_NETS, PROT_READ | PROT_WRITE, MAP_SHARED,
-		       b->fd_nets, 0);
+	b->nets = mmap(NULL, sizeof(struct ipn_net) * IPN_MAX_NETS, PROT_READ | PROT_WRITE,
+		       MAP_SHARED, b->fd_nets, 0);
 	if (b->nets == MAP_FAILED) {
 		r = fail(text, size, -errno, "cannot map the networks: %s", strerror(errno));
 		goto err_dir;
@@ -445,7 +448,7 @@ bool bpf_links_dead(const char *dir)
 	if (!d)
 		return true;
 	while (dead && (e = readdir(d))) {
-		struct bpf_link_info info = {0};
+		struct bpf_link_info info = { 0 };
 		__u32 len = sizeof(info);
 		_cleanup_close_ int fd = -1;
 
@@ -516,8 +519,8 @@ bool bpf_tcx_works(struct bpf_state *b, __u32 ifindex)
 int bpf_log_new(__u32 log_class, __u32 slots)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE | BPF_F_INNER_MAP);
-	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "ipn_log", sizeof(__u32), ipn_slot_size(log_class),
-				slots + 1, &opts);
+	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "ipn_log", sizeof(__u32),
+				ipn_slot_size(log_class), slots + 1, &opts);
 
 	if (fd < 0)
 		return -errno;
@@ -580,10 +583,12 @@ int bpf_nodes_fresh(struct bpf_state *b, const __u32 *nodes, __u32 n)
 	for (i = 0; i < n; i++)
 		bells[i] = pages[i] = -1;
 	for (i = 0; !r && i < n; i++) {
-		bells[i] = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "ipn_bell", 0, 0, IPN_BELL_SIZE, NULL);
-		pages[i] = bells[i] < 0 ? -1
-					: bpf_map_create(BPF_MAP_TYPE_ARRAY, "ipn_page", sizeof(__u32),
-							 sizeof(struct ipn_page), 1, &opts);
+		bells[i] =
+			bpf_map_create(BPF_MAP_TYPE_RINGBUF, "ipn_bell", 0, 0, IPN_BELL_SIZE, NULL);
+		pages[i] = bells[i] < 0
+				   ? -1
+				   : bpf_map_create(BPF_MAP_TYPE_ARRAY, "ipn_page", sizeof(__u32),
+						    sizeof(struct ipn_page), 1, &opts);
 		if (pages[i] < 0)
 			r = -errno;
 	}
@@ -637,7 +642,7 @@ int bpf_node_logs_clear(struct bpf_state *b, __u32 log_class, const __u32 *nodes
 
 int bpf_notify(struct bpf_state *b, __u32 node, __u32 type, __u32 arg)
 {
-	struct ipn_notify ctx = {.node = node, .event = {.type = type, .arg = arg}};
+	struct ipn_notify ctx = { .node = node, .event = { .type = type, .arg = arg } };
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &ctx, .ctx_size_in = sizeof(ctx));
 
 	if (bpf_prog_test_run_opts(b->prog_notify, &opts))

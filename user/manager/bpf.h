@@ -6,9 +6,9 @@
  *	DIR/ipn-fabric/v1/prog/NAME     a program
  *	DIR/ipn-fabric/v1/link/IFINDEX-xdp, IFINDEX-tcx
  *
- * A new fabric is built in v1_new (bpffs takes no dots) and renamed, so that v1 is always whole. An existing one is opened:
- * its maps are used as they are, programs are loaded afresh, and every link and policy entry is moved
- * to the new ones, which loses no message.
+ * A new fabric is built in v1_new (bpffs takes no dots) and renamed, so that v1 is always whole. An
+ * existing one is opened: its maps are used as they are, programs are loaded afresh, and every link
+ * and policy entry is moved to the new ones, which loses no message.
  */
 #ifndef IPN_MANAGER_BPF_H
 #define IPN_MANAGER_BPF_H
@@ -18,13 +18,14 @@
 #include <stddef.h>
 
 struct bpf_state {
-	char dir[256];        /* the fabric's directory: BPFFS/ipn-fabric/v1 */
+	char dir[256]; /* the fabric's directory: BPFFS/ipn-fabric/v1 */
 	bool adopted;
 	struct ipn_abi abi;   /* copy of what stands in the map */
 	struct ipn_net *nets; /* the map `nets`, IPN_MAX_NETS of them, mapped writable */
 	int ncpus;            /* possible CPUs: values in a per-CPU look-up */
 
-	int fd_abi, fd_networks, fd_nets, fd_ports, fd_portinfo, fd_dests, fd_floods, fd_fdb, fd_stats;
+	int fd_abi, fd_networks, fd_nets, fd_ports, fd_portinfo, fd_dests, fd_floods, fd_fdb,
+		fd_stats;
 	int fd_bells, fd_pages, fd_logs[IPN_LOG_CLASSES];
 	int prog_xdp, prog_tc, prog_tc_tap, prog_tc_gw, prog_notify;
 
@@ -34,8 +35,8 @@ struct bpf_state {
 };
 
 /*
- * Makes sure of BPFFS/ipn-fabric. Returns 1 when it made BPFFS itself, 0 when that was there; -ENOENT no
- * such directory, -EMEDIUMTYPE not on a bpffs, with the line in `text`.
+ * Makes sure of BPFFS/ipn-fabric. Returns 1 when it made BPFFS itself, 0 when that was there;
+ * -ENOENT no such directory, -EMEDIUMTYPE not on a bpffs, with the line in `text`.
  */
 int bpf_dir_make(const char *bpffs, char *text, size_t text_size);
 /*
@@ -62,8 +63,8 @@ int bpf_attach_xdp(struct bpf_state *b, __u32 ifindex);
 /* A device, or the gateway: at tcx, or at clsact as abi.hook says. */
 int bpf_attach_tc(struct bpf_state *b, __u32 ifindex, int prog_fd);
 /*
- * The tap of a process: at clsact always, since a tcx link costs a grace period (13 ms against 0.1) and
- * the tap takes either along when it goes. Also replaces what stands there.
+ * The tap of a process: at clsact always, since a tcx link costs a grace period (13 ms against 0.1)
+ * and the tap takes either along when it goes. Also replaces what stands there.
  */
 int bpf_attach_clsact(__u32 ifindex, int prog_fd);
 /* Drops the pins of an interface's links. */

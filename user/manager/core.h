@@ -111,7 +111,7 @@ struct manager {
 	struct node *node_by_id[IPN_MAX_NODES];
 	__u8 id_state[IPN_MAX_NODES];
 	struct node_log id_log[IPN_MAX_NODES]; /* the log that stands at this id */
-	struct node_log want_log; /* what the last process needed, and the next may */
+	struct node_log want_log;              /* what the last process needed, and the next may */
 	__u32 ids_fresh;
 	sd_event_source *refill;
 	__u32 orphans[256]; /* interfaces that should go by themselves */
@@ -120,15 +120,15 @@ struct manager {
 	__u32 gen; /* last one given out */
 	struct user *users;
 	struct session *sessions;
-	int run_fd;	 /* the run directory */
-	int lock_fd;	 /* in it */
+	int run_fd;      /* the run directory */
+	int lock_fd;     /* in it */
 	int bpf_lock_fd; /* directory on the bpffs, locked */
 	int listen_fd;
 	int watch_fd;
-	int spare_fd; /* given up to answer a connection when descriptors run out */
+	int spare_fd;            /* given up to answer a connection when descriptors run out */
 	bool run_locked, locked; /* the first lock is ours; both are */
 	bool made_run_dir, made_bpffs_dir;
-	bool down; /* remove everything on the way out */
+	bool down;     /* remove everything on the way out */
 	__u64 started; /* monotonic, us */
 };
 
@@ -139,8 +139,8 @@ int user_may(struct user *u, __u32 nets, __u32 nodes, size_t memory, struct answ
 /* net.c */
 struct net *net_find(struct manager *m, const struct perm_inode *inode);
 /*
- * Makes a network for the inode of path_fd (not taken). `info` has policy, mtu, numnodes, pool, flags,
- * mode, persistent, uid and path; zeros become defaults. Errors as for IPN_CTL_NET_ADD.
+ * Makes a network for the inode of path_fd (not taken). `info` has policy, mtu, numnodes, pool,
+ * flags, mode, persistent, uid and path; zeros become defaults. Errors as for IPN_CTL_NET_ADD.
  */
 int net_add(struct manager *m, const struct ipn_network *info, int path_fd,
 	    const struct perm_inode *inode, struct net **out, struct answer *a);
@@ -164,7 +164,7 @@ struct node_want {
 	__u32 uid;
 	__u32 pid;
 	const char *name;  /* devices */
-	int netns_fd;	   /* veth: -1 none */
+	int netns_fd;      /* veth: -1 none */
 	const char *descr; /* IPN_DESCR_MAX bytes, maybe unterminated */
 };
 /* A process joins: all or nothing. *cursor: the first message of the network's log that it gets. */

@@ -304,7 +304,9 @@ int link_each(struct link_ctx *ctx, int (*fn)(const struct link_info *, void *),
 	struct request req;
 	int r = -EINTR;
 
-	/* All of it before the first call: `fn` may use ctx, and an inconsistent dump is repeated. */
+	/*
+	 * All of it before the first call: `fn` may use ctx, and an inconsistent dump is repeated.
+	 */
 	for (int i = 0; i < DUMP_TRIES && r == -EINTR; i++) {
 		list.n = 0;
 		request_init(&req, RTM_GETLINK, NLM_F_DUMP, 0);

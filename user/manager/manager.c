@@ -2,10 +2,10 @@
 /*
  * The manager's life: start, readiness, event loop, end.
  *
- * Two locks keep managers apart: RUN_DIR/lock, and the fabric's directory on the bpffs, so that neither
- * two managers of one run directory nor two fabrics on one set of pins can be. Both are held by
- * descriptor, so they go with the process however it ends. The lock file says who holds it, and which
- * directories the fabric made, for the one that will remove them.
+ * Two locks keep managers apart: RUN_DIR/lock, and the fabric's directory on the bpffs, so that
+ * neither two managers of one run directory nor two fabrics on one set of pins can be. Both are
+ * held by descriptor, so they go with the process however it ends. The lock file says who holds it,
+ * and which directories the fabric made, for the one that will remove them.
  *
  * Without --foreground the parent waits until the child is ready, or has said why it is not.
  */
@@ -41,8 +41,8 @@ static int netns_enter(const char *name, struct answer *a)
 	snprintf(path, sizeof(path), strchr(name, '/') ? "%s" : "/run/netns/%s", name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return ANSWER(a, -errno, "network namespace %s: %s (make it with: ip netns add %s)", name,
-			      strerror(errno), name);
+		return ANSWER(a, -errno, "network namespace %s: %s (make it with: ip netns add %s)",
+			      name, strerror(errno), name);
 	if (setns(fd, CLONE_NEWNET))
 		return ANSWER(a, -errno, "network namespace %s: %s", name, strerror(errno));
 	return 0;
@@ -63,8 +63,8 @@ static void lock_read(struct manager *m, char *pid, size_t size)
 static int lock_write(struct manager *m)
 {
 	char text[128];
-	int n = snprintf(text, sizeof(text), "%d%s%s\n", getpid(), m->made_run_dir ? " run_dir" : "",
-			 m->made_bpffs_dir ? " bpffs_dir" : "");
+	int n = snprintf(text, sizeof(text), "%d%s%s\n", getpid(),
+			 m->made_run_dir ? " run_dir" : "", m->made_bpffs_dir ? " bpffs_dir" : "");
 
 	if (ftruncate(m->lock_fd, 0) || pwrite(m->lock_fd, text, (size_t)n, 0) != n)
 		return -errno;
@@ -77,22 +77,25 @@ static int lock_run_dir(struct manager *m, struct answer *a)
 	char pid[32];
 
 	if (strlen(dir) + sizeof("/" IPN_CTL_SOCKET) > sizeof(((struct sockaddr_un *)0)->sun_path))
-		return ANSWER(a, -ENAMETOOLONG, "%s: too long for a socket in it (choose a shorter --run-dir)",
-			      dir);
+		return ANSWER(a, -ENAMETOOLONG,
+			      "%s: too long for a socket in it (choose a shorter --run-dir)", dir);
 	if (!mkdir(dir, 0755))
 		m->made_run_dir = true;
 	else if (errno != EEXIST)
-		return ANSWER(a, -errno, "%s: %s (choose another with --run-dir)", dir, strerror(errno));
+		return ANSWER(a, -errno, "%s: %s (choose another with --run-dir)", dir,
+			      strerror(errno));
 	m->run_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (m->run_fd < 0)
-		return ANSWER(a, -errno, "%s: %s (choose another with --run-dir)", dir, strerror(errno));
+		return ANSWER(a, -errno, "%s: %s (choose another with --run-dir)", dir,
+			      strerror(errno));
 	m->lock_fd = openat(m->run_fd, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (m->lock_fd < 0)
-		return ANSWER(a, -errno, "%s/%s: %s (run as root, or choose another --run-dir)", dir,
-			      LOCK_FILE, strerror(errno));
+		return ANSWER(a, -errno, "%s/%s: %s (run as root, or choose another --run-dir)",
+			      dir, LOCK_FILE, strerror(errno));
 	if (flock(m->lock_fd, LOCK_EX | LOCK_NB)) {
 		lock_read(m, pid, sizeof(pid));
-		return ANSWER(a, -EBUSY, "a manager runs already in %s, pid %s (end it with: ipn-fabric down)",
+		return ANSWER(a, -EBUSY,
+			      "a manager runs already in %s, pid %s (end it with: ipn-fabric down)",
 			      dir, pid);
 	}
 	lock_read(m, pid, sizeof(pid));
@@ -115,8 +118,9 @@ static int lock_bpffs(struct manager *m, struct answer *a)
 		return ANSWER(a, -errno, "%s: %s (run as root, or choose another --bpffs)", dir,
 			      strerror(errno));
 	if (flock(m->bpf_lock_fd, LOCK_EX | LOCK_NB))
-		return ANSWER(a, -EBUSY, "%s: belongs to a manager of another run directory "
-					 "(choose another --bpffs)",
+		return ANSWER(a, -EBUSY,
+			      "%s: belongs to a manager of another run directory "
+			      "(choose another --bpffs)",
 			      dir);
 	m->locked = true;
 	return 0;
@@ -132,8 +136,9 @@ static int same_netns(struct manager *m, struct answer *a)
 	if (r)
 		return ANSWER(a, r, "cannot tell the network namespace: %s", strerror(-r));
 	if (m->bpf->adopted && m->bpf->abi.netns && m->bpf->abi.netns != inode)
-		return ANSWER(a, -EXDEV, "%s: its fabric lives in another network namespace, inode %u "
-					 "(go there, or choose another --bpffs)",
+		return ANSWER(a, -EXDEV,
+			      "%s: its fabric lives in another network namespace, inode %u "
+			      "(go there, or choose another --bpffs)",
 			      m->bpf->dir, m->bpf->abi.netns);
 	m->bpf->abi.netns = inode;
 	return 0;
@@ -146,7 +151,8 @@ static int link_open(struct manager *m)
 	if (!abi->group) {
 		if (getrandom(&abi->group, sizeof(abi->group), 0) != sizeof(abi->group))
 			return -errno;
-		abi->group = (abi->group & 0x00ffffff) | 0x49000000; /* 'I', and 24 bits of our own */
+		abi->group = (abi->group & 0x00ffffff) |
+			     0x49000000; /* 'I', and 24 bits of our own */
 	}
 	return link_ctx_new(&m->link, abi->group);
 }
@@ -157,13 +163,15 @@ static int choose_hook(struct manager *m, enum config_hook wanted, struct answer
 
 	if (m->bpf->adopted && abi->gateway)
 		return 0; /* what stands, stands */
-	if (wanted == CONFIG_HOOK_CLSACT || (wanted == CONFIG_HOOK_AUTO && !bpf_tcx_works(m->bpf, 1)))
+	if (wanted == CONFIG_HOOK_CLSACT ||
+	    (wanted == CONFIG_HOOK_AUTO && !bpf_tcx_works(m->bpf, 1)))
 		abi->hook = IPN_HOOK_CLSACT;
 	else
 		abi->hook = IPN_HOOK_TCX;
 	if (wanted == CONFIG_HOOK_TCX && !bpf_tcx_works(m->bpf, 1))
-		return ANSWER(a, -EOPNOTSUPP, "hook = tcx: this kernel has none (Linux 6.6 or newer; "
-					      "leave the choice with: hook = auto)");
+		return ANSWER(a, -EOPNOTSUPP,
+			      "hook = tcx: this kernel has none (Linux 6.6 or newer; "
+			      "leave the choice with: hook = auto)");
 	return 0;
 }
 
@@ -192,7 +200,7 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
 
 static int loop_open(struct manager *m)
 {
-	static const int signals[] = {SIGTERM, SIGINT};
+	static const int signals[] = { SIGTERM, SIGINT };
 	sigset_t set;
 	int r = sd_event_new(&m->event);
 
@@ -269,13 +277,13 @@ static int start(struct manager *m, const struct config *config, struct answer *
 
 static int config_net_add(struct manager *m, const struct config_net *n, struct answer *a)
 {
-	struct ipn_network info = {.policy = n->policy,
-				   .mtu = n->mtu,
-				   .numnodes = n->numnodes,
-				   .pool = n->pool,
-				   .mode = n->mode,
-				   .persistent = 1,
-				   .uid = geteuid()};
+	struct ipn_network info = { .policy = n->policy,
+				    .mtu = n->mtu,
+				    .numnodes = n->numnodes,
+				    .pool = n->pool,
+				    .mode = n->mode,
+				    .persistent = 1,
+				    .uid = geteuid() };
 	struct perm_inode inode;
 	_cleanup_close_ int fd = -1;
 	bool made = false;
@@ -297,13 +305,15 @@ static int config_net_add(struct manager *m, const struct config_net *n, struct 
 		if (net->info.policy == n->policy && net->info.mtu == n->mtu &&
 		    net->info.numnodes == n->numnodes && net->info.pool == n->pool)
 			return 0;
-		return ANSWER(a, -EEXIST, "network %s: is there with other properties "
-					  "(remove it with: ipn-fabric net del %s)",
+		return ANSWER(a, -EEXIST,
+			      "network %s: is there with other properties "
+			      "(remove it with: ipn-fabric net del %s)",
 			      n->path, n->path);
 	}
 	if (!S_ISSOCK(inode.mode))
-		return ANSWER(a, -ENOTSOCK, "network %s: exists and is not an IPN network "
-					    "(remove the file, or choose another path)",
+		return ANSWER(a, -ENOTSOCK,
+			      "network %s: exists and is not an IPN network "
+			      "(remove the file, or choose another path)",
 			      n->path);
 	util_copy(info.path, sizeof(info.path), n->path);
 	r = net_add(m, &info, fd, &inode, &net, a);
@@ -316,13 +326,13 @@ static int config_net_add(struct manager *m, const struct config_net *n, struct 
 
 static int config_port_add(struct manager *m, const struct config_port *p, struct answer *a)
 {
-	struct node_want want = {.kind = p->kind,
-				 .port = p->port,
-				 .flags = IPN_PF_READER | IPN_PF_WRITER,
-				 .uid = geteuid(),
-				 .name = p->name,
-				 .netns_fd = -1,
-				 .descr = p->descr};
+	struct node_want want = { .kind = p->kind,
+				  .port = p->port,
+				  .flags = IPN_PF_READER | IPN_PF_WRITER,
+				  .uid = geteuid(),
+				  .name = p->name,
+				  .netns_fd = -1,
+				  .descr = p->descr };
 	_cleanup_close_ int path_fd = open(p->path, O_PATH | O_CLOEXEC | O_NOFOLLOW), netns_fd = -1;
 	struct perm_inode inode;
 	struct node *node;
@@ -339,8 +349,8 @@ static int config_port_add(struct manager *m, const struct config_port *p, struc
 		snprintf(ns, sizeof(ns), strchr(p->netns, '/') ? "%s" : "/run/netns/%s", p->netns);
 		netns_fd = open(ns, O_RDONLY | O_CLOEXEC);
 		if (netns_fd < 0)
-			return ANSWER(a, -errno, "port %s: network namespace %s: %s", p->label, p->netns,
-				      strerror(errno));
+			return ANSWER(a, -errno, "port %s: network namespace %s: %s", p->label,
+				      p->netns, strerror(errno));
 	}
 	want.netns_fd = netns_fd;
 	r = node_attach(net, &want, &node, a);
@@ -467,7 +477,8 @@ static void manager_close(struct manager *m)
 	sd_event_unref(m->event);
 	link_ctx_free(m->link);
 	bpf_state_free(m->bpf);
-	int *fds[] = {&m->run_fd, &m->lock_fd, &m->bpf_lock_fd, &m->listen_fd, &m->watch_fd, &m->spare_fd};
+	int *fds[] = { &m->run_fd,    &m->lock_fd,  &m->bpf_lock_fd,
+		       &m->listen_fd, &m->watch_fd, &m->spare_fd };
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		util_close_fd(fds[i]);
@@ -476,7 +487,7 @@ static void manager_close(struct manager *m)
 
 static struct manager *manager_new(const struct manager_opts *opts)
 {
-	struct rlimit memory = {RLIM_INFINITY, RLIM_INFINITY}, files;
+	struct rlimit memory = { RLIM_INFINITY, RLIM_INFINITY }, files;
 	struct manager *m = calloc(1, sizeof(*m));
 	struct timespec t;
 
@@ -503,8 +514,8 @@ static int ready(struct manager *m, int *ready_fd)
 	int null;
 
 	sd_notifyf(0, "READY=1\nSTATUS=%s %u networks, %u ports\nMAINPID=%d",
-		   m->bpf->adopted ? "took over" : "made", HASH_COUNT(m->nets), HASH_COUNT(m->nodes),
-		   getpid());
+		   m->bpf->adopted ? "took over" : "made", HASH_COUNT(m->nets),
+		   HASH_COUNT(m->nodes), getpid());
 	if (*ready_fd < 0)
 		return 0;
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -525,7 +536,7 @@ static int serve(const struct manager_opts *opts, int ready_fd)
 {
 	struct manager *m = manager_new(opts);
 	struct config *config = NULL;
-	struct answer a = {""};
+	struct answer a = { "" };
 	bool pins_before = bpf_pins_exist(opts->bpffs);
 	int r;
 
@@ -549,7 +560,9 @@ static int serve(const struct manager_opts *opts, int ready_fd)
 		r = sd_event_loop(m->event) < 0 ? -EIO : 0;
 	else
 		fprintf(stderr, "up: %s\n", a.text[0] ? a.text : strerror(-r));
-	/* a fabric that failed to come up leaves nothing; one that was there before stays as it was */
+	/*
+	 * a fabric that failed to come up leaves nothing; one that was there before stays as it was
+	 */
 	if (m->down || (r && m->locked && !pins_before))
 		remove_all(m);
 	else if (r && m->run_locked && !m->locked)
@@ -598,7 +611,8 @@ static void remove_by_link(__u32 ifindex, void *arg)
 	struct link_info info;
 	struct link_ctx *link = arg;
 
-	if (!link_get(link, ifindex, &info) && (!strcmp(info.kind, "veth") || !strcmp(info.kind, "tun")))
+	if (!link_get(link, ifindex, &info) &&
+	    (!strcmp(info.kind, "veth") || !strcmp(info.kind, "tun")))
 		link_del(link, ifindex);
 }
 
@@ -623,13 +637,14 @@ static int remove_foreign(struct manager *m, struct answer *a)
 int manager_down_offline(const struct manager_opts *opts)
 {
 	struct manager *m = manager_new(opts);
-	struct answer a = {""};
+	struct answer a = { "" };
 	int r;
 
 	if (!m)
 		return 1;
 	if (!bpf_pins_exist(opts->bpffs)) {
-		fprintf(stderr, "down: no fabric is here: nothing runs in %s and nothing is pinned in %s\n",
+		fprintf(stderr,
+			"down: no fabric is here: nothing runs in %s and nothing is pinned in %s\n",
 			opts->run_dir, opts->bpffs);
 		manager_close(m);
 		return 1;

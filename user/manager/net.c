@@ -3,8 +3,8 @@
  * Networks: made, found by inode, ended.
  *
  * Order of making: number and ports are taken, the log is made and stands in its map, the entry in
- * `networks` is written (from here on a new manager would adopt it), and last the entry in `nets`, by
- * which programs see it. The order of ending is the reverse.
+ * `networks` is written (from here on a new manager would adopt it), and last the entry in `nets`,
+ * by which programs see it. The order of ending is the reverse.
  */
 #include "core.h"
 
@@ -35,8 +35,8 @@ int user_may(struct user *u, __u32 nets, __u32 nodes, size_t memory, struct answ
 	if (u->uid == 0)
 		return 0;
 	if (u->nets + nets > QUOTA_NETS)
-		return ANSWER(a, -EDQUOT, "uid %u has %u networks, the most a user may have", u->uid,
-			      u->nets);
+		return ANSWER(a, -EDQUOT, "uid %u has %u networks, the most a user may have",
+			      u->uid, u->nets);
 	if (u->nodes + nodes > QUOTA_NODES)
 		return ANSWER(a, -EDQUOT, "uid %u has %u ports, the most a user may have", u->uid,
 			      u->nodes);
@@ -65,7 +65,7 @@ static __u32 slots_for(__u32 pool)
 
 static struct net_key key_of(const struct perm_inode *inode)
 {
-	return (struct net_key){.dev = inode->dev, .ino = inode->ino};
+	return (struct net_key){ .dev = inode->dev, .ino = inode->ino };
 }
 
 struct net *net_find(struct manager *m, const struct perm_inode *inode)
@@ -175,7 +175,8 @@ static int check(struct ipn_network *info, struct answer *a)
 			      info->flags);
 	r = range(&info->mtu, IPN_MTU_DEFAULT, IPN_MTU_MIN, IPN_MTU_MAX, "MTU", a);
 	if (!r)
-		r = range(&info->numnodes, IPN_NODES_DEFAULT, 1, IPN_NET_PORTS, "number of nodes", a);
+		r = range(&info->numnodes, IPN_NODES_DEFAULT, 1, IPN_NET_PORTS, "number of nodes",
+			  a);
 	if (!r)
 		r = range(&info->pool, IPN_POOL_DEFAULT, 1, IPN_POOL_MAX, "message pool", a);
 	return r;
@@ -330,10 +331,11 @@ int net_adopt(struct manager *m, __u32 id, const struct ipn_network *info)
 	if (!net)
 		return -ENOMEM;
 	net->id = id;
-	net->key = (struct net_key){.dev = info->dev, .ino = info->ino};
+	net->key = (struct net_key){ .dev = info->dev, .ino = info->ino };
 	net->path_fd = path_reopen(info, &inode);
 	if (net->path_fd < 0) {
-		say(LOG_WARNING, "network %s: its path is gone; it ends with its last port", info->path);
+		say(LOG_WARNING, "network %s: its path is gone; it ends with its last port",
+		    info->path);
 		net->path_fd = -1;
 		net->info.persistent = 0;
 		net->key.dev = ~0ULL; /* nobody finds it by inode any more */

@@ -9,14 +9,16 @@
  *	4. the entries by which programs know it as a source: portinfo, ports
  *	5. its programs, linked and pinned
  *	6. the entry by which they deliver to it: dests, and for devices floods
- * The cursor of a process is taken before step 6, so it misses nothing that is sent after it counts.
+ * The cursor of a process is taken before step 6, so it misses nothing that is sent after it
+ * counts.
  *
- * Node numbers. A bell and a page are handed to a process, which may keep them for ever: they are never
- * used for another. Putting new ones into their map costs a grace period (some 10 ms), many at once no
- * more than one, so numbers are made fresh in batches, while nothing else is to be done.
+ * Node numbers. A bell and a page are handed to a process, which may keep them for ever: they are
+ * never used for another. Putting new ones into their map costs a grace period (some 10 ms), many
+ * at once no more than one, so numbers are made fresh in batches, while nothing else is to be done.
  *
- * The end of a process: its tap goes when nobody holds its descriptor (a link event), or its session
- * ends. A process that made its tap persistent loses its carrier instead: that ends it, too.
+ * The end of a process: its tap goes when nobody holds its descriptor (a link event), or its
+ * session ends. A process that made its tap persistent loses its carrier instead: that ends it,
+ * too.
  */
 #include "core.h"
 
@@ -37,7 +39,7 @@
 
 void node_fds_close(struct node_fds *fds)
 {
-	int *all[] = {&fds->tap, &fds->bell, &fds->page, &fds->log, &fds->node_log};
+	int *all[] = { &fds->tap, &fds->bell, &fds->page, &fds->log, &fds->node_log };
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
 		if (*all[i] >= 0)
@@ -178,7 +180,10 @@ static int flood_set(struct node *node, __u32 value)
 	return bpf_map_update_elem(node->net->m->bpf->fd_floods, &at, &value, BPF_ANY) ? -errno : 0;
 }
 
-/* Gives a device its place among the network's devices: the first hole, so that the list stays short. */
+/*
+ * Gives a device its place among the network's devices: the first hole, so that the list stays
+ * short.
+ */
 static int flood_take(struct node *node)
 {
 	struct net *net = node->net;
@@ -236,15 +241,16 @@ static int port_take(struct net *net, __s32 want, __u32 *port, struct answer *a)
 				return 0;
 			}
 		}
-		return ANSWER(a, -EADDRNOTAVAIL, "all %u ports of %s are taken (see: ipn-fabric show %s)",
+		return ANSWER(a, -EADDRNOTAVAIL,
+			      "all %u ports of %s are taken (see: ipn-fabric show %s)",
 			      net->info.numnodes, net->info.path, net->info.path);
 	}
 	if (want < 0 || (__u32)want >= net->info.numnodes)
 		return ANSWER(a, -EADDRNOTAVAIL, "port %d is not from 0 to %u", want,
 			      net->info.numnodes - 1);
 	if (net->ports[want])
-		return ANSWER(a, -EADDRNOTAVAIL, "port %d of %s is taken by %s (choose another)", want,
-			      net->info.path, net->ports[want]->port.name);
+		return ANSWER(a, -EADDRNOTAVAIL, "port %d of %s is taken by %s (choose another)",
+			      want, net->info.path, net->ports[want]->port.name);
 	*port = want;
 	return 0;
 }
@@ -325,7 +331,7 @@ static int own_log(struct node *node, int *fd)
 	struct manager *m = net->m;
 	struct node_log *at = &m->id_log[node->port.node];
 	const __u32 index = IPN_LOG_OF_NODE(node->port.node);
-	struct node_log log = {.slots = net->slots, .log_class = net->log_class};
+	struct node_log log = { .slots = net->slots, .log_class = net->log_class };
 	int r;
 
 	if (net_log_bytes(log.log_class, log.slots) <= PREPARED_LOG_MAX)
@@ -351,7 +357,7 @@ int node_connect(struct net *net, const struct node_want *want, struct node **ou
 	bool unicast = net->info.policy != IPN_POLICY_BROADCAST;
 	size_t memory = reader && unicast ? net_log_bytes(net->log_class, net->slots) : 0;
 	struct manager *m = net->m;
-	struct node_fds got = {-1, -1, -1, -1, -1};
+	struct node_fds got = { -1, -1, -1, -1, -1 };
 	struct node *node;
 	int r;
 
@@ -408,10 +414,13 @@ static int device_make(struct node *node, const struct node_want *want, struct a
 	else
 		r = link_veth(m->link, FAB_VETH, want->name, want->netns_fd, mtu, &node->ifindex);
 	if (r == -EEXIST)
-		return ANSWER(a, r, "interface %s exists (choose another name, or remove it: ip link del %s)",
-			      want->name, want->name);
+		return ANSWER(
+			a, r,
+			"interface %s exists (choose another name, or remove it: ip link del %s)",
+			want->name, want->name);
 	if (r == -EINVAL)
-		return ANSWER(a, r, "%s is no name for an interface (1 to 15 bytes, no / : or space)",
+		return ANSWER(a, r,
+			      "%s is no name for an interface (1 to 15 bytes, no / : or space)",
 			      want->name);
 	if (r)
 		return ANSWER(a, r, "cannot make interface %s: %s", want->name, strerror(-r));
@@ -475,8 +484,8 @@ void node_orphans_end(struct manager *m)
 }
 
 /*
- * Removes an interface. The tap of a process that left goes by itself when its descriptor is closed,
- * which is mostly under way, and costs the manager nothing; it is given a moment.
+ * Removes an interface. The tap of a process that left goes by itself when its descriptor is
+ * closed, which is mostly under way, and costs the manager nothing; it is given a moment.
  */
 static void interface_end(struct manager *m, __u32 ifindex, bool goes_by_itself)
 {
@@ -485,8 +494,8 @@ static void interface_end(struct manager *m, __u32 ifindex, bool goes_by_itself)
 	if (goes_by_itself && m->event && m->norphans < ARRAY_SIZE(m->orphans)) {
 		m->orphans[m->norphans++] = ifindex;
 		if (!m->orphan_timer) {
-			sd_event_add_time_relative(m->event, &m->orphan_timer, CLOCK_MONOTONIC, ORPHAN_US,
-						   ORPHAN_US / 4, on_orphans, m);
+			sd_event_add_time_relative(m->event, &m->orphan_timer, CLOCK_MONOTONIC,
+						   ORPHAN_US, ORPHAN_US / 4, on_orphans, m);
 		} else if (m->norphans == 1) {
 			sd_event_source_set_time_relative(m->orphan_timer, ORPHAN_US);
 			sd_event_source_set_enabled(m->orphan_timer, SD_EVENT_ONESHOT);
@@ -588,7 +597,8 @@ void node_describe(struct node *node, struct ipn_ctl_port *out, bool stats)
 /* Up: it is set up, and somebody is at the other end. */
 static __u32 up_flag(__u32 flags, const struct link_info *link)
 {
-	return (link->flags & IFF_UP) && link->running ? flags | IPN_PF_UP : flags & ~(__u32)IPN_PF_UP;
+	return (link->flags & IFF_UP) && link->running ? flags | IPN_PF_UP
+						       : flags & ~(__u32)IPN_PF_UP;
 }
 
 /* A port of the map, its network already there. -ENODEV: its interface is not. */
@@ -618,7 +628,7 @@ int node_adopt(struct manager *m, const struct ipn_port *port)
 	if (port->flags & IPN_PF_NODELOG) {
 		node->memory = net_log_bytes(net->log_class, net->slots);
 		m->id_log[port->node] =
-			(struct node_log){.slots = net->slots, .log_class = net->log_class};
+			(struct node_log){ .slots = net->slots, .log_class = net->log_class };
 	}
 	page = is_device(node) ? -1 : bpf_inner_get(m->bpf->fd_pages, port->node);
 	if (page >= 0)

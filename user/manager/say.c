@@ -28,12 +28,11 @@ void say(int priority, const char *fmt, ...)
 	va_end(ap);
 }
 
-int fail(char *text, size_t size, int err, const char *fmt, ...)
+void fail_text(char *text, size_t size, const char *fmt, ...)
 {
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(text, size, fmt, ap);
 	va_end(ap);
-	return err;
 }

@@ -2,11 +2,11 @@
 /*
  * Control connections: requests in, replies out (include/ipn/control.h).
  *
- * The peer is hostile. A packet is looked at only when its header, length and number of descriptors fit
- * the table of requests below; strings are terminated before use; every descriptor that came is closed
- * on every path. One request is answered before the next is read, and a reply that does not fit into
- * the socket means that the client does not read its replies: it is cut off. So a session costs a
- * bounded amount of work per turn of the event loop, and the loop is fair between them.
+ * The peer is hostile. A packet is looked at only when its header, length and number of descriptors
+ * fit the table of requests below; strings are terminated before use; every descriptor that came is
+ * closed on every path. One request is answered before the next is read, and a reply that does not
+ * fit into the socket means that the client does not read its replies: it is cut off. So a session
+ * costs a bounded amount of work per turn of the event loop, and the loop is fair between them.
  */
 #include "core.h"
 
@@ -32,8 +32,8 @@ struct session {
 	sd_event_source *source;
 	struct perm_peer peer;
 	struct net *net; /* bound or connected */
-	bool bound;	 /* keeps the network alive and may manage it */
-	bool keeper;	 /* counted in net->bound */
+	bool bound;      /* keeps the network alive and may manage it */
+	bool keeper;     /* counted in net->bound */
 	struct node *node;
 };
 
@@ -63,11 +63,13 @@ static bool is_root(const struct session *s)
 static int net_of_fd(struct request *q, int fd, struct net **net, struct perm_inode *inode)
 {
 	if (perm_inode_get(fd, inode))
-		return ANSWER(&q->answer, -EBADF, "the descriptor that came with the request is unusable");
+		return ANSWER(&q->answer, -EBADF,
+			      "the descriptor that came with the request is unusable");
 	*net = net_find(q->s->m, inode);
 	if (!*net)
 		return ANSWER(&q->answer, -ECONNREFUSED,
-			      "is not a live network (see: ipn-fabric net show; make one: ipn-fabric net add)");
+			      "is not a live network "
+			      "(see: ipn-fabric net show; make one: ipn-fabric net add)");
 	return 0;
 }
 
@@ -80,8 +82,8 @@ static int net_managed(struct request *q, struct net **net)
 		return r;
 	r = perm_check(q->fds[0], &q->s->peer);
 	if (r < 0)
-		return ANSWER(&q->answer, r, "cannot judge the permissions of %s: %s", (*net)->info.path,
-			      strerror(-r));
+		return ANSWER(&q->answer, r, "cannot judge the permissions of %s: %s",
+			      (*net)->info.path, strerror(-r));
 	if (!(r & PERM_X))
 		return ANSWER(&q->answer, -EPERM, "no x permission on %s: uid %u may not manage it",
 			      (*net)->info.path, q->s->peer.uid);
@@ -92,8 +94,8 @@ static int policy_fits(struct request *q, const struct net *net, __u32 policy)
 {
 	if (policy == IPN_ANY || policy == net->info.policy)
 		return 0;
-	return ANSWER(&q->answer, -EPROTO, "%s has policy %u, not %u", net->info.path, net->info.policy,
-		      policy);
+	return ANSWER(&q->answer, -EPROTO, "%s has policy %u, not %u", net->info.path,
+		      net->info.policy, policy);
 }
 
 /* Text from a client: printable, one line. */
@@ -206,13 +208,15 @@ static int do_net_add(struct request *q)
 	if (perm_inode_get(q->fds[0], &inode))
 		return ANSWER(&q->answer, -EBADF, "the descriptor of the path is unusable");
 	if (!S_ISSOCK(inode.mode))
-		return ANSWER(&q->answer, -ENOTSOCK, "exists and is not an IPN network "
-						     "(remove the file, or choose another path)");
+		return ANSWER(&q->answer, -ENOTSOCK,
+			      "exists and is not an IPN network "
+			      "(remove the file, or choose another path)");
 	if (net_find(s->m, &inode))
-		return ANSWER(&q->answer, -EEXIST, "is a network already (see: ipn-fabric net show %s)",
-			      info.path);
+		return ANSWER(&q->answer, -EEXIST,
+			      "is a network already (see: ipn-fabric net show %s)", info.path);
 	if (inode.uid != s->peer.uid && !is_root(s))
-		return ANSWER(&q->answer, -EPERM, "belongs to uid %u (only its owner can make it a network)",
+		return ANSWER(&q->answer, -EPERM,
+			      "belongs to uid %u (only its owner can make it a network)",
 			      inode.uid);
 	r = net_add(s->m, &info, q->fds[0], &inode, &net, &q->answer);
 	if (r)
@@ -222,7 +226,9 @@ static int do_net_add(struct request *q)
 	return reply_net(q, net);
 }
 
-/* Ending what others use takes more than x, which a mode of 0777 gives to all: the inode's owner. */
+/*
+ * Ending what others use takes more than x, which a mode of 0777 gives to all: the inode's owner.
+ */
 static int net_owned(struct request *q, struct net **net)
 {
 	struct perm_inode inode;
@@ -231,7 +237,8 @@ static int net_owned(struct request *q, struct net **net)
 	if (r || is_root(q->s))
 		return r;
 	if (perm_inode_get(q->fds[0], &inode) || inode.uid != q->s->peer.uid)
-		return ANSWER(&q->answer, -EPERM, "%s belongs to uid %u (only its owner may do that)",
+		return ANSWER(&q->answer, -EPERM,
+			      "%s belongs to uid %u (only its owner may do that)",
 			      (*net)->info.path, inode.uid);
 	return 0;
 }
@@ -325,7 +332,8 @@ static int do_connect(struct request *q)
 			return ANSWER(&q->answer, -EISCONN, "this socket is bound to %s",
 				      s->net->info.path);
 	} else if (!net) {
-		return ANSWER(&q->answer, -ENOTCONN, "no path, and this socket is not bound to one");
+		return ANSWER(&q->answer, -ENOTCONN,
+			      "no path, and this socket is not bound to one");
 	}
 	r = policy_fits(q, net, connect->policy);
 	if (r)
@@ -334,8 +342,8 @@ static int do_connect(struct request *q)
 		return ANSWER(&q->answer, -ECONNREFUSED, "its path is gone");
 	r = perm_check(net->path_fd, &s->peer);
 	if (r < 0)
-		return ANSWER(&q->answer, r, "cannot judge the permissions of %s: %s", net->info.path,
-			      strerror(-r));
+		return ANSWER(&q->answer, r, "cannot judge the permissions of %s: %s",
+			      net->info.path, strerror(-r));
 	if ((r & PERM_R) && !(connect->shutdown & 1))
 		want.flags |= IPN_PF_READER;
 	if ((r & PERM_W) && !(connect->shutdown & 2))
@@ -364,7 +372,8 @@ static int do_shutdown(struct request *q)
 	if (!q->s->node)
 		return ANSWER(&q->answer, -ENOTCONN, "this socket is not connected");
 	if (shutdown->how > SHUT_RDWR)
-		return ANSWER(&q->answer, -EINVAL, "there is no way %u to shut down", shutdown->how);
+		return ANSWER(&q->answer, -EINVAL, "there is no way %u to shut down",
+			      shutdown->how);
 	return node_shutdown(q->s->node, (int)shutdown->how);
 }
 
@@ -378,7 +387,8 @@ static int do_descr(struct request *q)
 	memcpy(node->info.descr, descr->descr, sizeof(node->info.descr));
 	clean_text(node->info.descr, sizeof(node->info.descr));
 	if (bpf_map_update_elem(q->s->m->bpf->fd_portinfo, &node->ifindex, &node->info, BPF_ANY))
-		return ANSWER(&q->answer, -errno, "cannot store the description: %s", strerror(errno));
+		return ANSWER(&q->answer, -errno, "cannot store the description: %s",
+			      strerror(errno));
 	return 0;
 }
 
@@ -424,7 +434,8 @@ static int do_attach(struct request *q)
 	int r;
 
 	if (want.kind != IPN_KIND_TAP && want.kind != IPN_KIND_VETH && want.kind != IPN_KIND_HOST)
-		return ANSWER(&q->answer, -EINVAL, "there is no kind %u of port to attach", want.kind);
+		return ANSWER(&q->answer, -EINVAL, "there is no kind %u of port to attach",
+			      want.kind);
 	memcpy(name, attach->name, sizeof(name));
 	name[sizeof(name) - 1] = '\0';
 	memcpy(descr, attach->descr, sizeof(descr));
@@ -437,7 +448,8 @@ static int do_attach(struct request *q)
 	if (q->nfds > 1 && (want.kind != IPN_KIND_VETH || link_netns_check(q->fds[1])))
 		return ANSWER(&q->answer, -EBADF, "the second descriptor is no network namespace");
 	if (!s->peer.net_admin)
-		return ANSWER(&q->answer, -EPERM, "attaching an interface needs CAP_NET_ADMIN (run as root)");
+		return ANSWER(&q->answer, -EPERM,
+			      "attaching an interface needs CAP_NET_ADMIN (run as root)");
 	r = net_managed(q, &net);
 	if (!r)
 		r = node_attach(net, &want, &node, &q->answer);
@@ -457,10 +469,12 @@ static int do_detach(struct request *q)
 	if (r)
 		return r;
 	if (detach->port >= net->info.numnodes || !net->ports[detach->port])
-		return ANSWER(&q->answer, -ENOENT, "nothing is at port %u of %s (see: ipn-fabric show %s)",
-			      detach->port, net->info.path, net->info.path);
+		return ANSWER(&q->answer, -ENOENT,
+			      "nothing is at port %u of %s (see: ipn-fabric show %s)", detach->port,
+			      net->info.path, net->info.path);
 	if (net->ports[detach->port]->port.kind != IPN_KIND_PROC && !q->s->peer.net_admin)
-		return ANSWER(&q->answer, -EPERM, "detaching an interface needs CAP_NET_ADMIN (run as root)");
+		return ANSWER(&q->answer, -EPERM,
+			      "detaching an interface needs CAP_NET_ADMIN (run as root)");
 	node_del(net->ports[detach->port], ENODEV, false);
 	return 0;
 }
@@ -566,15 +580,19 @@ static __u32 fdb_page(struct net *net, struct ipn_ctl_fdb *out, const struct ipn
 		node = net->ports[values[i].port];
 		if (!node || node->port.gen != values[i].gen || age > IPN_FDB_AGE_NS)
 			continue;
-		out[count] = (struct ipn_ctl_fdb){
-			.vlan = keys[i].vlan, .port = values[i].port, .age = (__u32)(age / 1000000000ULL)};
+		out[count] = (struct ipn_ctl_fdb){ .vlan = keys[i].vlan,
+						   .port = values[i].port,
+						   .age = (__u32)(age / 1000000000ULL) };
 		memcpy(out[count].mac, keys[i].mac, sizeof(out[count].mac));
 		count++;
 	}
 	return count;
 }
 
-/* One batch of buckets a page; a page may be empty and not the last. next: the map's own cursor + 1. */
+/*
+ * One batch of buckets a page; a page may be empty and not the last. next: the map's own cursor +
+ * 1.
+ */
 static int do_fdb_list(struct request *q)
 {
 	LIBBPF_OPTS(bpf_map_batch_opts, opts);
@@ -597,7 +615,8 @@ static int do_fdb_list(struct request *q)
 		return ANSWER(&q->answer, -EACCES, "uid %u has no permission on %s", q->s->peer.uid,
 			      net->info.path);
 	memset(page, 0, sizeof(*page));
-	r = bpf_map_lookup_batch(m->bpf->fd_fdb, list->from ? &in : NULL, &out, keys, values, &n, &opts);
+	r = bpf_map_lookup_batch(m->bpf->fd_fdb, list->from ? &in : NULL, &out, keys, values, &n,
+				 &opts);
 	if (r && errno != ENOENT)
 		return ANSWER(&q->answer, -errno, "cannot read the addresses: %s", strerror(errno));
 	page->next = r ? 0 : (__u64)out + 1;
@@ -627,25 +646,27 @@ static const struct {
 	size_t body;
 	unsigned int min_fds, max_fds;
 } requests[IPN_CTL_TYPES] = {
-	[IPN_CTL_INFO] = {do_info, 0, 0, 0},
-	[IPN_CTL_NET_ADD] = {do_net_add, sizeof(struct ipn_ctl_net_add), 1, 1},
-	[IPN_CTL_NET_DEL] = {do_net_del, 0, 1, 1},
-	[IPN_CTL_BIND] = {do_bind, sizeof(struct ipn_ctl_bind), 1, 1},
-	[IPN_CTL_CONNECT] = {do_connect, sizeof(struct ipn_ctl_connect), 0, 1},
-	[IPN_CTL_SHUTDOWN] = {do_shutdown, sizeof(struct ipn_ctl_shutdown), 0, 0},
-	[IPN_CTL_DESCR] = {do_descr, sizeof(struct ipn_ctl_descr), 0, 0},
-	[IPN_CTL_REJOIN] = {do_rejoin, 0, 1, 1},
-	[IPN_CTL_ATTACH] = {do_attach, sizeof(struct ipn_ctl_attach), 1, 2},
-	[IPN_CTL_DETACH] = {do_detach, sizeof(struct ipn_ctl_detach), 1, 1},
-	[IPN_CTL_NET_LIST] = {do_net_list, sizeof(struct ipn_ctl_list), 0, 1},
-	[IPN_CTL_PORT_LIST] = {do_port_list, sizeof(struct ipn_ctl_list), 0, 1},
-	[IPN_CTL_FDB_LIST] = {do_fdb_list, sizeof(struct ipn_ctl_list), 1, 1},
-	[IPN_CTL_DOWN] = {do_down, 0, 0, 0},
-	[IPN_CTL_NET_GET] = {do_net_get, 0, 0, 0},
+	[IPN_CTL_INFO] = { do_info, 0, 0, 0 },
+	[IPN_CTL_NET_ADD] = { do_net_add, sizeof(struct ipn_ctl_net_add), 1, 1 },
+	[IPN_CTL_NET_DEL] = { do_net_del, 0, 1, 1 },
+	[IPN_CTL_BIND] = { do_bind, sizeof(struct ipn_ctl_bind), 1, 1 },
+	[IPN_CTL_CONNECT] = { do_connect, sizeof(struct ipn_ctl_connect), 0, 1 },
+	[IPN_CTL_SHUTDOWN] = { do_shutdown, sizeof(struct ipn_ctl_shutdown), 0, 0 },
+	[IPN_CTL_DESCR] = { do_descr, sizeof(struct ipn_ctl_descr), 0, 0 },
+	[IPN_CTL_REJOIN] = { do_rejoin, 0, 1, 1 },
+	[IPN_CTL_ATTACH] = { do_attach, sizeof(struct ipn_ctl_attach), 1, 2 },
+	[IPN_CTL_DETACH] = { do_detach, sizeof(struct ipn_ctl_detach), 1, 1 },
+	[IPN_CTL_NET_LIST] = { do_net_list, sizeof(struct ipn_ctl_list), 0, 1 },
+	[IPN_CTL_PORT_LIST] = { do_port_list, sizeof(struct ipn_ctl_list), 0, 1 },
+	[IPN_CTL_FDB_LIST] = { do_fdb_list, sizeof(struct ipn_ctl_list), 1, 1 },
+	[IPN_CTL_DOWN] = { do_down, 0, 0, 0 },
+	[IPN_CTL_NET_GET] = { do_net_get, 0, 0, 0 },
 };
-_Static_assert(sizeof(struct ipn_ctl_page) + PORTS_PER_PAGE * sizeof(struct ipn_ctl_port) <= REPLY_ROOM,
+_Static_assert(sizeof(struct ipn_ctl_page) + PORTS_PER_PAGE * sizeof(struct ipn_ctl_port) <=
+		       REPLY_ROOM,
 	       "a page of ports fits a packet");
-_Static_assert(sizeof(struct ipn_ctl_page) + NETS_PER_PAGE * sizeof(struct ipn_ctl_net) <= REPLY_ROOM,
+_Static_assert(sizeof(struct ipn_ctl_page) + NETS_PER_PAGE * sizeof(struct ipn_ctl_net) <=
+		       REPLY_ROOM,
 	       "a page of networks fits a packet");
 _Static_assert(sizeof(struct ipn_ctl_page) + FDB_BATCH * sizeof(struct ipn_ctl_fdb) <= REPLY_ROOM,
 	       "a page of addresses fits a packet");
@@ -676,8 +697,8 @@ static int reply_send(struct request *q, __u8 *packet, int status)
 {
 	struct ipn_ctl_hdr *hdr = (void *)packet;
 	alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * IPN_CTL_MAX_FDS)];
-	struct iovec iov = {.iov_base = packet};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	struct iovec iov = { .iov_base = packet };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 
 	if (status) {
 		q->reply_len = strlen(q->answer.text);
@@ -745,14 +766,17 @@ static int session_packet(struct session *s)
 {
 	static alignas(8) __u8 in[IPN_CTL_MAX_PACKET], out[IPN_CTL_MAX_PACKET];
 	alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * IPN_CTL_MAX_FDS)];
-	struct iovec iov = {in, sizeof(in)};
-	struct msghdr msg = {.msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = control,
-			     .msg_controllen = sizeof(control)};
+	struct iovec iov = { in, sizeof(in) };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control,
+			      .msg_controllen = sizeof(control) };
 	int fds[IPN_CTL_MAX_FDS], r;
-	struct request q = {.s = s, .hdr = (void *)in, .body = in + sizeof(struct ipn_ctl_hdr), .fds = fds,
-			    .reply = out + sizeof(struct ipn_ctl_hdr)};
+	struct request q = { .s = s,
+			     .hdr = (void *)in,
+			     .body = in + sizeof(struct ipn_ctl_hdr),
+			     .fds = fds,
+			     .reply = out + sizeof(struct ipn_ctl_hdr) };
 	ssize_t n = recvmsg(s->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
 	if (n < 0)
@@ -869,17 +893,19 @@ static int on_connection(sd_event_source *source, int listen_fd, uint32_t events
 
 int session_listen(struct manager *m)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int r;
 
 	if (fd < 0)
 		return -errno;
-	r = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/%s", m->opts.run_dir, IPN_CTL_SOCKET);
+	r = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/%s", m->opts.run_dir,
+		     IPN_CTL_SOCKET);
 	if ((size_t)r >= sizeof(addr.sun_path))
 		return -ENAMETOOLONG;
 	unlink(addr.sun_path); /* we hold the lock of the directory: nobody listens there */
-	if (bind(fd, (void *)&addr, sizeof(addr)) || chmod(addr.sun_path, 0666) || listen(fd, BACKLOG))
+	if (bind(fd, (void *)&addr, sizeof(addr)) || chmod(addr.sun_path, 0666) ||
+	    listen(fd, BACKLOG))
 		return -errno;
 	r = sd_event_add_io(m->event, NULL, fd, EPOLLIN, on_connection, m);
 	if (r < 0)
