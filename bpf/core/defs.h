@@ -44,10 +44,18 @@ extern void bpf_local_irq_save(unsigned long *flags) __ksym __weak;
 extern void bpf_local_irq_restore(unsigned long *flags) __ksym __weak;
 extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym __weak;
 
-/* The two fields of the kernel's sk_buff that __sk_buff does not show. */
+/* What __sk_buff does not show of the kernel's sk_buff. */
+struct skb_shared_info {
+	unsigned int gso_type;
+} __attribute__((preserve_access_index));
 struct sk_buff {
 	__u8 ip_summed : 2;
+	__u8 encapsulation : 1;
+	__u16 transport_header;
+	unsigned int end;
+	unsigned char *head, *data;
 } __attribute__((preserve_access_index));
 #define CHECKSUM_PARTIAL 3
+#define GSO_TCP (1 << 0 | 1 << 4) /* SKB_GSO_TCPV4, SKB_GSO_TCPV6 */
 
 #endif

@@ -115,14 +115,47 @@ SEC("tc") int ipn_tc_tap(struct __sk_buff *skb)
 }
 
 /*
- * Bytes of the longest frame this is or becomes. bpf_check_mtu knows the segments of a GSO frame.
+ * Bytes of the segments of a GSO frame, headers and a tag held apart included; 0: cannot tell. (Not
+ * bpf_check_mtu: that knows the device's MTU, which cannot be below 68, and forgets the tag.)
  */
+INLINE __u32 tc_segment(struct __sk_buff *skb)
+{
+	struct skb_shared_info *shared;
+	struct sk_buff *kernel;
+	__u32 headers, type;
+	__u64 head;
+	__u8 words;
+
+	if (!bpf_cast_to_kern_ctx)
+		return 0;
+	kernel = bpf_cast_to_kern_ctx(skb);
+	if (BPF_CORE_READ_BITFIELD(kernel, encapsulation))
+		return 0;
+	head = (__u64)BPF_CORE_READ(kernel,
+				    head); /* as a number: the verifier lets none be made of it */
+	shared = (void *)(head + kernel->end);
+	type = BPF_CORE_READ(shared, gso_type);
+	headers = (__u32)(head + kernel->transport_header - (__u64)BPF_CORE_READ(kernel, data));
+	if (type & GSO_TCP) {
+		if (bpf_skb_load_bytes(skb, headers + 12, &words, 1))
+			return 0;
+		headers += (words >> 4) * 4;
+	} else {
+		headers += 8; /* UDP */
+	}
+	return headers + skb->gso_size + (skb->vlan_present ? TAG_LEN : 0);
+}
+
+/* Is the frame, or what it will be cut into, longer than the network allows? */
 INLINE int tc_too_long(struct __sk_buff *skb, __u32 len, __u32 mtu)
 {
-	__u32 l3 = 0;
+	__u32 l3 = 0, segment;
 
 	if (!skb->gso_size)
 		return len > mtu;
+	segment = tc_segment(skb);
+	if (segment)
+		return segment > mtu;
 	return bpf_check_mtu(skb, 0, &l3, 0, BPF_MTU_CHK_SEGS) != 0;
 }
 

@@ -5,7 +5,8 @@
  *
  * An entry is good for IPN_FDB_AGE_NS after the address was last seen, and as long as the port it
  * names has the holder it had then (gen): nothing need be flushed when a port changes hands. The
- * time is refreshed once a second at the most, to keep the entry's cache line shared.
+ * time is refreshed once a second at the most, to keep the entry's cache line shared. Another CPU's
+ * clock may be a little ahead of ours, so ages are signed.
  */
 #include "core/policy.h"
 
@@ -19,7 +20,7 @@ INLINE void learn(const struct ipn_msg *m, struct ipn_fdb_key *key, const __u8 *
 	__builtin_memcpy(key->mac, mac, sizeof(key->mac));
 	e = bpf_map_lookup_elem(&ipn_fdb, key);
 	if (e && e->port == m->port && e->gen == m->gen) {
-		if (now - e->seen > REFRESH_NS)
+		if ((__s64)(now - e->seen) > (__s64)REFRESH_NS)
 			e->seen = now;
 		return;
 	}
@@ -46,7 +47,7 @@ INLINE struct verdict ethernet_switch(const struct ipn_ctx *c, const struct ipn_
 
 	__builtin_memcpy(key.mac, mac, sizeof(key.mac));
 	e = bpf_map_lookup_elem(&ipn_fdb, &key);
-	if (!e || now - e->seen > IPN_FDB_AGE_NS)
+	if (!e || (__s64)(now - e->seen) > (__s64)IPN_FDB_AGE_NS)
 		return to_flood();
 	at = m->port_base + e->port;
 	dest = bpf_map_lookup_elem(&ipn_dests, &at);

@@ -209,6 +209,8 @@ static inline void pass(enum way way, struct t_port *from, const void *message, 
 	}
 	if (o->drop)
 		from->want.drop[o->drop - 1]++;
+	if (way == WAY_GW && o->device) /* it was for a process when it went in */
+		from->want.drop[IPN_DROP_NO_PORT]++;
 	if (o->log)
 		log_expect(&from->net->log, from->port.port, message, len);
 	if (o->process)

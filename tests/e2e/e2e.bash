@@ -58,7 +58,7 @@ ask()
 answer() # NAME SECONDS [WANTED]
 {
 	OUT=
-	read -r -t "$2" OUT <&"${NODE_OUT[$1]}" || fail "node $1: no answer within $2 s"
+	IFS= read -r -t "$2" OUT <&"${NODE_OUT[$1]}" || fail "node $1: no answer within $2 s"
 	[ $# -lt 3 ] || assert_eq "$3" "$OUT" "$1"
 }
 

@@ -128,7 +128,7 @@ consistent()
 	known=$(bpftool -j map dump pinned "$dir/abi" |
 		jq '.[0].formatted.value | .gateway, .gateway_out'; jq '.ports[].ifindex' <<<"$show")
 	assert_eq "$(sort -n <<<"$known")" \
-		"$(ip -j link show group "$group" | jq '.[].ifindex' | sort -n)" "interfaces"
+		"$(ip -j link show group "$group" | jq '.[].ifindex // empty' | sort -n)" "interfaces"
 	assert_eq "$(jq '.ports[].ifindex' <<<"$show" | sort -n)" \
 		"$(bpftool -j map dump pinned "$dir/ports" | jq '.[].formatted.key' | sort -n)" "ports"
 	assert_eq "$(jq -r '.networks[].path' <<<"$show" | sort)" \

@@ -150,12 +150,15 @@ int adopt(struct manager *m)
 	}
 	if (!m->bpf->adopted)
 		return 0;
+	m->adopting = true;
 	r = adopt_nets(m);
 	if (!r)
 		r = adopt_ports(m);
+	m->adopting = false;
 	if (r)
 		return r;
 	HASH_ITER(hh, m->nets, net, tmp) {
+		node_count(net);
 		clear_net(m, net);
 		net_unused(net);
 	}

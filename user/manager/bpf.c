@@ -299,7 +299,7 @@ int bpf_dir_make(const char *bpffs, char *text, size_t size)
 
 static int load_failed(int r, char *text, size_t size)
 {
-	if (r == -EPERM || r == -EACCES)
+	if (r == -EPERM)
 		return fail(text, size, r, "cannot load BPF programs: %s (run as root)",
 			    strerror(-r));
 	return fail(text, size, r,

@@ -128,6 +128,7 @@ struct manager {
 	int spare_fd;            /* given up to answer a connection when descriptors run out */
 	bool run_locked, locked; /* the first lock is ours; both are */
 	bool made_run_dir, made_bpffs_dir;
+	bool adopting; /* ports are not complete: their count is not published */
 	bool down;     /* remove everything on the way out */
 	__u64 started; /* monotonic, us */
 };
@@ -176,6 +177,8 @@ int node_attach(struct net *net, const struct node_want *want, struct node **out
 void node_del(struct node *node, int why, bool device_gone);
 /* Writes node->port and what follows from it into the maps. */
 int node_publish(struct node *node);
+/* Counts a network's readers and writers anew. */
+void node_count(struct net *net);
 int node_shutdown(struct node *node, int how);
 void node_describe(struct node *node, struct ipn_ctl_port *out, bool stats);
 int node_adopt(struct manager *m, const struct ipn_port *port);

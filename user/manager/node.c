@@ -155,7 +155,7 @@ static __u32 device_mtu(const struct net *net)
 	return net->info.mtu > ETH_HEADER ? net->info.mtu - ETH_HEADER : 1;
 }
 
-static void count(struct net *net)
+void node_count(struct net *net)
 {
 	__u32 process_readers = 0;
 
@@ -170,7 +170,10 @@ static void count(struct net *net)
 		net->writers += !!(n->port.flags & IPN_PF_WRITER);
 		process_readers += !is_device(n) && (n->port.flags & IPN_PF_READER);
 	}
-	__atomic_store_n(&net->m->bpf->nets[net->id].readers, process_readers, __ATOMIC_SEQ_CST);
+	/* while ports are taken over, the old number is right and this one is not yet */
+	if (!net->m->adopting)
+		__atomic_store_n(&net->m->bpf->nets[net->id].readers, process_readers,
+				 __ATOMIC_SEQ_CST);
 }
 
 static int flood_set(struct node *node, __u32 value)
@@ -228,7 +231,7 @@ int node_publish(struct node *node)
 		r = -errno;
 	if (!r)
 		r = dest_set(node, true);
-	count(node->net);
+	node_count(node->net);
 	return r;
 }
 
@@ -529,7 +532,7 @@ void node_del(struct node *node, int why, bool device_gone)
 	if (device && node->ifindex)
 		flood_set(node, 0);
 	net->ports[node->port.port] = NULL;
-	count(net);
+	node_count(net);
 	if (node->ifindex) {
 		bpf_map_delete_elem(b->fd_ports, &node->ifindex);
 		bpf_map_delete_elem(b->fd_portinfo, &node->ifindex);

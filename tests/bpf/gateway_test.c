@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The way into the gateway: a frame that is not whole and is for a process is redirected there, with
+ * the mark that tells the far end where it came from. What comes out of the far end stands in the
+ * tables of the other tests (the way GW) and, with real segments, in live_test.c.
+ */
+#include "ways.h"
+
+static __u8 message[2000];
+
+static struct t_net *net;
+static struct t_port *device, *other, *process, *gateway;
+
+static int world(void **state)
+{
+	net = net_make(IPN_POLICY_SWITCH, 1514, 9);
+	device = port_make(net, 7, IPN_KIND_TAP);
+	other = port_make(net, 3, IPN_KIND_TAP);
+	process = port_make(net, 5, IPN_KIND_PROC);
+	/* an interface with a tap to read; it is in no list of the network */
+	gateway = port_make(net_make(IPN_POLICY_BROADCAST, 1514, 1), 0, IPN_KIND_HOST);
+	fab.b->abi.gateway = gateway->port.ifindex;
+	assert_ok(bpf_abi_store(fab.b));
+	fill(message, sizeof(message), 11);
+	memcpy(message, "\x02\0\0\0\0\x09\x02\0\0\0\0\x08\x88\xb5", ETH_LEN);
+	return 0;
+}
+
+static int world_done(void **state)
+{
+	return fabric_clear(state);
+}
+
+static void learn(const struct t_port *p)
+{
+	struct ipn_fdb e = { .port = p->port.port, .gen = p->port.gen };
+	struct ipn_fdb_key key = { .net = net->id };
+	struct timespec ts;
+
+	memcpy(key.mac, message, sizeof(key.mac));
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	e.seen = (__u64)ts.tv_sec * SEC + (__u64)ts.tv_nsec;
+	assert_ok(bpf_map_update_elem(fab.b->fd_fdb, &key, &e, BPF_ANY));
+}
+
+static void sent(__u32 len)
+{
+	device->want.in_packets++;
+	device->want.in_bytes += len;
+}
+
+/* Sends as a frame to be cut into segments. */
+static void send_gso(__u32 mark, struct ran *r)
+{
+	const struct __sk_buff skb = { .ifindex = device->port.ifindex,
+				       .mark = mark,
+				       .gso_size = 500,
+				       .gso_segs = 2,
+				       .wire_len = 1100 };
+
+	assert_ok(tc_run(fab.b->prog_tc, &skb, message, 1000, r));
+	sent(1000);
+}
+
+static void a_frame_to_be_cut_goes_to_the_gateway_marked(void **state)
+{
+	static const __u32 marks[] = { 0, 77, 0xffffffff };
+	static struct ran r;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(marks); i++) {
+		learn(process);
+		send_gso(marks[i], &r);
+		assert_int_equal(r.ret, TC_ACT_REDIRECT);
+		assert_int_equal(r.mark, device->port.ifindex);
+		same_expect(&r, message, 1000);
+		quiet_expect();
+	}
+}
+
+static void a_whole_frame_does_not(void **state)
+{
+	const struct __sk_buff skb = { .ifindex = device->port.ifindex, .mark = 77 };
+	static struct ran r;
+
+	(void)state;
+	learn(process);
+	assert_ok(tc_run(fab.b->prog_tc, &skb, message, 1000, &r));
+	sent(1000);
+	assert_int_equal(r.ret, TC_ACT_SHOT);
+	assert_int_equal(r.mark, 77);
+	log_expect(&process->log, device->port.port, message, 1000);
+	quiet_expect();
+}
+
+/* Devices take it as it is: with the mark it had. */
+static void to_a_device_it_keeps_its_own_mark(void **state)
+{
+	static struct ran r;
+
+	(void)state;
+	learn(other);
+	send_gso(77, &r);
+	assert_int_equal(r.ret, TC_ACT_REDIRECT);
+	assert_int_equal(r.mark, 77);
+	other->want.out_packets++;
+	other->want.out_bytes += 1000;
+	quiet_expect();
+}
+
+static void without_gateway_it_is_a_named_drop(void **state)
+{
+	static struct ran r;
+
+	(void)state;
+	fab.b->abi.gateway = 0;
+	assert_ok(bpf_abi_store(fab.b));
+	learn(process);
+	send_gso(77, &r);
+	device->want.drop[IPN_DROP_GATEWAY]++;
+	assert_int_equal(r.ret, TC_ACT_SHOT);
+	assert_int_equal(r.mark, 77);
+	quiet_expect();
+}
+
+/* Who may not receive does not through the gateway either, and the gateway is spared. */
+static void who_does_not_read_is_not_behind_the_gateway(void **state)
+{
+	static struct ran r;
+
+	(void)state;
+	process->port.flags &= ~IPN_PF_READER;
+	port_store(process);
+	learn(process);
+	send_gso(0, &r);
+	device->want.drop[IPN_DROP_NOT_READER]++;
+	assert_int_equal(r.ret, TC_ACT_SHOT);
+	quiet_expect();
+}
+
+/*
+ * A flood leaves the frame with its own mark. What BPF_PROG_TEST_RUN makes are segments of no known
+ * kind, which no device takes: the clones are refused, and counted as that.
+ */
+static void a_flood_gives_the_mark_back(void **state)
+{
+	static struct ran r;
+
+	(void)state;
+	memset(message, 0xff, 6);
+	send_gso(77, &r);
+	assert_int_equal(r.ret, TC_ACT_SHOT);
+	assert_int_equal(r.mark, 77);
+	device->want.drop[IPN_DROP_REDIRECT] += 2; /* gateway, other */
+	quiet_expect();
+	net->live->readers = 0; /* nobody behind the gateway */
+	send_gso(77, &r);
+	device->want.drop[IPN_DROP_REDIRECT] += 1;
+	quiet_expect();
+}
+
+static const struct CMUnitTest tests[] = {
+#define GATEWAY_TEST(name) cmocka_unit_test_setup_teardown(name, world, world_done)
+	GATEWAY_TEST(a_frame_to_be_cut_goes_to_the_gateway_marked),
+	GATEWAY_TEST(a_whole_frame_does_not),
+	GATEWAY_TEST(to_a_device_it_keeps_its_own_mark),
+	GATEWAY_TEST(without_gateway_it_is_a_named_drop),
+	GATEWAY_TEST(who_does_not_read_is_not_behind_the_gateway),
+	GATEWAY_TEST(a_flood_gives_the_mark_back),
+};
+
+FABRIC_MAIN(tests)
