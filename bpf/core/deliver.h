@@ -3,9 +3,8 @@
  * Delivery: what becomes of a policy's verdict, by kind of the recipient and by hook.
  *
  *   from \ to   process                           device
- *   XDP (proc)  written into the log              private header off, verdict into the metadata, up
- *   to
- *                                                 the tc program of the same tap, which redirects
+ *   XDP (proc)  written into the log              private header off, up with the verdict to the
+ *                                                 tc program of the same tap, which redirects
  *   tc (device) whole frames into the log;        redirect, to the far end where that is in another
  *               others through the gateway        namespace; to many: a clone each
  *
@@ -31,7 +30,43 @@ INLINE int drop(const struct ipn_ctx *c, __u32 node, enum ipn_drop why)
 	return act_drop(c);
 }
 
-/* A process's frame goes up to the tc program of its tap. */
+/*
+ * A process's frame goes up to the tc program of its tap, with the verdict in its metadata.
+ *
+ * Taps take none before Linux 6.15. There the verdict is a VLAN tag, outside of any that the frame
+ * has: the kernel takes it off, makes a right skb of the rest, and shows the tag to the tc program
+ * apart. Its protocol is the kind, its 16 bits are the index in dests. A process cannot forge it:
+ * each frame that passes has got its tag here.
+ */
+#define TAG_TO_PORT ETH_P_8021Q
+#define TAG_TO_FLOOD ETH_P_8021AD
+#define TAG_FRAME_MIN 16 /* the kernel looks at two bytes behind the protocol */
+
+struct tagged {
+	__u8 mac[12];
+	__be16 proto;
+	__be16 tci;
+};
+
+INLINE int xdp_up_tagged(const struct ipn_ctx *c, const struct ipn_msg *m, __u32 kind, __u32 arg)
+{
+	struct xdp_md *ctx = c->ctx;
+	struct tagged *frame;
+	__u8 mac[sizeof(frame->mac)];
+
+	if (m->len < TAG_FRAME_MIN)
+		return drop(c, m->node, IPN_DROP_RUNT);
+	if (bpf_xdp_load_bytes(ctx, 0, mac, sizeof(mac)) || bpf_xdp_adjust_head(ctx, -TAG_LEN))
+		return drop(c, m->node, IPN_DROP_META);
+	frame = (void *)(long)ctx->data;
+	if ((void *)(frame + 1) > (void *)(long)ctx->data_end)
+		return drop(c, m->node, IPN_DROP_META);
+	__builtin_memcpy(frame->mac, mac, sizeof(mac));
+	frame->proto = kind == IPN_TO_PORT ? bpf_htons(TAG_TO_PORT) : bpf_htons(TAG_TO_FLOOD);
+	frame->tci = bpf_htons(arg);
+	return XDP_PASS;
+}
+
 INLINE int xdp_up(const struct ipn_ctx *c, const struct ipn_msg *m, __u32 kind, __u32 arg)
 {
 	struct xdp_md *ctx = c->ctx;
@@ -39,8 +74,10 @@ INLINE int xdp_up(const struct ipn_ctx *c, const struct ipn_msg *m, __u32 kind, 
 
 	if (m->len < 14)
 		return drop(c, m->node, IPN_DROP_RUNT);
-	if (bpf_xdp_adjust_head(ctx, IPN_TX_HDR) || bpf_xdp_adjust_meta(ctx, -(int)sizeof(*v)))
+	if (bpf_xdp_adjust_head(ctx, IPN_TX_HDR))
 		return drop(c, m->node, IPN_DROP_META);
+	if (bpf_xdp_adjust_meta(ctx, -(int)sizeof(*v)))
+		return xdp_up_tagged(c, m, kind, arg);
 	v = (void *)(long)ctx->data_meta;
 	if ((void *)(v + 1) > (void *)(long)ctx->data)
 		return drop(c, m->node, IPN_DROP_META);
@@ -49,6 +86,23 @@ INLINE int xdp_up(const struct ipn_ctx *c, const struct ipn_msg *m, __u32 kind, 
 	v->arg = arg;
 	v->net = m->net;
 	return XDP_PASS;
+}
+
+/* The verdict of xdp_up. Takes it off the frame. */
+INLINE int tc_verdict(struct __sk_buff *skb, const struct ipn_port *port, struct ipn_verdict *out)
+{
+	struct ipn_verdict *v = (void *)(long)skb->data_meta;
+
+	if ((void *)(v + 1) <= (void *)(long)skb->data) {
+		*out = *v;
+		return v->magic == IPN_TX_MAGIC ? 0 : -1;
+	}
+	if (!skb->vlan_present)
+		return -1;
+	out->kind = skb->vlan_proto == bpf_htons(TAG_TO_PORT) ? IPN_TO_PORT : IPN_TO_FLOOD;
+	out->arg = skb->vlan_tci;
+	out->net = port->net;
+	return bpf_skb_vlan_pop(skb) ? -1 : 0;
 }
 
 INLINE int tc_to_device(struct __sk_buff *skb, const struct ipn_dest *dest, __u32 from_node,

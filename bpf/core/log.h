@@ -30,11 +30,12 @@ INLINE long log_copy(const struct ipn_ctx *c, const struct ipn_msg *m, __u8 *dat
 	if (c->hook == HOOK_TC && m->vlan) {
 		__u32 tag = bpf_htonl(m->vlan);
 
-		if (len < TAG_AT + TAG_LEN + 1)
-			return -1;
 		if (ctx_load(c, m->off, data, TAG_AT))
 			return -1;
 		__builtin_memcpy(data + TAG_AT, &tag, sizeof(tag));
+		barrier_var(len); /* or Linux 6.1 has forgotten the bound by the second copy */
+		if (len < TAG_AT + TAG_LEN + 1)
+			return -1;
 		len -= TAG_AT + TAG_LEN;
 		barrier_var(len);
 		if (len > max - (TAG_AT + TAG_LEN))
@@ -50,7 +51,7 @@ INLINE int log_write_class(const struct ipn_ctx *c, const struct ipn_msg *m, voi
 {
 	struct ipn_log_head *head;
 	struct ipn_slot *slot;
-	__u64 len = m->len, n, old;
+	__u64 len = m->len, room, n, old;
 	__u32 at = 0;
 	void *log = bpf_map_lookup_elem(logs, &id);
 
@@ -73,8 +74,14 @@ INLINE int log_write_class(const struct ipn_ctx *c, const struct ipn_msg *m, voi
 		return IPN_DROP_BUSY;
 	}
 
-	/* the verifier wants both bounds close to the copy, in this order */
-	if (len >= 1) {
+	/*
+	 * The verifier wants both bounds close to the copy, in this order. On Linux 6.1 it learns
+	 * nothing from a comparison with 0, which is what `len >= 1` becomes.
+	 */
+	room = len + 1;
+	barrier_var(room);
+	if (room >= 2) {
+		len = room - 1;
 		barrier_var(len);
 		if (len > max || log_copy(c, m, slot->data, len, max)) {
 			KEEP(XCHG(&slot->skip, n + 1));

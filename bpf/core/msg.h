@@ -19,6 +19,7 @@ struct ipn_msg {
 	__u32 node;
 	__u32 port_base;
 	__u32 gen;
+	__u32 policy;
 	__u32 ifindex;
 	/* the message */
 	__u32 len;            /* bytes, a VLAN tag that the kernel holds apart included */

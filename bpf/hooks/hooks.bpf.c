@@ -13,6 +13,11 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
+/*
+ * Copies what is needed of a port. The kernel may give the map's element to another key at any moment
+ * after that port was detached or changed, and writes it from its first word on: if that still is our
+ * ifindex at the end, all of the copy is of our port. NULL: it is not, the port is gone just now.
+ */
 INLINE struct ipn_msg *msg_start(const struct ipn_port *port, __u32 ifindex, __u32 len)
 {
 	__u32 zero = 0;
@@ -26,6 +31,10 @@ INLINE struct ipn_msg *msg_start(const struct ipn_port *port, __u32 ifindex, __u
 	m->node = port->node;
 	m->port_base = port->port_base;
 	m->gen = port->gen;
+	m->policy = port->policy;
+	barrier();
+	if (READ_ONCE(port->ifindex) != ifindex)
+		return NULL;
 	m->ifindex = ifindex;
 	m->len = len;
 	m->off = 0;
@@ -77,40 +86,43 @@ SEC("xdp") int ipn_xdp(struct xdp_md *ctx)
 	if (!m)
 		return XDP_DROP;
 	m->off = IPN_TX_HDR;
-	policy = port->policy;
+	policy = m->policy;
 	bpf_tail_call(ctx, &ipn_pol_xdp, policy);
 	return drop(&c, m->node, IPN_DROP_NO_POLICY);
 }
 
+/* Bytes of the frame, a tag held apart included. */
+INLINE __u32 tc_len(struct __sk_buff *skb)
+{
+	return skb->len + (skb->vlan_present ? TAG_LEN : 0);
+}
+
 SEC("tc") int ipn_tc_tap(struct __sk_buff *skb)
 {
-	struct ipn_verdict *v = (void *)(long)skb->data_meta;
-	__u32 ifindex = skb->ifindex, arg, kind, net_id, node;
+	__u32 ifindex = skb->ifindex, node;
 	struct ipn_port *port = bpf_map_lookup_elem(&ipn_ports, &ifindex);
+	struct ipn_verdict v = { 0 };
 	struct ipn_dest *dest;
 	struct ipn_net *net;
 
 	if (!port)
 		return TC_DROP;
 	node = port->node;
-	if ((void *)(v + 1) > (void *)(long)skb->data || v->magic != IPN_TX_MAGIC) {
+	if (tc_verdict(skb, port, &v)) {
 		stats_drop(node, IPN_DROP_META);
 		return TC_DROP;
 	}
-	kind = v->kind;
-	arg = v->arg;
-	net_id = v->net;
-	if (kind == IPN_TO_PORT) {
-		dest = bpf_map_lookup_elem(&ipn_dests, &arg);
+	if (v.kind == IPN_TO_PORT) {
+		dest = bpf_map_lookup_elem(&ipn_dests, &v.arg);
 		if (!dest || dest->kind <= IPN_KIND_PROC) {
 			stats_drop(node, IPN_DROP_NO_PORT);
 			return TC_DROP;
 		}
-		return tc_to_device(skb, dest, node, skb->len);
+		return tc_to_device(skb, dest, node, tc_len(skb));
 	}
-	net = bpf_map_lookup_elem(&ipn_nets, &net_id);
+	net = bpf_map_lookup_elem(&ipn_nets, &v.net);
 	if (net)
-		tc_flood_devices(skb, net, ifindex, node, skb->len);
+		tc_flood_devices(skb, net, ifindex, node, tc_len(skb));
 	return TC_DROP;
 }
 
@@ -176,15 +188,13 @@ INLINE int tc_run(struct __sk_buff *skb, __u32 ifindex, __u32 from_gateway)
 {
 	const struct ipn_ctx c = { skb, HOOK_TC };
 	struct ipn_port *port = bpf_map_lookup_elem(&ipn_ports, &ifindex);
-	__u32 len = skb->len, vlan = 0, policy;
+	__u32 len = tc_len(skb), vlan = 0, policy;
 	struct ipn_msg *m;
 
 	if (!port) /* not ours, or detached just now */
 		return from_gateway ? TC_DROP : TC_PASS;
-	if (skb->vlan_present) {
+	if (skb->vlan_present)
 		vlan = bpf_ntohs(skb->vlan_proto) << 16 | skb->vlan_tci;
-		len += TAG_LEN;
-	}
 	if (tc_too_long(skb, len, port->mtu))
 		return drop(&c, port->node, IPN_DROP_MTU);
 	if (!from_gateway)
@@ -195,7 +205,7 @@ INLINE int tc_run(struct __sk_buff *skb, __u32 ifindex, __u32 from_gateway)
 	m->vlan = vlan;
 	m->whole = from_gateway || tc_whole(skb);
 	m->processes_only = from_gateway;
-	policy = port->policy;
+	policy = m->policy;
 	bpf_tail_call(skb, &ipn_pol_tc, policy);
 	return drop(&c, m->node, IPN_DROP_NO_POLICY);
 }

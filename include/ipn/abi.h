@@ -131,6 +131,7 @@ struct ipn_net {
 
 /* map `ports`, key: ifindex of the fabric's end. Found once per message by the entry program. */
 struct ipn_port {
+	__u32 ifindex; /* the key again; first: see msg_start in hooks.bpf.c */
 	__u32 net;  /* network id */
 	__u32 port; /* number in the network */
 	enum ipn_kind kind;
@@ -142,7 +143,6 @@ struct ipn_port {
 	__u32 gen;   /* differs for each holder of this port number: old fdb entries do not match */
 	__u32 flood; /* index of a device in `floods`, after port_base */
 	__u32 uid;   /* who attached it */
-	__u32 ifindex;           /* the key again, for who has only the value */
 	char name[IPN_NAME_MAX]; /* process nodes: the tap; devices: the name given */
 };
 
@@ -266,7 +266,7 @@ struct ipn_tx_hdr {
 };
 #define IPN_TX_HDR 14
 
-/* Verdict of the XDP stage for the tc stage of the same tap, in the frame's metadata. */
+/* Verdict of the XDP stage for the tc stage of the same tap, in the frame's metadata (or a tag). */
 enum ipn_verdict_kind {
 	IPN_TO_PORT = 1,  /* arg: index in dests */
 	IPN_TO_FLOOD = 2, /* to every device of the network */

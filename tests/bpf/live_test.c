@@ -429,6 +429,42 @@ static void a_peer_is_reached_directly(void **state)
 	}
 }
 
+/*
+ * A process's frame comes up to the tc program with its tag held apart. The device gets it in the
+ * frame, and both count the same bytes.
+ */
+static void a_process_sends_a_tag(void **state)
+{
+	static const struct {
+		bool unicast, tag;
+	} cases[] = { { true, false }, { true, true }, { false, false }, { false, true } };
+	static __u8 with_hdr[FRAME_MAX];
+
+	(void)state;
+	assert_ok(bpf_attach_xdp(fab.b, process->port.ifindex));
+	assert_ok(bpf_attach_tc(fab.b, process->port.ifindex, fab.b->prog_tc_tap));
+	veth->port.flags &= ~IPN_PF_UP;
+	port_store(veth);
+	learn(vm2);
+	vm->port.flags &= ~IPN_PF_UP;
+	port_store(vm);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		__u32 len = tcp_make(cases[i].unicast ? vm2 : NULL, 100, cases[i].tag, false), n;
+
+		print_message("  unicast %d, tag %d\n", cases[i].unicast, cases[i].tag);
+		station(frame + 6, process);
+		n = frame_of(with_hdr, IPN_TX_DATA, frame, len);
+		assert_int_equal(write(process->tap, with_hdr, n), n);
+		process->want.in_packets++;
+		process->want.in_bytes += len;
+		if (!cases[i].unicast)
+			log_expect(&net->log, process->port.port, frame, len);
+		as_it_was_expect(vm2, len, false, 0);
+		quiet_expect();
+	}
+	bpf_detach(fab.b, process->port.ifindex);
+}
+
 /* A sender that sleeps is woken by what came through the gateway, too. */
 static void segments_wake_a_sleeper_once(void **state)
 {
@@ -454,6 +490,8 @@ static const struct CMUnitTest tests[] = {
 					world_done),
 	TCX_TEST(a_peer_is_reached_directly),
 	CLSACT_TEST(a_peer_is_reached_directly),
+	TCX_TEST(a_process_sends_a_tag),
+	CLSACT_TEST(a_process_sends_a_tag),
 	TCX_TEST(segments_wake_a_sleeper_once),
 };
 

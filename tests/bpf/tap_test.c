@@ -2,9 +2,12 @@
 /*
  * ipn_tc_tap: the second half of a process's message to devices. It needs the verdict that ipn_xdp
  * left in the frame's metadata, which only a frame that really comes up from XDP has: the kernel
- * receives such frames on the tap (BPF_F_TEST_XDP_LIVE_FRAMES) with any metadata we like.
+ * receives such frames on the tap (BPF_F_TEST_XDP_LIVE_FRAMES) with any metadata we like. Or in a
+ * tag, if there are no metadata.
  */
 #include "ways.h"
+
+#define TAG_AT 12
 
 static __u8 message[2000];
 
@@ -56,10 +59,9 @@ static int world_done(void **state)
 	return fabric_clear(state);
 }
 
-/* The tap receives a frame with metadata. */
-static void receive(const void *meta, __u32 meta_len, __u32 len)
+/* The tap receives a frame, which has metadata before it. */
+static void receive_data(void *data, __u32 meta_len, __u32 len)
 {
-	static __u8 data[4096];
 	struct xdp_md in = { .data = meta_len,
 			     .data_end = meta_len + len,
 			     .ingress_ifindex = process->port.ifindex };
@@ -67,10 +69,28 @@ static void receive(const void *meta, __u32 meta_len, __u32 len)
 		    .ctx_in = &in, .ctx_size_in = sizeof(in), .repeat = 1,
 		    .flags = BPF_F_TEST_XDP_LIVE_FRAMES);
 
+	assert_ok(bpf_prog_test_run_opts(xdp_pass, &opts));
+}
+
+static void receive(const void *meta, __u32 meta_len, __u32 len)
+{
+	static __u8 data[4096];
+
 	if (meta_len)
 		memcpy(data, meta, meta_len);
 	memcpy(data + meta_len, message, len);
-	assert_ok(bpf_prog_test_run_opts(xdp_pass, &opts));
+	receive_data(data, meta_len, len);
+}
+
+static void receive_tagged(__u16 proto, __u16 tci, __u32 len)
+{
+	const __u8 tag[] = { proto >> 8, proto & 0xff, tci >> 8, tci & 0xff };
+	static __u8 data[4096];
+
+	memcpy(data, message, TAG_AT);
+	memcpy(data + TAG_AT, tag, sizeof(tag));
+	memcpy(data + TAG_AT + sizeof(tag), message + TAG_AT, len - TAG_AT);
+	receive_data(data, 0, len + sizeof(tag));
 }
 
 /* --- the table ----------------------------------------------------------------------------- */
@@ -177,6 +197,28 @@ static void without_metadata_there_is_no_verdict(void **state)
 	quiet_expect();
 }
 
+static void without_metadata_a_tag_is_the_verdict(void **state)
+{
+	static const __u32 lens[] = { 16, 60, 1514 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(lens); i++) {
+		receive_tagged(ETH_P_8021Q, (__u16)place_of(OTHER), lens[i]);
+		clone_expect(other, message, lens[i]);
+		quiet_expect();
+		receive_tagged(ETH_P_8021AD, 0, lens[i]);
+		clone_expect(device, message, lens[i]);
+		clone_expect(other, message, lens[i]);
+		quiet_expect();
+	}
+	receive_tagged(ETH_P_8021Q, (__u16)place_of(FREE_PLACE), 100);
+	process->want.drop[IPN_DROP_NO_PORT]++;
+	quiet_expect();
+	receive_tagged(ETH_P_8021Q, (__u16)place_of(READER), 100);
+	process->want.drop[IPN_DROP_NO_PORT]++;
+	quiet_expect();
+}
+
 /* --- both halves --------------------------------------------------------------------------- */
 
 /* What a process writes to its tap, through both programs as they stand at it in life. */
@@ -207,6 +249,8 @@ static const struct CMUnitTest tests[] = {
 	TCX_TEST(verdicts_are_carried_out),
 	CLSACT_TEST(verdicts_are_carried_out),
 	TCX_TEST(without_metadata_there_is_no_verdict),
+	TCX_TEST(without_metadata_a_tag_is_the_verdict),
+	CLSACT_TEST(without_metadata_a_tag_is_the_verdict),
 	TCX_TEST(what_a_process_writes_comes_out_of_the_devices),
 	CLSACT_TEST(what_a_process_writes_comes_out_of_the_devices),
 };

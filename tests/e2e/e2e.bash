@@ -142,10 +142,10 @@ asleep()
 	[[ $(awk '{ print $3 }' "/proc/$1/stat") == S ]]
 }
 
-# Descriptors the manager holds.
+# Descriptors the manager holds, but for the timer that it makes when it needs one for the first time.
 manager_fds()
 {
-	find "/proc/${FABRIC_PID}/fd" -mindepth 1 | wc -l
+	find "/proc/$FABRIC_PID/fd" -mindepth 1 ! -lname '*timerfd*' | wc -l
 }
 
 # steady_start NAME PATH [INTERVAL_US]: a pair that exchanges messages (steady.c) from here on.

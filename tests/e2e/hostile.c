@@ -350,6 +350,9 @@ static int wrong_fds(const char *path, const char *foreign)
 
 			if (wrong[w].fd < 0)
 				continue;
+			/* its owner may make any socket a network of this fabric */
+			if (type == IPN_CTL_NET_ADD && !strncmp(wrong[w].what, "network", 7))
+				continue;
 			r = once(len, &wrong[w].fd, 1);
 			if (r > 0)
 				continue;
@@ -498,8 +501,8 @@ static int frames(const char *path)
 	hdr.op = IPN_TX_DATA;
 	memcpy(buf, &hdr, sizeof(hdr));
 	written += write(tap, buf, sizeof(hdr) + joined.net.mtu + 1) > 0;
-	if (write(tap, buf, sizeof(buf)) > 0)
-		return 1;
+	if (write(tap, buf, sizeof(buf)) < 0) /* as the kernel likes */
+		errno = 0;
 	hdr.op = IPN_TX_RING;
 	memcpy(buf, &hdr, sizeof(hdr));
 	for (int i = 0; i < 5000; i++) /* a bell that nobody answers */

@@ -118,32 +118,39 @@ answer old 5 "ok "
 tell old "send x" ECONNRESET
 leave old
 
-# consistent: all that stands belongs to something that is shown.
+# equal WHAT WANTED GOT: or says so and fails; lists of words in any order.
+equal()
+{
+	[ "$(tr -s ' \n' '\n\n' <<<"$2" | sort)" = "$(tr -s ' \n' '\n\n' <<<"$3" | sort)" ] && return
+	echo "$1: wanted" $2 ", got" $3
+	return 1
+}
+
+dump() # MAP JQ-EXPRESSION
+{
+	bpftool -j map dump pinned "$IPN_FABRIC_BPFFS/ipn-fabric/v1/$1" | jq -r ".[].formatted | $2"
+}
+
+# All that stands belongs to something that is shown.
 consistent()
 {
-	local show group dir=$IPN_FABRIC_BPFFS/ipn-fabric/v1 known
+	local show ports gateway path
 
 	show=$(ipn-fabric show --json)
-	group=$(bpftool -j map dump pinned "$dir/abi" | jq '.[0].formatted.value.group')
-	known=$(bpftool -j map dump pinned "$dir/abi" |
-		jq '.[0].formatted.value | .gateway, .gateway_out'; jq '.ports[].ifindex' <<<"$show")
-	assert_eq "$(sort -n <<<"$known")" \
-		"$(ip -j link show group "$group" | jq '.[].ifindex // empty' | sort -n)" "interfaces"
-	assert_eq "$(jq '.ports[].ifindex' <<<"$show" | sort -n)" \
-		"$(bpftool -j map dump pinned "$dir/ports" | jq '.[].formatted.key' | sort -n)" "ports"
-	assert_eq "$(jq -r '.networks[].path' <<<"$show" | sort)" \
-		"$(bpftool -j map dump pinned "$dir/networks" | jq -r '.[].formatted.value.path' | sort)" \
-		"networks"
-	assert_eq "$( (jq '.ports[].ifindex' <<<"$show"; bpftool -j map dump pinned "$dir/abi" |
-		jq '.[0].formatted.value.gateway_out') | sort -n)" \
-		"$(find "$dir/link" -type f -printf '%f\n' | sed 's/-.*//' | sort -nu)" "pins of links"
-	assert_eq "$(jq '[.ports[].ifindex] | sort' -c <<<"$show")" \
-		"$(bpftool -j map dump pinned "$dir/dests" |
-			jq -c '[.[].formatted.value | select(.kind != 0 and .kind != "IPN_KIND_NONE").ifindex] | sort')" \
-		"destinations"
-	jq -r '.networks[].path' <<<"$show" | while read -r path; do
-		[ -S "$path" ] || fail "network $path has no path"
+	ports=$(jq '.ports[].ifindex' <<<"$show")
+	gateway=$(dump abi '.value | .gateway, .gateway_out')
+	equal interfaces "$ports $gateway" \
+		"$(ip -j link show group "$(dump abi .value.group)" | jq '.[].ifindex // empty')" &&
+		equal ports "$ports" "$(dump ports .key)" &&
+		equal portinfo "$ports" "$(dump portinfo .key)" &&
+		equal networks "$(jq -r '.networks[].path' <<<"$show")" "$(dump networks .value.path)" &&
+		equal links "$ports $(dump abi .value.gateway_out)" "$(find \
+			"$IPN_FABRIC_BPFFS/ipn-fabric/v1/link" -type f -printf '%f\n' | sed 's/-.*//' | sort -u)" ||
+		return 1
+	for path in $(jq -r '.networks[].path' <<<"$show"); do
+		[ -S "$path" ] || { echo "network $path has no path" && return 1; }
 	done
+	[ $# = 0 ] || [ "$1" = "$(shown)" ] || { diff <(echo "$1") <(shown) && return 1; }
 }
 
 # Makes and removes everything there is, until the manager dies.
@@ -162,20 +169,22 @@ worker()
 
 step "kill -9 at any moment of work: nothing half made is left"
 kept=$(shown)
-for round in {1..20}; do
+for _ in {1..20}; do
 	worker >/dev/null 2>&1 &
 	work=$!
 	sleep "0.$(printf %03d $((RANDOM % 200)))"
 	kill_fabric
 	wait $work || true
 	start_fabric
-	consistent
+	wait_until 5 consistent
 	if [ -e "$NETS/w" ]; then # `net del` may have been the one that was cut off
 		ipn-fabric net del "$NETS/w" 2>/dev/null || rm "$NETS/w"
 	fi
 	rm -f "$NETS/v"
-	[ "$kept" = "$(shown)" ] || fail "round $round: $(diff <(echo "$kept") <(shown))"
+	wait_until 5 consistent "$kept"
 done
+equal destinations "$(dump ports .key)" "$(dump dests '.value |
+	select(.kind != 0 and .kind != "IPN_KIND_NONE").ifindex')" || fail "deliveries go nowhere"
 ipn-fabric net add "$NETS/w" --policy switch
 ipn-fabric attach "$NETS/w" --tap w0
 ipn-fabric attach "$NETS/w" --veth eth7:left

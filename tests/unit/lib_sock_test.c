@@ -234,7 +234,7 @@ static void socket_arguments(void **state)
 
 static void descriptors_that_are_none_of_ours(void **state)
 {
-	char c;
+	char c = 0;
 
 	(void)state;
 	assert_errno(ipn_recv(-1, &c, 1, 0), EBADF);
@@ -276,7 +276,7 @@ static void calls_before_connect(void **state)
 	struct sockaddr_un sun;
 	socklen_t sun_len = sizeof(sun);
 	uint64_t n = 9;
-	char c;
+	char c = 0;
 
 	(void)state;
 	assert_errno(ipn_send(fd, &c, 1, 0), ENOTCONN);
@@ -809,7 +809,7 @@ static void *churn(void *arg)
 	(void)arg;
 	for (int i = 0; i < 200; i++) {
 		int fd = ipn_socket(AF_IPN, SOCK_RAW | SOCK_CLOEXEC, IPN_ANY);
-		char c;
+		char c = 0;
 
 		if (fd < 0)
 			abort();
@@ -824,7 +824,7 @@ static void *churn(void *arg)
 static void *disturb(void *arg)
 {
 	const int *stop = arg;
-	char c;
+	char c = 0;
 
 	while (!__atomic_load_n(stop, __ATOMIC_RELAXED)) {
 		for (int fd = 0; fd < 40; fd++)

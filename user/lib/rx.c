@@ -531,23 +531,25 @@ static bool rx_yield(struct ipn_sock *s)
 static int rx_spin(struct ipn_sock *s, struct rx_wait *w)
 {
 	struct rx *rx = &s->rx;
-	unsigned int patience = load_relaxed(&rx->crowded) ? SPIN_CROWDED : SPIN_ALONE;
+	bool crowded = load_relaxed(&rx->crowded);
 
 	for (unsigned int round = 1;; round++) {
+		bool check = round % SPIN_CHECK == 0;
+
 		if (rx_hint(s))
 			return 0;
 		cpu_relax();
-		if (round % patience == 0) {
+		if (round % (crowded ? SPIN_CROWDED : SPIN_ALONE) == 0) {
 			uint64_t start = clock_now();
-			bool crowded;
 
 			sched_yield();
 			crowded = clock_now() - start > SPIN_CROWDED_NS;
-			patience = crowded ? SPIN_CROWDED : SPIN_ALONE;
 			store_relaxed(&rx->crowded, crowded);
+			/* others ran: much time may have passed, a look is cheap beside it */
+			check = check || crowded;
 		}
-		if (round % SPIN_CHECK == 0) {
-			int r = sock_may_block(s);
+		if (check) {
+			int r = rx_hint(s) ? 0 : sock_may_block(s);
 
 			if (r)
 				return r;

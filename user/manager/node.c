@@ -225,9 +225,13 @@ static int dest_set(struct node *node, bool present)
 int node_publish(struct node *node)
 {
 	struct bpf_state *b = node->net->m->bpf;
+	struct ipn_port now;
 	int r = 0;
 
-	if (bpf_map_update_elem(b->fd_ports, &node->ifindex, &node->port, BPF_ANY))
+	/* an element that is right already is not replaced under the programs that read it */
+	if ((bpf_map_lookup_elem(b->fd_ports, &node->ifindex, &now) ||
+	     memcmp(&now, &node->port, sizeof(now))) &&
+	    bpf_map_update_elem(b->fd_ports, &node->ifindex, &node->port, BPF_ANY))
 		r = -errno;
 	if (!r)
 		r = dest_set(node, true);

@@ -181,6 +181,14 @@ static int reply_net(struct request *q, struct net *net)
 	return 0;
 }
 
+/* Sockets without a path have inodes, too: in the file system of all sockets, ours among them. */
+static bool in_file_system(struct manager *m, const struct perm_inode *inode)
+{
+	struct perm_inode own;
+
+	return !perm_inode_get(m->listen_fd, &own) && inode->dev != own.dev;
+}
+
 static int do_net_add(struct request *q)
 {
 	const struct ipn_ctl_net_add *add = q->body;
@@ -207,7 +215,7 @@ static int do_net_add(struct request *q)
 	clean_text(info.path, sizeof(info.path));
 	if (perm_inode_get(q->fds[0], &inode))
 		return ANSWER(&q->answer, -EBADF, "the descriptor of the path is unusable");
-	if (!S_ISSOCK(inode.mode))
+	if (!S_ISSOCK(inode.mode) || !in_file_system(s->m, &inode))
 		return ANSWER(&q->answer, -ENOTSOCK,
 			      "exists and is not an IPN network "
 			      "(remove the file, or choose another path)");
