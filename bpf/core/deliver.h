@@ -102,6 +102,9 @@ INLINE int tc_verdict(struct __sk_buff *skb, const struct ipn_port *port, struct
 	out->kind = skb->vlan_proto == bpf_htons(TAG_TO_PORT) ? IPN_TO_PORT : IPN_TO_FLOOD;
 	out->arg = skb->vlan_tci;
 	out->net = port->net;
+	barrier();
+	if (READ_ONCE(port->ifindex) != skb->ifindex) /* see msg_start */
+		return -1;
 	return bpf_skb_vlan_pop(skb) ? -1 : 0;
 }
 
@@ -176,6 +179,8 @@ INLINE int deliver_port(const struct ipn_ctx *c, const struct ipn_msg *m, struct
 	if (!dest || port >= net->numnodes || !dest->kind)
 		return drop(c, m->node, IPN_DROP_NO_PORT);
 	if (dest->kind != IPN_KIND_PROC) {
+		if (m->batch) /* attached just now: a batch is for processes */
+			return drop(c, m->node, IPN_DROP_NO_PORT);
 		if (m->processes_only) /* was for a process when it went into the gateway */
 			return drop(c, m->node, IPN_DROP_NO_PORT);
 		if (c->hook == HOOK_XDP)
@@ -223,7 +228,7 @@ INLINE void flood_processes(const struct ipn_ctx *c, const struct ipn_msg *m, st
 		stats_drop(m->node, why);
 		return;
 	}
-	if (READ_ONCE(net->sleep_any))
+	if (!m->batch && READ_ONCE(net->sleep_any))
 		wake_sleepers(id);
 }
 
@@ -231,7 +236,7 @@ INLINE int deliver_flood(const struct ipn_ctx *c, const struct ipn_msg *m, struc
 {
 	if (READ_ONCE(net->readers))
 		flood_processes(c, m, net);
-	if (!m->processes_only && READ_ONCE(net->floods)) {
+	if (!m->processes_only && !m->batch && READ_ONCE(net->floods)) {
 		if (c->hook == HOOK_XDP)
 			return xdp_up(c, m, IPN_TO_FLOOD, 0);
 		tc_flood_devices(c->ctx, net, m->ifindex, m->node, m->len);

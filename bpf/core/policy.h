@@ -41,13 +41,86 @@ INLINE struct verdict to_flood(void)
 
 typedef struct verdict (*policy_fn)(const struct ipn_ctx *, const struct ipn_msg *);
 
-INLINE int policy_run(void *ctx, const enum ipn_hook_id hook, policy_fn handle)
+/* One message: where to, and there. */
+INLINE int policy_message(const struct ipn_ctx *c, const struct ipn_msg *m, struct ipn_net *net,
+			  policy_fn handle)
+{
+	struct verdict v = handle(c, m);
+
+	switch (v.kind) {
+	case VERDICT_PORT:
+		return deliver_port(c, m, net, v.arg);
+	case VERDICT_FLOOD:
+		return deliver_flood(c, m, net);
+	default:
+		return drop(c, m->node, v.arg);
+	}
+}
+
+/*
+ * A batch: many messages of a process in one frame, so that the way through the kernel is paid once.
+ * Each is a message like any other; only sleepers are woken once, at the end.
+ */
+struct batch {
+	struct xdp_md *xdp;
+	__u32 at; /* in the frame */
+	__u32 end;
+	__u32 packets, bytes;
+};
+
+/* The next message of the batch. 1 ends it. */
+INLINE long policy_batch_one(struct batch *b, policy_fn handle)
+{
+	const struct ipn_ctx c = { b->xdp, HOOK_XDP };
+	__u32 zero = 0, id;
+	struct ipn_msg *m = bpf_map_lookup_elem(&ipn_msgs, &zero);
+	struct ipn_net *net;
+	__u16 len;
+
+	if (!m)
+		return 1;
+	id = m->net;
+	net = bpf_map_lookup_elem(&ipn_nets, &id);
+	if (!net)
+		return 1;
+	if (b->at + IPN_TX_LEN > b->end || bpf_xdp_load_bytes(b->xdp, b->at, &len, sizeof(len)) ||
+	    b->at + IPN_TX_LEN + len > b->end) {
+		stats_drop(m->node, IPN_DROP_BAD_FRAME);
+		return 1;
+	}
+	m->off = b->at + IPN_TX_LEN;
+	m->len = len;
+	b->at = m->off + len;
+	if (len > m->mtu) {
+		stats_drop(m->node, IPN_DROP_MTU);
+		return 0;
+	}
+	b->packets++;
+	b->bytes += len;
+	policy_message(&c, m, net, handle);
+	return 0;
+}
+
+typedef long (*batch_fn)(__u32, struct batch *);
+
+INLINE int policy_batch(struct xdp_md *ctx, const struct ipn_msg *m, struct ipn_net *net,
+			batch_fn one)
+{
+	struct batch b = { .xdp = ctx, .at = IPN_TX_HDR, .end = bpf_xdp_get_buff_len(ctx) };
+
+	bpf_loop(m->batch, one, &b, 0);
+	stats_in(m->node, b.packets, b.bytes);
+	if (READ_ONCE(net->sleep_any))
+		wake_sleepers(m->net);
+	return XDP_DROP;
+}
+
+INLINE int policy_run(void *ctx, const enum ipn_hook_id hook, policy_fn handle, batch_fn one)
 {
 	const struct ipn_ctx c = { ctx, hook };
 	__u32 zero = 0, id;
 	struct ipn_msg *m = bpf_map_lookup_elem(&ipn_msgs, &zero);
 	struct ipn_net *net;
-	struct verdict v;
 
 	if (!m)
 		return act_drop(&c);
@@ -55,26 +128,24 @@ INLINE int policy_run(void *ctx, const enum ipn_hook_id hook, policy_fn handle)
 	net = bpf_map_lookup_elem(&ipn_nets, &id);
 	if (!net)
 		return drop(&c, m->node, IPN_DROP_NO_PORT);
-	v = handle(&c, m);
-	switch (v.kind) {
-	case VERDICT_PORT:
-		return deliver_port(&c, m, net, v.arg);
-	case VERDICT_FLOOD:
-		return deliver_flood(&c, m, net);
-	default:
-		return drop(&c, m->node, v.arg);
-	}
+	if (hook == HOOK_XDP && m->batch)
+		return policy_batch(ctx, m, net, one);
+	return policy_message(&c, m, net, handle);
 }
 
-#define IPN_POLICY(name, handle)                           \
-	SEC("xdp") int ipn_xdp_##name(struct xdp_md *ctx)  \
-	{                                                  \
-		return policy_run(ctx, HOOK_XDP, handle);  \
-	}                                                  \
-	SEC("tc") int ipn_tc_##name(struct __sk_buff *ctx) \
-	{                                                  \
-		return policy_run(ctx, HOOK_TC, handle);   \
-	}                                                  \
+#define IPN_POLICY(name, handle)                                            \
+	static long batch_one_##name(__u32 i, struct batch *b)              \
+	{                                                                   \
+		return policy_batch_one(b, handle);                         \
+	}                                                                   \
+	SEC("xdp") int ipn_xdp_##name(struct xdp_md *ctx)                   \
+	{                                                                   \
+		return policy_run(ctx, HOOK_XDP, handle, batch_one_##name); \
+	}                                                                   \
+	SEC("tc") int ipn_tc_##name(struct __sk_buff *ctx)                  \
+	{                                                                   \
+		return policy_run(ctx, HOOK_TC, handle, NULL);              \
+	}                                                                   \
 	char LICENSE[] SEC("license") = "GPL"
 
 #endif

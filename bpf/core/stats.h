@@ -5,13 +5,13 @@
 
 #include "maps.h"
 
-INLINE void stats_in(__u32 node, __u32 len)
+INLINE void stats_in(__u32 node, __u32 packets, __u64 bytes)
 {
 	struct ipn_stats *s = bpf_map_lookup_elem(&ipn_stats, &node);
 
 	if (s) {
-		s->in_packets++;
-		s->in_bytes += len;
+		s->in_packets += packets;
+		s->in_bytes += bytes;
 	}
 }
 
@@ -25,12 +25,17 @@ INLINE void stats_out(__u32 node, __u32 len)
 	}
 }
 
-INLINE void stats_drop(__u32 node, enum ipn_drop why)
+INLINE void stats_drops(__u32 node, enum ipn_drop why, __u32 n)
 {
 	struct ipn_stats *s = bpf_map_lookup_elem(&ipn_stats, &node);
 
 	if (s && why < IPN_DROP_MAX)
-		s->drop[why]++;
+		s->drop[why] += n;
+}
+
+INLINE void stats_drop(__u32 node, enum ipn_drop why)
+{
+	stats_drops(node, why, 1);
 }
 
 #endif

@@ -32,6 +32,8 @@ INLINE struct ipn_msg *msg_start(const struct ipn_port *port, __u32 ifindex, __u
 	m->port_base = port->port_base;
 	m->gen = port->gen;
 	m->policy = port->policy;
+	m->mtu = port->mtu;
+	m->batch = 0;
 	barrier();
 	if (READ_ONCE(port->ifindex) != ifindex)
 		return NULL;
@@ -58,10 +60,32 @@ INLINE int xdp_control(const struct ipn_ctx *c, const struct ipn_port *port, __u
 	return XDP_DROP;
 }
 
+/*
+ * A batch is for processes: devices take one frame at a time. On a network with devices it is refused
+ * whole, and its sender finds the ticket in its page when write() returns.
+ */
+INLINE int batch_refused(const struct ipn_port *port, const struct ipn_tx_hdr *hdr)
+{
+	__u32 id = port->net, node = port->node, zero = 0, ticket;
+	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
+	struct ipn_page *page;
+	void *pages;
+
+	if (net && !READ_ONCE(net->floods))
+		return 0;
+	pages = bpf_map_lookup_elem(&ipn_pages, &node);
+	page = pages ? bpf_map_lookup_elem(pages, &zero) : NULL;
+	if (page) {
+		__builtin_memcpy(&ticket, hdr->ticket, sizeof(ticket));
+		WRITE_ONCE(page->tx_refused, IPN_TX_REFUSED | ticket);
+	}
+	return 1;
+}
+
 SEC("xdp") int ipn_xdp(struct xdp_md *ctx)
 {
 	const struct ipn_ctx c = { ctx, HOOK_XDP };
-	__u32 ifindex = ctx->ingress_ifindex, policy;
+	__u32 ifindex = ctx->ingress_ifindex, policy, batch = 0;
 	struct ipn_port *port = bpf_map_lookup_elem(&ipn_ports, &ifindex);
 	struct ipn_tx_hdr *hdr = (void *)(long)ctx->data;
 	__u32 len = bpf_xdp_get_buff_len(ctx) - IPN_TX_HDR;
@@ -74,21 +98,32 @@ SEC("xdp") int ipn_xdp(struct xdp_md *ctx)
 	if (hdr->magic[0] != 'I' || hdr->magic[1] != 'P' || hdr->magic[2] != 'N' ||
 	    hdr->magic[3] != 1)
 		return drop(&c, port->node, IPN_DROP_BAD_FRAME);
-	if (hdr->op != IPN_TX_DATA)
+	if (hdr->op == IPN_TX_BATCH)
+		batch = hdr->count;
+	if (hdr->op != IPN_TX_DATA && !batch)
 		return xdp_control(&c, port, hdr->op);
 
-	if (!(port->flags & IPN_PF_WRITER))
-		return drop(&c, port->node, IPN_DROP_NOT_WRITER);
-	if (len > port->mtu)
-		return drop(&c, port->node, IPN_DROP_MTU);
-	stats_in(port->node, len);
+	if (!(port->flags & IPN_PF_WRITER)) {
+		stats_drops(port->node, IPN_DROP_NOT_WRITER, batch ? batch : 1);
+		return XDP_DROP;
+	}
+	if (batch) {
+		if (batch_refused(port, hdr))
+			return XDP_DROP;
+	} else {
+		if (len > port->mtu)
+			return drop(&c, port->node, IPN_DROP_MTU);
+		stats_in(port->node, 1, len);
+	}
 	m = msg_start(port, ifindex, len);
 	if (!m)
 		return XDP_DROP;
 	m->off = IPN_TX_HDR;
+	m->batch = batch;
 	policy = m->policy;
 	bpf_tail_call(ctx, &ipn_pol_xdp, policy);
-	return drop(&c, m->node, IPN_DROP_NO_POLICY);
+	stats_drops(m->node, IPN_DROP_NO_POLICY, batch ? batch : 1);
+	return XDP_DROP;
 }
 
 /* Bytes of the frame, a tag held apart included. */
@@ -198,7 +233,7 @@ INLINE int tc_run(struct __sk_buff *skb, __u32 ifindex, __u32 from_gateway)
 	if (tc_too_long(skb, len, port->mtu))
 		return drop(&c, port->node, IPN_DROP_MTU);
 	if (!from_gateway)
-		stats_in(port->node, len);
+		stats_in(port->node, 1, len);
 	m = msg_start(port, ifindex, len);
 	if (!m)
 		return TC_DROP;

@@ -132,8 +132,8 @@ struct ipn_net {
 /* map `ports`, key: ifindex of the fabric's end. Found once per message by the entry program. */
 struct ipn_port {
 	__u32 ifindex; /* the key again; first: see msg_start in hooks.bpf.c */
-	__u32 net;  /* network id */
-	__u32 port; /* number in the network */
+	__u32 net;     /* network id */
+	__u32 port;    /* number in the network */
 	enum ipn_kind kind;
 	__u32 flags; /* enum ipn_port_flag */
 	enum ipn_policy_number policy;
@@ -233,7 +233,12 @@ struct ipn_page {
 	__u64 rx_packets;
 	__u64 rx_bytes;
 	__u64 overrun; /* messages lost because this reader was too slow */
-	__u64 pad[3];
+	/*
+	 * Written by the program at the tap: ticket of the last batch that was refused whole, with
+	 * bit 32 set. The network has devices, which take one frame at a time: send singly.
+	 */
+	__u64 tx_refused;
+	__u64 pad[2];
 };
 
 /* A record in a node's bell. */
@@ -257,14 +262,21 @@ enum ipn_tx_op {
 	IPN_TX_DATA = 0,
 	IPN_TX_SLEEP = 1, /* set my sleep bit */
 	IPN_TX_RING = 2,  /* put a wake event into my own bell */
+	IPN_TX_BATCH = 3, /* `count` messages, each behind its length: two bytes, host order */
 };
 struct ipn_tx_hdr {
 	__u8 magic[4];
 	__u8 op;
-	__u8 pad[7];
+	__u8 count;     /* BATCH */
+	__u8 ticket[4]; /* BATCH: anything; see tx_refused */
+	__u8 pad[2];
 	__u8 proto[2];
 };
 #define IPN_TX_HDR 14
+#define IPN_TX_LEN 2            /* before each message of a batch */
+#define IPN_TX_BATCH_FRAME 3400 /* bytes of a batch: what a tap hands to XDP as it is */
+#define IPN_TX_BATCH_MAX 255
+#define IPN_TX_REFUSED (1ULL << 32)
 
 /* Verdict of the XDP stage for the tc stage of the same tap, in the frame's metadata (or a tag). */
 enum ipn_verdict_kind {

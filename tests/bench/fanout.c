@@ -37,6 +37,7 @@
 
 #define MAX_ENDS 256
 #define BATCH 64
+#define SEND_BATCH 32
 #define MAX_SAMPLES (1u << 17) /* latencies kept per end */
 #define QUEUE_BYTES (8 << 20)  /* receive buffer asked for, where there is one to ask for */
 
@@ -100,7 +101,8 @@ struct options {
 	int procs;
 	bool sleep;
 	bool unicast;
-	bool plain; /* one message per receiving call */
+	bool plain;  /* one message per receiving call */
+	bool singly; /* one message per sending call */
 	double rate;
 	double seconds;
 	double warmup;
@@ -111,7 +113,8 @@ struct options {
  * recv fills msgs with up to BATCH messages and returns how many, 0 if there is none now (ends that
  * do not block) or after a signal. done gives them back and returns how many of the last were
  * whole.
- * send returns 0, or -1 if the transport did not take the message.
+ * send returns 0, or -1 if the transport did not take the message. send_many returns how many of n it
+ * took, or -1; NULL: the transport moves one message per call. Both kinds send n different messages.
  */
 struct transport {
 	const char *name;
@@ -120,6 +123,7 @@ struct transport {
 	int (*recv)(struct end *e, struct arrived *msgs);
 	unsigned int (*done)(struct end *e, unsigned int n);
 	int (*send)(struct end *e, const struct msg *m);
+	int (*send_many)(struct end *e, struct msg *m, unsigned int n);
 	uint64_t (*overruns)(struct end *e);
 };
 
@@ -294,6 +298,28 @@ static int sock_send(struct end *e, const struct msg *m)
 	return send(e->fd, m, sizeof(*m), 0) == sizeof(*m) ? 0 : -1;
 }
 
+/* sendmmsg: a connected socket's peer, or the one that is named. */
+static int mmsg_send(int fd, struct msg *m, unsigned int n, struct sockaddr_un *to)
+{
+	struct mmsghdr vec[BATCH];
+	struct iovec iov[BATCH];
+
+	for (unsigned int i = 0; i < n; i++) {
+		iov[i] = (struct iovec){ &m[i], sizeof(m[i]) };
+		vec[i].msg_hdr = (struct msghdr){ .msg_iov = &iov[i], .msg_iovlen = 1 };
+		if (to) {
+			vec[i].msg_hdr.msg_name = to;
+			vec[i].msg_hdr.msg_namelen = sizeof(*to);
+		}
+	}
+	return sendmmsg(fd, vec, n, 0);
+}
+
+static int sock_send_many(struct end *e, struct msg *m, unsigned int n)
+{
+	return mmsg_send(e->fd, m, n, NULL);
+}
+
 /* AF_UNIX datagrams, sent to each receiver in turn; the sender blocks on a full queue. */
 
 static void unix_name(struct sockaddr_un *sun, int index)
@@ -334,6 +360,22 @@ static int unix_send(struct end *e, const struct msg *m)
 		    sizeof(*m))
 			rc = -1;
 	return rc;
+}
+
+static int unix_send_many(struct end *e, struct msg *m, unsigned int n)
+{
+	for (int i = 0; i < e->peers; i++) {
+		unsigned int sent = 0;
+
+		while (sent < n) {
+			int r = mmsg_send(e->fd, m + sent, n - sent, &e->peer[i]);
+
+			if (r < 0)
+				return -1;
+			sent += (unsigned int)r;
+		}
+	}
+	return (int)n;
 }
 
 /*
@@ -469,6 +511,15 @@ static int ipn_send_one(struct end *e, const struct msg *m)
 	return ipn_send(e->fd, m, sizeof(*m), 0) == sizeof(*m) ? 0 : -1;
 }
 
+static int ipn_send_many(struct end *e, struct msg *m, unsigned int n)
+{
+	struct iovec iov[BATCH];
+
+	for (unsigned int i = 0; i < n; i++)
+		iov[i] = (struct iovec){ &m[i], sizeof(m[i]) };
+	return ipn_send_batch(e->fd, iov, n, 0);
+}
+
 static uint64_t ipn_lost(struct end *e)
 {
 	uint64_t n = 0;
@@ -479,12 +530,16 @@ static uint64_t ipn_lost(struct end *e)
 }
 
 static const struct transport transports[] = {
-	{ "udp", udp_open_rx, udp_open_tx, mmsg_recv, all_whole, sock_send, no_overruns },
-	{ "container", container_open_rx, container_open_tx, mmsg_recv, all_whole, sock_send,
+	{ "udp", udp_open_rx, udp_open_tx, mmsg_recv, all_whole, sock_send, sock_send_many,
 	  no_overruns },
-	{ "unix", unix_open_rx, unix_open_tx, mmsg_recv, all_whole, unix_send, no_overruns },
-	{ "vde", vde_open_rx, vde_open_tx, vde_recv_one, all_whole, vde_send_one, no_overruns },
-	{ "ipn", ipn_open_rx, ipn_open_tx, ipn_recv_views, ipn_views_done, ipn_send_one, ipn_lost },
+	{ "container", container_open_rx, container_open_tx, mmsg_recv, all_whole, sock_send, NULL,
+	  no_overruns },
+	{ "unix", unix_open_rx, unix_open_tx, mmsg_recv, all_whole, unix_send, unix_send_many,
+	  no_overruns },
+	{ "vde", vde_open_rx, vde_open_tx, vde_recv_one, all_whole, vde_send_one, NULL,
+	  no_overruns },
+	{ "ipn", ipn_open_rx, ipn_open_tx, ipn_recv_views, ipn_views_done, ipn_send_one,
+	  ipn_send_many, ipn_lost },
 };
 static const struct transport *tp;
 
@@ -669,18 +724,40 @@ static int reap(void)
 
 static uint64_t refused;
 
-static uint64_t send_data(struct end *tx, struct msg *m, uint64_t seq, bool measured)
+static void stamp(struct msg *m, uint64_t seq, bool measured)
 {
 	m->seq = seq;
 	m->type = measured ? MSG_MEASURED : MSG_DATA;
 	m->stamp = opt.rate ? now_ns() : 0;
 	m->check = msg_sum(m);
-	if (!tp->send(tx, m))
-		return seq + 1;
+}
+
+static int send_failed(void)
+{
 	if (errno != EAGAIN && errno != ENOBUFS && errno != EINTR)
 		die("send");
 	refused++;
-	return seq;
+	return 0;
+}
+
+/* Many messages per call, where the transport can. Returns the next sequence number. */
+static uint64_t send_flat_out(struct end *tx, const struct msg *m, uint64_t seq, bool measured)
+{
+	struct msg many[SEND_BATCH];
+	int n;
+
+	for (int i = 0; i < SEND_BATCH; i++) {
+		many[i] = *m;
+		stamp(&many[i], seq + (uint64_t)i, measured);
+	}
+	n = tp->send_many(tx, many, SEND_BATCH);
+	return seq + (uint64_t)(n < 0 ? send_failed() : n);
+}
+
+static uint64_t send_data(struct end *tx, struct msg *m, uint64_t seq, bool measured)
+{
+	stamp(m, seq, measured);
+	return seq + (uint64_t)(tp->send(tx, m) ? send_failed() : 1);
 }
 
 /* Sends until the time is over, flat out or at the rate. Returns the next sequence number. */
@@ -691,8 +768,11 @@ static uint64_t send_until(struct end *tx, struct msg *m, uint64_t seq, uint64_t
 
 	if (!opt.rate) {
 		while (now_ns() < until)
-			for (int i = 0; i < 32; i++)
-				seq = send_data(tx, m, seq, measured);
+			if (tp->send_many && !opt.singly)
+				seq = send_flat_out(tx, m, seq, measured);
+			else
+				for (int i = 0; i < SEND_BATCH; i++)
+					seq = send_data(tx, m, seq, measured);
 		return seq;
 	}
 	while ((due += step) < until) {
@@ -817,12 +897,13 @@ static void sender(uint32_t *samples)
 
 static const char usage[] =
 	"usage: fanout -t udp|unix|vde|ipn|container [-a ADDRESS] [-n ENDS] [-p PROCESSES]\n"
-	"              [-z] [-u] [-1] [-r MESSAGES/S] [-s SECONDS] [-w WARM-UP] [-c CPU]\n"
+	"              [-z] [-u] [-1] [-i] [-r MESSAGES/S] [-s SECONDS] [-w WARM-UP] [-c CPU]\n"
 	"  -a  multicast group, directory of the vde_switch, path of the IPN network, or\n"
 	"      SENDER-NETNS,RECEIVER-NETNS,RECEIVER-ADDRESS\n"
 	"  -z  receivers sleep when idle (one end per process); without it they spin\n"
 	"  -u  unicast to the first end, which has shown its address to the switch\n"
 	"  -1  one message per receiving call\n"
+	"  -i  one message per sending call\n"
 	"  -r  paced; without it flat out\n"
 	"  -c  the CPU of the receivers, -1: any (default 1)\n";
 
@@ -831,7 +912,7 @@ int main(int argc, char **argv)
 	uint32_t *samples = NULL;
 	int c;
 
-	while ((c = getopt(argc, argv, "t:a:n:p:zu1r:s:w:c:")) != -1) {
+	while ((c = getopt(argc, argv, "t:a:n:p:zu1ir:s:w:c:")) != -1) {
 		switch (c) {
 		case 't':
 			opt.transport = optarg;
@@ -853,6 +934,9 @@ int main(int argc, char **argv)
 			break;
 		case '1':
 			opt.plain = true;
+			break;
+		case 'i':
+			opt.singly = true;
 			break;
 		case 'r':
 			opt.rate = atof(optarg);

@@ -7,6 +7,7 @@
  *   fds PATH [FOREIGN]     each request with too many, too few, and descriptors of every wrong type
  *   flood SECONDS          requests whose replies are never read
  *   idle COUNT             that many connections which say nothing; "ready", then until SIGTERM
+ *   crowd PATH COUNT       joins so often; says how often it could, and why not more often; until SIGTERM
  *   die PATH STEP          dies without a word after step 1 (connection) to 6 of joining
  *   frames PATH            joins, then writes frames to its tap that libipn never would
  *   scribble PATH          joins, then fills its page and the bell's consumer page; until SIGTERM
@@ -447,6 +448,26 @@ static void join(const char *path)
 	tap = fd_of(IPN_CTL_FD_TAP);
 }
 
+static int crowd(const char *path, int count)
+{
+	struct rlimit files = { (rlim_t)count * 4 + 100, (rlim_t)count * 4 + 100 };
+	int net = open(path, O_PATH), n, r = 0;
+
+	setrlimit(RLIMIT_NOFILE, &files);
+	for (n = 0; n < count && !r; n++) {
+		session = manager();
+		if (!put(session, &packet, plausible(IPN_CTL_CONNECT, path), &net, 1))
+			die(path);
+		r = get(session, &joined, sizeof(joined));
+		/* the tap makes the node; the rest we can do without */
+		for (unsigned int i = 1; !r && i < ngot; i++)
+			close(got_fds[i]);
+	}
+	printf("%d %s\n", r ? n - 1 : n, r ? strerrorname_np(r) : "ok");
+	until_term();
+	return 0;
+}
+
 /* kill -9 of itself between two steps. */
 static void step(int now, int last)
 {
@@ -609,6 +630,8 @@ int main(int argc, char **argv)
 		return flood(atoi(arg));
 	if (!strcmp(what, "idle"))
 		return idle(atoi(arg));
+	if (!strcmp(what, "crowd"))
+		return crowd(arg, argc > 3 ? atoi(argv[3]) : 0);
 	if (!strcmp(what, "die"))
 		return die_at(arg, argc > 3 ? atoi(argv[3]) : 0);
 	if (!strcmp(what, "frames"))

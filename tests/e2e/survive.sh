@@ -122,13 +122,26 @@ leave old
 equal()
 {
 	[ "$(tr -s ' \n' '\n\n' <<<"$2" | sort)" = "$(tr -s ' \n' '\n\n' <<<"$3" | sort)" ] && return
-	echo "$1: wanted" $2 ", got" $3
+	echo "$1: wanted ${2//$'\n'/ }, got ${3//$'\n'/ }"
 	return 1
 }
 
 dump() # MAP JQ-EXPRESSION
 {
 	bpftool -j map dump pinned "$IPN_FABRIC_BPFFS/ipn-fabric/v1/$1" | jq -r ".[].formatted | $2"
+}
+
+# Every interface gets what is flooded.
+flooded()
+{
+	local show
+
+	show=$(ipn-fabric show --json)
+	equal "interfaces flooded to" "$(jq '.ports[] | select(.kind != "proc").ifindex' <<<"$show")" \
+		"$(dump floods 'select(.value != 0).value - 1' | while read -r at; do
+			bpftool -j map lookup pinned "$IPN_FABRIC_BPFFS/ipn-fabric/v1/dests" \
+				key $((at & 255)) $((at >> 8 & 255)) 0 0 | jq .formatted.value.ifindex
+		done)"
 }
 
 # All that stands belongs to something that is shown.
@@ -185,9 +198,11 @@ for _ in {1..20}; do
 done
 equal destinations "$(dump ports .key)" "$(dump dests '.value |
 	select(.kind != 0 and .kind != "IPN_KIND_NONE").ifindex')" || fail "deliveries go nowhere"
+wait_until 1 flooded
 ipn-fabric net add "$NETS/w" --policy switch
 ipn-fabric attach "$NETS/w" --tap w0
 ipn-fabric attach "$NETS/w" --veth eth7:left
+wait_until 1 flooded
 calls "ok ok ok 20" socket "connect $NETS/w" "send 01234567890123456789"
 ipn-fabric net del "$NETS/w"
 ping -q -c 1 -W 2 10.7.0.1 >/dev/null || fail "no traffic after all this"

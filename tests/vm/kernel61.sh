@@ -54,7 +54,10 @@ has_ports() # PATH COUNT
 # text LENGTH: that many letters
 text()
 {
-	head -c "$1" /dev/urandom | base64 -w 0 | tr -dc 'a-zA-Z0-9' | head -c "$1"
+	local text
+
+	text=$(head -c $(($1 + 16)) /dev/urandom | base64 -w 0 | tr -dc 'a-zA-Z0-9')
+	printf '%s' "${text:0:$1}"
 }
 
 # across FROM TO FILE: each line of the file is sent on one network, and arrives on the other.
@@ -123,6 +126,7 @@ fetch()
 }
 
 step "up on $(uname -r): clsact by its own choice"
+bpffs=$(ls "$IPN_FABRIC_BPFFS")
 ipn-fabric up
 assert_eq clsact "$(ipn-fabric show --json | jq -r .fabric.hook)" hook
 assert_eq false "$(ipn-fabric show --json | jq -r .fabric.adopted)" adopted
@@ -206,7 +210,7 @@ wait "$proc_pid" || fail "the process ended with $?: it saw bad frames"
 step "down leaves nothing"
 ipn-fabric stats
 ipn-fabric down
-assert_eq '' "$(ls "$IPN_FABRIC_BPFFS")" "on the bpffs"
+assert_eq "$bpffs" "$(ls "$IPN_FABRIC_BPFFS")" "on the bpffs"
 assert_eq '' "$(ls "$IPN_FABRIC_RUN_DIR")" "in the run directory"
 assert_eq '' "$(pidof ipn-fabric || true)" "processes"
 assert_eq lo "$(ip -j link | jq -r '.[].ifname')" "interfaces"

@@ -67,6 +67,7 @@ static struct ipn_sock *sock_alloc(void)
 			return NULL;
 		memset(s, 0, sizeof(*s));
 		pthread_mutex_init(&s->lock, NULL);
+		pthread_mutex_init(&s->tx_lock, NULL);
 		pthread_mutex_init(&s->rx.lock, NULL);
 	}
 	memset((char *)&s->rx + rx_start, 0, sizeof(s->rx) - rx_start);

@@ -96,7 +96,8 @@ struct ipn_sock {
 	uint32_t refs;
 	struct ipn_sock *next_free;
 	pthread_mutex_t lock;
-	struct rx rx; /* the lock survives, the rest is cleared */
+	pthread_mutex_t tx_lock; /* of a batch under way */
+	struct rx rx;            /* the lock survives, the rest is cleared */
 
 	/* From here on all is cleared. Atomics, any thread: */
 	uint32_t state;     /* enum sock_state */
@@ -106,6 +107,10 @@ struct ipn_sock {
 	uint32_t wait_mode; /* enum ipn_wait */
 	uint32_t waiters;   /* threads that may be asleep: see rx.c */
 	uint64_t rcvtimeo;  /* ns; 0: for ever */
+
+	/* under tx_lock */
+	uint32_t ticket;      /* of the last batch */
+	uint32_t batches_off; /* so many are sent singly before a batch is tried again */
 
 	/* constant once connected */
 	int tap;

@@ -18,6 +18,9 @@
 /* Pieces that writev() gets from the stack. */
 #define TX_PIECES 16
 
+#define TX_BATCHES_OFF 256 /* after a batch was refused */
+#define TX_SINGLES 1
+
 #define TX_FLAGS (MSG_DONTWAIT | MSG_NOSIGNAL | MSG_EOR)
 
 #define TX_HDR(operation)                                                               \
@@ -157,17 +160,105 @@ ssize_t tx_send(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, int 
 	return r ? r : (ssize_t)len;
 }
 
-int tx_batch(struct ipn_sock *s, const struct iovec *msgs, unsigned int n, int flags)
+static int tx_singly(struct ipn_sock *s, const struct iovec *msgs, unsigned int n, int flags)
 {
 	unsigned int sent;
 
-	if (!n || n > INT_MAX)
-		return -EINVAL;
 	for (sent = 0; sent < n; sent++) {
 		ssize_t r = tx_send(s, &msgs[sent], 1, flags);
 
 		if (r < 0)
 			return sent ? (int)sent : (int)r;
+	}
+	return (int)sent;
+}
+
+/* Packs as many of n messages as fit one frame, up to the first that may not be sent. */
+static unsigned int tx_pack(const struct ipn_sock *s, uint8_t *frame, size_t *len,
+			    const struct iovec *msgs, unsigned int n)
+{
+	size_t at = IPN_TX_HDR;
+	unsigned int i;
+
+	for (i = 0; i < n && i < IPN_TX_BATCH_MAX; i++) {
+		size_t size = msgs[i].iov_len;
+		uint16_t wire = (uint16_t)size;
+
+		if (size > s->mtu || at + IPN_TX_LEN + size > IPN_TX_BATCH_FRAME)
+			break;
+		memcpy(frame + at, &wire, sizeof(wire));
+		if (size)
+			memcpy(frame + at + IPN_TX_LEN, msgs[i].iov_base, size);
+		at += IPN_TX_LEN + size;
+	}
+	*len = at;
+	return i;
+}
+
+/*
+ * One frame of many messages. The program at the tap has dealt with all of them when write() returns,
+ * or has refused them all and left our ticket in the page; the lock keeps the ticket ours. Returns
+ * how many were sent, 0 if it takes single ones, or -errno.
+ */
+static int tx_frame(struct ipn_sock *s, const struct iovec *msgs, unsigned int n, int flags)
+{
+	uint8_t frame[IPN_TX_BATCH_FRAME];
+	struct ipn_tx_hdr hdr = TX_HDR(IPN_TX_BATCH);
+	struct iovec one = { .iov_base = frame };
+	uint32_t off = __atomic_load_n(&s->batches_off, __ATOMIC_RELAXED);
+	int r;
+
+	if (off) { /* a guess, so races between threads are harmless */
+		__atomic_store_n(&s->batches_off, off - 1, __ATOMIC_RELAXED);
+		return 0;
+	}
+	n = tx_pack(s, frame, &one.iov_len, msgs, n);
+	if (n < 2)
+		return 0;
+	hdr.count = (uint8_t)n;
+	pthread_mutex_lock(&s->tx_lock);
+	s->ticket++;
+	memcpy(hdr.ticket, &s->ticket, sizeof(hdr.ticket));
+	memcpy(frame, &hdr, sizeof(hdr));
+	r = tx_writev(s, &one, 1, flags);
+	if (!r)
+		r = (int)n;
+	if (r > 0 && __atomic_load_n(&s->rx.page->tx_refused, __ATOMIC_ACQUIRE) ==
+			     (IPN_TX_REFUSED | s->ticket)) {
+		__atomic_store_n(&s->batches_off, TX_BATCHES_OFF, __ATOMIC_RELAXED);
+		r = 0;
+	}
+	pthread_mutex_unlock(&s->tx_lock);
+	return r;
+}
+
+int tx_batch(struct ipn_sock *s, const struct iovec *msgs, unsigned int n, int flags)
+{
+	unsigned int sent = 0;
+	int r;
+
+	if (!n || n > INT_MAX)
+		return -EINVAL;
+	if (flags & ~TX_FLAGS)
+		return -EOPNOTSUPP;
+	while (sent < n) {
+		r = tx_open(s);
+		if (r)
+			return sent ? (int)sent : r;
+		if (!__atomic_load_n(&s->rx.sent, __ATOMIC_RELAXED))
+			__atomic_store_n(&s->rx.sent, 1, __ATOMIC_RELEASE);
+		r = tx_frame(s, msgs + sent, n - sent, flags);
+		if (!r) {
+			/* what one frame could have held; the first may be too long for a batch */
+			unsigned int some = n - sent < TX_SINGLES ? n - sent : TX_SINGLES;
+
+			r = tx_singly(s, msgs + sent, some, flags);
+			if (r >= 0 && (unsigned int)r < some)
+				return (int)sent + r;
+		}
+		if (r < 0)
+			return sent ? (int)sent : r;
+		sent += (unsigned int)r;
 	}
 	return (int)sent;
 }
