@@ -608,6 +608,23 @@ static __u32 up_flag(__u32 flags, const struct link_info *link)
 						       : flags & ~(__u32)IPN_PF_UP;
 }
 
+/*
+ * Had it joined to the end, and not begun to leave? What is stored last when a port joins, and taken
+ * away first when it leaves, stands in `dests` and `floods`.
+ */
+static bool joined(struct manager *m, const struct ipn_port *port)
+{
+	__u32 at = port->port_base + port->port, flood_at = port->port_base + port->flood, flood;
+	struct ipn_dest dest;
+
+	if (bpf_map_lookup_elem(m->bpf->fd_dests, &at, &dest) || dest.kind != port->kind ||
+	    dest.ifindex != port->ifindex || dest.gen != port->gen)
+		return false;
+	if (port->kind == IPN_KIND_PROC)
+		return true;
+	return !bpf_map_lookup_elem(m->bpf->fd_floods, &flood_at, &flood) && flood == at + 1;
+}
+
 /* A port of the map, its network already there. -ENODEV: its interface is not. */
 int node_adopt(struct manager *m, const struct ipn_port *port)
 {
@@ -620,6 +637,8 @@ int node_adopt(struct manager *m, const struct ipn_port *port)
 	if (!net || !u || port->port >= net->info.numnodes || net->ports[port->port] ||
 	    port->node >= IPN_MAX_NODES || m->node_by_id[port->node])
 		return -EINVAL;
+	if (!joined(m, port))
+		return -ESTALE;
 	if (link_get(m->link, port->ifindex, &link) || link.group != m->bpf->abi.group)
 		return -ENODEV;
 	if (port->kind == IPN_KIND_PROC && !link.running)

@@ -1,0 +1,54 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# crowd: a thousand ports of one user, up to his quota and all gone at once, hold nobody else up
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/e2e.bash"
+
+start_fabric
+umask 0
+as_nobody ipn-fabric net add "$NETS/wide" --nodes 2000
+ipn-fabric net add "$NETS/quiet" --pool 512
+steady_start quiet "$NETS/quiet"
+before=$(links)
+fds=$(manager_fds)
+
+# Others see nothing of it: within 1 s there is an answer, and within 2 s a new member.
+go_on() # WHAT
+{
+	timeout 1 ipn-fabric show "$NETS/quiet" >/dev/null || fail "no answer to show within 1 s $1"
+	[ "$(timeout 2 ipncall socket "connect $NETS/quiet" close | tail -n 1)" = ok ] ||
+		fail "no way in within 2 s $1"
+}
+
+same_links()
+{
+	[ "$before" = "$(links)" ]
+}
+
+step "1024 ports, and not one more"
+setpriv --reuid=65534 --regid=65534 --clear-groups -- hostile crowd "$NETS/wide" 1100 \
+	>"$IPN_TEST_TMP/crowd" &
+crowd=$!
+for _ in {1..5}; do
+	go_on "while a crowd joins"
+	sleep 0.5
+done
+wait_until 90 grep -q ready "$IPN_TEST_TMP/crowd"
+assert_eq "1024 EDQUOT" "$(head -n 1 "$IPN_TEST_TMP/crowd")" "ports of one user"
+go_on "with a crowd"
+calls "ok ok ok 2" socket "connect $NETS/wide" "send hi"
+
+step "all of them at once: the network is removed"
+as_nobody ipn-fabric net del "$NETS/wide" &
+del=$!
+for _ in {1..5}; do
+	go_on "while a crowd goes"
+done
+wait $del || fail "net del"
+kill -KILL $crowd
+wait $crowd 2>/dev/null || true
+wait_until 30 same_links
+assert_eq "$fds" "$(manager_fds)" "descriptors of the manager"
+go_on "after a crowd"
+steady_stop quiet 2000
+stop_fabric
