@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The way into the gateway: a frame that is not whole and is for a process is redirected there, with
- * the mark that tells the far end where it came from. What comes out of the far end stands in the
- * tables of the other tests (the way GW) and, with real segments, in live_test.c.
+ * The way into the gateway: a frame that is not whole and is for a process is redirected there,
+ * with the mark that tells the far end where it came from. What comes out of the far end stands in
+ * the tables of the other tests (the way GW) and, with real segments, in live_test.c.
  */
 #include "ways.h"
 

@@ -199,7 +199,7 @@ static void a_hole_among_the_devices_is_stepped_over(void **state)
 	assert_int_equal(third->want.out_packets, 1);
 }
 
-/* Between the two stores of the manager, a list entry may name a place that is free or a process. */
+/* Between two stores of the manager, a list entry may name a place that is free or a process. */
 static void a_list_entry_without_a_device_is_stepped_over(void **state)
 {
 	static const struct outcome o = { .log = true, .flood = true };
@@ -230,7 +230,7 @@ static void networks_do_not_mix(void **state)
 	assert_int_equal(h[1].net->log.next, 8);
 }
 
-/* The log of a small and of a large network have the same index: only the class tells them apart. */
+/* Logs of a small and of a large network have the same index: only the class tells them apart. */
 static void the_class_of_the_network_rules_which_log(void **state)
 {
 	static const struct outcome o = { .log = true };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What BPF_PROG_TEST_RUN cannot show of the tc hook: where a redirect goes, frames that are not whole
- * (checksum to be completed, to be cut into segments), and the round through the gateway. The
+ * What BPF_PROG_TEST_RUN cannot show of the tc hook: where a redirect goes, frames that are not
+ * whole (checksum to be completed, to be cut into segments), and the round through the gateway. The
  * programs are attached as the manager does, and a VM writes its frames with virtio headers.
  */
 #include "ways.h"
@@ -394,8 +394,8 @@ static unsigned long tx_packets(__u32 ifindex)
 }
 
 /*
- * A veth whose other end is in another namespace gets its frames there at once (bpf_redirect_peer): the
- * near end has sent nothing. Without the flag, and when flooded, they go through the near end.
+ * A veth whose other end is in another namespace gets its frames there at once: bpf_redirect_peer;
+ * the near end has sent nothing. Without the flag, and when flooded, they go through the near end.
  */
 static void a_peer_is_reached_directly(void **state)
 {

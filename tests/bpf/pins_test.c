@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What people and other programs find in the bpffs: names, places, and types of maps and programs. */
+/* What others find in the bpffs: names, places, and types of maps and programs. */
 #include "fabric.h"
 
 #include <dirent.h>

@@ -297,8 +297,8 @@ static void a_device_that_is_down_is_missed_by_unicast(void **state)
 }
 
 /*
- * Another CPU may refresh an entry between our look at the clock and our look at the entry: its time
- * is then after ours, by the time we stood still. That is no age.
+ * Another CPU may refresh an entry between our look at the clock and our look at the entry: its
+ * time is then after ours, by the time we stood still. That is no age.
  */
 static void an_entry_refreshed_by_another_cpu_just_now_is_good(void **state)
 {

@@ -36,8 +36,6 @@ manager_fds_what()
 steady_start lan "$NETS/lan"
 steady_start hub "$NETS/hub"
 steady_start quiet "$NETS/quiet"
-# The manager prepares ports ahead; let it come to rest.
-wait_until 5 test "$(manager_fds)" = "$(manager_fds)"
 fds=$(manager_fds)
 fds_what=$(manager_fds_what)
 before=$(snapshot)
@@ -176,8 +174,7 @@ all_well scribble
 step "ends its session and keeps the tap: it is out"
 attack_start keep "$NETS/quiet"
 port=$OUT
-wait_until 5 test "$(ipn-fabric show --json "$NETS/quiet" |
-	jq "[.ports[] | select(.port == $port)] | length")" = 0
+wait_until 5 has_ports "$NETS/quiet" 2
 answers_fast keep
 attack_stop
 all_well keep

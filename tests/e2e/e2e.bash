@@ -124,10 +124,10 @@ same()
 $(diff <(echo "$1") <(echo "$2"))"
 }
 
-# port_count PATH
-port_count()
+# has_ports PATH N
+has_ports()
 {
-	ipn-fabric show --json "$1" | jq '.ports | length'
+	[ "$(ipn-fabric show --json "$1" | jq '.ports | length')" = "$2" ]
 }
 
 # stat_of PATH PORT JQ-EXPRESSION

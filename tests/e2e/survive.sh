@@ -25,6 +25,14 @@ pings_stop()
 	grep -q ' 0% packet loss' "$IPN_TEST_TMP/ping" || fail "pings were lost: $(cat "$IPN_TEST_TMP/ping")"
 }
 
+# equal WHAT WANTED GOT: or says so and fails; lists of words in any order.
+equal()
+{
+	[ "$(tr -s ' \n' '\n\n' <<<"$2" | sort)" = "$(tr -s ' \n' '\n\n' <<<"$3" | sort)" ] && return
+	echo "$1: wanted ${2//$'\n'/ }, got ${3//$'\n'/ }"
+	return 1
+}
+
 start_fabric
 ipn-fabric net add "$NETS/lan" --policy switch --pool 64
 ipn-fabric net add "$NETS/hub"
@@ -99,14 +107,20 @@ ip link del vm0
 in_netns right ip link del eth0
 rm "$NETS/own"
 start_fabric
-wait_until 5 test "$(ipn-fabric show --json | jq -c '[.ports[] | [.network, .port]]')" = \
-	"$(jq -nc --arg n "$NETS" '[[$n+"/lan",0],[$n+"/lan",9],[$n+"/hub",0],[$n+"/own",0]]')"
+members_are()
+{
+	local got
+
+	got=$(ipn-fabric show --json | jq -r '.ports[] | "\(.network | sub(".*/"; "")) \(.port)"')
+	equal members "$1" "$got"
+}
+wait_until 5 members_are "lan 0 lan 9 hub 0 own 0"
 ping -q -c 1 -W 2 10.7.0.1 >/dev/null || fail "the rest does not go on"
 leave holder
 wait_until 5 bash -c "! ipn-fabric net show --json | grep -q $NETS/own"
 tell reader "set descr still here" ok
 leave reader
-wait_until 5 test "$(port_count "$NETS/hub")" = 0
+wait_until 5 has_ports "$NETS/hub" 0
 
 step "an old node whose port is taken by the operator: end of file, no sending"
 node old socket "connect $NETS/hub"
@@ -117,14 +131,6 @@ ipn-fabric detach "$NETS/hub" --port 0
 answer old 5 "ok "
 tell old "send x" ECONNRESET
 leave old
-
-# equal WHAT WANTED GOT: or says so and fails; lists of words in any order.
-equal()
-{
-	[ "$(tr -s ' \n' '\n\n' <<<"$2" | sort)" = "$(tr -s ' \n' '\n\n' <<<"$3" | sort)" ] && return
-	echo "$1: wanted ${2//$'\n'/ }, got ${3//$'\n'/ }"
-	return 1
-}
 
 dump() # MAP JQ-EXPRESSION
 {

@@ -125,8 +125,8 @@ static int stray(const struct link_info *link, void *arg)
 	struct manager *m = arg;
 	struct node *node;
 
-	if (link->group != m->bpf->abi.group || link->ifindex == m->bpf->abi.gateway ||
-	    link->ifindex == m->bpf->abi.gateway_out)
+	if ((link->group != m->bpf->abi.group && link->group != node_doom_group(m)) ||
+	    link->ifindex == m->bpf->abi.gateway || link->ifindex == m->bpf->abi.gateway_out)
 		return 0;
 	HASH_FIND(hh, m->nodes, &link->ifindex, sizeof(link->ifindex), node);
 	if (!node && !link_del(m->link, link->ifindex))

@@ -114,7 +114,9 @@ struct manager {
 	struct node_log want_log;              /* what the last process needed, and the next may */
 	__u32 ids_fresh;
 	sd_event_source *refill;
-	__u32 orphans[256]; /* interfaces that should go by themselves */
+	bool doom; /* interfaces that end now are only marked; doomed_end removes them all */
+	__u32 doomed;
+	__u32 orphans[IPN_MAX_NODES]; /* interfaces that should go by themselves */
 	__u32 norphans;
 	sd_event_source *orphan_timer;
 	__u32 gen; /* last one given out */
@@ -187,6 +189,11 @@ void node_link_event(const struct link_info *info, bool gone, void *manager);
 void node_check_links(struct manager *m);
 /* Removes the interfaces of processes that left, if they still stand. */
 void node_orphans_end(struct manager *m);
+/* Between these two, the interfaces of ports that end are marked and then removed all at once. */
+void node_doom_begin(struct manager *m);
+void node_doom_end(struct manager *m);
+/* The group of marked interfaces. */
+__u32 node_doom_group(const struct manager *m);
 int node_refill(struct manager *m);
 
 /* adopt.c: makes nets and nodes from the maps, removes what is half made. */

@@ -449,6 +449,24 @@ int link_del(struct link_ctx *ctx, __u32 ifindex)
 	return request_run(ctx, &req, NULL, NULL);
 }
 
+int link_set_group(struct link_ctx *ctx, __u32 ifindex, __u32 group)
+{
+	struct request req;
+
+	request_init(&req, RTM_SETLINK, 0, ifindex);
+	mnl_attr_put_u32(&req.nlh, IFLA_GROUP, group);
+	return request_run(ctx, &req, NULL, NULL);
+}
+
+int link_del_group(struct link_ctx *ctx, __u32 group)
+{
+	struct request req;
+
+	request_init(&req, RTM_DELLINK, 0, 0);
+	mnl_attr_put_u32(&req.nlh, IFLA_GROUP, group);
+	return request_run(ctx, &req, NULL, NULL);
+}
+
 /* A name for the first moments of an interface that will be called by `pattern`. */
 static int name_random(const char *pattern, char name[IPN_NAME_MAX])
 {

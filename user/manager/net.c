@@ -260,9 +260,11 @@ void net_del(struct net *net)
 	struct user *u = user_get(m, net->info.uid);
 
 	net->dying = true; /* the last node must not end it a second time */
+	node_doom_begin(m);
 	for (__u32 i = 0; i < net->info.numnodes; i++)
 		if (net->ports[i])
 			node_del(net->ports[i], ENETDOWN, false);
+	node_doom_end(m);
 	session_drop_net(m, net);
 	__atomic_store_n(&m->bpf->nets[net->id].policy, 0, __ATOMIC_RELEASE);
 	bpf_map_delete_elem(m->bpf->fd_networks, &net->id);

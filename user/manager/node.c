@@ -486,8 +486,30 @@ static int on_orphans(sd_event_source *source, uint64_t usec, void *arg)
 
 void node_orphans_end(struct manager *m)
 {
+	node_doom_begin(m);
 	while (m->norphans)
 		interface_end(m, m->orphans[--m->norphans], false);
+	node_doom_end(m);
+}
+
+__u32 node_doom_group(const struct manager *m)
+{
+	return (m->bpf->abi.group & 0x00ffffff) | 0x4a000000;
+}
+
+void node_doom_begin(struct manager *m)
+{
+	m->doom = true;
+}
+
+void node_doom_end(struct manager *m)
+{
+	int r = m->doomed ? link_del_group(m->link, node_doom_group(m)) : 0;
+
+	m->doom = false;
+	m->doomed = 0;
+	if (r && r != -ENODEV)
+		say(LOG_ERR, "cannot remove interfaces: %s", strerror(-r));
 }
 
 /*
@@ -507,6 +529,10 @@ static void interface_end(struct manager *m, __u32 ifindex, bool goes_by_itself)
 			sd_event_source_set_time_relative(m->orphan_timer, ORPHAN_US);
 			sd_event_source_set_enabled(m->orphan_timer, SD_EVENT_ONESHOT);
 		}
+		return;
+	}
+	if (m->doom && !link_set_group(m->link, ifindex, node_doom_group(m))) {
+		m->doomed++;
 		return;
 	}
 	r = link_del(m->link, ifindex);
