@@ -58,8 +58,8 @@ INLINE int policy_message(const struct ipn_ctx *c, const struct ipn_msg *m, stru
 }
 
 /*
- * A batch: many messages of a process in one frame, so that the way through the kernel is paid once.
- * Each is a message like any other; only sleepers are woken once, at the end.
+ * A batch: many messages of a process in one frame, so that the way through the kernel is paid
+ * once. Each is a message like any other; only sleepers are woken once, at the end.
  */
 struct batch {
 	struct xdp_md *xdp;

@@ -14,9 +14,10 @@
 char LICENSE[] SEC("license") = "GPL";
 
 /*
- * Copies what is needed of a port. The kernel may give the map's element to another key at any moment
- * after that port was detached or changed, and writes it from its first word on: if that still is our
- * ifindex at the end, all of the copy is of our port. NULL: it is not, the port is gone just now.
+ * Copies what is needed of a port. The kernel may give the map's element to another key at any
+ * moment after that port was detached or changed, and writes it from its first word on: if that
+ * still is our ifindex at the end, all of the copy is of our port. NULL: it is not, the port is
+ * gone just now.
  */
 INLINE struct ipn_msg *msg_start(const struct ipn_port *port, __u32 ifindex, __u32 len)
 {
@@ -61,8 +62,8 @@ INLINE int xdp_control(const struct ipn_ctx *c, const struct ipn_port *port, __u
 }
 
 /*
- * A batch is for processes: devices take one frame at a time. On a network with devices it is refused
- * whole, and its sender finds the ticket in its page when write() returns.
+ * A batch is for processes: devices take one frame at a time. On a network with devices it is
+ * refused whole, and its sender finds the ticket in its page when write() returns.
  */
 INLINE int batch_refused(const struct ipn_port *port, const struct ipn_tx_hdr *hdr)
 {

@@ -69,9 +69,9 @@ struct ipn_ctl_info {
 	__u32 pid;
 	__u32 nets;
 	__u32 ports;
-	__u32 uptime; /* s */
+	__u32 uptime;  /* s */
 	__u32 adopted; /* 1: this manager took over a running fabric */
-	__u32 hook;   /* enum ipn_hook of devices */
+	__u32 hook;    /* enum ipn_hook of devices */
 	char version[16];
 	char bpffs[IPN_PATH_MAX]; /* the fabric's directory of pins */
 	char netns[IPN_PATH_MAX]; /* name given with --netns, or empty */
@@ -90,7 +90,7 @@ struct ipn_ctl_net_add {
 	__u32 numnodes;
 	__u32 pool;
 	__u32 flags;
-	__u32 mode;   /* asked for, before umask: for show */
+	__u32 mode;       /* asked for, before umask: for show */
 	__u32 persistent; /* 0: it ends with its last node or bound session; binds the session */
 	__u32 pad;
 	char path[IPN_PATH_MAX]; /* absolute, as the client sees it; NUL-terminated */
@@ -133,8 +133,8 @@ struct ipn_ctl_net {
 	__u32 flags;
 	__u32 persistent;
 	__u32 uid;
-	__u32 mode;    /* permission bits of the inode now */
-	__u32 ports;   /* in use */
+	__u32 mode;  /* permission bits of the inode now */
+	__u32 ports; /* in use */
 	__u32 readers;
 	__u32 writers;
 	char path[IPN_PATH_MAX];
@@ -185,8 +185,8 @@ struct ipn_ctl_detach {
 };
 
 struct ipn_ctl_list {
-	__u64 from;    /* 0, then `next` of the page before, until that is 0 */
-	__u32 stats;   /* PORT_LIST: 1 fills the counters */
+	__u64 from;  /* 0, then `next` of the page before, until that is 0 */
+	__u32 stats; /* PORT_LIST: 1 fills the counters */
 	__u32 pad;
 };
 
@@ -203,7 +203,7 @@ struct ipn_ctl_port {
 	__u32 flags;
 	__u32 ifindex;
 	__u32 uid;
-	__u32 pid;     /* process nodes; 0 unknown */
+	__u32 pid; /* process nodes; 0 unknown */
 	__u32 pad;
 	char name[IPN_NAME_MAX];
 	char path[IPN_PATH_MAX];

@@ -113,8 +113,9 @@ struct options {
  * recv fills msgs with up to BATCH messages and returns how many, 0 if there is none now (ends that
  * do not block) or after a signal. done gives them back and returns how many of the last were
  * whole.
- * send returns 0, or -1 if the transport did not take the message. send_many returns how many of n it
- * took, or -1; NULL: the transport moves one message per call. Both kinds send n different messages.
+ * send returns 0, or -1 if the transport did not take the message. send_many returns how many of n
+ * it took, or -1; NULL: the transport moves one message per call. Both kinds send n different
+ * messages.
  */
 struct transport {
 	const char *name;
