@@ -203,7 +203,7 @@ INLINE int deliver_port(const struct ipn_ctx *c, const struct ipn_msg *m, struct
 	return act_drop(c);
 }
 
-INLINE void flood_processes(const struct ipn_ctx *c, const struct ipn_msg *m, struct ipn_net *net)
+INLINE void flood_processes(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net *net)
 {
 	__u32 id = m->net, gw;
 	int why;
@@ -228,11 +228,13 @@ INLINE void flood_processes(const struct ipn_ctx *c, const struct ipn_msg *m, st
 		stats_drop(m->node, why);
 		return;
 	}
-	if (!m->batch && READ_ONCE(net->sleep_any))
+	if (m->batch)
+		m->wake = 1; /* at its end */
+	else if (READ_ONCE(net->sleep_any))
 		wake_sleepers(id);
 }
 
-INLINE int deliver_flood(const struct ipn_ctx *c, const struct ipn_msg *m, struct ipn_net *net)
+INLINE int deliver_flood(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net *net)
 {
 	if (READ_ONCE(net->readers))
 		flood_processes(c, m, net);

@@ -42,7 +42,7 @@ INLINE struct verdict to_flood(void)
 typedef struct verdict (*policy_fn)(const struct ipn_ctx *, const struct ipn_msg *);
 
 /* One message: where to, and there. */
-INLINE int policy_message(const struct ipn_ctx *c, const struct ipn_msg *m, struct ipn_net *net,
+INLINE int policy_message(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net *net,
 			  policy_fn handle)
 {
 	struct verdict v = handle(c, m);
@@ -110,7 +110,7 @@ INLINE int policy_batch(struct xdp_md *ctx, const struct ipn_msg *m, struct ipn_
 
 	bpf_loop(m->batch, one, &b, 0);
 	stats_in(m->node, b.packets, b.bytes);
-	if (READ_ONCE(net->sleep_any))
+	if (m->wake && READ_ONCE(net->sleep_any))
 		wake_sleepers(m->net);
 	return XDP_DROP;
 }

@@ -35,6 +35,7 @@ INLINE struct ipn_msg *msg_start(const struct ipn_port *port, __u32 ifindex, __u
 	m->policy = port->policy;
 	m->mtu = port->mtu;
 	m->batch = 0;
+	m->wake = 0;
 	barrier();
 	if (READ_ONCE(port->ifindex) != ifindex)
 		return NULL;
@@ -168,22 +169,18 @@ SEC("tc") int ipn_tc_tap(struct __sk_buff *skb)
  */
 INLINE __u32 tc_segment(struct __sk_buff *skb)
 {
+	struct sk_buff *kernel = (void *)skb; /* to be read by BPF_CORE_READ only */
 	struct skb_shared_info *shared;
-	struct sk_buff *kernel;
 	__u32 headers, type;
-	__u64 head;
+	unsigned char *head;
 	__u8 words;
 
-	if (!bpf_cast_to_kern_ctx)
+	if (BPF_CORE_READ_BITFIELD_PROBED(kernel, encapsulation))
 		return 0;
-	kernel = bpf_cast_to_kern_ctx(skb);
-	if (BPF_CORE_READ_BITFIELD(kernel, encapsulation))
-		return 0;
-	head = (__u64)BPF_CORE_READ(kernel,
-				    head); /* as a number: the verifier lets none be made of it */
-	shared = (void *)(head + kernel->end);
+	head = BPF_CORE_READ(kernel, head);
+	shared = (void *)(head + BPF_CORE_READ(kernel, end));
 	type = BPF_CORE_READ(shared, gso_type);
-	headers = (__u32)(head + kernel->transport_header - (__u64)BPF_CORE_READ(kernel, data));
+	headers = head + BPF_CORE_READ(kernel, transport_header) - BPF_CORE_READ(kernel, data);
 	if (type & GSO_TCP) {
 		if (bpf_skb_load_bytes(skb, headers + 12, &words, 1))
 			return 0;
@@ -207,15 +204,15 @@ INLINE int tc_too_long(struct __sk_buff *skb, __u32 len, __u32 mtu)
 	return bpf_check_mtu(skb, 0, &l3, 0, BPF_MTU_CHK_SEGS) != 0;
 }
 
-/* Checksums complete and not to be cut into segments? When the kernel does not tell: no. */
+/* Checksums complete and not to be cut into segments? */
 INLINE __u32 tc_whole(struct __sk_buff *skb)
 {
-	struct sk_buff *kernel;
+	struct sk_buff *kernel = (void *)skb;
 
 	if (skb->gso_size)
 		return 0;
-	if (!bpf_cast_to_kern_ctx)
-		return 0;
+	if (!bpf_cast_to_kern_ctx) /* before Linux 6.2; reads the same, but slower */
+		return BPF_CORE_READ_BITFIELD_PROBED(kernel, ip_summed) != CHECKSUM_PARTIAL;
 	kernel = bpf_cast_to_kern_ctx(skb);
 	return BPF_CORE_READ_BITFIELD(kernel, ip_summed) != CHECKSUM_PARTIAL;
 }

@@ -258,7 +258,7 @@ static void row_run(const struct row *row, enum way way)
 		return;
 	print_message("  %s, %s\n", row->name, way_name(way));
 	fdb_empty();
-	if (row->age != NO_ENTRY) {
+	if (to && row->age != NO_ENTRY) {
 		struct ipn_fdb e = { .port = number_from_here(to),
 				     .gen = to->port.gen,
 				     .seen = now_ns() - (__u64)row->age };

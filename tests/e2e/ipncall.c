@@ -341,7 +341,7 @@ static void run(const char *line)
 int main(int argc, char **argv)
 {
 	bool interactive = argc > 1 && !strcmp(argv[1], "-i");
-	char line[512];
+	static char line[2 * MAX_LEN + 64];
 
 	for (int i = interactive ? 2 : 1; i < argc; i++)
 		run(argv[i]);

@@ -91,10 +91,6 @@ grep -q '^READY=1$' "$IPN_TEST_TMP/said" || fail "said: $(cat "$IPN_TEST_TMP/sai
 assert_eq "$FABRIC_PID" "$(ipn-fabric show --json | jq .fabric.pid)" "process of --foreground"
 stop_fabric
 
-step "without --foreground systemd hears nothing of a process that is not the service"
-ipn-fabric up --config /dev/null
-ipn-fabric down
-
 step "two fabrics side by side"
 for f in a b; do
 	mkdir -p "$IPN_TEST_TMP/$f/run" "$IPN_TEST_TMP/$f/bpf"
