@@ -135,12 +135,13 @@ static const struct row {
 
 static void row_run(const struct row *row)
 {
+	int n;
+
 	print_message("  %s\n", row->name);
 	batch_start(row->count, 1);
-	for (int i = 0; row->lens[i] >= 0; i++)
-		batch_add_filled((__u32)i, (__u16)row->lens[i]);
-	for (int i = 0; row->lens[i] != END; i++)
-		b.len -= row->lens[i] == CUT;
+	for (n = 0; row->lens[n] >= 0; n++)
+		batch_add_filled((__u32)n, (__u16)row->lens[n]);
+	b.len -= row->lens[n] == CUT;
 	batch_send();
 	for (int i = 0; i < row->written; i++)
 		if (row->lens[i] <= MTU)
@@ -406,6 +407,36 @@ static void a_device_that_came_meanwhile_misses_a_batch(void **state)
 	quiet_expect();
 }
 
+/* What the programs remember of a message is kept by CPU, and is not that of the one before. */
+static void a_message_after_a_batch_is_none(void **state)
+{
+	static const struct outcome o = { .log = true, .flood = true };
+	struct t_net *other = net_make(IPN_POLICY_BROADCAST, MTU, 5);
+	struct t_port *device = port_make(other, 3, IPN_KIND_TAP);
+	struct t_port *sender = port_make(other, 2, IPN_KIND_PROC);
+	cpu_set_t all, one;
+
+	(void)state;
+	port_make(other, 1, IPN_KIND_VETH);
+	assert_ok(sched_getaffinity(0, sizeof(all), &all));
+	CPU_ZERO(&one);
+	for (int i = 0; !CPU_COUNT(&one) && i < CPU_SETSIZE; i++)
+		if (CPU_ISSET(i, &all))
+			CPU_SET(i, &one);
+	assert_ok(sched_setaffinity(0, sizeof(one), &one));
+	for (enum way way = 0; way < WAYS; way++) {
+		if (way == WAY_TAG)
+			continue;
+		batch_start(1, 1);
+		batch_add_filled(0, 20);
+		batch_send();
+		message_expect(&net->log, 0, 20, false);
+		fill(message, 100, 7);
+		pass(way, way == WAY_XDP ? sender : device, message, 100, &o);
+	}
+	assert_ok(sched_setaffinity(0, sizeof(all), &all));
+}
+
 static const struct CMUnitTest tests[] = {
 #define HUB_TEST(name) cmocka_unit_test_setup_teardown(name, hub, world_done)
 #define SWITCH_TEST(name) cmocka_unit_test_setup_teardown(name, ethernet_switch, world_done)
@@ -418,6 +449,7 @@ static const struct CMUnitTest tests[] = {
 	HUB_TEST(each_message_of_a_refused_batch_is_counted),
 	HUB_TEST(with_a_device_a_batch_is_refused_by_ticket),
 	HUB_TEST(a_batch_wakes_every_sleeper_once),
+	HUB_TEST(a_message_after_a_batch_is_none),
 	SWITCH_TEST(each_message_goes_where_it_belongs),
 	SWITCH_TEST(unicast_in_a_batch_wakes_only_its_own),
 	SWITCH_TEST(a_device_that_came_meanwhile_misses_a_batch),

@@ -126,7 +126,7 @@ static void a_message_longer_than_the_mtu_is_dropped(void **state)
 			print_message("  mtu %u, %u bytes, %s\n", rows[i].port_mtu, rows[i].len,
 				      way_name(way));
 			if (way == WAY_TAG)
-				memcpy(message + 12, "\x81\x00\x60\x21", TAG_LEN);
+				put_bytes(message + 12, "\x81\x00\x60\x21", TAG_LEN);
 			from->port.mtu = rows[i].port_mtu;
 			port_store(from);
 			pass(way, from, message, rows[i].len, &o);
@@ -217,7 +217,7 @@ static void a_policy_without_program_is_a_named_drop(void **state)
 			sender(way)->port.policy = numbers[i];
 			port_store(sender(way));
 			if (way == WAY_TAG)
-				memcpy(message + 12, "\x81\x00\x60\x21", TAG_LEN);
+				put_bytes(message + 12, "\x81\x00\x60\x21", TAG_LEN);
 			pass(way, sender(way), message, 100, &o);
 		}
 	}

@@ -410,6 +410,12 @@ static inline int tc_run(int prog, const struct __sk_buff *skb, const void *fram
 	return 0;
 }
 
+/* For bytes written as a string: its final NUL is none of them. */
+static inline void put_bytes(void *to, const void *bytes, size_t n)
+{
+	memcpy(to, bytes, n);
+}
+
 /* Bytes that differ from place to place and from message to message. */
 static inline void fill(void *to, __u32 len, __u32 seed)
 {

@@ -28,7 +28,7 @@ static int world(void **state)
 	fab.b->abi.gateway = gateway->port.ifindex;
 	assert_ok(bpf_abi_store(fab.b));
 	fill(message, sizeof(message), 11);
-	memcpy(message, "\x02\0\0\0\0\x09\x02\0\0\0\0\x08\x88\xb5", ETH_LEN);
+	put_bytes(message, "\x02\0\0\0\0\x09\x02\0\0\0\0\x08\x88\xb5", ETH_LEN);
 	return 0;
 }
 

@@ -67,7 +67,7 @@ static void length_try(enum way way, struct t_port *from, __u32 len, bool flood)
 		return;
 	fill(message, len, len);
 	if (way == WAY_TAG)
-		memcpy(message + 12, "\x81\x00\x20\x07", TAG_LEN);
+		put_bytes(message + 12, "\x81\x00\x20\x07", TAG_LEN);
 	if (len > from->port.mtu)
 		o = (struct outcome){ .drop = DROP(MTU) };
 	print_message("  mtu %u, %u bytes, %s\n", from->port.mtu, len, way_name(way));
@@ -125,7 +125,7 @@ static void messages_of_all_ways_are_numbered_in_one_order(void **state)
 
 		fill(message, len, i);
 		if (way == WAY_TAG)
-			memcpy(message + 12, "\x81\x00\x20\x07", TAG_LEN);
+			put_bytes(message + 12, "\x81\x00\x20\x07", TAG_LEN);
 		pass(way, sender(&h, way), message, len, &o);
 	}
 	assert_int_equal(h.net->log.next, 5 * LOG_SLOTS + 3);

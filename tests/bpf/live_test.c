@@ -111,7 +111,7 @@ static int world_done(void **state)
 
 static void station(__u8 mac[6], const struct t_port *p)
 {
-	memcpy(mac, "\x02\x49\x50\x4e\x00", 5);
+	put_bytes(mac, "\x02\x49\x50\x4e\x00", 5);
 	mac[5] = p ? (__u8)(0x10 + p->port.port) : 0xfe; /* nobody's: unknown to the switch */
 }
 
@@ -164,12 +164,12 @@ static __u32 tcp_make(const struct t_port *to, __u32 payload, bool tag, bool par
 	station(frame, to);
 	station(frame + 6, vm);
 	if (tag)
-		memcpy(frame + 12, "\x81\x00\x00\x2a", TAG_LEN);
-	memcpy(ip - 2, "\x08\x00", 2);
-	memcpy(ip, "\x45\0\0\0\0\x01\x40\0\x40\x06\0\0\x0a\0\0\x01\x0a\0\0\x02", 20);
+		put_bytes(frame + 12, "\x81\x00\x00\x2a", TAG_LEN);
+	put_bytes(ip - 2, "\x08\x00", 2);
+	put_bytes(ip, "\x45\0\0\0\0\x01\x40\0\x40\x06\0\0\x0a\0\0\x01\x0a\0\0\x02", 20);
 	put16(ip + 2, 40 + payload);
 	put16(ip + 10, ~sum16(ip, 20, 0) & 0xffff);
-	memcpy(tcp, "\x10\0\x20\0\0\0\0\x01\0\0\0\x01\x50\x10\x10\0", 16);
+	put_bytes(tcp, "\x10\0\x20\0\0\0\0\x01\0\0\0\x01\x50\x10\x10\0", 16);
 	put16(tcp + 16, pseudo(ip, 20 + payload));
 	fill(tcp + 20, payload, payload);
 	if (!partial) {

@@ -39,7 +39,7 @@ static int world(void **state)
 	log_replace(&net->log, IPN_LOG_OF_NET(net->id));
 	log_replace(&reader->log, IPN_LOG_OF_NODE(reader->port.node));
 	fill(message, sizeof(message), 5);
-	memcpy(message, "\x02\0\0\0\0\x09\x02\0\0\0\0\x08", 12);
+	put_bytes(message, "\x02\0\0\0\0\x09\x02\0\0\0\0\x08", 12);
 	return 0;
 }
 

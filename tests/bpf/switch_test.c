@@ -67,7 +67,7 @@ static void mac_of(__u8 which, __u8 mac[6])
 
 	memset(mac, which == BROADCAST ? 0xff : 0, 6);
 	if (which == MULTICAST)
-		memcpy(mac, "\x33\x33\x00\x00\x00\x01", 6);
+		put_bytes(mac, "\x33\x33\x00\x00\x00\x01", 6);
 	if (which == BROADCAST || which == MULTICAST || which == ZERO)
 		return;
 	memcpy(mac, station, 6);
@@ -79,7 +79,7 @@ static void frame_make(__u32 len, __u8 dst, __u8 src, enum way way)
 	fill(frame, sizeof(frame), dst + src + len);
 	mac_of(dst, frame);
 	mac_of(src, frame + 6);
-	memcpy(frame + 12, way == WAY_TAG ? "\x81\x00\x60\x21" : "\x88\xb5\x45\x00", TAG_LEN);
+	put_bytes(frame + 12, way == WAY_TAG ? "\x81\x00\x60\x21" : "\x88\xb5\x45\x00", TAG_LEN);
 }
 
 static __u64 now_ns(void)

@@ -279,7 +279,7 @@ static void unicast_wakes_only_its_own(void **state)
 			print_message("  to port %u, %s\n", places[i], way_name(way));
 			learn(procs[i], 9);
 			put_to_sleep(0xff);
-			memcpy(message, "\x02\0\0\0\0\x09", 6);
+			put_bytes(message, "\x02\0\0\0\0\x09", 6);
 			send(way, sender(way), 100);
 			sleepers_expect(0xff & ~(1u << i));
 			wakes_expect(1u << i);
@@ -294,7 +294,7 @@ static void unicast_to_a_device_or_to_nobody_wakes_nobody(void **state)
 	(void)state;
 	put_to_sleep(0xff);
 	learn(device, 9);
-	memcpy(message, "\x02\0\0\0\0\x09", 6);
+	put_bytes(message, "\x02\0\0\0\0\x09", 6);
 	assert_int_equal(send(WAY_XDP, procs[0], 100), XDP_PASS);
 	assert_int_equal(send(WAY_TC, device, 100), TC_ACT_SHOT); /* behind the same port */
 	procs[4]->port.flags &= ~IPN_PF_READER;

@@ -4,8 +4,8 @@
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/e2e.bash"
 
-# refused STATUS TEXT COMMAND...: one line with each of the words of TEXT (separated by |) in it, and
-# everything is as it was before.
+# refused STATUS TEXT COMMAND...: one line with each of the words of TEXT (separated by |) in it,
+# and everything is as it was before.
 refused()
 {
 	local wanted=$1 text=$2 before after word words
@@ -20,7 +20,8 @@ refused()
 	# Usage errors end with a second line, always the same: which help to try.
 	[ "$STATUS" != 2 ] || ERR=${ERR%$'\n'try ipn-fabric help*}
 	[ "$STATUS" = "$wanted" ] || complain "$*: wanted status $wanted, got $STATUS: $OUT$ERR"
-	[[ -n $ERR && $ERR != *$'\n'* ]] || complain "$*: wanted one line of error, got: ${ERR//$'\n'/ // }"
+	[[ -n $ERR && $ERR != *$'\n'* ]] ||
+		complain "$*: wanted one line of error, got: ${ERR//$'\n'/ // }"
 	IFS='|' read -ra words <<<"$text"
 	for word in "${words[@]}"; do
 		[[ $ERR == *"$word"* ]] || complain "$*: wanted '$word' in: $ERR"
@@ -36,6 +37,12 @@ complain()
 {
 	echo "FAILED: $*" >&2
 	BAD=$((BAD + 1))
+}
+
+# left DIRECTORY...: what is in them, but for what the kernel puts into every bpffs.
+left()
+{
+	files "$@" | grep -v '\.debug$' || true
 }
 
 long=$(printf 'x%.0s' {1..150})
@@ -95,8 +102,9 @@ chmod 777 "$IPN_TEST_TMP/open"
 mount -t bpf -o mode=0777 bpf "$IPN_TEST_TMP/openfs"
 refused 1 "$IPN_FABRIC_RUN_DIR|root" as_nobody ipn-fabric up
 refused 1 "root" as_nobody ipn-fabric up --run-dir "$IPN_TEST_TMP/open"
-refused 1 "root" as_nobody ipn-fabric up --run-dir "$IPN_TEST_TMP/open" --bpffs "$IPN_TEST_TMP/openfs"
-assert_eq "" "$(files "$IPN_TEST_TMP/open" "$IPN_TEST_TMP/openfs" | grep -v '\.debug$' || true)" "left"
+refused 1 "root" as_nobody ipn-fabric up --run-dir "$IPN_TEST_TMP/open" \
+	--bpffs "$IPN_TEST_TMP/openfs"
+assert_eq "" "$(left "$IPN_TEST_TMP/open" "$IPN_TEST_TMP/openfs")" "left behind"
 refused 1 "$IPN_FABRIC_RUN_DIR" as_nobody ipn-fabric down
 
 step "up: no place"
@@ -104,7 +112,8 @@ mkdir "$IPN_TEST_TMP/plain" "$IPN_TEST_TMP/ro"
 touch "$IPN_TEST_TMP/file"
 mount -t tmpfs -o ro tmpfs "$IPN_TEST_TMP/ro"
 refused 1 "$IPN_TEST_TMP/none|mount" ipn-fabric up --bpffs "$IPN_TEST_TMP/none"
-[ ! -e "$IPN_TEST_TMP/none" ] || { complain "$IPN_TEST_TMP/none was made" && rmdir "$IPN_TEST_TMP/none"; }
+[ ! -e "$IPN_TEST_TMP/none" ] ||
+	{ complain "$IPN_TEST_TMP/none was made" && rmdir "$IPN_TEST_TMP/none"; }
 refused 1 "$IPN_TEST_TMP/plain|mount -t bpf" ipn-fabric up --bpffs "$IPN_TEST_TMP/plain"
 assert_eq "" "$(files "$IPN_TEST_TMP/plain")" "left in a directory that is no bpffs"
 refused 1 "$IPN_TEST_TMP/file" ipn-fabric up --bpffs "$IPN_TEST_TMP/file"
@@ -143,7 +152,8 @@ bad_config ":1|relative" "[network relative]"
 bad_config ":2|$NETS/c" "[network $NETS/c]" "[network $NETS/c]"
 bad_config "$NETS/d" "[network $NETS/c]" "[port a]" "network = $NETS/d" "tap = a"
 bad_config "a" "[network $NETS/c]" "[port a]" "network = $NETS/c"
-bad_config ":4|0123456789abcdef" "[network $NETS/c]" "[port a]" "network = $NETS/c" "tap = 0123456789abcdef"
+bad_config ":4|0123456789abcdef" "[network $NETS/c]" "[port a]" "network = $NETS/c" \
+	"tap = 0123456789abcdef"
 # Right as text, wrong in this world; what came before it in the file is taken back.
 touch "$IPN_TEST_TMP/conf"
 refused_config() # TEXT LINE...
@@ -172,7 +182,7 @@ rm "$NETS/stale"
 wait_until 10 ipn-fabric up
 assert_eq 0 "$(ipn-fabric net show --json | jq length)" "networks of the fabric that was gone"
 ipn-fabric down
-assert_eq "" "$(files "$IPN_FABRIC_RUN_DIR" "$IPN_FABRIC_BPFFS" | grep -v '\.debug$' || true)" "left"
+assert_eq "" "$(left "$IPN_FABRIC_RUN_DIR" "$IPN_FABRIC_BPFFS")" "left behind"
 
 step "pins of another version: up refuses, down removes them"
 before=$(snapshot)
@@ -224,7 +234,8 @@ refused 1 "$IPN_TEST_TMP/plain/n|ermission" as_nobody ipn-fabric net add "$IPN_T
 step "a path that is no network"
 refused 1 "$NETS/none" ipn-fabric net del "$NETS/none"
 for command in "net del" "net show" "show" "stats" "fdb show" "send" "recv"; do
-	for path in "$NETS/none" "$NETS/regular" "$NETS/dir" /dev/null "$IPN_FABRIC_RUN_DIR/control"; do
+	for path in "$NETS/none" "$NETS/regular" "$NETS/dir" /dev/null \
+		"$IPN_FABRIC_RUN_DIR/control"; do
 		# shellcheck disable=SC2086
 		refused 1 "$path" ipn-fabric $command "$path"
 	done

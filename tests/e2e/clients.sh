@@ -27,12 +27,6 @@ complain()
 	BAD=$((BAD + 1))
 }
 
-# What they are, without their numbers.
-manager_fds_what()
-{
-	find "/proc/$FABRIC_PID/fd" -mindepth 1 -printf '%l\n' | sed 's/\[[0-9]*\]//' | sort | uniq -c
-}
-
 steady_start lan "$NETS/lan"
 steady_start hub "$NETS/hub"
 steady_start quiet "$NETS/quiet"
@@ -187,7 +181,8 @@ step "meddles with its interface"
 attack_start meddle "$NETS/quiet"
 echo "$OUT" | sed 's/^/   /'
 for no in down mtu; do
-	grep -q "^$no: E" <<<"$OUT" || fail "an unprivileged client could change its interface: $OUT"
+	grep -q "^$no: E" <<<"$OUT" ||
+		fail "an unprivileged client could change its interface: $OUT"
 done
 answers_fast meddle
 attack_stop

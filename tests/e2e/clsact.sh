@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# clsact: where the kernel has no tcx, the older hook carries the same traffic, and is taken over, too
+# clsact: where the kernel has no tcx, the older hook carries the same traffic, and is adopted too
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/e2e.bash"
 
@@ -12,7 +12,8 @@ before=$(links)
 ipn-fabric net add "$NETS/lan" --policy switch
 for i in 1 2; do
 	container box$i
-	in_netns box$i sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
+	in_netns box$i sysctl -qw net.ipv6.conf.all.disable_ipv6=1 \
+		net.ipv6.conf.default.disable_ipv6=1
 	ipn-fabric attach "$NETS/lan" --veth eth0:box$i >/dev/null
 	in_netns box$i ip addr add 10.6.0.$i/24 dev eth0
 done
@@ -53,14 +54,18 @@ step "ping, and frames between containers, host and processes"
 traffic "with clsact"
 
 step "kill -9: traffic goes on"
-shown=$(ipn-fabric show --json | jq 'del(.fabric.pid, .fabric.uptime, .fabric.adopted)')
+shown()
+{
+	ipn-fabric show --json | jq 'del(.fabric.pid, .fabric.uptime, .fabric.adopted)'
+}
+
+shown=$(shown)
 kill_fabric
 traffic "without a manager"
 
 step "the next manager takes it over with the hook it has"
 start_fabric
-assert_eq "$shown" "$(ipn-fabric show --json | jq 'del(.fabric.pid, .fabric.uptime, .fabric.adopted)')" \
-	"after the take-over"
+assert_eq "$shown" "$(shown)" "after the take-over"
 traffic "after the take-over"
 kill_fabric
 start_fabric --config "$IPN_TEST_TMP/conf"

@@ -8,7 +8,7 @@ NETS=$IPN_TEST_TMP/nets # a place for the paths of networks, for everybody
 mkdir "$NETS"
 chmod 777 "$NETS"
 
-# calls WANTED CALL...: what libipn answers to these calls of one process (see ipncall.c), on one line.
+# calls WANTED CALL...: what libipn answers to these calls of one process (ipncall.c), on one line.
 # AS is put before the program: AS="as_nobody".
 AS=
 calls()
@@ -21,7 +21,7 @@ calls()
 	[ "$OUT" = "$wanted" ] || fail "ipncall $*: wanted '$wanted', got '$OUT'"
 }
 
-# node NAME CALL...: a process that goes on to take calls, by `tell`. Ends with the test, or by `leave`.
+# node NAME CALL...: a process that goes on to take calls, by `tell`, until `leave` or `crash`.
 declare -A NODE_PID=() NODE_IN=() NODE_OUT=()
 node()
 {
@@ -95,9 +95,8 @@ links()
 	ip -o link | awk -F': ' '{ sub(/@.*/, "", $2); print "link " $2 }' | sort
 	for ns in /run/netns/*; do
 		[ -e "$ns" ] || continue
-		nsenter --net="$ns" ip -o link |
-			awk -F': ' -v ns="${ns##*/}" '{ sub(/@.*/, "", $2); print "link " ns " " $2 }' |
-			sort
+		nsenter --net="$ns" ip -o link | awk -F': ' -v ns="${ns##*/}" \
+			'{ sub(/@.*/, "", $2); print "link " ns " " $2 }' | sort
 	done
 }
 
@@ -142,10 +141,17 @@ asleep()
 	[[ $(awk '{ print $3 }' "/proc/$1/stat") == S ]]
 }
 
-# Descriptors the manager holds, but for the timer that it makes when it needs one for the first time.
+# Descriptors the manager holds, but for the timer that it makes when it first needs one.
 manager_fds()
 {
-	find "/proc/$FABRIC_PID/fd" -mindepth 1 ! -lname '*timerfd*' | wc -l
+	find "/proc/$FABRIC_PID/fd" -mindepth 1 ! -lname '*timerfd*' 2>/dev/null | wc -l || true
+}
+
+# What they are, without their numbers.
+manager_fds_what()
+{
+	find "/proc/$FABRIC_PID/fd" -mindepth 1 -printf '%l\n' 2>/dev/null |
+		sed 's/\[[0-9]*\]//' | sort | uniq -c || true
 }
 
 # steady_start NAME PATH [INTERVAL_US]: a pair that exchanges messages (steady.c) from here on.

@@ -3,10 +3,10 @@
  * Ethernet frames in and out, where scripts cannot reach.
  *
  *   frames inject IFACE HEX [COUNT]     sends a frame out of an interface
- *   frames sniff IFACE MS [ETHERTYPE]   prints each frame that comes in at an interface, in hex, its
- *                                       VLAN tag in its place; ends when none came for MS
- *   frames check PATH MTU               reads a switch network in process: every frame must be whole,
- *                                       within the MTU, with right IPv4, TCP, UDP and ICMP checksums;
+ *   frames sniff IFACE MS [ETHERTYPE]   prints each frame that comes in at an interface, in hex,
+ *                                       its VLAN tag in its place; ends when none came for MS
+ *   frames check PATH MTU               reads a switch network: every frame must be whole, within
+ *                                       the MTU, with right IPv4, TCP, UDP and ICMP checksums;
  *                                       "ready"; on SIGTERM prints "FRAMES BYTES TCP BAD LOST"
  *   frames serve PORT                   takes one TCP connection, writes what comes to stdout
  *   frames notified SOCKET              prints what systemd would be told, until READY=1 or 20 s
@@ -120,7 +120,7 @@ static int sniff(const char *iface, int ms, long type)
 	return 0;
 }
 
-/* --- check --------------------------------------------------------------------------------------- */
+/* --- check --- */
 
 static uint64_t nframes, nbytes, ntcp, nbad;
 
@@ -227,7 +227,7 @@ static int check(const char *path, size_t mtu)
 	return nbad != 0;
 }
 
-/* --- others -------------------------------------------------------------------------------------- */
+/* --- others --- */
 
 static int serve(int port)
 {

@@ -7,7 +7,8 @@
  *   fds PATH [FOREIGN]     each request with too many, too few, and descriptors of every wrong type
  *   flood SECONDS          requests whose replies are never read
  *   idle COUNT             that many connections which say nothing; "ready", then until SIGTERM
- *   crowd PATH COUNT       joins so often; says how often it could, and why not more often; until SIGTERM
+ *   crowd PATH COUNT       joins so often; says how often it could, and why not more often; until
+ *                          SIGTERM
  *   die PATH STEP          dies without a word after step 1 (connection) to 6 of joining
  *   frames PATH            joins, then writes frames to its tap that libipn never would
  *   scribble PATH          joins, then fills its page and the bell's consumer page; until SIGTERM
@@ -174,7 +175,7 @@ static bool alive(void)
 	return ok;
 }
 
-/* --- garbage and headers ------------------------------------------------------------------------- */
+/* --- garbage and headers --- */
 
 static int garbage(unsigned long rounds)
 {
@@ -222,7 +223,7 @@ static int headers(void)
 {
 	size_t len;
 
-	for (__u16 type = 1; type < IPN_CTL_TYPES; type++) {
+	for (__u16 type = 1; type < (__u16)IPN_CTL_TYPES; type++) {
 		for (size_t n = 1; n < sizeof(packet.hdr); n++) {
 			request(type, NULL);
 			expect(-1, once(n, NULL, 0), "half a header", type);
@@ -267,7 +268,7 @@ static int headers(void)
 	return alive() ? 0 : 1;
 }
 
-/* --- descriptors --------------------------------------------------------------------------------- */
+/* --- descriptors --- */
 
 static const struct {
 	__u16 type;
@@ -373,7 +374,7 @@ static int wrong_fds(const char *path, const char *foreign)
 	return alive() && !bad ? 0 : 1;
 }
 
-/* --- many ---------------------------------------------------------------------------------------- */
+/* --- many --- */
 
 static int flood(int seconds)
 {
@@ -427,7 +428,7 @@ static int idle(int count)
 	return 0;
 }
 
-/* --- members ------------------------------------------------------------------------------------- */
+/* --- members --- */
 
 static struct ipn_ctl_connected joined;
 static int tap = -1, session = -1;
@@ -515,7 +516,7 @@ static int frames(const char *path)
 		buf[0] = 'X'; /* never right by chance */
 		written += write(tap, buf, len) > 0;
 	}
-	/* right headers with wrong contents: unknown operation, too long, longer than any message */
+	/* right headers with wrong contents: unknown operation, too long, longer than any */
 	hdr.op = 77;
 	memcpy(buf, &hdr, sizeof(hdr));
 	written += write(tap, buf, 100) > 0;

@@ -44,7 +44,7 @@ readers_agree() # COUNT
 		wait "${READER[i]}" || fail "reader $i: $(tail -n 1 "$IPN_TEST_TMP/r$i")"
 	done
 	tail -q -n 1 "$IPN_TEST_TMP"/r[0-9]* | sort | uniq -c >"$IPN_TEST_TMP/seen"
-	assert_eq 1 "$(wc -l <"$IPN_TEST_TMP/seen")" "different orders or contents among the readers"
+	assert_eq 1 "$(wc -l <"$IPN_TEST_TMP/seen")" "different orders or contents among readers"
 	read -r _ OUT _ <"$IPN_TEST_TMP/seen"
 	assert_eq "$1" "$OUT" "messages seen"
 }

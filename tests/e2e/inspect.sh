@@ -9,9 +9,9 @@ DIR=$IPN_FABRIC_BPFFS/ipn-fabric/v1
 # row MAP JQ-CONDITION JQ-EXPRESSION WANTED: of the one entry which the condition chooses.
 row()
 {
-	assert_eq "$4" "$(bpftool -j map dump pinned "$DIR/$1" |
-		jq -c "[.[].formatted | select($2)] | if length == 1 then .[0] | $3 else length end")" \
-		"$1: $3"
+	local filter="[.[].formatted | select($2)] | if length == 1 then .[0] | $3 else length end"
+
+	assert_eq "$4" "$(bpftool -j map dump pinned "$DIR/$1" | jq -c "$filter")" "$1: $3"
 }
 
 tables()
@@ -22,8 +22,8 @@ tables()
 		'["IPN_POLICY_SWITCH",9000,16,4]'
 	row networks ".value.path == \"$NETS/hub\"" '.value | [.policy, .mtu, .numnodes, .pool]' \
 		'["IPN_POLICY_BROADCAST",1514,32,8]'
-	row ports '.value.name == "vm0"' '.value | [.kind, .port, .policy, .mtu, .ifindex == .key]' \
-		'["IPN_KIND_TAP",0,"IPN_POLICY_SWITCH",9000,false]'
+	row ports '.value.name == "vm0"' '.value | [.kind, .port, .policy, .mtu]' \
+		'["IPN_KIND_TAP",0,"IPN_POLICY_SWITCH",9000]'
 	row ports '.value.name == "vm0"' '[.key == .value.ifindex]' '[true]'
 	row ports '.value.name == "eth0"' '.value | [.kind, .port]' '["IPN_KIND_VETH",1]'
 	row ports '.value.name == "h0"' '.value | [.kind, .port]' '["IPN_KIND_HOST",7]'
@@ -57,7 +57,8 @@ for prog in xdp tc tc_tap tc_gw notify xdp_hub tc_hub xdp_switch tc_switch; do
 	bpftool prog show pinned "$DIR/prog/$prog" >/dev/null || fail "no program $prog"
 done
 gateway=$(bpftool -j map dump pinned "$DIR/abi" | jq '.[0].formatted.value.gateway_out')
-for ifindex in $gateway $(ipn-fabric show --json | jq '.ports[] | select(.kind != "proc").ifindex'); do
+devices=$(ipn-fabric show --json | jq '.ports[] | select(.kind != "proc").ifindex')
+for ifindex in $gateway $devices; do
 	bpftool link show pinned "$DIR/link/$ifindex-tcx" >/dev/null || fail "no link $ifindex-tcx"
 done
 ifindex=$(ipn-fabric show --json | jq '.ports[] | select(.kind == "proc").ifindex')
@@ -108,8 +109,8 @@ row networks ".value.path == \"$NETS/hub\"" . 0
 step "show, stats and net show: JSON and table say the same"
 ipn-fabric net show --json | jq -e '.[0] | .policy == "switch" and .ports == 3' >/dev/null ||
 	fail "net show --json"
-assert_eq "$(ipn-fabric net show --json | jq length)" "$(ipn-fabric net show | tail -n +2 | wc -l)" \
-	"lines of net show"
+assert_eq "$(ipn-fabric net show --json | jq length)" \
+	"$(ipn-fabric net show | tail -n +2 | wc -l)" "lines of net show"
 assert_eq "$(ipn-fabric stats --json | jq length)" "$(ipn-fabric stats | tail -n +2 | wc -l)" \
 	"lines of stats"
 ipn-fabric show | grep -q "vm0.*a machine" || fail "show: $(ipn-fabric show)"

@@ -3,13 +3,13 @@
  * Calls of libipn from a script: ipncall [-i] COMMAND...
  *
  * Each argument is one call, with -i also each line of standard input after them. Each call answers
- * with one line: "ok", "ok VALUE", or the name of the errno. Calls go to descriptor 0 unless `use N`
- * chose another, 0 to 7. A line "quit" ends.
+ * with one line: "ok", "ok VALUE", or the name of the errno. Calls go to descriptor 0 unless `use
+ * N` chose another, 0 to 7. A line "quit" ends.
  *
  *   socket [POLICY [nonblock]]     bind PATH      connect [PATH]     close      use N
  *   send TEXT      sendlen N       sendhex HEX    sendmany N
  *   recv [MS]      recvhex [MS]    recvlen [MS]   recvall [MS]       (MS: at most so long)
- *   shutdown rd|wr|both            poll MS        name               overruns
+ *   shutdown rd|wr|both            poll MS [in]   name               overruns
  *   set OPTION VALUE               get OPTION     (mtu numnodes pool flags mode port descr)
  *   umask OCTAL                    fds            pid
  */
@@ -191,7 +191,8 @@ static void do_shutdown(const char *arg)
 
 static void do_poll(const char *arg)
 {
-	struct pollfd p = { .fd = slots[now], .events = POLLIN | POLLOUT };
+	short out = strstr(arg, "in") ? 0 : POLLOUT;
+	struct pollfd p = { .fd = slots[now], .events = (short)(POLLIN | out) };
 	int r = ipn_poll(&p, 1, atoi(arg));
 
 	if (r < 0)

@@ -103,8 +103,8 @@ expect_err "not" fabric "$IPN_TEST_TMP/a" net show "$NETS/net.b"
 AS="env IPN_FABRIC_RUN_DIR=$IPN_TEST_TMP/a/run" calls "ok ok ok 2" socket "connect $NETS/net.a" \
 	"send hi" || true
 # options win over the environment
-assert_eq "$NETS/net.b" "$(IPN_FABRIC_RUN_DIR=$IPN_TEST_TMP/a/run \
-	ipn-fabric --run-dir "$IPN_TEST_TMP/b/run" net show --json | jq -r '.[].path')" "networks of b"
+assert_eq "$NETS/net.b" "$(IPN_FABRIC_RUN_DIR=$IPN_TEST_TMP/a/run fabric "$IPN_TEST_TMP/b" \
+	net show --json | jq -r '.[].path')" "networks of b"
 fabric "$IPN_TEST_TMP/a" down
 assert_eq "$NETS/net.b" "$(fabric "$IPN_TEST_TMP/b" net show --json | jq -r '.[].path')" \
 	"networks of b after down of a"
@@ -146,8 +146,8 @@ assert_eq '["switch",9000,8,16,"0770",true]' "$(ipn-fabric net show "$NETS/lan" 
 assert_eq '["broadcast",1514,32,8,"0777",true]' "$(ipn-fabric net show "$NETS/hub" --json |
 	jq -c '.[] | [.policy, .mtu, .nodes, .pool, .mode, .persistent]')" "network with defaults"
 assert_eq '[0,"veth","eth0",""] [1,"host","h0",""] [3,"tap","vm0","the machine"]' \
-	"$(ipn-fabric show --json | jq -c '.ports[] | [.port, .kind, .name, .descr]' | paste -sd' ')" \
-	"ports of the file"
+	"$(ipn-fabric show --json | jq -c '.ports[] | [.port, .kind, .name, .descr]' |
+		paste -sd' ')" "ports of the file"
 assert_eq 770 "$(stat -c %a "$NETS/lan")" "mode of the path"
 in_netns box ip link show eth0 | grep -q 'mtu 8986' || fail "MTU of the interface"
 during=$(snapshot)

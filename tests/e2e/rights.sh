@@ -51,8 +51,8 @@ for who in as_nobody "as_user $OTHER"; do
 	by "$who" "ok ok ok 2 EPIPE" socket "connect $NETS/w" "send hi" "recv 20"
 	by "$who" "ok EACCES" socket "connect $NETS/none"
 	by "$who" "ok EACCES" socket "connect $NETS/x"
-	by "$who" "ok EPERM EPERM EPERM EPERM" socket "bind $NETS/rw" "bind $NETS/r" "bind $NETS/w" \
-		"bind $NETS/none"
+	by "$who" "ok EPERM EPERM EPERM EPERM" socket "bind $NETS/rw" "bind $NETS/r" \
+		"bind $NETS/w" "bind $NETS/none"
 	by "$who" "ok ok EACCES" socket "bind $NETS/x" connect
 	by "$who" "ok ok ok ok 2 EAGAIN" socket "bind $NETS/all" connect "send hi" "recv 20"
 done

@@ -2,15 +2,16 @@
 /*
  * A well-behaved pair: steady PATH [INTERVAL_US]
  *
- * One node sends numbered messages at a steady pace, another receives them. Says "ready" when both are
- * connected and the first message arrived. On SIGTERM it prints "SENT RECEIVED LOST DELAY_MS" and ends:
- * LOST counts messages that are missing or in the wrong order, DELAY_MS is the longest time from the
- * call of send to the return of recv. SIGUSR1 prints the same and goes on. A message that does not
- * come within 10 s, or a failing call, ends it with status 1.
+ * One node sends numbered messages at a steady pace, another receives them. Says "ready" when both
+ * are connected and the first message arrived. On SIGTERM it prints "SENT RECEIVED LOST DELAY_MS",
+ * LOST: messages that are missing or out of order, DELAY_MS: the longest time from the call of send
+ * to the return of recv, and ends. SIGUSR1 prints the same and goes on. A message that does not come
+ * within 10 s, or a failing call, ends it with status 1.
  */
 #include <ipn/ipn.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -84,17 +85,18 @@ static void *run_sender(void *arg)
 /* Others may send on this network, too: what is no message of ours is theirs. */
 static void take(const struct message *m, ssize_t len)
 {
+	uint64_t due = received + lost;
 	int64_t took = now() - m->sent;
 
 	if (len != sizeof(*m))
 		return;
-	if (m->number != received + lost)
+	if (m->number != due) {
 		fprintf(stderr,
-			"steady: message %llu came when %llu was due, %lld ms after it was sent\n",
-			(unsigned long long)m->number, (unsigned long long)(received + lost),
-			(long long)(took / 1000000));
-	if (m->number != received + lost)
-		lost += m->number > received + lost ? m->number - received - lost : 1;
+			"steady: %" PRIu64 " came when %" PRIu64 " was due, %" PRId64
+			" ms after it was sent\n",
+			m->number, due, took / 1000000);
+		lost += m->number > due ? m->number - due : 1;
+	}
 	received++;
 	if (took > worst)
 		worst = took;
@@ -119,8 +121,8 @@ static void *run_reader(void *arg)
 
 static void report(void)
 {
-	printf("%llu %llu %llu %lld\n", (unsigned long long)sent, (unsigned long long)received,
-	       (unsigned long long)lost, (long long)(worst / 1000000));
+	printf("%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRId64 "\n", sent, received, lost,
+	       worst / 1000000);
 	fflush(stdout);
 }
 

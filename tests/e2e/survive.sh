@@ -22,13 +22,15 @@ pings_stop()
 {
 	kill -INT "$PING"
 	wait "$PING" || true
-	grep -q ' 0% packet loss' "$IPN_TEST_TMP/ping" || fail "pings were lost: $(cat "$IPN_TEST_TMP/ping")"
+	grep -q ' 0% packet loss' "$IPN_TEST_TMP/ping" ||
+		fail "pings were lost: $(cat "$IPN_TEST_TMP/ping")"
 }
 
 # equal WHAT WANTED GOT: or says so and fails; lists of words in any order.
 equal()
 {
-	[ "$(tr -s ' \n' '\n\n' <<<"$2" | sort)" = "$(tr -s ' \n' '\n\n' <<<"$3" | sort)" ] && return
+	[ "$(tr -s ' \n' '\n\n' <<<"$2" | sort)" = "$(tr -s ' \n' '\n\n' <<<"$3" | sort)" ] &&
+		return
 	echo "$1: wanted ${2//$'\n'/ }, got ${3//$'\n'/ }"
 	return 1
 }
@@ -84,8 +86,8 @@ assert_eq "$before" "$(links; files "$IPN_FABRIC_BPFFS")" "interfaces and pins"
 step "old nodes still count, new ones join, both talk"
 tell reader "set descr again"
 assert_eq ok "$OUT" "setsockopt by a node of before"
-assert_eq again "$(ipn-fabric show --json "$NETS/hub" | jq -r '.ports[] | select(.port == 0).descr')" \
-	"description set by a node of before"
+assert_eq again "$(ipn-fabric show --json "$NETS/hub" |
+	jq -r '.ports[] | select(.port == 0).descr')" "description set by a node of before"
 tell writer "shutdown rd" ok
 assert_eq false "$(ipn-fabric show --json "$NETS/hub" |
 	jq -r '.ports[] | select(.port == 1).reader')" "receive side after shutdown"
@@ -143,10 +145,11 @@ flooded()
 	local show
 
 	show=$(ipn-fabric show --json)
-	equal "interfaces flooded to" "$(jq '.ports[] | select(.kind != "proc").ifindex' <<<"$show")" \
+	equal "interfaces flooded to" \
+		"$(jq '.ports[] | select(.kind != "proc").ifindex' <<<"$show")" \
 		"$(dump floods 'select(.value != 0).value - 1' | while read -r at; do
 			bpftool -j map lookup pinned "$IPN_FABRIC_BPFFS/ipn-fabric/v1/dests" \
-				key $((at & 255)) $((at >> 8 & 255)) 0 0 | jq .formatted.value.ifindex
+				key $((at & 255)) $((at >> 8)) 0 0 | jq .formatted.value.ifindex
 		done)"
 }
 
@@ -162,9 +165,11 @@ consistent()
 		"$(ip -j link show group "$(dump abi .value.group)" | jq '.[].ifindex // empty')" &&
 		equal ports "$ports" "$(dump ports .key)" &&
 		equal portinfo "$ports" "$(dump portinfo .key)" &&
-		equal networks "$(jq -r '.networks[].path' <<<"$show")" "$(dump networks .value.path)" &&
-		equal links "$ports $(dump abi .value.gateway_out)" "$(find \
-			"$IPN_FABRIC_BPFFS/ipn-fabric/v1/link" -type f -printf '%f\n' | sed 's/-.*//' | sort -u)" ||
+		equal networks "$(jq -r '.networks[].path' <<<"$show")" \
+			"$(dump networks .value.path)" &&
+		equal links "$ports $(dump abi .value.gateway_out)" \
+			"$(find "$IPN_FABRIC_BPFFS/ipn-fabric/v1/link" -type f -printf '%f\n' |
+				sed 's/-.*//' | sort -u)" ||
 		return 1
 	for path in $(jq -r '.networks[].path' <<<"$show"); do
 		[ -S "$path" ] || { echo "network $path has no path" && return 1; }
@@ -218,8 +223,9 @@ node a socket "connect $NETS/hub"
 node b socket "connect $NETS/hub"
 node peeking socket "connect $NETS/hub"
 ask a recv
-ask b "poll 10000"
+ask b "poll 10000 in"
 wait_until 5 asleep "${NODE_PID[a]}"
+wait_until 5 asleep "${NODE_PID[b]}"
 ipn-fabric net del "$NETS/hub"
 answer a 5 "ok "
 answer b 5
@@ -236,5 +242,5 @@ FABRIC_PID=
 ping -q -c 1 -W 2 10.7.0.1 >/dev/null || fail "no traffic after SIGTERM"
 ipn-fabric down
 assert_eq "" "$(links | grep -v ' lo$' || true)" "interfaces"
-assert_eq "" "$(files "$IPN_FABRIC_RUN_DIR" "$IPN_FABRIC_BPFFS" "$NETS" | grep -v '\.debug$' || true)" \
-	"files"
+assert_eq "" "$(files "$IPN_FABRIC_RUN_DIR" "$IPN_FABRIC_BPFFS" "$NETS" |
+	grep -v '\.debug$' || true)" "files"

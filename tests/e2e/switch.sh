@@ -53,7 +53,8 @@ ip addr add 10.8.0.10/24 dev h0
 step "ping all ways between containers and the host"
 for from in one two three; do
 	for to in 1 2 3 10; do
-		in_netns $from ping -q -c 1 -W 5 10.8.0.$to >/dev/null || fail "no ping from $from to $to"
+		in_netns $from ping -q -c 1 -W 5 10.8.0.$to >/dev/null ||
+			fail "no ping from $from to $to"
 	done
 done
 for to in 1 2 3; do
@@ -66,7 +67,8 @@ learned() # MAC PORT
 {
 	jq -e --arg mac "$(sed 's/../&:/g; s/:$//' <<<"$1")" --argjson port "$2" \
 		'any(.[]; .mac == $mac and .port == $port and .vlan == 0 and .age < 60)' \
-		"$IPN_TEST_TMP/fdb" >/dev/null || fail "$1 not at port $2: $(cat "$IPN_TEST_TMP/fdb")"
+		"$IPN_TEST_TMP/fdb" >/dev/null ||
+		fail "$1 not at port $2: $(cat "$IPN_TEST_TMP/fdb")"
 }
 learned "$(mac one eth0)" 1
 learned "$(mac two eth0)" 2
@@ -154,7 +156,7 @@ tcp() # FROM TO ADDRESS, "" for the host
 
 	${2:+nsenter --net=/run/netns/$2} frames serve 7000 >"$IPN_TEST_TMP/got" &
 	server=$!
-	wait_until 5 bash -c "${2:+nsenter --net=/run/netns/$2} grep -q ':1B58 00000000:0000 0A' /proc/$server/net/tcp"
+	wait_until 5 grep -q ':1B58 00000000:0000 0A' "/proc/$server/net/tcp"
 	${1:+nsenter --net=/run/netns/$1} timeout 20 \
 		bash -c "cat $IPN_TEST_TMP/file >/dev/tcp/$3/7000" || fail "TCP from '$1' to $3"
 	wait $server || fail "TCP from '$1' to $3: the server"

@@ -63,12 +63,13 @@
 #define NODE_RUN 64
 #define YIELDS_MIN 3
 #define YIELDS_MAX 20
-#define YIELDS_PROBE 64              /* a reader that gave up yielding tries again so often */
-#define BURST 4                      /* that many messages without a pause are a stream */
-#define SPIN_CHECK 1024              /* rounds between looks at everything but the logs */
-#define SPIN_ALONE 256               /* rounds before sched_yield(), when it does not help */
-#define SPIN_CROWDED 8               /* the same when others run on this CPU */
-#define SPIN_CROWDED_NS 3000         /* a sched_yield() this long says so */
+#define YIELDS_PROBE 64      /* a reader that gave up yielding tries again so often */
+#define YIELD_WORTH_NS 15000 /* a message that came later than that was worth sleeping for */
+#define BURST 4              /* that many messages without a pause are a stream */
+#define SPIN_CHECK 1024      /* rounds between looks at everything but the logs */
+#define SPIN_ALONE 256       /* rounds before sched_yield(), when it does not help */
+#define SPIN_CROWDED 8       /* the same when others run on this CPU */
+#define SPIN_CROWDED_NS 3000 /* a sched_yield() this long says so */
 #define SLEEP_UNARMED_NS 10000000ULL /* look that often when the sleep bit cannot be set */
 
 #define RX_FLAGS \
@@ -482,6 +483,7 @@ unsigned int rx_yields(struct ipn_sock *s)
 	uint32_t burst = load_relaxed(&rx->burst), yields = load_relaxed(&rx->yields);
 
 	store_relaxed(&rx->burst, 0);
+	store_relaxed(&rx->stream, burst >= BURST);
 	if (burst >= BURST && yields < YIELDS_MIN) {
 		yields = YIELDS_MIN;
 		store_relaxed(&rx->yields, yields);
@@ -491,8 +493,10 @@ unsigned int rx_yields(struct ipn_sock *s)
 
 		store_relaxed(&rx->probe, probe);
 		if (probe % YIELDS_PROBE == 0)
-			return YIELDS_MIN;
+			yields = YIELDS_MIN;
 	}
+	if (yields)
+		store_relaxed(&rx->yield_start, clock_now());
 	return yields;
 }
 
@@ -501,6 +505,8 @@ void rx_yields_learn(struct ipn_sock *s, bool found)
 	struct rx *rx = &s->rx;
 	uint32_t yields = load_relaxed(&rx->yields);
 
+	if (found && !load_relaxed(&rx->stream))
+		found = clock_now() - load_relaxed(&rx->yield_start) < YIELD_WORTH_NS;
 	if (!found)
 		store_relaxed(&rx->yields, yields / 2);
 	else if (yields < YIELDS_MAX)

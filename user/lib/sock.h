@@ -72,6 +72,8 @@ struct rx {
 	/* how to wait: see rx_yields() and rx_spin(); guesses, races between threads do no harm */
 	uint32_t burst; /* messages taken since the log was last found empty */
 	uint32_t yields;
+	uint32_t stream; /* the last wait ended a burst */
+	uint64_t yield_start;
 	uint32_t probe;
 	uint32_t crowded;
 
