@@ -8,7 +8,7 @@
 # and everything is as it was before.
 refused()
 {
-	local wanted=$1 text=$2 before after word words
+	local wanted=$1 text=$2 before after word words _
 
 	shift 2
 	if [ "$1" = as_nobody ]; then
@@ -26,8 +26,13 @@ refused()
 	for word in "${words[@]}"; do
 		[[ $ERR == *"$word"* ]] || complain "$*: wanted '$word' in: $ERR"
 	done
-	after=$(snapshot)
-	[ "$before" = "$after" ] || complain "$*: left behind:
+	# A process that was connected takes a moment to be gone.
+	for _ in {1..50}; do
+		after=$(snapshot)
+		[ "$before" != "$after" ] || return 0
+		sleep 0.05
+	done
+	complain "$*: left behind:
 $(diff <(echo "$before") <(echo "$after") || true)"
 }
 

@@ -64,6 +64,15 @@ for _ in {1..10}; do
 done
 assert_eq "$before" "$(links; bare)" "after ten fabrics"
 
+step "down returns when the manager has ended"
+for _ in {1..20}; do
+	ipn-fabric up
+	ipn-fabric net add "$NETS/lan"
+	ipncall socket "connect $NETS/lan" >/dev/null
+	ipn-fabric down
+	assert_eq "" "$(pgrep -x ipn-fabric || true)" "the manager, after down"
+done
+
 step "the run directory: made if it is missing, and removed then"
 ipn-fabric --run-dir "$IPN_TEST_TMP/new" up
 [ -S "$IPN_TEST_TMP/new/control" ] || fail "no control socket"

@@ -5,8 +5,8 @@
  * One node sends numbered messages at a steady pace, another receives them. Says "ready" when both
  * are connected and the first message arrived. On SIGTERM it prints "SENT RECEIVED LOST DELAY_MS",
  * LOST: messages that are missing or out of order, DELAY_MS: the longest time from the call of send
- * to the return of recv, and ends. SIGUSR1 prints the same and goes on. A message that does not come
- * within 10 s, or a failing call, ends it with status 1.
+ * to the return of recv, and ends. SIGUSR1 prints the same and goes on. A message that does not
+ * come within 10 s, or a failing call, ends it with status 1.
  */
 #include <ipn/ipn.h>
 

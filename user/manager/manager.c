@@ -466,6 +466,13 @@ static void manager_close(struct manager *m)
 		free(net->ports);
 		free(net);
 	}
+	/* who asked for `down` waits for the end of its session: that is to be the end of all */
+	if (m->down) {
+		static struct session *volatile until_exit;
+
+		until_exit = m->sessions;
+		m->sessions = NULL;
+	}
 	while (m->sessions)
 		session_free(m->sessions);
 	HASH_ITER(hh, m->users, u, utmp) {
