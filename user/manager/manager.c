@@ -468,9 +468,10 @@ static void manager_close(struct manager *m)
 	}
 	/* who asked for `down` waits for the end of its session: that is to be the end of all */
 	if (m->down) {
-		static struct session *volatile until_exit;
+		static struct session *until_exit;
 
 		until_exit = m->sessions;
+		(void)until_exit;
 		m->sessions = NULL;
 	}
 	while (m->sessions)
