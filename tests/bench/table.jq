@@ -27,6 +27,8 @@ def lost:
 ["case", "unit", "fabric", "peer", "value", "ratio", "needs", "", "spread", "lost"],
 (.[] | [
 	.case, .unit, (.fabric | figure), .peer, (.peer_value | figure), (.ratio | figure), wanted,
-	verdict, "\((.fabric_spread // 0) * 100 | round)/\((.peer_spread // 0) * 100 | round)%", lost
+	verdict,
+	"\((.fabric_spread // 0) * 100 | round)/\((.peer_spread // 0) * 100 | round)%",
+	lost
 ])
 | join("|")

@@ -191,7 +191,9 @@ worker()
 	done
 }
 
-step "kill -9 at any moment of work: nothing half made is left"
+step "kill -9 at any moment of work: nothing half made is left, no message is lost"
+ipn-fabric net add "$NETS/stream" --pool 16384
+steady_start stream "$NETS/stream" 200
 kept=$(shown)
 for _ in {1..20}; do
 	worker >/dev/null 2>&1 &
@@ -207,6 +209,9 @@ for _ in {1..20}; do
 	rm -f "$NETS/v"
 	wait_until 5 consistent "$kept"
 done
+steady_stop stream $DELAY_MS
+ipn-fabric net del "$NETS/stream"
+wait_until 5 consistent
 equal destinations "$(dump ports .key)" "$(dump dests '.value |
 	select(.kind != 0 and .kind != "IPN_KIND_NONE").ifindex')" || fail "deliveries go nowhere"
 wait_until 1 flooded

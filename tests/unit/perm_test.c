@@ -505,7 +505,7 @@ static const struct {
 	  false,
 	  false },
 	{ "user with an ambient capability",
-	  { .uid = 1001, .gid = 1001, .caps = CAP_BIT(CAP_NET_ADMIN), .keep = true, .ambient = true },
+	  { .ambient = true, .uid = 1001, .gid = 1001, .caps = CAP_BIT(CAP_NET_ADMIN), .keep = true },
 	  true,
 	  false },
 	{ "user with a capability that it could have from a file",

@@ -26,7 +26,8 @@ if [ -z "${IPN_TEST_GUEST:-}" ]; then
 	status=0
 	"$scripts/run-guest" --name kernel61 --memory 384 --initramfs kernel61 --timeout 300 \
 		--log "$IPN_TEST_TMP/console" --cmd 'mkdir -m 0755 /tmp/test &&
-		IPN_TEST_GUEST=1 IPN_TEST_TMP=/tmp/test bash /ipn/tests/vm/kernel61.sh 2>&1' || status=$?
+		IPN_TEST_GUEST=1 IPN_TEST_TMP=/tmp/test bash /ipn/tests/vm/kernel61.sh 2>&1' ||
+		status=$?
 	tr -d '\r' <"$IPN_TEST_TMP/console"
 	exit $status
 fi
@@ -96,7 +97,8 @@ reach() # FROM ADDRESS
 	local size
 
 	for size in 56 1400; do
-		in_netns "$1" ping -n -q -c 2 -W 5 -i 0.2 -s $size "$2" >"$IPN_TEST_TMP/ping" 2>&1 ||
+		in_netns "$1" ping -n -q -c 2 -W 5 -i 0.2 -s $size "$2" \
+			>"$IPN_TEST_TMP/ping" 2>&1 ||
 			fail "$1 to $2, $size bytes: $(cat "$IPN_TEST_TMP/ping")
 $(ipn-fabric stats)"
 	done

@@ -196,9 +196,9 @@ static unsigned int tx_pack(const struct ipn_sock *s, uint8_t *frame, size_t *le
 }
 
 /*
- * One frame of many messages. The program at the tap has dealt with all of them when write() returns,
- * or has refused them all and left our ticket in the page; the lock keeps the ticket ours. Returns
- * how many were sent, 0 if it takes single ones, or -errno.
+ * One frame of many messages. The program at the tap has dealt with all of them when write()
+ * returns, or has refused them all and left our ticket in the page; the lock keeps the ticket ours.
+ * Returns how many were sent, 0 if it takes single ones, or -errno.
  */
 static int tx_frame(struct ipn_sock *s, const struct iovec *msgs, unsigned int n, int flags)
 {

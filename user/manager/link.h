@@ -70,8 +70,8 @@ int link_gateway(struct link_ctx *ctx, const char *near_pattern, const char *far
 /* Removes an interface (persistent taps too). -ENODEV when it is gone already. */
 int link_del(struct link_ctx *ctx, __u32 ifindex);
 /*
- * Removing many at the price of one (each waits for grace periods, some 25 ms): put them into a group of
- * their own, which is quick, then remove the group.
+ * Removing many at the price of one (each waits for grace periods, some 25 ms): put them into a
+ * group of their own, which is quick, then remove the group.
  */
 int link_set_group(struct link_ctx *ctx, __u32 ifindex, __u32 group);
 int link_del_group(struct link_ctx *ctx, __u32 group);

@@ -635,8 +635,8 @@ static __u32 up_flag(__u32 flags, const struct link_info *link)
 }
 
 /*
- * Had it joined to the end, and not begun to leave? What is stored last when a port joins, and taken
- * away first when it leaves, stands in `dests` and `floods`.
+ * Had it joined to the end, and not begun to leave? What is stored last when a port joins, and
+ * taken away first when it leaves, stands in `dests` and `floods`.
  */
 static bool joined(struct manager *m, const struct ipn_port *port)
 {

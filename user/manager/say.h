@@ -10,8 +10,8 @@ void say_to_syslog(void);
 void say(int priority, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /*
- * Writes a line for the user into text[size]. Its value is err: return fail(text, size, -EINVAL, ..).
- * A macro, so that compilers and checkers see which value is returned.
+ * Writes a line for the user into text[size]. Its value is err: return fail(text, size, -EINVAL,
+ * ..). A macro, so that compilers and checkers see which value is returned.
  */
 #define fail(text, size, err, ...)                  \
 	({                                          \
