@@ -37,6 +37,7 @@
 #include "manager/perm.h"
 
 #define CAP_BIT(cap) (1ULL << (cap))
+#define NET_ADMIN CAP_BIT(CAP_NET_ADMIN)
 #define DAC_CAPS (CAP_BIT(CAP_DAC_OVERRIDE) | CAP_BIT(CAP_DAC_READ_SEARCH))
 
 static char dir[] = "/tmp/perm_test.XXXXXX";
@@ -490,8 +491,8 @@ static const struct {
 	bool dac_override;
 } clients[] = {
 	{ "root", { .caps = ~0ULL }, true, true },
-	{ "root with net_admin only", { .caps = CAP_BIT(CAP_NET_ADMIN) }, true, false },
-	{ "root without net_admin", { .caps = ~CAP_BIT(CAP_NET_ADMIN) }, false, true },
+	{ "root with net_admin only", { .caps = NET_ADMIN }, true, false },
+	{ "root without net_admin", { .caps = ~NET_ADMIN }, false, true },
 	{ "root with many groups",
 	  { .caps = ~0ULL, .groups = many_groups, .ngroups = 200 },
 	  true,
@@ -505,11 +506,11 @@ static const struct {
 	  false,
 	  false },
 	{ "user with an ambient capability",
-	  { .ambient = true, .uid = 1001, .gid = 1001, .caps = CAP_BIT(CAP_NET_ADMIN), .keep = true },
+	  { .ambient = true, .uid = 1001, .gid = 1001, .caps = NET_ADMIN, .keep = true },
 	  true,
 	  false },
 	{ "user with a capability that it could have from a file",
-	  { .uid = 1001, .gid = 1001, .caps = CAP_BIT(CAP_NET_ADMIN), .keep = true },
+	  { .uid = 1001, .gid = 1001, .caps = NET_ADMIN, .keep = true },
 	  false,
 	  false },
 	{ "user that runs a set-uid program",
