@@ -199,7 +199,7 @@ INLINE int deliver_port(const struct ipn_ctx *c, const struct ipn_msg *m, struct
 	why = log_write(c, m, net->log_class, IPN_LOG_OF_NODE(dest->node), net->log_mask);
 	if (why >= 0)
 		return drop(c, m->node, why);
-	wake_one(net, port, dest->node);
+	wake_one(net, port);
 	return act_drop(c);
 }
 

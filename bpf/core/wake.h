@@ -2,14 +2,25 @@
 /*
  * Waking readers that sleep.
  *
- * A reader that finds nothing sets its bit (bell_sleep), looks once more and then waits on its
- * bell. A writer publishes and then looks at the bits. Both sides have a full barrier between their
- * store and their look, so one of them sees the other: no wakeup is lost.
+ * A reader that finds nothing sets `sleep` in its page, looks once more and then waits on its bell.
+ * A writer publishes, then takes `sleep` back from each page it has to look into, and rings where
+ * it was set. Both have a full barrier between their store and their look, so one of them sees the
+ * other: no wakeup is lost.
+ *
+ * Which pages to look into, the sleep bits say. A reader whose page is not `armed` has its bit set
+ * by a control frame (wake_arm); a writer that looks into a page in vain clears the bit, so that
+ * readers who do not sleep cost nothing, while who sleeps after each message sends no frames.
+ * Clearing: bit, then `armed`, then `sleep` is looked at again. A reader that saw `armed` before it
+ * was cleared has set `sleep` before that, so the second look finds it.
+ * Setting: `armed`, then the bit. So `armed` without bit lasts only while somebody is between the
+ * two: a writer, which will look, or the reader's own control frame, before its look.
+ * The page is found anew after the bit was cleared: the port may have changed hands, and then the
+ * bit was the new holder's.
  *
  * sleep_any says which words of sleep may be non-zero, so that a message costs one load when nobody
- * sleeps. Order: a reader sets its bit in the word, then the word's bit in sleep_any; a writer
- * takes sleep_any, then the words. A bit set after its word was taken is announced by a later
- * sleep_any.
+ * sleeps. Setting: the bit in the word, then the word's bit in sleep_any. Clearing: sleep_any, then
+ * the word is looked at again, and if it is not empty, sleep_any is set and its bits are served:
+ * their readers may have missed a message of somebody who saw sleep_any without them.
  *
  * Interrupts are off around the wakeups where the kernel lets us, so that the wakeups of all
  * readers share one self-interrupt: that is the dearest part of it.
@@ -33,21 +44,48 @@ INLINE long bell_ring(__u32 node, __u32 type, __u32 arg)
 	return bpf_ringbuf_output(bell, &event, sizeof(event), BPF_RB_FORCE_WAKEUP);
 }
 
-INLINE void bell_sleep(struct ipn_net *net, __u32 port)
+/* The page of a port's process, NULL when there is none; *node becomes its node. */
+INLINE struct ipn_page *wake_page(const struct ipn_net *net, __u32 port, __u32 *node)
 {
-	__u32 word = (port / 64) & (IPN_SLEEP_WORDS - 1);
+	__u32 at = net->port_base + port, zero = 0;
+	struct ipn_dest *dest = bpf_map_lookup_elem(&ipn_dests, &at);
+	void *page;
 
+	if (!dest || dest->kind != IPN_KIND_PROC)
+		return NULL;
+	*node = dest->node;
+	page = bpf_map_lookup_elem(&ipn_pages, node);
+	return page ? bpf_map_lookup_elem(page, &zero) : NULL;
+}
+
+/* For the reader at this port, who has set `sleep`. */
+INLINE void wake_arm(struct ipn_net *net, __u32 port)
+{
+	__u32 word = (port / 64) & (IPN_SLEEP_WORDS - 1), node;
+	struct ipn_page *page = wake_page(net, port, &node);
+
+	if (page)
+		KEEP(XCHG(&page->armed, 1));
 	FETCH_OR(&net->sleep[word], 1ULL << (port & 63));
 	FETCH_OR(&net->sleep_any, 1ULL << word);
 }
 
-INLINE void bell_wake_port(__u32 port_base, __u32 port)
+/* The bit of this port is set. */
+INLINE void wake_port(struct ipn_net *net, __u32 port)
 {
-	__u32 at = port_base + port;
-	struct ipn_dest *dest = bpf_map_lookup_elem(&ipn_dests, &at);
+	__u32 word = (port / 64) & (IPN_SLEEP_WORDS - 1), node = 0;
+	struct ipn_page *page = wake_page(net, port, &node);
 
-	if (dest && dest->kind == IPN_KIND_PROC)
-		bell_ring(dest->node, IPN_EVENT_WAKE, 0);
+	if (!page || !XCHG(&page->sleep, 0)) {
+		FETCH_AND(&net->sleep[word], ~(1ULL << (port & 63)));
+		page = wake_page(net, port, &node);
+		if (!page)
+			return;
+		KEEP(XCHG(&page->armed, 0));
+		if (!XCHG(&page->sleep, 0))
+			return;
+	}
+	bell_ring(node, IPN_EVENT_WAKE, 0);
 }
 
 /* Number of zero bits below the lowest one; v is not 0. */
@@ -71,56 +109,68 @@ INLINE __u32 low_bit(__u64 v)
 	return n;
 }
 
+/* The same number, but unknown to the verifier, which would go through every single one. */
+INLINE __u32 any_number(const struct ipn_net *net, __u32 n)
+{
+	__u32 unknown = READ_ONCE(net->port_base);
+
+	n ^= unknown;
+	barrier_var(n);
+	return n ^ unknown;
+}
+
 struct wake_word {
+	struct ipn_net *net;
 	__u64 bits;
-	__u32 base; /* port_base + number of the word's first port */
+	__u32 first; /* port */
 };
 
 static long wake_bit(__u32 i, struct wake_word *w)
 {
 	if (!w->bits)
 		return 1;
-	bell_wake_port(w->base, low_bit(w->bits));
+	wake_port(w->net, any_number(w->net, w->first + low_bit(w->bits)));
 	w->bits &= w->bits - 1;
 	return 0;
 }
 
 struct wake_all {
+	struct ipn_net *net;
 	__u64 any;
-	__u32 net;
 };
 
 static long wake_word(__u32 i, struct wake_all *w)
 {
-	struct ipn_net *net;
-	struct wake_word word;
-	__u32 n, id = w->net;
+	struct wake_word word = { .net = w->net };
+	__u32 n;
 
 	if (!w->any)
 		return 1;
-	n = low_bit(w->any) & (IPN_SLEEP_WORDS - 1);
+	n = any_number(w->net, low_bit(w->any)) & (IPN_SLEEP_WORDS - 1);
 	w->any &= w->any - 1;
-	net = bpf_map_lookup_elem(&ipn_nets, &id);
-	if (!net)
-		return 1;
-	word.bits = XCHG(&net->sleep[n], 0);
-	word.base = net->port_base + n * 64;
+	word.first = n * 64;
+	word.bits = READ_ONCE(w->net->sleep[n]);
 	bpf_loop(64, wake_bit, &word, 0);
+	if (READ_ONCE(w->net->sleep[n]))
+		return 0;
+	FETCH_AND(&w->net->sleep_any, ~(1ULL << n));
+	word.bits = READ_ONCE(w->net->sleep[n]);
+	if (word.bits) {
+		FETCH_OR(&w->net->sleep_any, 1ULL << n);
+		bpf_loop(64, wake_bit, &word, 0);
+	}
 	return 0;
 }
 
 /* After a message went into the network's log. */
 NOINLINE int wake_sleepers(__u32 id)
 {
-	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
-	struct wake_all all = { .net = id };
+	struct wake_all all = { .net = bpf_map_lookup_elem(&ipn_nets, &id) };
 	unsigned long flags;
 
-	if (!net)
+	if (!all.net)
 		return 0;
-	all.any = XCHG(&net->sleep_any, 0);
-	if (!all.any)
-		return 0;
+	all.any = READ_ONCE(all.net->sleep_any);
 	if (bpf_local_irq_save && bpf_local_irq_restore) {
 		bpf_local_irq_save(&flags);
 		bpf_loop(IPN_SLEEP_WORDS, wake_word, &all, 0);
@@ -131,16 +181,13 @@ NOINLINE int wake_sleepers(__u32 id)
 	return 0;
 }
 
-/* After a message went into the node's own log. */
-INLINE void wake_one(struct ipn_net *net, __u32 port, __u32 node)
+/* After a message went into the own log of the node at this port. */
+INLINE void wake_one(struct ipn_net *net, __u32 port)
 {
 	__u32 word = (port / 64) & (IPN_SLEEP_WORDS - 1);
-	__u64 bit = 1ULL << (port & 63);
 
-	if (!(READ_ONCE(net->sleep[word]) & bit))
-		return;
-	if (FETCH_AND(&net->sleep[word], ~bit) & bit)
-		bell_ring(node, IPN_EVENT_WAKE, 0);
+	if (READ_ONCE(net->sleep[word]) & 1ULL << (port & 63))
+		wake_port(net, port);
 }
 
 #endif

@@ -54,7 +54,7 @@ INLINE int xdp_control(const struct ipn_ctx *c, const struct ipn_port *port, __u
 	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
 
 	if (op == IPN_TX_SLEEP && net)
-		bell_sleep(net, port->port);
+		wake_arm(net, port->port);
 	else if (op == IPN_TX_RING)
 		bell_ring(port->node, IPN_EVENT_WAKE, 0);
 	else

@@ -6,10 +6,9 @@
  *
  * Who writes what
  *   log      BPF only; the map is frozen, members map it read-only
- *   page     its process node only (and, for `gone`, the manager); the fabric believes nothing in
- *            it
+ *   page     its process node, and BPF the words that say so; the fabric believes nothing in it
  *   bell     BPF writes, the node consumes (a BPF ring buffer)
- *   nets     manager writes the first part, BPF and manager the sleep bits, with atomics
+ *   nets     manager writes the first part, BPF the sleep bits, with atomics
  *   the rest manager only, except fdb and stats, which BPF writes
  */
 #ifndef IPN_ABI_H
@@ -126,7 +125,7 @@ struct ipn_net {
 	__u64 pad[4];
 	__u64 sleep_any; /* bit w set: sleep[w] may be non-zero */
 	__u64 pad2[7];
-	__u64 sleep[IPN_SLEEP_WORDS]; /* bit per port: its process sleeps and wants its bell rung */
+	__u64 sleep[IPN_SLEEP_WORDS]; /* bit per port: its process may sleep, look into its page */
 };
 
 /* map `ports`, key: ifindex of the fabric's end. Found once per message by the entry program. */
@@ -239,6 +238,11 @@ struct ipn_page {
 	 */
 	__u64 tx_refused;
 	__u64 pad[2];
+
+	/* A line of its own, which senders look at. The protocol is told at the head of rx.c. */
+	__u64 sleep; /* the node: ring my bell at the next message; a program takes it back */
+	__u64 armed; /* written by programs: the sleep bit is set, `sleep` will be looked at */
+	__u64 pad2[6];
 };
 
 /* A record in a node's bell. */
@@ -260,7 +264,7 @@ struct ipn_event {
 #define IPN_TX_PROTO 0x88b5      /* IEEE local experimental, big endian on the wire */
 enum ipn_tx_op {
 	IPN_TX_DATA = 0,
-	IPN_TX_SLEEP = 1, /* set my sleep bit */
+	IPN_TX_SLEEP = 1, /* set my sleep bit: see `armed` in the page */
 	IPN_TX_RING = 2,  /* put a wake event into my own bell */
 	IPN_TX_BATCH = 3, /* `count` messages, each behind its length: two bytes, host order */
 };
@@ -309,7 +313,7 @@ IPN_ABI_ASSERT(ipn_fdb, 16);
 IPN_ABI_ASSERT(ipn_stats, 32 + 8 * IPN_DROP_MAX);
 IPN_ABI_ASSERT(ipn_log_head, 64);
 IPN_ABI_ASSERT(ipn_slot, IPN_SLOT_HDR);
-IPN_ABI_ASSERT(ipn_page, 64);
+IPN_ABI_ASSERT(ipn_page, 128);
 IPN_ABI_ASSERT(ipn_tx_hdr, IPN_TX_HDR);
 IPN_ABI_ASSERT(ipn_verdict, 16);
 IPN_ABI_ASSERT(ipn_notify, 16);

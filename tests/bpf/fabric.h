@@ -61,6 +61,7 @@ struct t_port {
 	bool vnet;                 /* the tap wants and gives a virtio header before each frame */
 	struct virtio_net_hdr hdr; /* of the last frame read */
 	int bell;
+	struct ipn_page *page;
 	struct ring_buffer *ring;
 	int wakes;             /* WAKE records taken out of the bell */
 	struct ipn_event last; /* record of another type */
@@ -144,6 +145,7 @@ static inline int fabric_clear(void **state)
 		log_close(&p->log);
 		ring_buffer__free(p->ring);
 		close(p->bell);
+		munmap(p->page, sizeof(*p->page));
 		if (p->tap >= 0)
 			close(p->tap);
 	}
@@ -320,6 +322,7 @@ static inline struct t_port *port_make_at(struct t_net *net, __u32 number, enum 
 {
 	struct t_port *p = &fab.ports[fab.nports];
 	__u32 node = 11 + 3 * fab.nports++;
+	int page;
 
 	assert_true(fab.nports <= ARRAY_SIZE(fab.ports));
 	p->net = net;
@@ -337,6 +340,10 @@ static inline struct t_port *port_make_at(struct t_net *net, __u32 number, enum 
 		.ifindex = ifindex,
 	};
 	assert_ok(bpf_nodes_fresh(fab.b, &node, 1));
+	page = bpf_inner_get(fab.b->fd_pages, node);
+	p->page = mmap(NULL, sizeof(*p->page), PROT_READ | PROT_WRITE, MAP_SHARED, page, 0);
+	assert_true(page >= 0 && p->page != MAP_FAILED);
+	close(page);
 	p->bell = bpf_inner_get(fab.b->fd_bells, node);
 	assert_true(p->bell >= 0);
 	p->ring = ring_buffer__new(p->bell, bell_record, p, NULL);
@@ -449,6 +456,20 @@ static inline __u32 control(const struct t_port *p, __u8 op)
 	frame_of(frame, op, NULL, 0);
 	assert_ok(xdp_run(fab.b->prog_xdp, p->port.ifindex, frame, sizeof(frame), 0, &r));
 	return r.ret;
+}
+
+/* What a process does that goes to sleep. */
+static inline void fall_asleep(const struct t_port *p)
+{
+	p->page->sleep = 1;
+	if (!p->page->armed)
+		assert_int_equal(control(p, IPN_TX_SLEEP), XDP_DROP);
+	assert_true(p->page->armed);
+}
+
+static inline bool sleep_bit(const struct t_port *p)
+{
+	return p->net->live->sleep[p->port.port / 64] & 1ULL << (p->port.port % 64);
 }
 
 /* The next frame that a device was sent: its length, or -1 for none. */

@@ -472,7 +472,7 @@ static void segments_wake_a_sleeper_once(void **state)
 
 	(void)state;
 	learn(process);
-	assert_int_equal(control(process, IPN_TX_SLEEP), XDP_DROP);
+	fall_asleep(process);
 	vm_send(len, true, 1000, false);
 	sent_once(len);
 	segments_expect(&process->log, len, 1000, false);

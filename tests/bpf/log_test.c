@@ -200,10 +200,11 @@ static void a_busy_slot_wakes_nobody(void **state)
 	(void)state;
 	memset(message, 0xff, 6);
 	slot_rw(&net->log, 0)->seq = IPN_SEQ_BUSY;
-	assert_int_equal(control(reader, IPN_TX_SLEEP), XDP_DROP);
+	fall_asleep(reader);
 	net->log.next++;
 	pass(WAY_TC, device, message, 100, &busy);
-	assert_int_equal(net->live->sleep[0], 1ULL << reader->port.port);
+	assert_int_equal(reader->page->sleep, 1);
+	assert_true(sleep_bit(reader));
 }
 
 /* Numbers pass 32 bits. */

@@ -45,16 +45,27 @@ static int world_done(void **state)
 /* Exactly these processes sleep: bit i for procs[i]. */
 static void sleepers_expect(__u32 who)
 {
+	for (size_t i = 0; i < NPROCS; i++)
+		assert_int_equal(procs[i]->page->sleep, !!(who & 1u << i));
+}
+
+/* Into exactly these pages senders look. */
+static void armed_expect(__u32 who)
+{
 	__u64 want[IPN_SLEEP_WORDS] = { 0 };
 
-	for (size_t i = 0; i < NPROCS; i++)
+	for (size_t i = 0; i < NPROCS; i++) {
+		assert_int_equal(procs[i]->page->armed, !!(who & 1u << i));
 		if (who & 1u << i)
 			want[places[i] / 64] |= 1ULL << (places[i] % 64);
+	}
 	for (__u32 w = 0; w < IPN_SLEEP_WORDS; w++) {
 		assert_int_equal(net->live->sleep[w], want[w]);
 		if (want[w]) /* else programs would not look there */
 			assert_true(net->live->sleep_any & 1ULL << w);
 	}
+	if (!who)
+		assert_int_equal(net->live->sleep_any, 0);
 }
 
 /* Exactly these have had one WAKE each since the last look. */
@@ -71,7 +82,7 @@ static void put_to_sleep(__u32 who)
 {
 	for (size_t i = 0; i < NPROCS; i++)
 		if (who & 1u << i)
-			assert_int_equal(control(procs[i], IPN_TX_SLEEP), XDP_DROP);
+			fall_asleep(procs[i]);
 }
 
 /* Sends without pass(), which wants that no bell is rung. Returns what the program returned. */
@@ -92,23 +103,24 @@ static const struct t_port *sender(enum way way)
 
 /* --- sleeping ------------------------------------------------------------------------------ */
 
-static void sleep_sets_exactly_its_bit(void **state)
+static void sleep_arms_exactly_its_page(void **state)
 {
 	__u32 all = 0;
 
 	(void)state;
 	for (size_t i = 0; i < NPROCS; i++) {
 		all |= 1u << i;
-		put_to_sleep(1u << i);
-		sleepers_expect(all);
-		put_to_sleep(1u << i); /* again: the same */
-		sleepers_expect(all);
+		assert_int_equal(control(procs[i], IPN_TX_SLEEP), XDP_DROP);
+		armed_expect(all);
+		assert_int_equal(control(procs[i], IPN_TX_SLEEP), XDP_DROP); /* again: the same */
+		armed_expect(all);
 	}
+	sleepers_expect(0); /* that flag is the process's */
 	assert_int_equal(next->live->sleep_any, 0);
 	assert_int_equal(control(stranger, IPN_TX_SLEEP), XDP_DROP);
 	assert_int_equal(next->live->sleep[0], 1ULL << 63);
 	assert_int_equal(next->live->sleep[1], 0);
-	sleepers_expect(all);
+	armed_expect(all);
 	quiet_expect();
 }
 
@@ -120,29 +132,59 @@ static void a_message_wakes_every_sleeper_once(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(crowds); i++) {
 		for (enum way way = 0; way < WAYS; way++) {
 			print_message("  sleepers 0x%x, %s\n", crowds[i], way_name(way));
-			assert_int_equal(control(stranger, IPN_TX_SLEEP), XDP_DROP);
+			fall_asleep(stranger);
 			put_to_sleep(crowds[i]);
 			send(way, sender(way), 100);
 			sleepers_expect(0);
-			assert_int_equal(net->live->sleep_any, 0);
+			armed_expect(crowds[i]); /* who sleeps again needs no frame */
 			wakes_expect(crowds[i]);
 			send(way, sender(way), 100); /* nobody sleeps now */
 			wakes_expect(0);
-			assert_int_equal(next->live->sleep[0], 1ULL << 63);
+			armed_expect(0);
+			assert_int_equal(stranger->page->sleep, 1);
+			assert_true(sleep_bit(stranger));
 		}
 	}
+}
+
+/* Who sleeps again before the next message stays armed: the flag in the page is enough. */
+static void who_sleeps_after_each_message_is_woken_by_each(void **state)
+{
+	(void)state;
+	put_to_sleep(0x88);
+	for (int i = 0; i < 5; i++) {
+		send(WAY_XDP, procs[0], 100);
+		wakes_expect(0x88);
+		armed_expect(0x88);
+		procs[3]->page->sleep = procs[7]->page->sleep = 1;
+	}
+	procs[3]->page->sleep = 0;
+	send(WAY_XDP, procs[0], 100); /* one of the two was awake */
+	wakes_expect(0x80);
+	armed_expect(0x80);
+	procs[7]->page->sleep = procs[3]->page->sleep = 1; /* but that one did not arm */
+	send(WAY_XDP, procs[0], 100);
+	wakes_expect(0x80);
+	sleepers_expect(0x08);
+	put_to_sleep(0x08);
+	send(WAY_XDP, procs[0], 100);
+	wakes_expect(0x08);
+	armed_expect(0x08);
 }
 
 /* All bits set by hand: places without a process are passed over, and the rounds are enough. */
 static void all_places_can_sleep_at_once(void **state)
 {
 	(void)state;
+	put_to_sleep(0xff);
 	memset(net->live->sleep, 0xff, sizeof(net->live->sleep));
 	net->live->sleep_any = ~0ULL;
 	send(WAY_XDP, procs[0], 100);
 	sleepers_expect(0);
-	assert_int_equal(net->live->sleep_any, 0);
+	armed_expect(0xff);
 	wakes_expect(0xff);
+	send(WAY_XDP, procs[0], 100);
+	armed_expect(0);
 }
 
 /* sleep_any says where to look; it may say so too often. */
@@ -154,6 +196,27 @@ static void a_word_without_sleepers_does_no_harm(void **state)
 	send(WAY_TC, device, 100);
 	sleepers_expect(0);
 	wakes_expect(0x81);
+	assert_int_equal(net->live->sleep_any, 1 | 1ULL << 63);
+}
+
+/* A process may write what it likes into its page, and take away what programs wrote there. */
+static void a_page_that_lies_troubles_only_its_own_process(void **state)
+{
+	(void)state;
+	put_to_sleep(0x0f);
+	procs[0]->page->armed = 0;
+	procs[1]->page->armed = ~0ULL;
+	procs[2]->page->sleep = ~0ULL;
+	procs[4]->page->sleep = 1; /* not armed */
+	procs[5]->page->armed = 1;
+	send(WAY_TC, device, 100);
+	wakes_expect(0x0f);
+	assert_int_equal(procs[4]->page->sleep, 1);
+	put_to_sleep(0x0f);
+	procs[5]->page->sleep = 1; /* never armed, whatever its page says */
+	send(WAY_TC, device, 100);
+	wakes_expect(0x0f);
+	sleepers_expect(0x30);
 }
 
 static void what_is_dropped_wakes_nobody(void **state)
@@ -169,6 +232,7 @@ static void what_is_dropped_wakes_nobody(void **state)
 	assert_int_equal(send(WAY_TC, device, 100), TC_ACT_SHOT);
 	assert_int_equal(send(WAY_GW, device, 100), TC_ACT_SHOT);
 	sleepers_expect(0xff);
+	armed_expect(0xff);
 	wakes_expect(0);
 }
 
@@ -283,8 +347,11 @@ static void unicast_wakes_only_its_own(void **state)
 			send(way, sender(way), 100);
 			sleepers_expect(0xff & ~(1u << i));
 			wakes_expect(1u << i);
+			armed_expect(0xff);
 			send(way, sender(way), 100);
 			wakes_expect(0);
+			assert_false(sleep_bit(procs[i]));
+			assert_int_equal(procs[i]->page->armed, 0);
 		}
 	}
 }
@@ -302,17 +369,20 @@ static void unicast_to_a_device_or_to_nobody_wakes_nobody(void **state)
 	learn(procs[4], 9);
 	assert_int_equal(send(WAY_TC, device, 100), TC_ACT_SHOT);
 	sleepers_expect(0xff);
+	armed_expect(0xff);
 	wakes_expect(0);
 }
 
 static const struct CMUnitTest tests[] = {
 #define HUB_TEST(name) cmocka_unit_test_setup_teardown(name, hub, world_done)
 #define SWITCH_TEST(name) cmocka_unit_test_setup_teardown(name, ethernet_switch, world_done)
-	HUB_TEST(sleep_sets_exactly_its_bit),
+	HUB_TEST(sleep_arms_exactly_its_page),
 	HUB_TEST(a_message_wakes_every_sleeper_once),
 	SWITCH_TEST(a_message_wakes_every_sleeper_once),
+	HUB_TEST(who_sleeps_after_each_message_is_woken_by_each),
 	HUB_TEST(all_places_can_sleep_at_once),
 	HUB_TEST(a_word_without_sleepers_does_no_harm),
+	HUB_TEST(a_page_that_lies_troubles_only_its_own_process),
 	SWITCH_TEST(what_is_dropped_wakes_nobody),
 	HUB_TEST(ring_rings_the_own_bell),
 	HUB_TEST(notify_puts_any_event_into_any_bell),

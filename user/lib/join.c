@@ -299,33 +299,27 @@ static int *reply_fd(struct client_call *call, uint32_t bits, uint32_t bit)
 static int connect_map(struct ipn_sock *s, struct client_call *call,
 		       const struct ipn_ctl_connected *c)
 {
-	const uint32_t all = IPN_CTL_FD_TAP | IPN_CTL_FD_BELL | IPN_CTL_FD_PAGE | IPN_CTL_FD_LOG |
-			     IPN_CTL_FD_NODELOG;
+	const uint32_t must = IPN_CTL_FD_TAP | IPN_CTL_FD_BELL | IPN_CTL_FD_PAGE;
+	const uint32_t all = must | IPN_CTL_FD_LOG | IPN_CTL_FD_NODELOG;
 	struct rx *rx = &s->rx;
 	int *tap = reply_fd(call, c->fds, IPN_CTL_FD_TAP);
 	uint32_t slots = c->log_mask;
 	int status, r;
 
 	if (c->fds & ~all || (unsigned int)__builtin_popcount(c->fds) != call->nreply_fds ||
-	    !(c->fds & IPN_CTL_FD_TAP) || c->log_class >= IPN_LOG_CLASSES ||
+	    (c->fds & must) != must || c->log_class >= IPN_LOG_CLASSES ||
 	    c->net.mtu > IPN_MTU_MAX)
 		return -EPROTO;
-	if (c->flags & IPN_PF_READER &&
-	    (~c->fds & (IPN_CTL_FD_BELL | IPN_CTL_FD_PAGE | IPN_CTL_FD_LOG)))
+	if (c->flags & IPN_PF_READER && !(c->fds & IPN_CTL_FD_LOG))
 		return -EPROTO;
 
 	rx->page_len = page_size();
-	if (c->fds & IPN_CTL_FD_BELL) {
-		r = map_bell(rx, reply_fd(call, c->fds, IPN_CTL_FD_BELL), c->bell_size);
-		if (r)
-			return r;
-	}
-	if (c->fds & IPN_CTL_FD_PAGE) {
+	r = map_bell(rx, reply_fd(call, c->fds, IPN_CTL_FD_BELL), c->bell_size);
+	if (!r)
 		r = map(*reply_fd(call, c->fds, IPN_CTL_FD_PAGE), rx->page_len,
 			PROT_READ | PROT_WRITE, 0, &rx->page);
-		if (r)
-			return r;
-	}
+	if (r)
+		return r;
 	if (c->fds & IPN_CTL_FD_LOG) {
 		r = map_log(&rx->log[RX_NET], *reply_fd(call, c->fds, IPN_CTL_FD_LOG), c,
 			    c->log_mask, c->cursor);

@@ -20,27 +20,33 @@
  *   chooses: its own first, but after NODE_RUN in a row the network's gets a turn.
  *
  * Waiting without losing a wakeup
- *   The node has one sleep bit, in the fabric. A sender, for each message:
- *     S1 stores seq;  S2 full barrier;  S3 sees the bit set: clears it, puts a WAKE record into the
- *     bell with a wakeup. (Test and clear are one atomic operation.)
+ *   The node has a flag in its page, `sleep`, which asks for the bell; that senders look at it is
+ *   the fabric's part (bpf/core/wake.h), and `armed` in the page says that they do. A sender, for
+ *   each message:
+ *     S1 stores seq;  S2 full barrier;  S3 if it looks at this page: takes `sleep` back (one
+ *     exchange), and if it was set, puts a WAKE record into the bell with a wakeup.
  *   A waiting thread:
  *     W1 waiters++
  *     W2 consumes the records in the bell, and looks           (both under rx.lock)
- *     W3 sets the bit: a frame on the tap. The program's atomic is a full barrier.
+ *     W3 sets `sleep` (full barrier), and unless it finds `armed`, sends a frame to its tap that
+ *        arms: when that returns, senders look.
  *     W4 looks again                                           (under rx.lock)
  *     W5 poll()s the bell, which is readable as long as a record is in it; then W2.
  *     W6 waiters--; if others remain, puts a WAKE record into the bell: a frame on the tap.
  *   One thread: let m be a message not seen at W4. Then its S1 comes after W4, so by the barriers
- *   S3 comes after W3: the sender finds the bit set, or another sender has cleared it since W3,
- *   whose record was put after W3. Either way a record is put into the bell after W2, nobody
- *   consumes it, and W5 returns.
+ *   its S3 comes after W3. If senders look, it finds `sleep` set, or somebody has taken it since W3
+ *   and put a record after that. If they do not look, though `armed` was found, somebody is on the
+ *   way to clear it, who began before m's S3 and looks at `sleep` once more at the end: a record
+ *   again; or another thread is on the way to arm, whose W4 comes after m (see below). In each case
+ *   a record is put into the bell after W2, nobody consumes it, and W5 returns: if with m, all is
+ *   well; if before m was there, W2 to W4 begin anew.
  *   Several threads: that record may have been consumed at W2 by another waiting thread B while
  *   this thread, A, is between W3 and W5. B's W1 precedes its W2, and A's W1 precedes A's W3 and
  *   thus the record, so while B is at W2 and later, both are counted. B then looks, and
  *     - leaves, because it found something or for any other reason: W6 finds A counted and puts a
  *       record, which is B's consumed one given back. (Should W6 find A not counted any more, A has
  *       left by itself.) If yet another thread consumes that one, it is in B's place.
- *     - or goes on to W3: the bit is set again, and B's W4 looks after that. All messages up to B's
+ *     - or goes on to W3: `sleep` is set again, and B's W4 looks after that. All messages up to B's
  *       W4 are seen by B, who leaves as above; for all later ones the argument for one thread holds
  *       with B's W3, and the record wakes everybody who polls.
  *   A call that does not wait never consumes records: it only takes messages, and a message that
@@ -70,7 +76,7 @@
 #define SPIN_ALONE 256       /* rounds before sched_yield(), when it does not help */
 #define SPIN_CROWDED 8       /* the same when others run on this CPU */
 #define SPIN_CROWDED_NS 3000 /* a sched_yield() this long says so */
-#define SLEEP_UNARMED_NS 10000000ULL /* look that often when the sleep bit cannot be set */
+#define SLEEP_UNARMED_NS 10000000ULL /* look that often when senders cannot be told to look */
 
 #define RX_FLAGS \
 	(MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC | MSG_NOSIGNAL | MSG_WAITALL | MSG_CMSG_CLOEXEC)
@@ -468,6 +474,11 @@ void rx_drain(struct ipn_sock *s)
 
 int rx_arm(struct ipn_sock *s)
 {
+	struct ipn_page *page = s->rx.page;
+
+	__atomic_store_n(&page->sleep, 1, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&page->armed, __ATOMIC_SEQ_CST))
+		return 0;
 	return tx_op(s, IPN_TX_SLEEP);
 }
 
@@ -513,7 +524,7 @@ void rx_yields_learn(struct ipn_sock *s, bool found)
 		store_relaxed(&rx->yields, yields < YIELDS_MIN ? YIELDS_MIN : yields + 1);
 }
 
-/* Yields a few times. True: there may be something now. */
+/* Yields a few times, without rx.lock. True: there may be something now. */
 static bool rx_yield(struct ipn_sock *s)
 {
 	unsigned int yields = rx_yields(s);
@@ -521,11 +532,13 @@ static bool rx_yield(struct ipn_sock *s)
 
 	if (!yields)
 		return false;
+	rx_unlock(&s->rx);
 	for (unsigned int i = 0; i < yields && !found; i++) {
 		sched_yield();
 		found = rx_hint(s);
 	}
 	rx_yields_learn(s, found);
+	pthread_mutex_lock(&s->rx.lock);
 	return found;
 }
 
@@ -608,26 +621,16 @@ static int rx_wait(struct ipn_sock *s, int flags, struct rx_wait *w)
 		pthread_mutex_lock(&rx->lock);
 		return r;
 	}
-	rx_unlock(rx);
-	if (rx_yield(s)) {
-		pthread_mutex_lock(&rx->lock);
+	if (rx_yield(s))
 		return 0;
-	}
 	r = sock_may_block(s);
-	if (r) {
-		pthread_mutex_lock(&rx->lock);
+	if (r)
 		return r;
-	}
 
 	rx_wait_begin(s); /* W1 */
-	pthread_mutex_lock(&rx->lock);
+	bell_drain(s);    /* W2, the caller has just looked */
 	for (;;) {
-		bell_drain(s); /* W2 */
-		if (rx_look_locked(s) != RX_IDLE)
-			break;
-		rx_unlock(rx);
 		r = rx_arm(s); /* W3 */
-		pthread_mutex_lock(&rx->lock);
 		if (rx_look_locked(s) != RX_IDLE) { /* W4 */
 			r = 0;
 			break;
@@ -635,15 +638,15 @@ static int rx_wait(struct ipn_sock *s, int flags, struct rx_wait *w)
 		rx_unlock(rx);
 		r = rx_sleep(s, w, r == 0); /* W5 */
 		pthread_mutex_lock(&rx->lock);
-		if (r) {
-			if (rx_look_locked(s) != RX_IDLE)
-				r = 0;
+		bell_drain(s); /* W2 */
+		if (rx_look_locked(s) != RX_IDLE) {
+			r = 0;
 			break;
 		}
+		if (r)
+			break;
 	}
-	rx_unlock(rx);
 	rx_wait_end(s); /* W6 */
-	pthread_mutex_lock(&rx->lock);
 	return r;
 }
 

@@ -39,7 +39,7 @@ enum rx_ready rx_look(struct ipn_sock *s);
 void rx_wait_begin(struct ipn_sock *s);
 void rx_wait_end(struct ipn_sock *s);
 void rx_drain(struct ipn_sock *s); /* consume the bell */
-int rx_arm(struct ipn_sock *s);    /* set the sleep bit */
+int rx_arm(struct ipn_sock *s);    /* ask for the bell */
 
 /* Could there be something new since the last look? Takes no lock; wrong only to the safe side. */
 bool rx_hint(const struct ipn_sock *s);

@@ -553,9 +553,7 @@ void node_del(struct node *node, int why, bool device_gone)
 	struct net *net = node->net;
 	struct manager *m = net->m;
 	struct bpf_state *b = m->bpf;
-	struct ipn_net *live = &b->nets[net->id];
 	struct user *u = user_get(m, node->port.uid);
-	__u32 word = node->port.port / 64;
 	bool device = is_device(node);
 
 	dest_set(node, false);
@@ -568,7 +566,6 @@ void node_del(struct node *node, int why, bool device_gone)
 		bpf_map_delete_elem(b->fd_portinfo, &node->ifindex);
 		bpf_detach(b, node->ifindex);
 	}
-	__atomic_fetch_and(&live->sleep[word], ~(1ULL << (node->port.port & 63)), __ATOMIC_SEQ_CST);
 	if (why && !device)
 		bpf_notify(b, node->port.node, IPN_EVENT_GONE, why);
 	if (node->session)
