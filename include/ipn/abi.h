@@ -148,8 +148,8 @@ struct ipn_port {
 /* map `portinfo`, key: ifindex. For people. */
 struct ipn_portinfo {
 	char descr[IPN_DESCR_MAX];
-	__u32 pid; /* process nodes: who connected */
-	__u32 pad;
+	__u32 pid;   /* process nodes: who connected */
+	__u32 netns; /* veth: inode of the namespace its other end was put into; 0: the fabric's */
 };
 
 /* map `dests`, index: port_base + port */

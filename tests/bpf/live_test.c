@@ -48,7 +48,8 @@ static struct t_port *veth_make(__u32 number)
 	struct sockaddr_ll addr = { .sll_family = AF_PACKET, .sll_protocol = htons(0x0003) };
 	__u32 ifindex;
 
-	assert_ok(link_veth(fab.link, "v%d", "far", there, net->live->mtu - ETH_LEN, &ifindex));
+	assert_ok(link_veth(fab.link, "v%d", "far", there, net->live->mtu - ETH_LEN, LINK_GSO_PLAIN,
+			    &ifindex));
 	assert_ok(setns(there, CLONE_NEWNET));
 	far_end = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	addr.sll_ifindex = (int)if_nametoindex("far");

@@ -9,6 +9,7 @@
  *                                       the MTU, with right IPv4, TCP, UDP and ICMP checksums;
  *                                       "ready"; on SIGTERM prints "FRAMES BYTES TCP BAD LOST"
  *   frames serve PORT                   takes one TCP connection, writes what comes to stdout
+ *   frames gso IFACE                    prints how many bytes of IPv4 the interface takes to cut up
  *   frames notified SOCKET              prints what systemd would be told, until READY=1 or 20 s
  */
 #include <ipn/ipn.h>
@@ -18,6 +19,7 @@
 #include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -268,8 +270,39 @@ static int notified(const char *path)
 	return 1;
 }
 
+/* What `ip -d link` shows as gso_ipv4_max_size, when it is new enough. */
+static int gso(const char *iface)
+{
+	const int attr = 63; /* IFLA_GSO_IPV4_MAX_SIZE, Linux 6.3 */
+	struct {
+		struct nlmsghdr nlh;
+		struct ifinfomsg ifi;
+	} req = {
+		.nlh = { .nlmsg_len = sizeof(req), .nlmsg_type = RTM_GETLINK, .nlmsg_flags = 1 },
+		.ifi = { .ifi_index = (int)if_nametoindex(iface) },
+	};
+	int fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+	struct nlmsghdr *nlh = (void *)buf;
+	unsigned int len;
+	ssize_t n;
+
+	if (fd < 0 || send(fd, &req, sizeof(req), 0) < 0)
+		die(iface);
+	n = recv(fd, buf, sizeof(buf), 0);
+	if (n < (ssize_t)sizeof(*nlh) || nlh->nlmsg_type != RTM_NEWLINK)
+		die(iface);
+	len = IFLA_PAYLOAD(nlh);
+	for (struct rtattr *a = IFLA_RTA(NLMSG_DATA(nlh)); RTA_OK(a, len); a = RTA_NEXT(a, len))
+		if (a->rta_type == attr)
+			return printf("%u\n", *(uint32_t *)RTA_DATA(a)) < 0;
+	return 1;
+}
+
 int main(int argc, char **argv)
 {
+	if (argc == 3 && !strcmp(argv[1], "gso"))
+		return gso(argv[2]);
+
 	if (argc >= 4 && !strcmp(argv[1], "inject"))
 		return inject(argv[2], argv[3], argc > 4 ? atoi(argv[4]) : 1);
 	if (argc >= 4 && !strcmp(argv[1], "sniff"))
@@ -280,6 +313,6 @@ int main(int argc, char **argv)
 		return serve(atoi(argv[2]));
 	if (argc == 3 && !strcmp(argv[1], "notified"))
 		return notified(argv[2]);
-	fprintf(stderr, "usage: frames inject|sniff|check|serve|notified ...\n");
+	fprintf(stderr, "usage: frames inject|sniff|check|serve|gso|notified ...\n");
 	return 2;
 }

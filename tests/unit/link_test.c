@@ -256,7 +256,7 @@ static void mtu_is_clamped_to_what_the_device_can(void **state)
 	}
 	close(fd);
 
-	assert_int_equal(link_veth(ctx, "v%d", "far", -1, 500, &ifindex), 0);
+	assert_int_equal(link_veth(ctx, "v%d", "far", -1, 500, LINK_GSO_BIG, &ifindex), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		assert_int_equal(link_set_mtu(ctx, ifindex, rows[i].mtu), 0);
 		assert_int_equal(link_get(ctx, ifindex, &info), 0);
@@ -327,19 +327,23 @@ static void veth_reaches_into_another_namespace(void **state)
 	int in;
 	int out;
 
-	assert_int_equal(link_veth(ctx, "ipnv%d", "eth0", there, 9000, &ifindex), 0);
+	assert_int_equal(link_veth(ctx, "ipnv%d", "eth0", there, 9000, LINK_GSO_BIG, &ifindex), 0);
 	assert_int_equal(link_get(ctx, ifindex, &near), 0);
 	assert_string_equal(near.name, "ipnv0");
 	assert_string_equal(near.kind, "veth");
 	assert_int_equal(near.mtu, 9000);
 	assert_true(near.running);
 	assert_fabric_end(&near);
+	assert_int_equal(near.gso, LINK_GSO_BIG);
 
 	/* The far end is an ordinary interface. */
 	assert_int_equal(link_named(ctx, "eth0").ifindex, 0);
 	far = link_named(other, "eth0");
 	assert_int_not_equal(far.ifindex, 0);
 	assert_int_equal(far.mtu, 9000);
+	assert_int_equal(far.gso, LINK_GSO_BIG);
+	assert_int_equal(near.peer, far.ifindex);
+	assert_int_equal(far.peer, ifindex);
 	assert_int_equal(far.group, 0);
 	assert_int_equal(far.flags & (IFF_UP | IFF_NOARP), IFF_UP);
 	assert_true(far.running);
@@ -363,6 +367,35 @@ static void veth_reaches_into_another_namespace(void **state)
 	link_ctx_free(other);
 }
 
+static void make_plain(struct link_ctx *other, void *arg)
+{
+	*(int *)arg = link_set_gso(other, link_named(other, "eth0").ifindex, LINK_GSO_PLAIN);
+}
+
+static void a_visit_comes_back(void **state)
+{
+	struct link_ctx *other = ctx_in(there);
+	__u32 before, after, inode, ifindex;
+	int r = -1, fds[2];
+
+	assert_int_equal(link_netns_inode(&before), 0);
+	assert_int_equal(link_veth(ctx, "ipnv%d", "eth0", there, 1500, LINK_GSO_BIG, &ifindex), 0);
+	assert_int_equal(link_netns_visit(there, make_plain, &r), 0);
+	assert_int_equal(r, 0);
+	assert_int_equal(link_named(other, "eth0").gso, LINK_GSO_PLAIN);
+	assert_int_equal(link_netns_inode(&after), 0);
+	assert_int_equal(before, after);
+	assert_int_equal(link_netns_inode_of(there, &inode), 0);
+	assert_int_not_equal(inode, before);
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(link_netns_visit(fds[0], make_plain, &r), -EINVAL);
+	close(fds[0]);
+	close(fds[1]);
+	assert_int_equal(link_del(ctx, ifindex), 0);
+	link_ctx_free(other);
+	(void)state;
+}
+
 static void veth_fails_without_traces(void **state)
 {
 	struct link_ctx *other = ctx_in(there);
@@ -372,15 +405,21 @@ static void veth_fails_without_traces(void **state)
 	int fds[2];
 
 	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-	assert_int_equal(link_veth(ctx, "ipnv%d", "lo", -1, 1500, &ifindex), -EEXIST);
-	assert_int_equal(link_veth(ctx, "ipnv%d", "lo", there, 1500, &ifindex), -EEXIST);
-	assert_int_equal(link_veth(ctx, "ipnv%d", "a/b", there, 1500, &ifindex), -EINVAL);
-	assert_int_equal(link_veth(ctx, "ipnv%d", "e%d", there, 1500, &ifindex), -EINVAL);
-	assert_int_equal(link_veth(ctx, "ipnv%d", "e", fds[0], 1500, &ifindex), -EBADF);
-	assert_int_equal(link_veth(ctx, "ipnv%d", "e", 9999, 1500, &ifindex), -EBADF);
+	assert_int_equal(link_veth(ctx, "ipnv%d", "lo", -1, 1500, LINK_GSO_BIG, &ifindex), -EEXIST);
+	assert_int_equal(link_veth(ctx, "ipnv%d", "lo", there, 1500, LINK_GSO_BIG, &ifindex),
+			 -EEXIST);
+	assert_int_equal(link_veth(ctx, "ipnv%d", "a/b", there, 1500, LINK_GSO_BIG, &ifindex),
+			 -EINVAL);
+	assert_int_equal(link_veth(ctx, "ipnv%d", "e%d", there, 1500, LINK_GSO_BIG, &ifindex),
+			 -EINVAL);
+	assert_int_equal(link_veth(ctx, "ipnv%d", "e", fds[0], 1500, LINK_GSO_BIG, &ifindex),
+			 -EBADF);
+	assert_int_equal(link_veth(ctx, "ipnv%d", "e", 9999, 1500, LINK_GSO_BIG, &ifindex), -EBADF);
 	/* The last step, when both ends are there. */
-	assert_int_equal(link_veth(ctx, "a/%d", "eth0", there, 1500, &ifindex), -EINVAL);
-	assert_int_equal(link_veth(ctx, "lo", "eth0", there, 1500, &ifindex), -EEXIST);
+	assert_int_equal(link_veth(ctx, "a/%d", "eth0", there, 1500, LINK_GSO_BIG, &ifindex),
+			 -EINVAL);
+	assert_int_equal(link_veth(ctx, "lo", "eth0", there, 1500, LINK_GSO_BIG, &ifindex),
+			 -EEXIST);
 	assert_int_equal(link_gateway(ctx, "a/%d", "b%d", &ifindex, &ifindex), -EINVAL);
 	assert_int_equal(link_gateway(ctx, "a%d", "b/%d", &ifindex, &ifindex), -EINVAL);
 	assert_int_equal(ifindex, 7);
@@ -411,7 +450,7 @@ static void *maker_run(void *arg)
 		char name[IPN_NAME_MAX];
 
 		snprintf(name, sizeof(name), "far%d.%d", m->id, i);
-		m->r = link_veth(own, "ipnv%d", name, -1, 1500, &m->ifindex[i]);
+		m->r = link_veth(own, "ipnv%d", name, -1, 1500, LINK_GSO_BIG, &m->ifindex[i]);
 	}
 	link_ctx_free(own);
 	return NULL;
@@ -455,8 +494,8 @@ static void fabric_end_is_silent(void **state)
 	__u32 tap;
 	struct pollfd fds[3] = { { .events = POLLIN }, { .events = POLLIN }, { .events = POLLIN } };
 
-	assert_int_equal(link_veth(ctx, "ipnv%d", "eth0", there, 1000, &veths[0]), 0);
-	assert_int_equal(link_veth(ctx, "ipnv%d", "eth1", there, 1500, &veths[1]), 0);
+	assert_int_equal(link_veth(ctx, "ipnv%d", "eth0", there, 1000, LINK_GSO_BIG, &veths[0]), 0);
+	assert_int_equal(link_veth(ctx, "ipnv%d", "eth1", there, 1500, LINK_GSO_BIG, &veths[1]), 0);
 	assert_int_equal(link_tap_proc(ctx, "ipnp%d", 1500, &fds[2].fd, &tap, name), 0);
 	assert_int_equal(setns(there, CLONE_NEWNET), 0);
 	fds[0].fd = packet_socket(link_named(other, "eth0").ifindex);
@@ -886,6 +925,7 @@ int main(void)
 		TEST(mtu_is_clamped_to_what_the_device_can),
 		TEST(vm_tap_is_for_its_owner),
 		TEST(veth_reaches_into_another_namespace),
+		TEST(a_visit_comes_back),
 		TEST(veth_fails_without_traces),
 		TEST(makers_do_not_disturb_each_other),
 		TEST(fabric_end_is_silent),

@@ -160,6 +160,7 @@ int adopt(struct manager *m)
 	HASH_ITER(hh, m->nets, net, tmp) {
 		node_count(net);
 		clear_net(m, net);
+		gso_update(net);
 		net_unused(net);
 	}
 	return link_each(m->link, stray, m);

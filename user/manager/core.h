@@ -76,6 +76,7 @@ struct net {
 	struct node **ports; /* info.numnodes of them */
 	__u32 nports, readers, writers;
 	__u32 bound; /* sessions that keep it alive */
+	__u32 gso;     /* what its containers were told: see gso.c. 0: nobody knows */
 	bool dying;
 	bool from_config; /* made by the file of this start */
 };
@@ -89,6 +90,7 @@ struct node {
 	struct ipn_portinfo info;
 	struct ipn_page *page; /* process nodes: theirs, mapped; believe nothing */
 	size_t memory;
+	__u32 gso; /* what the other end was told */
 	bool from_config;
 };
 
@@ -195,6 +197,11 @@ void node_doom_end(struct manager *m);
 /* The group of marked interfaces. */
 __u32 node_doom_group(const struct manager *m);
 int node_refill(struct manager *m);
+
+/* gso.c */
+__u32 gso_want(const struct net *net);
+/* Tells the containers of a network, if that has changed. */
+void gso_update(struct net *net);
 
 /* adopt.c: makes nets and nodes from the maps, removes what is half made. */
 int adopt(struct manager *m);

@@ -62,6 +62,10 @@
 #define DUMP_TRIES 10
 #define WATCH_RCVBUF (8 << 20)
 
+/* Newer than Debian 12's headers. */
+#define LINK_ATTR_GSO_IPV4 63 /* IFLA_GSO_IPV4_MAX_SIZE, u32 */
+#define LINK_ATTR_GRO_IPV4 64 /* IFLA_GRO_IPV4_MAX_SIZE, u32 */
+
 #define TUN_MAJOR 10
 #define TUN_MINOR 200
 
@@ -213,6 +217,14 @@ static bool info_parse(const struct nlmsghdr *nlh, struct link_info *info)
 		case IFLA_MTU:
 			if (mnl_attr_validate(attr, MNL_TYPE_U32) >= 0)
 				info->mtu = mnl_attr_get_u32(attr);
+			break;
+		case LINK_ATTR_GSO_IPV4:
+			if (mnl_attr_validate(attr, MNL_TYPE_U32) >= 0)
+				info->gso = mnl_attr_get_u32(attr);
+			break;
+		case IFLA_LINK:
+			if (mnl_attr_validate(attr, MNL_TYPE_U32) >= 0)
+				info->peer = mnl_attr_get_u32(attr);
 			break;
 		case IFLA_GROUP:
 			if (mnl_attr_validate(attr, MNL_TYPE_U32) >= 0)
@@ -439,6 +451,21 @@ int link_set_mtu(struct link_ctx *ctx, __u32 ifindex, __u32 mtu)
 	return r < 0 ? r : r2;
 }
 
+static void gso_put(struct request *req, __u32 gso)
+{
+	mnl_attr_put_u32(&req->nlh, LINK_ATTR_GSO_IPV4, gso);
+	mnl_attr_put_u32(&req->nlh, LINK_ATTR_GRO_IPV4, gso);
+}
+
+int link_set_gso(struct link_ctx *ctx, __u32 ifindex, __u32 gso)
+{
+	struct request req;
+
+	request_init(&req, RTM_SETLINK, 0, ifindex);
+	gso_put(&req, gso);
+	return request_run(ctx, &req, NULL, NULL);
+}
+
 int link_del(struct link_ctx *ctx, __u32 ifindex)
 {
 	struct request req;
@@ -530,7 +557,8 @@ static int veth_new(struct link_ctx *ctx, const char *near_name, const char *far
 }
 
 /* Hands the far end of a veth over: to its namespace, as an ordinary interface, up. */
-static int veth_far_up(struct link_ctx *ctx, __u32 far, const char *name, int netns_fd, __u32 mtu)
+static int veth_far_up(struct link_ctx *ctx, __u32 far, const char *name, int netns_fd, __u32 mtu,
+		       __u32 gso)
 {
 	struct request req;
 	struct ifinfomsg *ifi = request_init(&req, RTM_SETLINK, 0, far);
@@ -543,11 +571,12 @@ static int veth_far_up(struct link_ctx *ctx, __u32 far, const char *name, int ne
 	mnl_attr_put_strz(&req.nlh, IFLA_IFNAME, name);
 	mnl_attr_put_u32(&req.nlh, IFLA_GROUP, 0);
 	mnl_attr_put_u32(&req.nlh, IFLA_MTU, mtu);
+	gso_put(&req, gso);
 	return request_run(ctx, &req, NULL, NULL);
 }
 
 int link_veth(struct link_ctx *ctx, const char *pattern, const char *name, int netns_fd, __u32 mtu,
-	      __u32 *ifindex)
+	      __u32 gso, __u32 *ifindex)
 {
 	char near_name[IPN_NAME_MAX];
 	char far_name[IPN_NAME_MAX];
@@ -571,7 +600,9 @@ int link_veth(struct link_ctx *ctx, const char *pattern, const char *name, int n
 	if (r < 0)
 		return r;
 	/* The far end first: it is what can fail for the user's reasons. */
-	r = veth_far_up(ctx, far, name, netns_fd, mtu);
+	r = veth_far_up(ctx, far, name, netns_fd, mtu, gso);
+	if (r == 0)
+		r = link_set_gso(ctx, near, LINK_GSO_BIG);
 	if (r == 0)
 		r = fabric_end_up(ctx, near, pattern, mtu);
 	if (r < 0) {
@@ -772,6 +803,36 @@ int link_netns_check(int fd)
 	if (netns_own(&own_dev, &ino) < 0 || netns_id(fd, "", &dev, &ino) < 0 || dev != own_dev)
 		return -EBADF;
 	return ioctl(fd, NS_GET_NSTYPE) == CLONE_NEWNET ? 0 : -EBADF;
+}
+
+int link_netns_inode_of(int fd, __u32 *inode)
+{
+	__u64 dev = 0;
+	__u64 ino = 0;
+	int r = netns_id(fd, "", &dev, &ino);
+
+	if (r < 0)
+		return r;
+	*inode = (__u32)ino;
+	return 0;
+}
+
+int link_netns_visit(int fd, void (*fn)(struct link_ctx *, void *), void *arg)
+{
+	_cleanup_close_ int own = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	struct link_ctx *ctx = NULL;
+	int r;
+
+	if (own < 0 || setns(fd, CLONE_NEWNET))
+		return -errno;
+	r = link_ctx_new(&ctx, 0);
+	if (r == 0)
+		fn(ctx, arg);
+	link_ctx_free(ctx);
+	/* The fabric outlives this process; in the wrong namespace it would do harm. */
+	if (setns(own, CLONE_NEWNET))
+		abort();
+	return r;
 }
 
 int link_netns_inode(__u32 *inode)

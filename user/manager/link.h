@@ -24,6 +24,8 @@ struct link_info {
 	__u32 flags; /* IFF_* */
 	__u32 group;
 	__u32 mtu;
+	__u32 gso;    /* bytes of an IPv4 frame that the device may be given to cut up; 0: unknown */
+	__u32 peer;   /* veth: ifindex of the other end, wherever that is */
 	bool running; /* carrier */
 	char name[IPN_NAME_MAX];
 	char kind[16];    /* "tun", "veth", ... */
@@ -54,10 +56,19 @@ int link_tap_vm(struct link_ctx *ctx, const char *name, __u32 uid, __u32 mtu, __
 /*
  * A veth pair, both ends up, `mtu` bytes: the fabric's end named by `pattern` here (no ARP, no
  * IPv6, group), the other end `name` in the namespace `netns_fd` (-1: here), an ordinary interface.
+ * gso: see link_set_gso, of the other end. The fabric's end takes all there is.
  * All or nothing. Errors: -EEXIST name in use, -EINVAL bad name, -EBADF no namespace.
  */
 int link_veth(struct link_ctx *ctx, const char *pattern, const char *name, int netns_fd, __u32 mtu,
-	      __u32 *ifindex);
+	      __u32 gso, __u32 *ifindex);
+
+/*
+ * How many bytes of TCP over IPv4 an interface takes in one frame that is cut up further on. Bigger
+ * frames are fewer. Kernels before 6.3 keep to LINK_GSO_PLAIN and say nothing.
+ */
+#define LINK_GSO_PLAIN 65536 /* what every device takes, taps among them */
+#define LINK_GSO_BIG 180000
+int link_set_gso(struct link_ctx *ctx, __u32 ifindex, __u32 gso);
 
 /*
  * The gateway: a veth pair with both ends here, up, MTU 65535, transmit offloads of the near end
@@ -91,8 +102,14 @@ int link_tap_of_fd(struct link_ctx *ctx, int fd, __u32 *ifindex);
 
 /* Is the descriptor a network namespace? Never blocks. Returns 0 or -EBADF. */
 int link_netns_check(int fd);
-/* Inode number of the network namespace of this thread. */
+/* Inode number of a network namespace; of this thread's. */
+int link_netns_inode_of(int fd, __u32 *inode);
 int link_netns_inode(__u32 *inode);
+/*
+ * Calls `fn` with a link_ctx of that namespace, in that namespace, for as long as it takes. Returns
+ * what it returned, or -errno.
+ */
+int link_netns_visit(int fd, void (*fn)(struct link_ctx *, void *), void *arg);
 
 /*
  * Watching: a non-blocking netlink socket that tells of changes. link_watch_read calls `fn` for

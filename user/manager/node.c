@@ -416,10 +416,12 @@ static int device_make(struct node *node, const struct node_want *want, struct a
 	__u32 mtu = device_mtu(node->net);
 	int r;
 
+	node->gso = gso_want(node->net);
 	if (want->kind == IPN_KIND_TAP)
 		r = link_tap_vm(m->link, want->name, want->uid, mtu, &node->ifindex);
 	else
-		r = link_veth(m->link, FAB_VETH, want->name, want->netns_fd, mtu, &node->ifindex);
+		r = link_veth(m->link, FAB_VETH, want->name, want->netns_fd, mtu, node->gso,
+			      &node->ifindex);
 	if (r == -EEXIST)
 		return ANSWER(
 			a, r,
@@ -450,8 +452,10 @@ int node_attach(struct net *net, const struct node_want *want, struct node **out
 	node->port.ifindex = node->ifindex;
 	if (want->kind != IPN_KIND_TAP) /* whose VM is still to come */
 		node->port.flags |= IPN_PF_UP;
-	if (want->netns_fd >= 0)
+	if (want->netns_fd >= 0) {
 		node->port.flags |= IPN_PF_PEER;
+		link_netns_inode_of(want->netns_fd, &node->info.netns);
+	}
 	r = node_source(node);
 	if (!r)
 		r = bpf_attach_tc(m->bpf, node->ifindex, m->bpf->prog_tc);
@@ -465,6 +469,7 @@ int node_attach(struct net *net, const struct node_want *want, struct node **out
 		ANSWER(a, r, "cannot attach %s: %s", want->name, strerror(-r));
 		goto err;
 	}
+	gso_update(net);
 	*out = node;
 	return 0;
 err:
@@ -584,6 +589,8 @@ void node_del(struct node *node, int why, bool device_gone)
 		u->memory -= node->memory;
 	}
 	free(node);
+	if (device)
+		gso_update(net);
 	net_unused(net);
 }
 

@@ -1,0 +1,50 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# gso: containers send big frames while no VM is on their network, and learn when that changes
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/e2e.bash"
+
+big=180000 plain=65536
+
+start_fabric
+ipn-fabric net add "$NETS/lan" --policy switch
+ipn-fabric net add "$NETS/other" --policy switch
+for i in 1 2; do
+	container box$i
+	ipn-fabric attach "$NETS/lan" --veth eth0:box$i >/dev/null
+done
+ipn-fabric attach "$NETS/other" --veth eth1:box2 >/dev/null
+ipn-fabric attach "$NETS/lan" --host h0 >/dev/null
+
+sizes() # SIZE: of all on the one network; the other is never changed
+{
+	assert_eq "$1 $1 $1 $big" "$(in_netns box1 frames gso eth0) $(in_netns box2 frames gso eth0) \
+$(frames gso h0) $(in_netns box2 frames gso eth1)" "$2"
+}
+
+step "without a VM"
+sizes $big "to begin with"
+tap=$(ipn-fabric attach "$NETS/lan" --tap vm0 --json | jq .port)
+
+step "with one, and with two"
+sizes $plain "with a VM"
+ipn-fabric attach "$NETS/lan" --tap vm1 >/dev/null
+container box3
+ipn-fabric attach "$NETS/lan" --veth eth0:box3 >/dev/null
+assert_eq $plain "$(in_netns box3 frames gso eth0)" "a container that comes later"
+
+step "over a restart, and in a namespace without a name"
+kill_fabric
+ip link del vm1
+unshare --net sleep 1000 &
+nameless=$!
+wait_until 5 eval '[ "$(readlink /proc/$nameless/ns/net)" != "$(readlink /proc/self/ns/net)" ]'
+start_fabric
+ipn-fabric attach "$NETS/lan" --veth "eth0:/proc/$nameless/ns/net" >/dev/null
+sizes $plain "one VM is left"
+ipn-fabric detach "$NETS/lan" --port "$tap"
+sizes $big "none is left"
+assert_eq $big "$(nsenter --net=/proc/$nameless/ns/net frames gso eth0)" "without a name"
+assert_eq $big "$(in_netns box3 frames gso eth0)" "the one that came later"
+
+stop_fabric

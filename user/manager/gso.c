@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * How big the frames of TCP may be that containers send.
+ *
+ * A frame that is cut up only by its receiver costs the way through the fabric once, so containers
+ * are allowed 180 kB of IPv4 instead of the 64 kB that every device takes. A tap is such a device:
+ * what is bigger would be cut into single segments on the way to a VM, which costs more than it
+ * saves. So as long as a network has a VM, its containers keep to 64 kB.
+ *
+ * The size is a property of the interface in the container, which is in another namespace that the
+ * fabric holds no reference to: that would keep it alive when its container ends. It is found by
+ * its inode number, among the named ones and those of processes. One that is not found has nobody
+ * in it who could send.
+ *
+ * Nothing depends on this but speed: what is too big is cut up by the kernel.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+
+#include "core.h"
+
+/* Is there another end that was not told? */
+static bool untold(const struct node *node)
+{
+	return node && (node->port.kind == IPN_KIND_VETH || node->port.kind == IPN_KIND_HOST) &&
+	       node->gso != node->net->gso;
+}
+
+__u32 gso_want(const struct net *net)
+{
+	for (__u32 i = 0; i < net->info.numnodes; i++)
+		if (net->ports[i] && net->ports[i]->port.kind == IPN_KIND_TAP)
+			return LINK_GSO_PLAIN;
+	return LINK_GSO_BIG;
+}
+
+struct visit {
+	struct net *net;
+	__u32 netns;
+};
+
+/* In a namespace, for all of the network whose other end is there. */
+static void tell(struct link_ctx *link, void *arg)
+{
+	const struct visit *v = arg;
+	struct net *net = v->net;
+
+	for (__u32 i = 0; i < net->info.numnodes; i++) {
+		struct node *node = net->ports[i];
+		struct link_info near, far;
+
+		if (!untold(node) || node->info.netns != v->netns)
+			continue;
+		node->gso = net->gso;
+		if (link_get(net->m->link, node->ifindex, &near))
+			continue;
+		if (!link_get(link, near.peer, &far) && far.peer == node->ifindex)
+			link_set_gso(link, near.peer, net->gso);
+	}
+}
+
+/* Is one in this namespace that was not told? */
+static bool wanted(const struct net *net, __u32 netns)
+{
+	for (__u32 i = 0; i < net->info.numnodes; i++)
+		if (untold(net->ports[i]) && net->ports[i]->info.netns == netns)
+			return true;
+	return false;
+}
+
+/* dir/name[/ns/net], if it is a namespace. */
+static void look_at(struct net *net, int dir, const char *name, const char *rest)
+{
+	char path[300];
+	struct visit v = { .net = net };
+	_cleanup_close_ int fd = -1;
+
+	snprintf(path, sizeof(path), "%s%s", name, rest);
+	fd = openat(dir, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd >= 0 && !link_netns_check(fd) && !link_netns_inode_of(fd, &v.netns) &&
+	    wanted(net, v.netns))
+		link_netns_visit(fd, tell, &v);
+}
+
+static void look_through(struct net *net, const char *dir, const char *rest)
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+
+	if (!d)
+		return;
+	while ((e = readdir(d)))
+		if (e->d_name[0] != '.' && (!*rest || (e->d_name[0] >= '1' && e->d_name[0] <= '9')))
+			look_at(net, dirfd(d), e->d_name, rest);
+	closedir(d);
+}
+
+void gso_update(struct net *net)
+{
+	struct visit here = { .net = net, .netns = 0 };
+	bool elsewhere = false;
+
+	if (net->dying || net->gso == gso_want(net))
+		return;
+	net->gso = gso_want(net);
+	tell(net->m->link, &here);
+	for (__u32 i = 0; i < net->info.numnodes; i++)
+		elsewhere |= untold(net->ports[i]);
+	if (!elsewhere)
+		return;
+	look_through(net, "/run/netns", "");
+	look_through(net, "/proc", "/ns/net");
+}
