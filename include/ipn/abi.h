@@ -6,7 +6,7 @@
  *
  * Who writes what
  *   log      BPF only; the map is frozen, members map it read-only
- *   page     its process node, and BPF the words that say so; the fabric believes nothing in it
+ *   page     its process node, BPF and the manager the words that say so; they believe nothing in it
  *   bell     BPF writes, the node consumes (a BPF ring buffer)
  *   nets     manager writes the first part, BPF the sleep bits, with atomics
  *   the rest manager only, except fdb and stats, which BPF writes
@@ -237,13 +237,21 @@ struct ipn_page {
 	 * bit 32 set. The network has devices, which take one frame at a time: send singly.
 	 */
 	__u64 tx_refused;
-	__u64 pad[2];
+	__u64 counts; /* written by the manager: IPN_COUNTS_*, another value at each change */
+	__u64 want;   /* the node wants its bell rung when counts changes */
 
 	/* A line of its own, which senders look at. The protocol is told at the head of rx.c. */
 	__u64 sleep; /* the node: ring my bell at the next message; a program takes it back */
 	__u64 armed; /* written by programs: the sleep bit is set, `sleep` will be looked at */
 	__u64 pad2[6];
 };
+
+/* Readers and writers of the network, and a number that tells one change from the next. */
+#define IPN_COUNTS(number, readers, writers) \
+	((__u64)(number) << 32 | (__u64)(readers) << 16 | (writers))
+#define IPN_COUNTS_NUMBER(counts) ((__u32)((counts) >> 32))
+#define IPN_COUNTS_READERS(counts) ((__u16)((counts) >> 16))
+#define IPN_COUNTS_WRITERS(counts) ((__u16)(counts))
 
 /* A record in a node's bell. */
 enum ipn_event_type {

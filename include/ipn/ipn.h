@@ -59,6 +59,9 @@ ssize_t ipn_sendmsg(int fd, const struct msghdr *msg, int flags);
  * real length). 0: an empty message, or everything is shut down, or the port was taken away.
  * Errors: ENOTCONN, EPIPE receive side shut down, EAGAIN, EINTR. flags: MSG_PEEK, MSG_DONTWAIT,
  * MSG_TRUNC.
+ * Out-of-band messages (IPN_SO_HANDLE_OOB and IPN_SO_WANT_OOB_NUMNODES) come before any other:
+ * struct numnode_oob, with MSG_OOB in msg_flags of ipn_recvmsg. Only the newest is kept. With the
+ * receive side shut down, they still come.
  */
 ssize_t ipn_recv(int fd, void *buf, size_t len, int flags);
 ssize_t ipn_recvmsg(int fd, struct msghdr *msg, int flags);
@@ -102,7 +105,7 @@ struct ipn_view {
  * be overwritten while it is looked at: ipn_recv_done takes the n messages shown off the queue and
  * returns how many of the LAST of them were whole the entire time (n unless the reader was overrun;
  * the first n - returned must be thrown away, and are counted by ipn_overruns).
- * One thread at a time may be between the two calls: EBUSY.
+ * One thread at a time may be between the two calls: EBUSY. Out-of-band messages are not shown.
  */
 int ipn_recv_peek(int fd, struct ipn_view *views, unsigned int n, int flags);
 int ipn_recv_done(int fd, unsigned int n);

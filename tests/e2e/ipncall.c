@@ -11,6 +11,8 @@
  *   recv [MS]      recvhex [MS]    recvlen [MS]   recvall [MS]       (MS: at most so long)
  *   shutdown rd|wr|both            poll MS [in]   name               overruns
  *   set OPTION VALUE               get OPTION     (mtu numnodes pool flags mode port descr)
+ *   oob on|handle|off              events MS [pri]  (as poll, each bit by its name)
+ *   oobrecv [MS]                   ("READERS WRITERS" of an out-of-band message, "data" of others)
  *   umask OCTAL                    fds            pid
  */
 #include <ipn/ipn.h>
@@ -203,6 +205,52 @@ static void do_poll(const char *arg)
 		       p.revents & POLLERR ? " err" : "");
 }
 
+static void do_events(const char *arg)
+{
+	short events = POLLIN | POLLPRI | POLLRDNORM | POLLOUT;
+	struct pollfd p = { .fd = slots[now], .events = strstr(arg, "pri") ? POLLPRI : events };
+	int r = ipn_poll(&p, 1, atoi(arg));
+
+	if (r < 0)
+		answer(-1);
+	else
+		printf("ok%s%s%s%s%s\n", p.revents & POLLIN ? " in" : "",
+		       p.revents & POLLPRI ? " pri" : "", p.revents & POLLRDNORM ? " rdnorm" : "",
+		       p.revents & POLLOUT ? " out" : "", p.revents & POLLHUP ? " hup" : "");
+}
+
+static void do_oob(const char *arg)
+{
+	int handle = strcmp(arg, "off") != 0, want = !strcmp(arg, "on");
+	int r = ipn_setsockopt(slots[now], 0, IPN_SO_HANDLE_OOB, &handle, sizeof(handle));
+
+	if (!r)
+		r = ipn_setsockopt(slots[now], 0, IPN_SO_WANT_OOB_NUMNODES, &want, sizeof(want));
+	answer(r);
+}
+
+static void do_oobrecv(const char *arg)
+{
+	struct numnode_oob oob;
+	struct iovec iov = { buf, MAX_LEN };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	long ms = atol(arg);
+	struct timeval tv = { ms / 1000, ms % 1000 * 1000 };
+	ssize_t n = ipn_setsockopt(slots[now], SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+
+	if (!n)
+		n = ipn_recvmsg(slots[now], &msg, 0);
+	memcpy(&oob, buf, sizeof(oob));
+	if (n < 0)
+		answer(-1);
+	else if (!(msg.msg_flags & MSG_OOB))
+		printf("ok data\n");
+	else if (n != sizeof(oob) || oob.level != IPN_ANY || oob.tag != IPN_OOB_NUMNODE_TAG)
+		printf("ok strange\n");
+	else
+		printf("ok %d %d\n", oob.numreaders, oob.numwriters);
+}
+
 static void do_name(const char *arg)
 {
 	struct sockaddr_un addr;
@@ -299,29 +347,19 @@ static const struct {
 	const char *name;
 	void (*run)(const char *arg);
 } commands[] = {
-	{ "socket", do_socket },
-	{ "bind", do_bind },
-	{ "connect", do_connect },
-	{ "close", do_close },
-	{ "use", do_use },
-	{ "send", do_send },
-	{ "sendlen", do_sendlen },
-	{ "sendhex", do_sendhex },
-	{ "sendmany", do_sendmany },
-	{ "recv", do_recv },
-	{ "recvhex", do_recvhex },
-	{ "recvlen", do_recvlen },
-	{ "recvall", do_recvall },
-	{ "shutdown", do_shutdown },
-	{ "poll", do_poll },
-	{ "name", do_name },
-	{ "overruns", do_overruns },
-	{ "set", do_set },
-	{ "get", do_get },
-	{ "umask", do_umask },
-	{ "fds", do_fds },
-	{ "pid", do_pid },
-	{ NULL, NULL },
+	{ "socket", do_socket },     { "bind", do_bind },
+	{ "connect", do_connect },   { "close", do_close },
+	{ "use", do_use },           { "send", do_send },
+	{ "sendlen", do_sendlen },   { "sendhex", do_sendhex },
+	{ "sendmany", do_sendmany }, { "recv", do_recv },
+	{ "recvhex", do_recvhex },   { "recvlen", do_recvlen },
+	{ "recvall", do_recvall },   { "shutdown", do_shutdown },
+	{ "poll", do_poll },         { "events", do_events },
+	{ "oob", do_oob },           { "oobrecv", do_oobrecv },
+	{ "name", do_name },         { "overruns", do_overruns },
+	{ "set", do_set },           { "get", do_get },
+	{ "umask", do_umask },       { "fds", do_fds },
+	{ "pid", do_pid },           { NULL, NULL },
 };
 
 static void run(const char *line)

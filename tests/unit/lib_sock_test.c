@@ -438,10 +438,14 @@ static void node_options(void **state)
 
 	assert_int_equal(set_int(fd, IPN_SO_CHANGE_NUMNODES, 5), -EOPNOTSUPP);
 	assert_int_equal(get_int(fd, IPN_SO_CHANGE_NUMNODES), -EOPNOTSUPP);
-	assert_int_equal(set_int(fd, IPN_SO_HANDLE_OOB, 1), -EOPNOTSUPP);
 	assert_int_equal(get_int(fd, IPN_SO_HANDLE_OOB), 0);
-	assert_int_equal(set_int(fd, IPN_SO_WANT_OOB_NUMNODES, 1), -EOPNOTSUPP);
+	assert_int_equal(set_int(fd, IPN_SO_HANDLE_OOB, 7), 0);
+	assert_int_equal(get_int(fd, IPN_SO_HANDLE_OOB), 1);
 	assert_int_equal(get_int(fd, IPN_SO_WANT_OOB_NUMNODES), 0);
+	assert_int_equal(set_int(fd, IPN_SO_WANT_OOB_NUMNODES, 1), 0);
+	assert_int_equal(set_int(fd, IPN_SO_HANDLE_OOB, 0), 0);
+	assert_int_equal(get_int(fd, IPN_SO_HANDLE_OOB), 0);
+	assert_int_equal(get_int(fd, IPN_SO_WANT_OOB_NUMNODES), 1);
 	ipn_close(fd);
 }
 

@@ -307,8 +307,7 @@ static int connect_map(struct ipn_sock *s, struct client_call *call,
 	int status, r;
 
 	if (c->fds & ~all || (unsigned int)__builtin_popcount(c->fds) != call->nreply_fds ||
-	    (c->fds & must) != must || c->log_class >= IPN_LOG_CLASSES ||
-	    c->net.mtu > IPN_MTU_MAX)
+	    (c->fds & must) != must || c->log_class >= IPN_LOG_CLASSES || c->net.mtu > IPN_MTU_MAX)
 		return -EPROTO;
 	if (c->flags & IPN_PF_READER && !(c->fds & IPN_CTL_FD_LOG))
 		return -EPROTO;
@@ -320,6 +319,7 @@ static int connect_map(struct ipn_sock *s, struct client_call *call,
 			PROT_READ | PROT_WRITE, 0, &rx->page);
 	if (r)
 		return r;
+	rx_set_oob(s, s->oob);
 	if (c->fds & IPN_CTL_FD_LOG) {
 		r = map_log(&rx->log[RX_NET], *reply_fd(call, c->fds, IPN_CTL_FD_LOG), c,
 			    c->log_mask, c->cursor);

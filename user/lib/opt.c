@@ -7,6 +7,7 @@
 #include "common/util.h"
 #include "lib/clock.h"
 #include "lib/join.h"
+#include "lib/rx.h"
 
 /* An option with an int for its value. set and get are called with s->lock held. */
 struct opt {
@@ -64,11 +65,20 @@ static int get_port(const struct ipn_sock *s, const struct opt *opt, int *val)
 	return 0;
 }
 
-static int get_zero(const struct ipn_sock *s, const struct opt *opt, int *val)
+static uint32_t oob_bit(const struct opt *opt)
 {
-	(void)s;
-	(void)opt;
-	*val = 0;
+	return opt->name == IPN_SO_HANDLE_OOB ? SOCK_OOB_HANDLE : SOCK_OOB_NUMNODES;
+}
+
+static int set_oob(struct ipn_sock *s, const struct opt *opt, int val)
+{
+	rx_set_oob(s, val ? s->oob | oob_bit(opt) : s->oob & ~oob_bit(opt));
+	return 0;
+}
+
+static int get_oob(const struct ipn_sock *s, const struct opt *opt, int *val)
+{
+	*val = !!(s->oob & oob_bit(opt));
 	return 0;
 }
 
@@ -83,8 +93,8 @@ static const struct opt opts[] = {
 	{ IPN_SO_MODE, 1, 07777, set_param, get_mode, PARAM(mode) },
 	{ IPN_SO_PORT, IPN_PORTNO_ANY, INT_MAX, set_port, get_port, 0, 0 },
 	{ IPN_SO_CHANGE_NUMNODES, 1, INT_MAX, NULL, NULL, 0, 0 },
-	{ IPN_SO_HANDLE_OOB, INT_MIN, INT_MAX, NULL, get_zero, 0, 0 },
-	{ IPN_SO_WANT_OOB_NUMNODES, INT_MIN, INT_MAX, NULL, get_zero, 0, 0 },
+	{ IPN_SO_HANDLE_OOB, INT_MIN, INT_MAX, set_oob, get_oob, 0, 0 },
+	{ IPN_SO_WANT_OOB_NUMNODES, INT_MIN, INT_MAX, set_oob, get_oob, 0, 0 },
 };
 
 static const struct opt *opt_find(int name)

@@ -23,7 +23,7 @@ struct poller {
 
 static bool wants_input(const struct pollfd *p)
 {
-	return p->events & (POLLIN | POLLRDNORM);
+	return p->events & (POLLIN | POLLRDNORM | POLLPRI);
 }
 
 static short sock_revents(struct ipn_sock *s, short events)
@@ -33,16 +33,14 @@ static short sock_revents(struct ipn_sock *s, short events)
 
 	if (wants_input(&(struct pollfd){ .events = events }) || sock_gone(s) ||
 	    shut == SOCK_SHUT_BOTH || rx_news(s)) {
-		switch (rx_look(s)) {
-		case RX_MESSAGE:
-			revents |= POLLIN | POLLRDNORM;
-			break;
-		case RX_EOF:
+		unsigned int ready = rx_look(s);
+
+		if (ready & RX_EOF)
 			return (short)((POLLIN | POLLRDNORM | POLLRDHUP | POLLHUP) & mask);
-		case RX_CLOSED:
-		case RX_IDLE:
-			break;
-		}
+		if (ready & RX_MESSAGE)
+			revents |= POLLIN | POLLRDNORM;
+		if (ready & RX_OOB)
+			revents |= POLLIN | POLLPRI;
 	}
 	if (shut & SOCK_SHUT_RD)
 		revents |= POLLRDHUP;

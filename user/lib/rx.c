@@ -377,7 +377,70 @@ static void bell_drain(struct ipn_sock *s)
 	__atomic_store_n(bell->consumer, bell->seen, __ATOMIC_RELEASE);
 }
 
-/* May this node receive? 1, 0 at end of file, -EPIPE. Under rx.lock. */
+static size_t copy_out(const struct iovec *iov, size_t iovcnt, const uint8_t *data, size_t len)
+{
+	size_t done = 0;
+
+	for (size_t i = 0; i < iovcnt && done < len; i++) {
+		size_t n = len - done < iov[i].iov_len ? len - done : iov[i].iov_len;
+
+		if (n)
+			memcpy(iov[i].iov_base, data + done, n);
+		done += n;
+	}
+	return done;
+}
+
+/*
+ * Out-of-band messages: there is one kind, which tells how many readers and writers there are. Only
+ * the newest is of use, so it is no queue but a word in the page: nothing can displace it.
+ */
+
+static inline bool oob_pending(const struct ipn_sock *s)
+{
+	return unlikely(load_relaxed(&s->oob) == SOCK_OOB_ALL) &&
+	       load_acquire(&s->rx.page->counts) != load_relaxed(&s->rx.counts_seen);
+}
+
+static ssize_t oob_take(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, int flags,
+			int *msg_flags)
+{
+	uint64_t counts = load_acquire(&s->rx.page->counts);
+	const struct numnode_oob oob = {
+		.level = IPN_ANY,
+		.tag = IPN_OOB_NUMNODE_TAG,
+		.numreaders = IPN_COUNTS_READERS(counts),
+		.numwriters = IPN_COUNTS_WRITERS(counts),
+	};
+	size_t done = copy_out(iov, iovcnt, (const uint8_t *)&oob, sizeof(oob));
+
+	*msg_flags |= MSG_OOB;
+	if (done < sizeof(oob))
+		*msg_flags |= MSG_TRUNC;
+	if (!(flags & MSG_PEEK))
+		store_relaxed(&s->rx.counts_seen, counts);
+	return (ssize_t)(flags & MSG_TRUNC ? sizeof(oob) : done);
+}
+
+void rx_set_oob(struct ipn_sock *s, uint32_t oob)
+{
+	struct rx *rx = &s->rx;
+
+	pthread_mutex_lock(&rx->lock);
+	if (rx->page) {
+		__atomic_store_n(&rx->page->want, oob == SOCK_OOB_ALL, __ATOMIC_SEQ_CST);
+		if (oob == SOCK_OOB_ALL && load_relaxed(&s->oob) != SOCK_OOB_ALL)
+			store_relaxed(&rx->counts_seen,
+				      __atomic_load_n(&rx->page->counts, __ATOMIC_SEQ_CST));
+	}
+	store_relaxed(&s->oob, oob);
+	pthread_mutex_unlock(&rx->lock);
+}
+
+/*
+ * May this node receive? RX_MESSAGE, RX_OOB if that is all it may receive, 0 at end of file,
+ * -EPIPE. Under rx.lock.
+ */
 static inline int rx_open(struct ipn_sock *s)
 {
 	uint32_t shut;
@@ -387,25 +450,29 @@ static inline int rx_open(struct ipn_sock *s)
 		return 0;
 	shut = sock_shut(s);
 	if (likely(!(shut & SOCK_SHUT_RD)))
-		return 1;
-	return shut == SOCK_SHUT_BOTH ? 0 : -EPIPE;
+		return RX_MESSAGE;
+	if (shut == SOCK_SHUT_BOTH)
+		return 0;
+	return load_relaxed(&s->oob) & SOCK_OOB_HANDLE ? RX_OOB : -EPIPE;
 }
 
-static enum rx_ready rx_look_locked(struct ipn_sock *s)
+static unsigned int rx_look_locked(struct ipn_sock *s)
 {
 	struct rx_log *log;
+	unsigned int ready;
 	int r = rx_open(s);
 
 	if (r <= 0)
 		return r ? RX_CLOSED : RX_EOF;
-	if (s->rx.peek_log)
-		return RX_MESSAGE;
-	return rx_next(&s->rx, &log) ? RX_MESSAGE : RX_IDLE;
+	ready = oob_pending(s) ? RX_OOB : 0;
+	if (r == RX_MESSAGE && (s->rx.peek_log || rx_next(&s->rx, &log)))
+		ready |= RX_MESSAGE;
+	return ready;
 }
 
-enum rx_ready rx_look(struct ipn_sock *s)
+unsigned int rx_look(struct ipn_sock *s)
 {
-	enum rx_ready ready;
+	unsigned int ready;
 
 	pthread_mutex_lock(&s->rx.lock);
 	ready = rx_look_locked(s);
@@ -426,7 +493,8 @@ bool rx_news(const struct ipn_sock *s)
 /* Nothing to do for a call that may not wait. */
 static inline bool rx_quiet(const struct ipn_sock *s)
 {
-	return !rx_hint(s) && !bell_news(&s->rx.bell) && !sock_gone(s) && !load_relaxed(&s->shut);
+	return !rx_hint(s) && !oob_pending(s) && !bell_news(&s->rx.bell) && !sock_gone(s) &&
+	       !load_relaxed(&s->shut);
 }
 
 /*
@@ -572,7 +640,8 @@ static int rx_spin(struct ipn_sock *s, struct rx_wait *w)
 
 			if (r)
 				return r;
-			if (bell_news(&rx->bell) || sock_gone(s) || sock_shut(s) & SOCK_SHUT_RD)
+			if (bell_news(&rx->bell) || oob_pending(s) || sock_gone(s) ||
+			    sock_shut(s) & SOCK_SHUT_RD)
 				return 0;
 			if (wait_deadline(s, w) != CLOCK_NEVER && clock_now() >= w->deadline)
 				return -EAGAIN;
@@ -600,14 +669,15 @@ static int rx_sleep(struct ipn_sock *s, struct rx_wait *w, bool armed)
 }
 
 /*
- * Waits for something to read, or for the end. Called and returns with rx.lock held. Returns 0 to
+ * Waits for one of `what` (RX_*), or for the end. Called and returns with rx.lock held. Returns 0 to
  * look again, or -EAGAIN, -EINTR, -EBADF.
  */
-static int rx_wait(struct ipn_sock *s, int flags, struct rx_wait *w)
+static int rx_wait(struct ipn_sock *s, unsigned int what, int flags, struct rx_wait *w)
 {
 	struct rx *rx = &s->rx;
 	int r;
 
+	what |= RX_CLOSED | RX_EOF;
 	if (flags & MSG_DONTWAIT)
 		return -EAGAIN;
 	if (load_relaxed(&s->nonblock)) {
@@ -630,8 +700,8 @@ static int rx_wait(struct ipn_sock *s, int flags, struct rx_wait *w)
 	rx_wait_begin(s); /* W1 */
 	bell_drain(s);    /* W2, the caller has just looked */
 	for (;;) {
-		r = rx_arm(s); /* W3 */
-		if (rx_look_locked(s) != RX_IDLE) { /* W4 */
+		r = rx_arm(s);                  /* W3 */
+		if (rx_look_locked(s) & what) { /* W4 */
 			r = 0;
 			break;
 		}
@@ -639,7 +709,7 @@ static int rx_wait(struct ipn_sock *s, int flags, struct rx_wait *w)
 		r = rx_sleep(s, w, r == 0); /* W5 */
 		pthread_mutex_lock(&rx->lock);
 		bell_drain(s); /* W2 */
-		if (rx_look_locked(s) != RX_IDLE) {
+		if (rx_look_locked(s) & what) {
 			r = 0;
 			break;
 		}
@@ -653,20 +723,6 @@ static int rx_wait(struct ipn_sock *s, int flags, struct rx_wait *w)
 /*
  * The calls.
  */
-
-static size_t copy_out(const struct iovec *iov, size_t iovcnt, const uint8_t *data, size_t len)
-{
-	size_t done = 0;
-
-	for (size_t i = 0; i < iovcnt && done < len; i++) {
-		size_t n = len - done < iov[i].iov_len ? len - done : iov[i].iov_len;
-
-		if (n)
-			memcpy(iov[i].iov_base, data + done, n);
-		done += n;
-	}
-	return done;
-}
 
 /* Copies the message at the log's cursor and takes it. -ESTALE: it was overwritten meanwhile. */
 static ssize_t rx_take(struct rx *rx, struct rx_log *log, const struct ipn_slot *slot,
@@ -720,11 +776,15 @@ ssize_t rx_recv(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, int 
 			r = -EBUSY;
 			break;
 		}
-		slot = rx_next(rx, &log);
+		if (oob_pending(s)) {
+			r = oob_take(s, iov, iovcnt, flags, msg_flags);
+			break;
+		}
+		slot = likely(r == RX_MESSAGE) ? rx_next(rx, &log) : NULL;
 		if (slot)
 			r = rx_take(rx, log, slot, iov, iovcnt, flags, msg_flags);
 		else
-			r = rx_wait(s, flags, &w) ?: -ESTALE;
+			r = rx_wait(s, RX_MESSAGE | RX_OOB, flags, &w) ?: -ESTALE;
 	} while (r == -ESTALE);
 	rx_unlock(rx);
 	return r;
@@ -781,6 +841,8 @@ int rx_peek(struct ipn_sock *s, struct ipn_view *views, unsigned int n, int flag
 			break;
 		}
 		r = rx_open(s);
+		if (unlikely(r == RX_OOB))
+			r = -EPIPE;
 		if (unlikely(r <= 0))
 			break;
 		if (rx_next(rx, &log)) {
@@ -791,7 +853,7 @@ int rx_peek(struct ipn_sock *s, struct ipn_view *views, unsigned int n, int flag
 			else /* lapped just now */
 				r = -ESTALE;
 		} else {
-			r = rx_wait(s, flags, &w) ?: -ESTALE;
+			r = rx_wait(s, RX_MESSAGE, flags, &w) ?: -ESTALE;
 		}
 	} while (r == -ESTALE);
 	rx_unlock(rx);
@@ -858,10 +920,12 @@ int rx_next_len(struct ipn_sock *s)
 	if (!sock_connected(s))
 		return 0;
 	pthread_mutex_lock(&rx->lock);
-	if (rx->peek_log) {
+	if (oob_pending(s)) {
+		len = sizeof(struct numnode_oob);
+	} else if (rx->peek_log) {
 		len = (int)rx->peek_len[0];
 	} else {
-		if (rx_open(s) == 1)
+		if (rx_open(s) == RX_MESSAGE)
 			slot = rx_next(rx, &log);
 		if (slot) {
 			len = (int)slot_len(log, slot);

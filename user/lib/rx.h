@@ -18,6 +18,9 @@ ssize_t rx_recv(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, int 
 int rx_peek(struct ipn_sock *s, struct ipn_view *views, unsigned int n, int flags);
 int rx_done(struct ipn_sock *s, unsigned int n);
 
+/* Sets which out-of-band messages come: enum sock_oob. What changed before does not come. */
+void rx_set_oob(struct ipn_sock *s, uint32_t oob);
+
 /* Length of the next message, 0 when there is none. */
 int rx_next_len(struct ipn_sock *s);
 uint64_t rx_overruns(struct ipn_sock *s);
@@ -29,13 +32,14 @@ void rx_wake(struct ipn_sock *s);
  * For ipn_poll, which waits on many descriptors: the steps of the protocol, one by one, between
  * rx_wait_begin and rx_wait_end.
  */
-enum rx_ready {
-	RX_IDLE = 0, /* nothing */
-	RX_MESSAGE,  /* a message to read */
-	RX_CLOSED,   /* receive side shut down */
-	RX_EOF,      /* everything shut down, or gone */
+enum rx_ready { /* bits */
+	RX_IDLE = 0,    /* nothing */
+	RX_MESSAGE = 1, /* a message to read */
+	RX_OOB = 2,     /* an out-of-band message, which comes first */
+	RX_CLOSED = 4,  /* receive side shut down */
+	RX_EOF = 8,     /* everything shut down, or gone */
 };
-enum rx_ready rx_look(struct ipn_sock *s);
+unsigned int rx_look(struct ipn_sock *s);
 void rx_wait_begin(struct ipn_sock *s);
 void rx_wait_end(struct ipn_sock *s);
 void rx_drain(struct ipn_sock *s); /* consume the bell */

@@ -30,6 +30,9 @@ enum sock_state { SOCK_NEW = 0, SOCK_BOUND, SOCK_CONNECTED };
 
 enum sock_shut { SOCK_SHUT_RD = 1, SOCK_SHUT_WR = 2, SOCK_SHUT_BOTH = 3 };
 
+/* Out-of-band messages come when both are set. */
+enum sock_oob { SOCK_OOB_HANDLE = 1, SOCK_OOB_NUMNODES = 2, SOCK_OOB_ALL = 3 };
+
 enum { RX_NET = 0, RX_NODE = 1, RX_LOGS = 2 };
 
 /* A log as its reader sees it. */
@@ -63,6 +66,7 @@ struct rx {
 	struct rx_bell bell;
 	struct ipn_page *page;
 	size_t page_len;
+	uint64_t counts_seen; /* of the page's counts: what the last message told */
 
 	uint64_t packets, bytes, overrun;
 	uint64_t overrun_published;
@@ -107,6 +111,7 @@ struct ipn_sock {
 	uint32_t gone;      /* errno: why the port was taken away */
 	uint32_t nonblock;  /* what O_NONBLOCK was when last looked at */
 	uint32_t wait_mode; /* enum ipn_wait */
+	uint32_t oob;       /* enum sock_oob */
 	uint32_t waiters;   /* threads that may be asleep: see rx.c */
 	uint64_t rcvtimeo;  /* ns; 0: for ever */
 

@@ -158,6 +158,7 @@ int adopt(struct manager *m)
 	if (r)
 		return r;
 	HASH_ITER(hh, m->nets, net, tmp) {
+		net->counts_new = true; /* the last manager may have died before it rang */
 		node_count(net);
 		clear_net(m, net);
 		gso_update(net);

@@ -77,6 +77,7 @@ struct net {
 	__u32 nports, readers, writers;
 	__u32 bound; /* sessions that keep it alive */
 	__u32 gso;     /* what its containers were told: see gso.c. 0: nobody knows */
+	bool counts_new; /* bells are still to be rung for them */
 	bool dying;
 	bool from_config; /* made by the file of this start */
 };
@@ -116,6 +117,7 @@ struct manager {
 	struct node_log want_log;              /* what the last process needed, and the next may */
 	__u32 ids_fresh;
 	sd_event_source *refill;
+	sd_event_source *counts;
 	bool doom; /* interfaces that end now are only marked; doomed_end removes them all */
 	__u32 doomed;
 	__u32 orphans[IPN_MAX_NODES]; /* interfaces that should go by themselves */

@@ -155,6 +155,65 @@ static __u32 device_mtu(const struct net *net)
 	return net->info.mtu > ETH_HEADER ? net->info.mtu - ETH_HEADER : 1;
 }
 
+/* Rings those who want to know of new counts, all at once: many may come and go in one turn. */
+static int on_counts(sd_event_source *source, void *arg)
+{
+	struct manager *m = arg;
+
+	(void)source;
+	for (__u32 id = 0; id < IPN_MAX_NETS; id++) {
+		struct net *net = m->net_by_id[id];
+
+		if (!net || !net->counts_new)
+			continue;
+		net->counts_new = false;
+		for (__u32 i = 0; i < net->info.numnodes; i++) {
+			struct node *n = net->ports[i];
+
+			if (n && n->page && __atomic_load_n(&n->page->want, __ATOMIC_SEQ_CST))
+				bpf_notify(m->bpf, n->port.node, IPN_EVENT_WAKE, 0);
+		}
+	}
+	return 0;
+}
+
+/*
+ * Writes the counts into the pages of all processes, at once: who sees a message of a new node must
+ * see the counts with it. Bells can wait for the end of the turn. Should the manager die before
+ * that, the next one rings them.
+ */
+static void counts_tell(struct net *net)
+{
+	struct manager *m = net->m;
+
+	for (__u32 i = 0; i < net->info.numnodes; i++) {
+		struct node *n = net->ports[i];
+		__u64 old;
+
+		if (!n || !n->page)
+			continue;
+		old = __atomic_load_n(&n->page->counts, __ATOMIC_RELAXED);
+		if (old && IPN_COUNTS_READERS(old) == net->readers &&
+		    IPN_COUNTS_WRITERS(old) == net->writers)
+			continue;
+		__atomic_store_n(&n->page->counts,
+				 IPN_COUNTS(IPN_COUNTS_NUMBER(old) + 1, net->readers, net->writers),
+				 __ATOMIC_SEQ_CST);
+		net->counts_new = true;
+	}
+	if (!net->counts_new)
+		return;
+	if (!m->event) {
+		on_counts(NULL, m);
+		return;
+	}
+	if (!m->counts && sd_event_add_defer(m->event, &m->counts, on_counts, m) < 0) {
+		on_counts(NULL, m);
+		return;
+	}
+	sd_event_source_set_enabled(m->counts, SD_EVENT_ONESHOT);
+}
+
 void node_count(struct net *net)
 {
 	__u32 process_readers = 0;
@@ -171,9 +230,10 @@ void node_count(struct net *net)
 		process_readers += !is_device(n) && (n->port.flags & IPN_PF_READER);
 	}
 	/* while ports are taken over, the old number is right and this one is not yet */
-	if (!net->m->adopting)
-		__atomic_store_n(&net->m->bpf->nets[net->id].readers, process_readers,
-				 __ATOMIC_SEQ_CST);
+	if (net->m->adopting)
+		return;
+	__atomic_store_n(&net->m->bpf->nets[net->id].readers, process_readers, __ATOMIC_SEQ_CST);
+	counts_tell(net);
 }
 
 static int flood_set(struct node *node, __u32 value)
@@ -324,7 +384,7 @@ static int node_source(struct node *node)
 
 static int page_map(struct node *node, int fd)
 {
-	void *p = mmap(NULL, sysconf(_SC_PAGESIZE), PROT_READ, MAP_SHARED, fd, 0);
+	void *p = mmap(NULL, sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	if (p == MAP_FAILED)
 		return -errno;
