@@ -16,6 +16,7 @@
 #include <bpf/bpf_core_read.h>
 
 #include <ipn/abi.h>
+#include <ipn/af_ipn.h>
 
 #define INLINE static __always_inline
 #define NOINLINE static __attribute__((noinline))

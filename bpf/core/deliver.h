@@ -196,15 +196,34 @@ INLINE int deliver_port(const struct ipn_ctx *c, const struct ipn_msg *m, struct
 		WRITE_ONCE(((struct __sk_buff *)c->ctx)->mark, m->ifindex);
 		return bpf_redirect(gw, 0);
 	}
-	why = log_write(c, m, net->log_class, IPN_LOG_OF_NODE(dest->node), net->log_mask);
+	why = log_write(c, m, net->log_class, IPN_LOG_OF_NODE(dest->node), net->log_mask, NULL);
 	if (why >= 0)
 		return drop(c, m->node, why);
 	wake_one(net, port);
 	return act_drop(c);
 }
 
-INLINE void flood_processes(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net *net)
+/*
+ * Tells a process that its message was not taken: nothing of it has gone anywhere. It finds its
+ * ticket in its page when write() returns.
+ */
+INLINE void pool_refuse(const struct ipn_ctx *c, const struct ipn_msg *m, __u64 why)
 {
+	__u32 node = m->node, zero = 0, ticket;
+	void *pages = bpf_map_lookup_elem(&ipn_pages, &node);
+	struct ipn_page *page = pages ? bpf_map_lookup_elem(pages, &zero) : NULL;
+
+	if (!page || bpf_xdp_load_bytes(c->ctx, offsetof(struct ipn_tx_hdr, ticket), &ticket,
+					sizeof(ticket)))
+		return;
+	WRITE_ONCE(page->tx_refused, why | ticket);
+	stats_in_undo(node, m->len);
+}
+
+/* Returns 0, or 1 when the message was refused. */
+INLINE int flood_processes(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net *net)
+{
+	struct ipn_net *lossless = net->flags & IPN_FLAG_LOSSLESS ? net : NULL;
 	__u32 id = m->net, gw;
 	int why;
 
@@ -215,29 +234,35 @@ INLINE void flood_processes(const struct ipn_ctx *c, struct ipn_msg *m, struct i
 		gw = gateway();
 		if (!gw) {
 			stats_drop(m->node, IPN_DROP_GATEWAY);
-			return;
+			return 0;
 		}
 		WRITE_ONCE(skb->mark, m->ifindex);
 		if (bpf_clone_redirect(skb, gw, 0))
 			stats_drop(m->node, IPN_DROP_REDIRECT);
 		WRITE_ONCE(skb->mark, mark);
-		return;
+		return 0;
 	}
-	why = log_write(c, m, net->log_class, IPN_LOG_OF_NET(id), net->log_mask);
+	why = log_write(c, m, net->log_class, IPN_LOG_OF_NET(id), net->log_mask, lossless);
+	if (why >= 0 && lossless && c->hook == HOOK_XDP &&
+	    (why == IPN_DROP_POOL || why == IPN_DROP_BUSY)) {
+		pool_refuse(c, m, why == IPN_DROP_POOL ? IPN_TX_FULL : IPN_TX_AGAIN);
+		return 1;
+	}
 	if (why >= 0) {
 		stats_drop(m->node, why);
-		return;
+		return 0;
 	}
 	if (m->batch)
 		m->wake = 1; /* at its end */
 	else if (READ_ONCE(net->sleep_any))
 		wake_sleepers(id);
+	return 0;
 }
 
 INLINE int deliver_flood(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net *net)
 {
-	if (READ_ONCE(net->readers))
-		flood_processes(c, m, net);
+	if (READ_ONCE(net->readers) && flood_processes(c, m, net))
+		return act_drop(c);
 	if (!m->processes_only && !m->batch && READ_ONCE(net->floods)) {
 		if (c->hook == HOOK_XDP)
 			return xdp_up(c, m, IPN_TO_FLOOD, 0);

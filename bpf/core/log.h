@@ -17,7 +17,7 @@
 #ifndef IPN_BPF_LOG_H
 #define IPN_BPF_LOG_H
 
-#include "maps.h"
+#include "pool.h"
 
 /* Ethernet addresses: a VLAN tag that the kernel holds apart goes behind them. */
 #define TAG_AT 12
@@ -50,12 +50,13 @@ INLINE long log_copy(const struct ipn_ctx *c, const struct ipn_msg *m, __u8 *dat
 
 /* Returns as log_write. */
 INLINE int log_write_class(const struct ipn_ctx *c, const struct ipn_msg *m, void *logs,
-			   const __u32 max, __u32 id, __u32 mask)
+			   const __u32 max, __u32 id, __u32 mask, struct ipn_net *lossless)
 {
 	struct ipn_log_head *head;
 	struct ipn_slot *slot;
 	__u64 len = m->len, room, n, old;
 	__u32 at = 0;
+	int why;
 	void *log = bpf_map_lookup_elem(logs, &id);
 
 	if (!log)
@@ -64,7 +65,13 @@ INLINE int log_write_class(const struct ipn_ctx *c, const struct ipn_msg *m, voi
 	if (!head)
 		return IPN_DROP_NO_LOG;
 
-	n = FETCH_ADD(&head->head, 1);
+	if (lossless) {
+		why = pool_number(lossless, log, &n);
+		if (why)
+			return why == POOL_FULL ? IPN_DROP_POOL : IPN_DROP_BUSY;
+	} else {
+		n = FETCH_ADD(&head->head, 1);
+	}
 	at = 1 + (n & mask);
 	slot = bpf_map_lookup_elem(log, &at);
 	if (!slot)
@@ -95,21 +102,27 @@ INLINE int log_write_class(const struct ipn_ctx *c, const struct ipn_msg *m, voi
 	slot->len = len;
 	slot->src = m->port;
 	KEEP(XCHG(&slot->seq, n + 1));
+	if (lossless && READ_ONCE(head->waiting))
+		pool_moved(lossless, log);
 	return -1;
 }
 
-/* Returns -1 when written, or the enum ipn_drop that tells why not. */
+/*
+ * lossless: the network, if it is and this is its log; else NULL. Returns -1 when written, or the
+ * enum ipn_drop that tells why not.
+ */
 INLINE int log_write(const struct ipn_ctx *c, const struct ipn_msg *m, __u32 log_class, __u32 id,
-		     __u32 mask)
+		     __u32 mask, struct ipn_net *lossless)
 {
 	switch (log_class) {
 	case IPN_LOG_SMALL:
 		return log_write_class(c, m, &ipn_logs_small, IPN_SLOT_SMALL - IPN_SLOT_HDR, id,
-				       mask);
+				       mask, lossless);
 	case IPN_LOG_ETH:
-		return log_write_class(c, m, &ipn_logs_eth, IPN_SLOT_ETH - IPN_SLOT_HDR, id, mask);
+		return log_write_class(c, m, &ipn_logs_eth, IPN_SLOT_ETH - IPN_SLOT_HDR, id, mask,
+				       lossless);
 	case IPN_LOG_JUMBO:
-		return log_write_class(c, m, &ipn_logs_jumbo, IPN_MTU_MAX, id, mask);
+		return log_write_class(c, m, &ipn_logs_jumbo, IPN_MTU_MAX, id, mask, lossless);
 	}
 	return IPN_DROP_NO_LOG;
 }

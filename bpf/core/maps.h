@@ -42,7 +42,7 @@ struct {
 	__uint(max_entries, IPN_MAX_NODES);
 	__uint(key_size, sizeof(__u32));
 	__array(values, struct bell);
-} ipn_bells SEC(".maps");
+} ipn_bells SEC(".maps"), ipn_rooms SEC(".maps");
 
 struct page {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -15,6 +15,17 @@ INLINE void stats_in(__u32 node, __u32 packets, __u64 bytes)
 	}
 }
 
+/* A message that was counted was not taken after all. */
+INLINE void stats_in_undo(__u32 node, __u32 len)
+{
+	struct ipn_stats *s = bpf_map_lookup_elem(&ipn_stats, &node);
+
+	if (s) {
+		s->in_packets--;
+		s->in_bytes -= len;
+	}
+}
+
 INLINE void stats_out(__u32 node, __u32 len)
 {
 	struct ipn_stats *s = bpf_map_lookup_elem(&ipn_stats, &node);

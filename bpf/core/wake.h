@@ -44,14 +44,38 @@ INLINE long bell_ring(__u32 node, __u32 type, __u32 arg)
 	return bpf_ringbuf_output(bell, &event, sizeof(event), BPF_RB_FORCE_WAKEUP);
 }
 
-/* The page of a port's process, NULL when there is none; *node becomes its node. */
-INLINE struct ipn_page *wake_page(const struct ipn_net *net, __u32 port, __u32 *node)
+/* The same number, but unknown to the verifier, which would go through every single one. */
+INLINE __u32 any_number(const struct ipn_net *net, __u32 n)
+{
+	__u32 unknown = READ_ONCE(net->port_base);
+
+	n ^= unknown;
+	barrier_var(n);
+	return n ^ unknown;
+}
+
+/* Wakes who waits for room in a LOSSLESS network's pool. */
+INLINE long room_ring(__u32 node)
+{
+	void *bell = bpf_map_lookup_elem(&ipn_rooms, &node);
+	struct ipn_event event = { .type = IPN_EVENT_WAKE };
+
+	if (!bell)
+		return -1;
+	return bpf_ringbuf_output(bell, &event, sizeof(event), BPF_RB_FORCE_WAKEUP);
+}
+
+/*
+ * The page of a port's process, NULL when there is none, or none with these flags; *node becomes
+ * its node.
+ */
+INLINE struct ipn_page *wake_page(const struct ipn_net *net, __u32 port, __u32 *node, __u32 flags)
 {
 	__u32 at = net->port_base + port, zero = 0;
 	struct ipn_dest *dest = bpf_map_lookup_elem(&ipn_dests, &at);
 	void *page;
 
-	if (!dest || dest->kind != IPN_KIND_PROC)
+	if (!dest || dest->kind != IPN_KIND_PROC || (dest->flags & flags) != flags)
 		return NULL;
 	*node = dest->node;
 	page = bpf_map_lookup_elem(&ipn_pages, node);
@@ -62,7 +86,7 @@ INLINE struct ipn_page *wake_page(const struct ipn_net *net, __u32 port, __u32 *
 INLINE void wake_arm(struct ipn_net *net, __u32 port)
 {
 	__u32 word = (port / 64) & (IPN_SLEEP_WORDS - 1), node;
-	struct ipn_page *page = wake_page(net, port, &node);
+	struct ipn_page *page = wake_page(net, port, &node, 0);
 
 	if (page)
 		KEEP(XCHG(&page->armed, 1));
@@ -74,11 +98,11 @@ INLINE void wake_arm(struct ipn_net *net, __u32 port)
 INLINE void wake_port(struct ipn_net *net, __u32 port)
 {
 	__u32 word = (port / 64) & (IPN_SLEEP_WORDS - 1), node = 0;
-	struct ipn_page *page = wake_page(net, port, &node);
+	struct ipn_page *page = wake_page(net, port, &node, 0);
 
 	if (!page || !XCHG(&page->sleep, 0)) {
 		FETCH_AND(&net->sleep[word], ~(1ULL << (port & 63)));
-		page = wake_page(net, port, &node);
+		page = wake_page(net, port, &node, 0);
 		if (!page)
 			return;
 		KEEP(XCHG(&page->armed, 0));
@@ -107,16 +131,6 @@ INLINE __u32 low_bit(__u64 v)
 	if (v & 0xaaaaaaaaaaaaaaaaULL)
 		n += 1;
 	return n;
-}
-
-/* The same number, but unknown to the verifier, which would go through every single one. */
-INLINE __u32 any_number(const struct ipn_net *net, __u32 n)
-{
-	__u32 unknown = READ_ONCE(net->port_base);
-
-	n ^= unknown;
-	barrier_var(n);
-	return n ^ unknown;
 }
 
 struct wake_word {

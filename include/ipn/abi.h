@@ -77,6 +77,7 @@ enum ipn_drop {
 	IPN_DROP_GATEWAY,    /* no gateway for a frame that must be completed for a process */
 	IPN_DROP_META,       /* no room for the verdict on the way from XDP to tc */
 	IPN_DROP_OVERRUN,    /* counted at a reader: messages it was too slow for */
+	IPN_DROP_POOL,       /* LOSSLESS: the pool was full, and a device cannot wait */
 	IPN_DROP_DEVICE, /* counted at a device port: its own queue was full or nobody held it */
 	IPN_DROP_MAX = 24,
 };
@@ -122,10 +123,13 @@ struct ipn_net {
 	__u32 log_mask;  /* slots - 1 */
 	__u32 readers;   /* process nodes whose receive side is open */
 	__u32 floods;    /* entries used in `floods` from port_base on (some may be 0) */
-	__u64 pad[4];
+	__u32 flags;     /* IPN_FLAG_LOSSLESS */
+	__u32 pool;      /* messages */
+	__u64 pad[3];
 	__u64 sleep_any; /* bit w set: sleep[w] may be non-zero */
 	__u64 pad2[7];
 	__u64 sleep[IPN_SLEEP_WORDS]; /* bit per port: its process may sleep, look into its page */
+	__u64 full[IPN_SLEEP_WORDS];  /* bit per port: waits for room in the pool */
 };
 
 /* map `ports`, key: ifindex of the fabric's end. Found once per message by the entry program. */
@@ -209,7 +213,10 @@ enum ipn_log_class {
 
 struct ipn_log_head {
 	__u64 head; /* messages ever numbered: the next message gets this number */
-	__u64 pad[7];
+	/* LOSSLESS networks; the protocol is told in bpf/core/pool.h */
+	__u64 limit;   /* numbers below this have room in the pool */
+	__u64 waiting; /* somebody waits for room: who moves his cursor must say so */
+	__u64 pad[5];
 };
 
 struct ipn_slot {
@@ -233,8 +240,9 @@ struct ipn_page {
 	__u64 rx_bytes;
 	__u64 overrun; /* messages lost because this reader was too slow */
 	/*
-	 * Written by the program at the tap: ticket of the last batch that was refused whole, with
-	 * bit 32 set. The network has devices, which take one frame at a time: send singly.
+	 * Written by the program at the tap: ticket of the last frame that was refused whole, and
+	 * why: IPN_TX_REFUSED: a batch, and the network takes single messages only; IPN_TX_FULL:
+	 * LOSSLESS, the pool is full; IPN_TX_AGAIN: others were faster, try again.
 	 */
 	__u64 tx_refused;
 	__u64 counts; /* written by the manager: IPN_COUNTS_*, another value at each change */
@@ -243,7 +251,8 @@ struct ipn_page {
 	/* A line of its own, which senders look at. The protocol is told at the head of rx.c. */
 	__u64 sleep; /* the node: ring my bell at the next message; a program takes it back */
 	__u64 armed; /* written by programs: the sleep bit is set, `sleep` will be looked at */
-	__u64 pad2[6];
+	__u64 room;  /* answer to IPN_TX_ROOM: 1 there is, 0 there is not, the port's bit is set */
+	__u64 pad2[5];
 };
 
 /* Readers and writers of the network, and a number that tells one change from the next. */
@@ -274,13 +283,15 @@ enum ipn_tx_op {
 	IPN_TX_DATA = 0,
 	IPN_TX_SLEEP = 1, /* set my sleep bit: see `armed` in the page */
 	IPN_TX_RING = 2,  /* put a wake event into my own bell */
+	IPN_TX_ROOM = 4,  /* LOSSLESS: is there room? If not, ring my room bell when there is */
+	IPN_TX_MOVED = 5, /* LOSSLESS: my cursor has moved, and somebody waits */
 	IPN_TX_BATCH = 3, /* `count` messages, each behind its length: two bytes, host order */
 };
 struct ipn_tx_hdr {
 	__u8 magic[4];
 	__u8 op;
 	__u8 count;     /* BATCH */
-	__u8 ticket[4]; /* BATCH: anything; see tx_refused */
+	__u8 ticket[4]; /* BATCH, and DATA on LOSSLESS networks: anything; see tx_refused */
 	__u8 pad[2];
 	__u8 proto[2];
 };
@@ -289,6 +300,8 @@ struct ipn_tx_hdr {
 #define IPN_TX_BATCH_FRAME 3400 /* bytes of a batch: what a tap hands to XDP as it is */
 #define IPN_TX_BATCH_MAX 255
 #define IPN_TX_REFUSED (1ULL << 32)
+#define IPN_TX_FULL (2ULL << 32)
+#define IPN_TX_AGAIN (3ULL << 32)
 
 /* Verdict of the XDP stage for the tc stage of the same tap, in the frame's metadata (or a tag). */
 enum ipn_verdict_kind {
@@ -303,16 +316,21 @@ struct ipn_verdict {
 };
 
 /* Context of the syscall program `ipn_notify`. */
+enum ipn_notify_op {
+	IPN_NOTIFY_BELL = 0, /* event into the bell of `node` */
+	IPN_NOTIFY_ROOM = 1, /* event into the room bell of `node` */
+	IPN_NOTIFY_POOL = 2, /* LOSSLESS network `node`: a reader left, wake who waits for room */
+};
 struct ipn_notify {
 	__u32 node;
-	__u32 pad;
+	__u32 op;
 	struct ipn_event event;
 };
 
 #define IPN_ABI_ASSERT(type, size) _Static_assert(sizeof(struct type) == (size), #type)
 IPN_ABI_ASSERT(ipn_abi, 24);
 IPN_ABI_ASSERT(ipn_network, 176);
-IPN_ABI_ASSERT(ipn_net, 128 + 8 * IPN_SLEEP_WORDS);
+IPN_ABI_ASSERT(ipn_net, 128 + 16 * IPN_SLEEP_WORDS);
 IPN_ABI_ASSERT(ipn_port, 64);
 IPN_ABI_ASSERT(ipn_portinfo, 136);
 IPN_ABI_ASSERT(ipn_dest, 24);

@@ -109,13 +109,14 @@ struct ipn_ctl_bind {
  * EDQUOT; without a path fd on an unbound session ENOTCONN.
  *
  * Reply fds, in this order, those whose bit is in `fds`: the tap (always), the bell, the page,
- * the network's log, the node's own log (the last two only for readers).
+ * the network's log, the node's own log (these two only for readers), the room bell.
  */
 #define IPN_CTL_FD_TAP 1
 #define IPN_CTL_FD_BELL 2
 #define IPN_CTL_FD_PAGE 4
 #define IPN_CTL_FD_LOG 8
 #define IPN_CTL_FD_NODELOG 16
+#define IPN_CTL_FD_ROOM 32 /* LOSSLESS, writers: a bell that rings when the pool has room again */
 struct ipn_ctl_connect {
 	__u32 policy;
 	__s32 port;     /* IPN_PORTNO_ANY or a number */

@@ -11,7 +11,7 @@
  *   recv [MS]      recvhex [MS]    recvlen [MS]   recvall [MS]       (MS: at most so long)
  *   shutdown rd|wr|both            poll MS [in]   name               overruns
  *   set OPTION VALUE               get OPTION     (mtu numnodes pool flags mode port descr)
- *   oob on|handle|off              events MS [pri]  (as poll, each bit by its name)
+ *   oob on|handle|off              events MS [pri|out]  (as poll, each bit by its name)
  *   oobrecv [MS]                   ("READERS WRITERS" of an out-of-band message, "data" of others)
  *   umask OCTAL                    fds            pid
  */
@@ -208,8 +208,14 @@ static void do_poll(const char *arg)
 static void do_events(const char *arg)
 {
 	short events = POLLIN | POLLPRI | POLLRDNORM | POLLOUT;
-	struct pollfd p = { .fd = slots[now], .events = strstr(arg, "pri") ? POLLPRI : events };
-	int r = ipn_poll(&p, 1, atoi(arg));
+	struct pollfd p = { .fd = slots[now], .events = events };
+	int r;
+
+	if (strstr(arg, "pri"))
+		p.events = POLLPRI;
+	if (strstr(arg, "out"))
+		p.events = POLLOUT;
+	r = ipn_poll(&p, 1, atoi(arg));
 
 	if (r < 0)
 		answer(-1);

@@ -47,6 +47,7 @@ enum cli_key {
 	CLI_POLICY,
 	CLI_MTU,
 	CLI_NODES,
+	CLI_LOSSLESS,
 	CLI_POOL,
 	CLI_MODE,
 	CLI_TAP,

@@ -6,6 +6,7 @@
  * and umask, and removes it. The manager gets a descriptor of it and judges that. `net add` takes
  * back what it made if the manager refuses; it can not be interrupted in between.
  */
+#include <ipn/af_ipn.h>
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
@@ -134,6 +135,7 @@ static void request_fill(const struct cli_args *args, const char *path, struct i
 		.mtu = (__u32)value[CLI_MTU].number,
 		.numnodes = (__u32)value[CLI_NODES].number,
 		.pool = (__u32)value[CLI_POOL].number,
+		.flags = cli_given(args, CLI_LOSSLESS) ? IPN_FLAG_LOSSLESS : 0,
 		.mode = cli_given(args, CLI_MODE) ? (__u32)value[CLI_MODE].number : MODE_DEFAULT,
 		.persistent = 1,
 	};

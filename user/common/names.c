@@ -28,6 +28,7 @@
 	X(IPN_DROP_GATEWAY, "gateway", "no gateway to complete the frame for a process")        \
 	X(IPN_DROP_META, "meta", "no room in the packet for the verdict of the policy")         \
 	X(IPN_DROP_OVERRUN, "overrun", "counted at a reader: it was too slow for its pool")     \
+	X(IPN_DROP_POOL, "pool", "LOSSLESS: the pool was full, and a device cannot wait")       \
 	X(IPN_DROP_DEVICE, "device",                                                            \
 	  "counted at an interface: its queue was full, or no program held it")
 

@@ -264,16 +264,15 @@ static int map_log(struct rx_log *log, int fd, const struct ipn_ctl_connected *c
 	return r;
 }
 
-static int map_bell(struct rx *rx, int *fd, uint32_t size)
+static int map_bell(struct rx_bell *bell, int *fd, uint32_t size)
 {
-	struct rx_bell *bell = &rx->bell;
 	int r;
 
 	if (size < page_size() || size & (size - 1) || size > 1u << 30)
 		return -EPROTO;
 	bell->size = size;
 	bell->map_len = page_size() + 2 * (size_t)size;
-	r = map(*fd, rx->page_len, PROT_READ | PROT_WRITE, 0, &bell->consumer);
+	r = map(*fd, page_size(), PROT_READ | PROT_WRITE, 0, &bell->consumer);
 	if (!r)
 		r = map(*fd, bell->map_len, PROT_READ, page_size(), &bell->producer);
 	if (r)
@@ -300,7 +299,7 @@ static int connect_map(struct ipn_sock *s, struct client_call *call,
 		       const struct ipn_ctl_connected *c)
 {
 	const uint32_t must = IPN_CTL_FD_TAP | IPN_CTL_FD_BELL | IPN_CTL_FD_PAGE;
-	const uint32_t all = must | IPN_CTL_FD_LOG | IPN_CTL_FD_NODELOG;
+	const uint32_t all = must | IPN_CTL_FD_LOG | IPN_CTL_FD_NODELOG | IPN_CTL_FD_ROOM;
 	struct rx *rx = &s->rx;
 	int *tap = reply_fd(call, c->fds, IPN_CTL_FD_TAP);
 	uint32_t slots = c->log_mask;
@@ -313,7 +312,7 @@ static int connect_map(struct ipn_sock *s, struct client_call *call,
 		return -EPROTO;
 
 	rx->page_len = page_size();
-	r = map_bell(rx, reply_fd(call, c->fds, IPN_CTL_FD_BELL), c->bell_size);
+	r = map_bell(&rx->bell, reply_fd(call, c->fds, IPN_CTL_FD_BELL), c->bell_size);
 	if (!r)
 		r = map(*reply_fd(call, c->fds, IPN_CTL_FD_PAGE), rx->page_len,
 			PROT_READ | PROT_WRITE, 0, &rx->page);
@@ -334,9 +333,17 @@ static int connect_map(struct ipn_sock *s, struct client_call *call,
 		if (c->node_log_mask < slots)
 			slots = c->node_log_mask;
 	}
+	if (c->fds & IPN_CTL_FD_ROOM) {
+		r = map_bell(&s->room, reply_fd(call, c->fds, IPN_CTL_FD_ROOM), c->bell_size);
+		if (r)
+			return r;
+	}
 	rx->own = c->port;
-	rx->pool = c->net.pool;
-	if (rx->pool > slots / 2 + 1)
+	rx->lossless = c->net.flags & IPN_FLAG_LOSSLESS;
+	if (rx->lossless && !s->room.producer)
+		return -EPROTO;
+	rx->pool = rx->lossless ? c->log_mask + 1 : c->net.pool;
+	if (!rx->lossless && rx->pool > slots / 2 + 1)
 		rx->pool = slots / 2 + 1;
 
 	status = fcntl(*tap, F_GETFL);
@@ -485,7 +492,7 @@ int join_shutdown(struct ipn_sock *s, int how)
 			r = join_call(s, &call);
 		if (!r) {
 			__atomic_or_fetch(&s->shut, shut, __ATOMIC_SEQ_CST);
-			if (s->state == SOCK_CONNECTED && shut & SOCK_SHUT_RD)
+			if (s->state == SOCK_CONNECTED)
 				rx_wake(s);
 		}
 	}

@@ -38,7 +38,7 @@ static int set_flags(struct ipn_sock *s, const struct opt *opt, int val)
 {
 	if (val & ~IPN_FLAG_LOSSLESS)
 		return -EINVAL;
-	return val ? -EOPNOTSUPP : set_param(s, opt, val);
+	return set_param(s, opt, val);
 }
 
 static int get_mode(const struct ipn_sock *s, const struct opt *opt, int *val)
@@ -88,7 +88,6 @@ static const struct opt opts[] = {
 	{ IPN_SO_MTU, IPN_MTU_MIN, IPN_MTU_MAX, set_param, get_param, PARAM(mtu) },
 	{ IPN_SO_NUMNODES, 1, IPN_NET_PORTS, set_param, get_param, PARAM(numnodes) },
 	{ IPN_SO_MSGPOOLSIZE, 1, IPN_POOL_MAX, set_param, get_param, PARAM(pool) },
-	/* LOSSLESS networks are not there yet */
 	{ IPN_SO_FLAGS, 0, INT_MAX, set_flags, get_param, PARAM(flags) },
 	{ IPN_SO_MODE, 1, 07777, set_param, get_mode, PARAM(mode) },
 	{ IPN_SO_PORT, IPN_PORTNO_ANY, INT_MAX, set_port, get_port, 0, 0 },
@@ -210,7 +209,9 @@ static int set_socket(struct ipn_sock *s, int name, const void *val, socklen_t l
 		s->rcvtimeo_tv = tv;
 		__atomic_store_n(&s->rcvtimeo, timeout_ns(&tv), __ATOMIC_RELAXED);
 	} else if (name == SO_SNDTIMEO) {
-		memcpy(&s->sndtimeo_tv, val, sizeof(s->sndtimeo_tv));
+		memcpy(&tv, val, sizeof(tv));
+		s->sndtimeo_tv = tv;
+		__atomic_store_n(&s->sndtimeo, timeout_ns(&tv), __ATOMIC_RELAXED);
 	}
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include "common/util.h"
 #include "lib/clock.h"
 #include "lib/rx.h"
+#include "lib/tx.h"
 
 #define POLL_STACK 32
 
@@ -18,12 +19,18 @@ struct poller {
 	nfds_t nfds;
 	struct ipn_sock **socks; /* NULL: not one of libipn's, or nothing can come */
 	struct pollfd *raw;      /* for poll(2) */
+	nfds_t nraw;             /* nfds, or twice that: the room bells stand behind the others */
 	nfds_t ours;             /* how many are libipn's */
 };
 
 static bool wants_input(const struct pollfd *p)
 {
 	return p->events & (POLLIN | POLLRDNORM | POLLPRI);
+}
+
+static bool wants_output(short events)
+{
+	return events & (POLLOUT | POLLWRNORM);
 }
 
 static short sock_revents(struct ipn_sock *s, short events)
@@ -44,7 +51,7 @@ static short sock_revents(struct ipn_sock *s, short events)
 	}
 	if (shut & SOCK_SHUT_RD)
 		revents |= POLLRDHUP;
-	if (!(shut & SOCK_SHUT_WR))
+	if (!(shut & SOCK_SHUT_WR) && (!wants_output(events) || tx_room(s)))
 		revents |= POLLOUT | POLLWRNORM;
 	return (short)(revents & mask);
 }
@@ -69,7 +76,7 @@ static int poll_round(struct poller *p, uint64_t deadline)
 	struct timespec ts;
 	int r, ready;
 
-	r = ppoll(p->raw, p->nfds, deadline ? clock_left(deadline, &ts) : &zero, NULL);
+	r = ppoll(p->raw, p->nraw, deadline ? clock_left(deadline, &ts) : &zero, NULL);
 	if (r < 0) {
 		r = -errno;
 		for (nfds_t i = 0; i < p->nfds; i++)
@@ -103,6 +110,12 @@ static bool poll_yield(struct poller *p)
 	return found;
 }
 
+/* Its room bell, if it is waited for. */
+static int room_fd(const struct poller *p, nfds_t i)
+{
+	return p->socks[i] && p->nraw > p->nfds ? p->raw[p->nfds + i].fd : -1;
+}
+
 /* Steps W2 to W5 of rx.c, until something is ready or the time is over. */
 static int poll_sleep(struct poller *p, uint64_t deadline)
 {
@@ -116,6 +129,8 @@ static int poll_sleep(struct poller *p, uint64_t deadline)
 		for (nfds_t i = 0; i < p->nfds; i++) {
 			if (p->socks[i])
 				rx_drain(p->socks[i]);
+			if (room_fd(p, i) >= 0)
+				tx_room_drain(p->socks[i]);
 		}
 		r = poll_collect(p);
 		if (r)
@@ -168,9 +183,13 @@ static int poll_run(struct poller *p, uint64_t deadline)
 	for (nfds_t i = 0; i < p->nfds; i++) {
 		if (p->socks[i])
 			rx_wait_begin(p->socks[i]);
+		if (room_fd(p, i) >= 0)
+			tx_wait_begin(p->socks[i]);
 	}
 	r = poll_sleep(p, deadline);
 	for (nfds_t i = 0; i < p->nfds; i++) {
+		if (room_fd(p, i) >= 0)
+			tx_wait_end(p->socks[i]);
 		if (p->socks[i])
 			rx_wait_end(p->socks[i]);
 	}
@@ -181,8 +200,10 @@ static int poll_run(struct poller *p, uint64_t deadline)
 static void poll_sort(struct poller *p)
 {
 	for (nfds_t i = 0; i < p->nfds; i++) {
+		struct pollfd *room = &p->raw[p->nfds + i];
 		struct ipn_sock *s = NULL;
 
+		*room = (struct pollfd){ .fd = -1, .events = POLLIN };
 		p->raw[i] = p->fds[i];
 		p->raw[i].revents = 0;
 		p->socks[i] = NULL;
@@ -194,6 +215,10 @@ static void poll_sort(struct poller *p)
 			p->socks[i] = s;
 			p->raw[i].fd = s->rx.bell.fd;
 			p->raw[i].events = POLLIN;
+			if (s->rx.lossless && wants_output(p->fds[i].events)) {
+				room->fd = s->room.fd;
+				p->nraw = 2 * p->nfds;
+			}
 		} else {
 			sock_put(s);
 		}
@@ -202,18 +227,20 @@ static void poll_sort(struct poller *p)
 
 int poll_any(struct pollfd *fds, nfds_t nfds, int timeout_ms)
 {
-	struct pollfd raw_few[POLL_STACK];
+	struct pollfd raw_few[2 * POLL_STACK];
 	struct ipn_sock *socks_few[POLL_STACK];
 	_cleanup_free_ struct pollfd *raw_many = NULL;
 	_cleanup_free_ struct ipn_sock **socks_many = NULL;
-	struct poller p = { .fds = fds, .nfds = nfds, .raw = raw_few, .socks = socks_few };
+	struct poller p = {
+		.fds = fds, .nfds = nfds, .raw = raw_few, .nraw = nfds, .socks = socks_few
+	};
 	uint64_t deadline = CLOCK_NEVER;
 	int r;
 
 	if (nfds && !fds)
 		return -EFAULT;
 	if (nfds > POLL_STACK) {
-		p.raw = raw_many = calloc(nfds, sizeof(*raw_many));
+		p.raw = raw_many = calloc(nfds, 2 * sizeof(*raw_many));
 		p.socks = socks_many = calloc(nfds, sizeof(struct ipn_sock *));
 		if (!raw_many || !socks_many)
 			return -ENOMEM;

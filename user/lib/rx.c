@@ -171,10 +171,17 @@ static inline void log_skip_own(struct rx_log *log)
 	log_move(log, log->cursor + 1);
 }
 
+/* On a LOSSLESS network only own messages are overwritten unread. */
+static inline void rx_lost(struct rx *rx, uint64_t n)
+{
+	if (!rx->lossless)
+		rx->overrun += n;
+}
+
 /* Loses the message at the cursor. */
 static inline void log_lose(struct rx *rx, struct rx_log *log)
 {
-	rx->overrun++;
+	rx_lost(rx, 1);
 	log_move(log, log->cursor + 1);
 }
 
@@ -205,7 +212,7 @@ static void log_overrun(struct rx *rx, struct rx_log *log, uint64_t head)
 	const uint64_t slots = log->mask + 1;
 
 	if (head - log->cursor > slots) {
-		rx->overrun += head - slots - log->cursor;
+		rx_lost(rx, head - slots - log->cursor);
 		log_move(log, head - slots);
 		log->scanned = 0;
 	}
@@ -215,7 +222,7 @@ static void log_overrun(struct rx *rx, struct rx_log *log, uint64_t head)
 
 		if (!log->own_ahead || log->cursor >= log->scanned) {
 			log->own_ahead = 0;
-			rx->overrun += head - rx->pool - log->cursor;
+			rx_lost(rx, head - rx->pool - log->cursor);
 			log_move(log, head - rx->pool);
 			return;
 		}
@@ -296,9 +303,13 @@ static inline const struct ipn_slot *rx_next(struct rx *rx, struct rx_log **out)
 	return log_next(rx, *out);
 }
 
-/* Tells whoever looks at the page how far this reader is. */
-static void rx_publish(struct rx *rx)
+/*
+ * Tells whoever looks at the page how far this reader is; on a LOSSLESS network that may make room
+ * for who waits: see bpf/core/pool.h.
+ */
+static void rx_publish(struct ipn_sock *s)
 {
+	struct rx *rx = &s->rx;
 	struct ipn_page *page = rx->page;
 
 	if (!page)
@@ -309,6 +320,13 @@ static void rx_publish(struct rx *rx)
 	store_relaxed(&page->rx_bytes, rx->bytes);
 	store_relaxed(&page->overrun, rx->overrun);
 	rx->overrun_published = rx->overrun;
+	if (unlikely(rx->lossless) && rx->log[RX_NET].base) {
+		const struct ipn_log_head *head = (const void *)rx->log[RX_NET].base;
+
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		if (load_relaxed(&head->waiting))
+			tx_op(s, IPN_TX_MOVED);
+	}
 }
 
 /* Counts n messages taken from a log and moves behind the last. */
@@ -324,11 +342,11 @@ static void rx_took(struct rx *rx, struct rx_log *log, uint64_t last, unsigned i
 }
 
 /* What every call that held the lock does at its end. */
-static void rx_unlock(struct rx *rx)
+static void rx_unlock(struct ipn_sock *s)
 {
-	if (unlikely(rx->overrun != rx->overrun_published))
-		rx_publish(rx);
-	pthread_mutex_unlock(&rx->lock);
+	if (unlikely(s->rx.overrun != s->rx.overrun_published))
+		rx_publish(s);
+	pthread_mutex_unlock(&s->rx.lock);
 }
 
 /*
@@ -341,9 +359,9 @@ static inline bool bell_news(const struct rx_bell *bell)
 	return bell->producer && load_acquire(bell->producer) != load_relaxed(&bell->seen);
 }
 
-static void bell_look(struct ipn_sock *s)
+/* Looks through the records nobody has looked at. */
+static void bell_walk(struct rx_bell *bell, uint32_t *gone)
 {
-	struct rx_bell *bell = &s->rx.bell;
 	uint64_t pos = bell->seen, end;
 
 	if (!bell_news(bell))
@@ -359,7 +377,7 @@ static void bell_look(struct ipn_sock *s)
 		if (!(len & BELL_DISCARD) && len >= sizeof(event)) {
 			memcpy(&event, record + BELL_HDR, sizeof(event));
 			if (event.type == IPN_EVENT_GONE)
-				store_relaxed(&s->gone, event.arg ? event.arg : ECONNRESET);
+				store_relaxed(gone, event.arg ? event.arg : ECONNRESET);
 		}
 		len &= ~BELL_DISCARD;
 		pos += (len + BELL_HDR + 7) & ~7u;
@@ -367,14 +385,27 @@ static void bell_look(struct ipn_sock *s)
 	store_relaxed(&bell->seen, pos);
 }
 
-static void bell_drain(struct ipn_sock *s)
+static void bell_consume(struct rx_bell *bell, uint32_t *gone)
 {
-	struct rx_bell *bell = &s->rx.bell;
-
 	if (!bell->producer)
 		return;
-	bell_look(s);
+	bell_walk(bell, gone);
 	__atomic_store_n(bell->consumer, bell->seen, __ATOMIC_RELEASE);
+}
+
+static void bell_look(struct ipn_sock *s)
+{
+	bell_walk(&s->rx.bell, &s->gone);
+}
+
+static void bell_drain(struct ipn_sock *s)
+{
+	bell_consume(&s->rx.bell, &s->gone);
+}
+
+void rx_room_drain(struct ipn_sock *s)
+{
+	bell_consume(&s->room, &s->gone);
 }
 
 static size_t copy_out(const struct iovec *iov, size_t iovcnt, const uint8_t *data, size_t len)
@@ -476,7 +507,7 @@ unsigned int rx_look(struct ipn_sock *s)
 
 	pthread_mutex_lock(&s->rx.lock);
 	ready = rx_look_locked(s);
-	rx_unlock(&s->rx);
+	rx_unlock(s);
 	return ready;
 }
 
@@ -529,8 +560,17 @@ void rx_wait_end(struct ipn_sock *s)
 
 void rx_wake(struct ipn_sock *s)
 {
-	if (__atomic_load_n(&s->waiters, __ATOMIC_SEQ_CST))
+	if (__atomic_load_n(&s->waiters, __ATOMIC_SEQ_CST) ||
+	    __atomic_load_n(&s->senders, __ATOMIC_SEQ_CST))
 		tx_op(s, IPN_TX_RING);
+}
+
+bool rx_gone(struct ipn_sock *s)
+{
+	pthread_mutex_lock(&s->rx.lock);
+	bell_look(s);
+	pthread_mutex_unlock(&s->rx.lock);
+	return sock_gone(s);
 }
 
 void rx_drain(struct ipn_sock *s)
@@ -600,7 +640,7 @@ static bool rx_yield(struct ipn_sock *s)
 
 	if (!yields)
 		return false;
-	rx_unlock(&s->rx);
+	rx_unlock(s);
 	for (unsigned int i = 0; i < yields && !found; i++) {
 		sched_yield();
 		found = rx_hint(s);
@@ -686,7 +726,7 @@ static int rx_wait(struct ipn_sock *s, unsigned int what, int flags, struct rx_w
 			return r;
 	}
 	if (load_relaxed(&s->wait_mode) == IPN_WAIT_SPIN) {
-		rx_unlock(rx);
+		rx_unlock(s);
 		r = rx_spin(s, w);
 		pthread_mutex_lock(&rx->lock);
 		return r;
@@ -705,7 +745,7 @@ static int rx_wait(struct ipn_sock *s, unsigned int what, int flags, struct rx_w
 			r = 0;
 			break;
 		}
-		rx_unlock(rx);
+		rx_unlock(s);
 		r = rx_sleep(s, w, r == 0); /* W5 */
 		pthread_mutex_lock(&rx->lock);
 		bell_drain(s); /* W2 */
@@ -725,9 +765,10 @@ static int rx_wait(struct ipn_sock *s, unsigned int what, int flags, struct rx_w
  */
 
 /* Copies the message at the log's cursor and takes it. -ESTALE: it was overwritten meanwhile. */
-static ssize_t rx_take(struct rx *rx, struct rx_log *log, const struct ipn_slot *slot,
+static ssize_t rx_take(struct ipn_sock *s, struct rx_log *log, const struct ipn_slot *slot,
 		       const struct iovec *iov, size_t iovcnt, int flags, int *msg_flags)
 {
+	struct rx *rx = &s->rx;
 	uint64_t n = log->cursor;
 	size_t len = slot_len(log, slot);
 	size_t done = copy_out(iov, iovcnt, slot->data, len);
@@ -742,7 +783,7 @@ static ssize_t rx_take(struct rx *rx, struct rx_log *log, const struct ipn_slot 
 		rx->stick = log;
 	} else {
 		rx_took(rx, log, n, 1, len);
-		rx_publish(rx);
+		rx_publish(s);
 	}
 	return (ssize_t)(flags & MSG_TRUNC ? len : done);
 }
@@ -782,11 +823,11 @@ ssize_t rx_recv(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, int 
 		}
 		slot = likely(r == RX_MESSAGE) ? rx_next(rx, &log) : NULL;
 		if (slot)
-			r = rx_take(rx, log, slot, iov, iovcnt, flags, msg_flags);
+			r = rx_take(s, log, slot, iov, iovcnt, flags, msg_flags);
 		else
 			r = rx_wait(s, RX_MESSAGE | RX_OOB, flags, &w) ?: -ESTALE;
 	} while (r == -ESTALE);
-	rx_unlock(rx);
+	rx_unlock(s);
 	return r;
 }
 
@@ -856,7 +897,7 @@ int rx_peek(struct ipn_sock *s, struct ipn_view *views, unsigned int n, int flag
 			r = rx_wait(s, RX_MESSAGE, flags, &w) ?: -ESTALE;
 		}
 	} while (r == -ESTALE);
-	rx_unlock(rx);
+	rx_unlock(s);
 	return r;
 }
 
@@ -900,13 +941,13 @@ int rx_done(struct ipn_sock *s, unsigned int n)
 	whole = rx_whole(rx, log, n);
 	for (unsigned int i = n - whole; i < n; i++)
 		bytes += rx->peek_len[i];
-	rx->overrun += n - whole;
+	rx_lost(rx, n - whole);
 	rx_took(rx, log, rx->peek_number[n - 1], whole, bytes);
 	log->scanned = 0; /* own messages were passed over without counting them */
-	rx_publish(rx);
+	rx_publish(s);
 	r = (int)whole;
 out:
-	rx_unlock(rx);
+	rx_unlock(s);
 	return r;
 }
 
@@ -932,7 +973,7 @@ int rx_next_len(struct ipn_sock *s)
 			rx->stick = log;
 		}
 	}
-	rx_unlock(rx);
+	rx_unlock(s);
 	return len;
 }
 
@@ -951,6 +992,6 @@ uint64_t rx_overruns(struct ipn_sock *s)
 		}
 	}
 	n = rx->overrun;
-	rx_unlock(rx);
+	rx_unlock(s);
 	return n;
 }

@@ -25,6 +25,11 @@ void rx_set_oob(struct ipn_sock *s, uint32_t oob);
 int rx_next_len(struct ipn_sock *s);
 uint64_t rx_overruns(struct ipn_sock *s);
 
+/* Was the port taken away? */
+bool rx_gone(struct ipn_sock *s);
+/* Consumes the room bell. Under tx_lock. */
+void rx_room_drain(struct ipn_sock *s);
+
 /* Wakes the threads that wait on the descriptor, after something they look at has changed. */
 void rx_wake(struct ipn_sock *s);
 
@@ -32,12 +37,12 @@ void rx_wake(struct ipn_sock *s);
  * For ipn_poll, which waits on many descriptors: the steps of the protocol, one by one, between
  * rx_wait_begin and rx_wait_end.
  */
-enum rx_ready { /* bits */
-	RX_IDLE = 0,    /* nothing */
-	RX_MESSAGE = 1, /* a message to read */
-	RX_OOB = 2,     /* an out-of-band message, which comes first */
-	RX_CLOSED = 4,  /* receive side shut down */
-	RX_EOF = 8,     /* everything shut down, or gone */
+enum rx_ready {                 /* bits */
+		RX_IDLE = 0,    /* nothing */
+		RX_MESSAGE = 1, /* a message to read */
+		RX_OOB = 2,     /* an out-of-band message, which comes first */
+		RX_CLOSED = 4,  /* receive side shut down */
+		RX_EOF = 8,     /* everything shut down, or gone */
 };
 unsigned int rx_look(struct ipn_sock *s);
 void rx_wait_begin(struct ipn_sock *s);

@@ -72,7 +72,7 @@ static struct ipn_sock *sock_alloc(void)
 	}
 	memset((char *)&s->rx + rx_start, 0, sizeof(s->rx) - rx_start);
 	memset(&s->state, 0, sizeof(*s) - offsetof(struct ipn_sock, state));
-	s->fd = s->path_fd = s->tap = s->rx.bell.fd = -1;
+	s->fd = s->path_fd = s->tap = s->rx.bell.fd = s->room.fd = -1;
 	return s;
 }
 
@@ -90,6 +90,16 @@ static void unmap(const void *addr, size_t len)
 		munmap((void *)addr, len);
 }
 
+static void bell_unmap(struct rx_bell *bell, size_t page_len)
+{
+	unmap(bell->consumer, page_len);
+	bell->consumer = NULL;
+	unmap(bell->producer, bell->map_len);
+	bell->producer = NULL;
+	util_close_fd(&bell->fd);
+	bell->fd = -1;
+}
+
 void sock_unmap(struct ipn_sock *s)
 {
 	struct rx *rx = &s->rx;
@@ -100,12 +110,8 @@ void sock_unmap(struct ipn_sock *s)
 	}
 	unmap(rx->page, rx->page_len);
 	rx->page = NULL;
-	unmap(rx->bell.consumer, rx->page_len);
-	rx->bell.consumer = NULL;
-	unmap(rx->bell.producer, rx->bell.map_len);
-	rx->bell.producer = NULL;
-	util_close_fd(&rx->bell.fd);
-	rx->bell.fd = -1;
+	bell_unmap(&rx->bell, rx->page_len);
+	bell_unmap(&s->room, rx->page_len);
 	util_close_fd(&s->tap);
 	s->tap = -1;
 }

@@ -62,6 +62,7 @@ struct rx {
 	uint32_t own;  /* own port */
 	uint32_t sent; /* a message was sent: own ones may stand in the network's log */
 	uint32_t pool; /* messages that may be pending, per log */
+	uint32_t lossless;
 	struct rx_log log[RX_LOGS];
 	struct rx_bell bell;
 	struct ipn_page *page;
@@ -113,7 +114,9 @@ struct ipn_sock {
 	uint32_t wait_mode; /* enum ipn_wait */
 	uint32_t oob;       /* enum sock_oob */
 	uint32_t waiters;   /* threads that may be asleep: see rx.c */
+	uint32_t senders;   /* threads that may wait for room in a LOSSLESS pool: see tx.c */
 	uint64_t rcvtimeo;  /* ns; 0: for ever */
+	uint64_t sndtimeo;
 
 	/* under tx_lock */
 	uint32_t ticket;      /* of the last batch */
@@ -122,6 +125,7 @@ struct ipn_sock {
 	/* constant once connected */
 	int tap;
 	uint32_t mtu;
+	struct rx_bell room; /* LOSSLESS: rings when the pool has room again; under tx_lock */
 
 	/* under lock */
 	int fd;

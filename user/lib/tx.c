@@ -7,9 +7,12 @@
 
 #include <limits.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/socket.h>
 
 #include "common/util.h"
+#include "lib/clock.h"
+#include "lib/rx.h"
 
 /*
  * Up to here a message is copied behind its header: cheaper than writev(), which maps two pieces.
@@ -20,6 +23,7 @@
 
 #define TX_BATCHES_OFF 256 /* after a batch was refused */
 #define TX_SINGLES 1
+#define TX_YIELDS 3 /* before sleeping until a full pool has room */
 
 #define TX_FLAGS (MSG_DONTWAIT | MSG_NOSIGNAL | MSG_EOR)
 
@@ -49,7 +53,7 @@ static int tx_error(struct ipn_sock *s, int err)
 	}
 }
 
-/* Waits until the tap takes more; it is non-blocking whatever the descriptor is. */
+/* The tap itself: waits until it takes more; it is non-blocking whatever the descriptor is. */
 static int tx_wait(struct ipn_sock *s, int flags)
 {
 	struct pollfd p = { .fd = s->tap, .events = POLLOUT };
@@ -90,8 +94,8 @@ static size_t tx_gather(uint8_t *to, const struct iovec *iov, size_t iovcnt)
 	return len;
 }
 
-static int tx_message(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, size_t len,
-		      int flags)
+static int tx_message(struct ipn_sock *s, const struct ipn_tx_hdr *hdr, const struct iovec *iov,
+		      size_t iovcnt, size_t len, int flags)
 {
 	if (len <= TX_COPY) {
 		struct {
@@ -100,12 +104,12 @@ static int tx_message(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt
 		} frame;
 		struct iovec one = { &frame, IPN_TX_HDR + len };
 
-		frame.hdr = tx_data_hdr;
+		frame.hdr = *hdr;
 		tx_gather(frame.data, iov, iovcnt);
 		return tx_writev(s, &one, 1, flags);
 	}
 	if (iovcnt < TX_PIECES) {
-		struct iovec pieces[TX_PIECES] = { { (void *)&tx_data_hdr, IPN_TX_HDR } };
+		struct iovec pieces[TX_PIECES] = { { (void *)hdr, IPN_TX_HDR } };
 
 		memcpy(pieces + 1, iov, iovcnt * sizeof(*iov));
 		return tx_writev(s, pieces, (int)iovcnt + 1, flags);
@@ -116,7 +120,7 @@ static int tx_message(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt
 
 		if (!frame)
 			return -ENOBUFS;
-		memcpy(frame, &tx_data_hdr, IPN_TX_HDR);
+		memcpy(frame, hdr, IPN_TX_HDR);
 		tx_gather(frame + IPN_TX_HDR, iov, iovcnt);
 		return tx_writev(s, &one, 1, flags);
 	}
@@ -135,6 +139,125 @@ static int tx_open(const struct ipn_sock *s)
 	if (shut & SOCK_SHUT_WR)
 		return shut == SOCK_SHUT_BOTH ? -ECONNRESET : -EPIPE;
 	return 0;
+}
+
+/*
+ * LOSSLESS networks. The program takes the message, or leaves the frame's ticket in the page; the
+ * lock keeps the ticket ours. 0, -ENOBUFS the pool is full, -EBUSY others were faster, or another
+ * -errno.
+ */
+static int tx_try(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, size_t len, int flags)
+{
+	struct ipn_tx_hdr hdr = tx_data_hdr;
+	uint64_t refused;
+	int r;
+
+	pthread_mutex_lock(&s->tx_lock);
+	s->ticket++;
+	memcpy(hdr.ticket, &s->ticket, sizeof(hdr.ticket));
+	r = tx_message(s, &hdr, iov, iovcnt, len, flags);
+	refused = __atomic_load_n(&s->rx.page->tx_refused, __ATOMIC_ACQUIRE);
+	if (!r && refused == (IPN_TX_FULL | s->ticket))
+		r = -ENOBUFS;
+	else if (!r && refused == (IPN_TX_AGAIN | s->ticket))
+		r = -EBUSY;
+	pthread_mutex_unlock(&s->tx_lock);
+	return r;
+}
+
+bool tx_room(struct ipn_sock *s)
+{
+	bool room;
+
+	if (!s->rx.lossless)
+		return true;
+	pthread_mutex_lock(&s->tx_lock);
+	/* who cannot ask would find out by sending, too */
+	room = tx_op(s, IPN_TX_ROOM) || __atomic_load_n(&s->rx.page->room, __ATOMIC_ACQUIRE);
+	pthread_mutex_unlock(&s->tx_lock);
+	return room;
+}
+
+void tx_room_drain(struct ipn_sock *s)
+{
+	pthread_mutex_lock(&s->tx_lock);
+	rx_room_drain(s);
+	pthread_mutex_unlock(&s->tx_lock);
+}
+
+void tx_wait_begin(struct ipn_sock *s)
+{
+	__atomic_add_fetch(&s->senders, 1, __ATOMIC_SEQ_CST);
+}
+
+void tx_wait_end(struct ipn_sock *s)
+{
+	if (__atomic_sub_fetch(&s->senders, 1, __ATOMIC_SEQ_CST))
+		tx_op(s, IPN_TX_RING);
+}
+
+/*
+ * Waits until there is room, or the descriptor may not send any more. The order is that of rx_wait
+ * (W1 to W6 in rx.c), with the room bell and the question for room in the places of the bell and
+ * the look; bpf/core/pool.h has the senders' side of it.
+ */
+static int tx_room_wait(struct ipn_sock *s, uint64_t deadline)
+{
+	struct pollfd p = { .fd = s->room.fd, .events = POLLIN };
+	struct timespec ts;
+	int r = 0;
+
+	tx_wait_begin(s);
+	for (;;) {
+		tx_room_drain(s);
+		if (tx_room(s) || rx_gone(s) || sock_shut(s) & SOCK_SHUT_WR)
+			break;
+		r = ppoll(&p, 1, clock_left(deadline, &ts), NULL);
+		if (r <= 0) {
+			r = r ? -errno : -EAGAIN;
+			break;
+		}
+		r = 0;
+	}
+	tx_wait_end(s);
+	return r;
+}
+
+static int tx_lossless(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, size_t len,
+		       int flags)
+{
+	unsigned int yields = 0;
+	uint64_t deadline = 0;
+	int r;
+
+	for (;;) {
+		r = tx_try(s, iov, iovcnt, len, flags);
+		if (r == -EBUSY) {
+			sched_yield();
+			continue;
+		}
+		if (r != -ENOBUFS)
+			return r;
+		if (flags & MSG_DONTWAIT)
+			return -EAGAIN;
+		r = sock_may_block(s);
+		if (r)
+			return r;
+		if (yields++ < TX_YIELDS) {
+			sched_yield();
+			continue;
+		}
+		if (!deadline) {
+			uint64_t ns = __atomic_load_n(&s->sndtimeo, __ATOMIC_RELAXED);
+
+			deadline = ns ? clock_now() + ns : CLOCK_NEVER;
+		}
+		r = tx_room_wait(s, deadline);
+		if (!r)
+			r = tx_open(s);
+		if (r)
+			return r;
+	}
 }
 
 ssize_t tx_send(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, int flags)
@@ -156,7 +279,10 @@ ssize_t tx_send(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, int 
 	}
 	if (!__atomic_load_n(&s->rx.sent, __ATOMIC_RELAXED))
 		__atomic_store_n(&s->rx.sent, 1, __ATOMIC_RELEASE);
-	r = tx_message(s, iov, iovcnt, len, flags);
+	if (s->rx.lossless)
+		r = tx_lossless(s, iov, iovcnt, len, flags);
+	else
+		r = tx_message(s, &tx_data_hdr, iov, iovcnt, len, flags);
 	return r ? r : (ssize_t)len;
 }
 

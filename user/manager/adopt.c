@@ -13,6 +13,7 @@
 #include "core.h"
 
 #include <bpf/bpf.h>
+#include <ipn/af_ipn.h>
 #include <linux/bpf.h>
 #include <sys/random.h>
 
@@ -161,6 +162,8 @@ int adopt(struct manager *m)
 		net->counts_new = true; /* the last manager may have died before it rang */
 		node_count(net);
 		clear_net(m, net);
+		if (net->info.flags & IPN_FLAG_LOSSLESS) /* a reader may have died meanwhile */
+			bpf_pool_wake(m->bpf, net->id);
 		gso_update(net);
 		net_unused(net);
 	}

@@ -171,6 +171,7 @@ static void take_fds(struct bpf_state *b)
 	b->fd_fdb = bpf_map__fd(b->hooks->maps.ipn_fdb);
 	b->fd_stats = bpf_map__fd(b->hooks->maps.ipn_stats);
 	b->fd_bells = bpf_map__fd(b->hooks->maps.ipn_bells);
+	b->fd_rooms = bpf_map__fd(b->hooks->maps.ipn_rooms);
 	b->fd_pages = bpf_map__fd(b->hooks->maps.ipn_pages);
 	b->fd_logs[IPN_LOG_SMALL] = bpf_map__fd(b->hooks->maps.ipn_logs_small);
 	b->fd_logs[IPN_LOG_ETH] = bpf_map__fd(b->hooks->maps.ipn_logs_eth);
@@ -640,14 +641,44 @@ int bpf_node_logs_clear(struct bpf_state *b, __u32 log_class, const __u32 *nodes
 	return inner_set_batch(b->fd_logs[log_class], index, fds, n);
 }
 
-int bpf_notify(struct bpf_state *b, __u32 node, __u32 type, __u32 arg)
+int bpf_room_new(struct bpf_state *b, __u32 node)
 {
-	struct ipn_notify ctx = { .node = node, .event = { .type = type, .arg = arg } };
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &ctx, .ctx_size_in = sizeof(ctx));
+	_cleanup_close_ int fd =
+		bpf_map_create(BPF_MAP_TYPE_RINGBUF, "ipn_room", 0, 0, IPN_BELL_SIZE, NULL);
+
+	if (fd < 0 || bpf_map_update_elem(b->fd_rooms, &node, &fd, BPF_ANY))
+		return -errno;
+	return util_take_fd(&fd);
+}
+
+static int notify_run(struct bpf_state *b, struct ipn_notify *ctx)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = ctx, .ctx_size_in = sizeof(*ctx));
 
 	if (bpf_prog_test_run_opts(b->prog_notify, &opts))
 		return -errno;
 	return opts.retval ? -ENOSPC : 0;
+}
+
+int bpf_pool_wake(struct bpf_state *b, __u32 net)
+{
+	struct ipn_notify ctx = { .node = net, .op = IPN_NOTIFY_POOL };
+
+	return notify_run(b, &ctx);
+}
+
+int bpf_room_ring(struct bpf_state *b, __u32 node)
+{
+	struct ipn_notify ctx = { .node = node, .op = IPN_NOTIFY_ROOM };
+
+	return notify_run(b, &ctx);
+}
+
+int bpf_notify(struct bpf_state *b, __u32 node, __u32 type, __u32 arg)
+{
+	struct ipn_notify ctx = { .node = node, .event = { .type = type, .arg = arg } };
+
+	return notify_run(b, &ctx);
 }
 
 int bpf_stats_get(struct bpf_state *b, __u32 node, struct ipn_stats *sum)

@@ -26,7 +26,7 @@ struct bpf_state {
 
 	int fd_abi, fd_networks, fd_nets, fd_ports, fd_portinfo, fd_dests, fd_floods, fd_fdb,
 		fd_stats;
-	int fd_bells, fd_pages, fd_logs[IPN_LOG_CLASSES];
+	int fd_bells, fd_rooms, fd_pages, fd_logs[IPN_LOG_CLASSES];
 	int prog_xdp, prog_tc, prog_tc_tap, prog_tc_gw, prog_notify;
 
 	struct hooks_bpf *hooks;
@@ -84,6 +84,12 @@ int bpf_node_logs_fresh(struct bpf_state *b, __u32 log_class, __u32 slots, const
 			__u32 n);
 /* Puts a small stand-in for the logs of these nodes, so that their memory is freed. */
 int bpf_node_logs_clear(struct bpf_state *b, __u32 log_class, const __u32 *nodes, __u32 n);
+
+/* A new room bell for a node of a LOSSLESS network, at the price of a grace period. Its fd. */
+int bpf_room_new(struct bpf_state *b, __u32 node);
+/* Wakes who waits for room in a LOSSLESS network, if there is some; one node, room or not. */
+int bpf_pool_wake(struct bpf_state *b, __u32 net);
+int bpf_room_ring(struct bpf_state *b, __u32 node);
 
 /* Puts an event into a node's bell. */
 int bpf_notify(struct bpf_state *b, __u32 node, __u32 type, __u32 arg);

@@ -161,7 +161,7 @@ size_t net_log_bytes(__u32 log_class, __u32 slots);
 
 /* node.c */
 struct node_fds {
-	int tap, bell, page, log, node_log; /* owned by the caller; -1: none */
+	int tap, bell, page, log, node_log, room; /* owned by the caller; -1: none */
 };
 void node_fds_close(struct node_fds *fds);
 struct node_want {

@@ -170,9 +170,10 @@ static int check(struct ipn_network *info, struct answer *a)
 	if (info->policy != IPN_POLICY_BROADCAST && info->policy != IPN_POLICY_SWITCH)
 		return ANSWER(a, -EPROTONOSUPPORT, "there is no policy %u (1 broadcast, 2 switch)",
 			      info->policy);
-	if (info->flags)
-		return ANSWER(a, -EOPNOTSUPP, "flags 0x%x: only LOSSY networks are there (flags 0)",
-			      info->flags);
+	if (info->flags & ~(__u32)IPN_FLAG_LOSSLESS)
+		return ANSWER(a, -EINVAL, "flags 0x%x: there is only LOSSLESS (0x1)", info->flags);
+	if (info->flags && info->policy != IPN_POLICY_BROADCAST)
+		return ANSWER(a, -EOPNOTSUPP, "LOSSLESS is for the policy broadcast only");
 	r = range(&info->mtu, IPN_MTU_DEFAULT, IPN_MTU_MIN, IPN_MTU_MAX, "MTU", a);
 	if (!r)
 		r = range(&info->numnodes, IPN_NODES_DEFAULT, 1, IPN_NET_PORTS, "number of nodes",
@@ -241,6 +242,8 @@ int net_add(struct manager *m, const struct ipn_network *wanted, int path_fd,
 	live->port_base = net->info.port_base;
 	live->log_class = net->log_class;
 	live->log_mask = net->slots - 1;
+	live->flags = net->info.flags;
+	live->pool = net->info.pool;
 	__atomic_store_n(&live->policy, net->info.policy, __ATOMIC_RELEASE);
 
 	HASH_ADD(hh, m->nets, key, sizeof(net->key), net);

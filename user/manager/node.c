@@ -39,7 +39,7 @@
 
 void node_fds_close(struct node_fds *fds)
 {
-	int *all[] = { &fds->tap, &fds->bell, &fds->page, &fds->log, &fds->node_log };
+	int *all[] = { &fds->tap, &fds->bell, &fds->page, &fds->log, &fds->node_log, &fds->room };
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
 		if (*all[i] >= 0)
@@ -424,7 +424,8 @@ int node_connect(struct net *net, const struct node_want *want, struct node **ou
 	bool unicast = net->info.policy != IPN_POLICY_BROADCAST;
 	size_t memory = reader && unicast ? net_log_bytes(net->log_class, net->slots) : 0;
 	struct manager *m = net->m;
-	struct node_fds got = { -1, -1, -1, -1, -1 };
+	struct node_fds got = { -1, -1, -1, -1, -1, -1 };
+	bool lossless = net->info.flags & IPN_FLAG_LOSSLESS;
 	struct node *node;
 	int r;
 
@@ -456,7 +457,21 @@ int node_connect(struct net *net, const struct node_want *want, struct node **ou
 		got.log = fcntl(net->log_fd, F_DUPFD_CLOEXEC, 0);
 		r = got.log < 0 ? -errno : 0;
 	}
+	if (!r && lossless) {
+		got.room = bpf_room_new(m->bpf, node->port.node);
+		r = got.room < 0 ? got.room : 0;
+	}
 	*cursor = __atomic_load_n(&net->head->head, __ATOMIC_SEQ_CST);
+	if (!r && lossless) {
+		/*
+		 * From its entry in dests on, the pool is counted with this node: never from
+		 * further back than it will begin, and it begins where it already counts.
+		 */
+		__atomic_store_n(&node->page->cursor, *cursor, __ATOMIC_SEQ_CST);
+		r = dest_set(node, true);
+		*cursor = __atomic_load_n(&net->head->head, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&node->page->cursor, *cursor, __ATOMIC_SEQ_CST);
+	}
 	if (!r)
 		r = node_publish(node);
 	if (r) {
@@ -619,7 +634,7 @@ void node_del(struct node *node, int why, bool device_gone)
 	struct manager *m = net->m;
 	struct bpf_state *b = m->bpf;
 	struct user *u = user_get(m, node->port.uid);
-	bool device = is_device(node);
+	bool device = is_device(node), lossless = net->info.flags & IPN_FLAG_LOSSLESS;
 
 	dest_set(node, false);
 	if (device && node->ifindex)
@@ -633,6 +648,10 @@ void node_del(struct node *node, int why, bool device_gone)
 	}
 	if (why && !device)
 		bpf_notify(b, node->port.node, IPN_EVENT_GONE, why);
+	if (lossless && !device) {
+		bpf_room_ring(b, node->port.node);
+		bpf_pool_wake(b, net->id);
+	}
 	if (node->session)
 		session_drop_node(node->session);
 	if (node->ifindex && !device_gone)
@@ -656,11 +675,16 @@ void node_del(struct node *node, int why, bool device_gone)
 
 int node_shutdown(struct node *node, int how)
 {
+	int r;
+
 	if (how == SHUT_RD || how == SHUT_RDWR)
 		node->port.flags &= ~(__u32)IPN_PF_READER;
 	if (how == SHUT_WR || how == SHUT_RDWR)
 		node->port.flags &= ~(__u32)IPN_PF_WRITER;
-	return node_publish(node);
+	r = node_publish(node);
+	if (node->net->info.flags & IPN_FLAG_LOSSLESS)
+		bpf_pool_wake(node->net->m->bpf, node->net->id);
+	return r;
 }
 
 void node_describe(struct node *node, struct ipn_ctl_port *out, bool stats)

@@ -307,6 +307,7 @@ static void reply_connected(struct request *q, struct node *node, const struct n
 		add_fd(q, c, fds->page, IPN_CTL_FD_PAGE);
 		add_fd(q, c, fds->log, IPN_CTL_FD_LOG);
 		add_fd(q, c, fds->node_log, IPN_CTL_FD_NODELOG);
+		add_fd(q, c, fds->room, IPN_CTL_FD_ROOM);
 	}
 	q->reply_len = sizeof(*c);
 }

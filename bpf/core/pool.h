@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The pool of a LOSSLESS network: at most `pool` messages are pending, then senders wait.
+ *
+ * A message is pending as long as a process that may receive it has not moved its cursor past it;
+ * one with many recipients counts once. Nobody receives its own messages. So with H the head, c1
+ * the lowest cursor, of reader a, and c2 the lowest of the others, the pending messages are
+ *	those in [c1, c2) that a did not send itself, and all in [c2, H).
+ * Counting them takes a look at every reader, so what comes of it is kept as `limit`: numbers below
+ * it have room. limit = H + pool - pending; and no slot may be used again that a reader still
+ * needs, so it is never more than `slots` beyond the first message that a has to read. A limit
+ * stays true for ever, whoever counted and however late: cursors only move up, each number from H
+ * on was taken as pending, and who joins begins at a head of that time or later. A number is taken
+ * from the head by compare-and-swap, and only below the limit.
+ *
+ * Waiting without losing a wakeup. A sender S that was refused:
+ *	S1 sets its bit in `full`;  S2 sets `waiting`;  S3 counts;  S4 if there is room, goes on;
+ *	else waits for its room bell.
+ * Whoever can make room, that is a reader which moves its cursor, a process that leaves (for it,
+ * the manager), or a message that turned out to be its only reader's own:
+ *	R1 stores cursor, membership or seq;  R2 full barrier;  R3 sees `waiting`: R4 counts, and if
+ *	there is room, R5 clears `waiting`, R6 takes the bits, R7 rings.
+ * S1, S2, R5 and R6 are full barriers. Let R1 be the store that makes room for S, after S3 (else S
+ * goes on at S4). Then R3 comes after S2: `waiting` is seen, unless some R5 cleared it since S2,
+ * whose R6 comes after S1 and rings S. If R4 finds no room, though R1 made it, others have taken it
+ * since: their messages are pending, and whoever reads those finds `waiting` still set. If a bit is
+ * set between R5 and R6, it is taken by R6 and rung; `waiting`, set again by S2, costs a reader one
+ * look in vain.
+ * Several threads of one process wait for one room bell as the threads of rx.c wait for the bell.
+ *
+ * A reader may store any cursor into its page. Beyond the head it counts as the head; far behind,
+ * as what the log still holds: it can hold up senders, as any reader can who does not read, and
+ * lose only its own messages.
+ */
+#ifndef IPN_BPF_POOL_H
+#define IPN_BPF_POOL_H
+
+#include "wake.h"
+
+#define POOL_TRIES 64
+
+enum { POOL_OK = 0, POOL_FULL = 1, POOL_CONTENDED = 2 };
+
+struct pool_count {
+	struct ipn_net *net;
+	void *log;
+	__u64 head;
+	__u64 c1, c2;
+	__u32 a; /* port */
+	__u32 own;
+	__u64 at;    /* next to look at */
+	__u64 first; /* that a has to read */
+};
+
+static long pool_reader(__u32 i, struct pool_count *p)
+{
+	__u32 node, port = any_number(p->net, i);
+	struct ipn_page *page;
+	__u64 c;
+
+	page = wake_page(p->net, port, &node, IPN_PF_READER);
+	if (!page)
+		return 0;
+	c = READ_ONCE(page->cursor);
+	if (c > p->head)
+		c = p->head;
+	if (c < p->c1) {
+		p->c2 = p->c1;
+		p->c1 = c;
+		p->a = port;
+	} else if (c < p->c2) {
+		p->c2 = c;
+	}
+	return 0;
+}
+
+/* A message that only reader a has not passed: is it a's own? */
+static long pool_own(__u32 i, struct pool_count *p)
+{
+	__u64 n = p->at;
+	__u32 at = 1 + (n & p->net->log_mask);
+	struct ipn_slot *slot;
+
+	if (n >= p->c2)
+		return 1;
+	p->at = n + 1;
+	slot = bpf_map_lookup_elem(p->log, &at);
+	if (slot && READ_ONCE(slot->seq) == n + 1 && READ_ONCE(slot->src) == p->a) {
+		p->own++;
+		if (p->first == n)
+			p->first = n + 1;
+	}
+	return 0;
+}
+
+/* Counts, and keeps the limit that comes of it. Is there room? */
+static int pool_room(struct ipn_net *net, void *log)
+{
+	struct pool_count p = { .net = net, .log = log, .c1 = ~0ULL, .c2 = ~0ULL };
+	__u64 slots = (__u64)net->log_mask + 1, pending, limit;
+	struct ipn_log_head *head;
+	__u32 zero = 0;
+
+	head = bpf_map_lookup_elem(log, &zero);
+	if (!head)
+		return 0;
+	p.head = READ_ONCE(head->head);
+	bpf_loop(net->numnodes, pool_reader, &p, 0);
+	if (p.c1 == ~0ULL) { /* nobody reads */
+		WRITE_ONCE(head->limit, p.head + net->pool);
+		return 1;
+	}
+	if (p.c2 > p.head)
+		p.c2 = p.head;
+	if (p.head > slots && p.c1 < p.head - slots)
+		p.c1 = p.head - slots;
+	if (p.c2 < p.c1)
+		p.c2 = p.c1;
+	p.at = p.first = p.c1;
+	bpf_loop(p.c2 - p.c1, pool_own, &p, 0);
+
+	pending = p.head - p.c1 - p.own;
+	limit = p.head + net->pool - pending;
+	if (pending >= net->pool)
+		limit = p.head;
+	if (limit > p.first + slots)
+		limit = p.first + slots;
+	WRITE_ONCE(head->limit, limit);
+	return p.head < limit;
+}
+
+struct pool_take {
+	struct ipn_net *net;
+	void *log;
+	__u64 n;
+	__u32 result;
+};
+
+static long pool_try(__u32 i, struct pool_take *t)
+{
+	struct ipn_log_head *head;
+	__u32 zero = 0;
+	__u64 n;
+
+	head = bpf_map_lookup_elem(t->log, &zero);
+	if (!head)
+		return 1;
+	n = READ_ONCE(head->head);
+	if (n >= READ_ONCE(head->limit) && !pool_room(t->net, t->log)) {
+		t->result = POOL_FULL;
+		return 1;
+	}
+	/* with a limit that was counted anew, the head is looked at again */
+	if (n >= READ_ONCE(head->limit) || CAS(&head->head, n, n + 1) != n)
+		return 0;
+	t->n = n;
+	t->result = POOL_OK;
+	return 1;
+}
+
+/* Takes the next number. POOL_*. */
+INLINE int pool_number(struct ipn_net *net, void *log, __u64 *n)
+{
+	struct pool_take t = { .net = net, .log = log, .result = POOL_CONTENDED };
+
+	bpf_loop(POOL_TRIES, pool_try, &t, 0);
+	*n = t.n;
+	return t.result;
+}
+
+struct pool_wake {
+	struct ipn_net *net;
+	__u64 bits;
+	__u32 first;
+};
+
+static long pool_ring(__u32 i, struct pool_wake *w)
+{
+	__u32 node = 0;
+
+	if (!w->bits)
+		return 1;
+	if (wake_page(w->net, any_number(w->net, w->first + low_bit(w->bits)), &node, 0))
+		room_ring(node);
+	w->bits &= w->bits - 1;
+	return 0;
+}
+
+static long pool_ring_word(__u32 i, struct pool_wake *w)
+{
+	__u32 word = any_number(w->net, i) & (IPN_SLEEP_WORDS - 1);
+
+	if (!READ_ONCE(w->net->full[word]))
+		return 0;
+	w->bits = XCHG(&w->net->full[word], 0);
+	w->first = word * 64;
+	bpf_loop(64, pool_ring, w, 0);
+	return 0;
+}
+
+/* R3 to R7. */
+static int pool_moved(struct ipn_net *net, void *log)
+{
+	struct pool_wake w = { .net = net };
+	struct ipn_log_head *head;
+	__u32 zero = 0;
+
+	head = bpf_map_lookup_elem(log, &zero);
+	if (!head || !READ_ONCE(head->waiting) || !pool_room(net, log))
+		return 0;
+	KEEP(XCHG(&head->waiting, 0));
+	bpf_loop((net->numnodes + 63) / 64, pool_ring_word, &w, 0);
+	return 0;
+}
+
+/* S1 to S4, for the process at this port. */
+static int pool_wait(struct ipn_net *net, void *log, __u32 port)
+{
+	__u32 word = (port / 64) & (IPN_SLEEP_WORDS - 1), node, zero = 0;
+	struct ipn_page *page = wake_page(net, port, &node, 0);
+	struct ipn_log_head *head = bpf_map_lookup_elem(log, &zero);
+
+	if (!page || !head)
+		return 0;
+	FETCH_OR(&net->full[word], 1ULL << (port & 63));
+	KEEP(XCHG(&head->waiting, 1));
+	if (!pool_room(net, log)) {
+		WRITE_ONCE(page->room, 0);
+		return 0;
+	}
+	FETCH_AND(&net->full[word], ~(1ULL << (port & 63)));
+	WRITE_ONCE(page->room, 1);
+	return 0;
+}
+
+enum pool_op { POOL_WAIT, POOL_MOVED };
+
+INLINE void pool_op_class(struct ipn_net *net, void *logs, __u32 id, __u32 port,
+			  const enum pool_op op)
+{
+	void *log = bpf_map_lookup_elem(logs, &id);
+
+	if (!log)
+		return;
+	if (op == POOL_WAIT)
+		pool_wait(net, log, port);
+	else
+		pool_moved(net, log);
+}
+
+INLINE void pool_op(struct ipn_net *net, __u32 id, __u32 port, const enum pool_op op)
+{
+	switch (net->log_class) {
+	case IPN_LOG_SMALL:
+		pool_op_class(net, &ipn_logs_small, id, port, op);
+		break;
+	case IPN_LOG_ETH:
+		pool_op_class(net, &ipn_logs_eth, id, port, op);
+		break;
+	case IPN_LOG_JUMBO:
+		pool_op_class(net, &ipn_logs_jumbo, id, port, op);
+		break;
+	}
+}
+
+#endif

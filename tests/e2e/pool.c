@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * pool PATH SENDERS READERS MESSAGES SLOW VICTIMS
+ *
+ * A LOSSLESS network under load: SENDERS processes send MESSAGES each, READERS processes verify
+ * that nothing is lost, doubled or out of order, and that all saw one order; the first reader
+ * pauses SLOW us after every 16th message. VICTIMS more processes, readers and senders in turn, are
+ * killed at random moments and replaced. No progress for STALL_S seconds is a lost wakeup.
+ * Prints "MESSAGES/S STALLS KILLS"; status 0 if all is well.
+ */
+#include <ipn/ipn.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MAX 64
+#define STALL_S 20
+#define VICTIM 1000 /* number of the first sender that may be killed */
+
+struct message {
+	uint32_t sender;
+	uint32_t number;
+};
+
+static struct shared {
+	_Atomic uint64_t progress;
+	_Atomic int ready, go;
+	uint64_t order[MAX]; /* what each reader saw, folded */
+} * shared;
+
+static const char *path;
+static int senders, readers, messages, slow;
+
+static void die(const char *what)
+{
+	fprintf(stderr, "pool: %s: %s\n", what, strerror(errno));
+	_exit(1);
+}
+
+static int join(int shut)
+{
+	struct sockaddr_un addr = { .sun_family = AF_IPN };
+	int fd = ipn_socket(AF_IPN, SOCK_RAW, IPN_BROADCAST);
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+	if (fd < 0 || ipn_shutdown(fd, shut) || ipn_connect(fd, (const void *)&addr, sizeof(addr)))
+		die("connect");
+	return fd;
+}
+
+static void pause_us(long us)
+{
+	struct timespec ts = { us / 1000000, us % 1000000 * 1000 };
+
+	nanosleep(&ts, NULL);
+}
+
+static void wait_for_start(void)
+{
+	atomic_fetch_add(&shared->ready, 1);
+	while (!atomic_load(&shared->go))
+		pause_us(1000);
+}
+
+static void sender(uint32_t id, uint32_t count)
+{
+	int fd = join(SHUT_RD);
+
+	if (id < VICTIM)
+		wait_for_start();
+	for (uint32_t i = 1; i <= count; i++) {
+		struct message m = { id, i };
+
+		if (ipn_send(fd, &m, sizeof(m), 0) != sizeof(m))
+			die("send");
+		atomic_fetch_add(&shared->progress, 1);
+	}
+	_exit(0);
+}
+
+static void reader(int id)
+{
+	uint32_t last[MAX] = { 0 };
+	uint64_t order = 0, lost, count = 0;
+	int fd = join(SHUT_WR), done = 0;
+
+	if (id >= 0)
+		wait_for_start();
+	while (id < 0 || done < senders) {
+		struct message m;
+
+		if (ipn_recv(fd, &m, sizeof(m), 0) != sizeof(m))
+			die("recv");
+		atomic_fetch_add(&shared->progress, 1);
+		if (m.sender >= VICTIM || id < 0)
+			continue;
+		if (m.number != ++last[m.sender]) {
+			fprintf(stderr, "pool: reader %d: sender %u: number %u, not %u\n", id,
+				m.sender, m.number, last[m.sender]);
+			_exit(1);
+		}
+		done += m.number == (uint32_t)messages;
+		order = order * 1099511628211ULL + m.sender;
+		if (id == 0 && slow && ++count % 16 == 0)
+			pause_us(slow);
+	}
+	if (ipn_overruns(fd, &lost) || lost) {
+		fprintf(stderr, "pool: reader %d lost %lu\n", id, (unsigned long)lost);
+		_exit(1);
+	}
+	shared->order[id] = order;
+	_exit(0);
+}
+
+static pid_t start(void (*run)(int), int arg)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		die("fork");
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	run(arg);
+	_exit(1);
+}
+
+static void run_sender(int id)
+{
+	sender((uint32_t)id, (uint32_t)messages);
+}
+
+static void run_victim(int id)
+{
+	if (id & 1)
+		sender(VICTIM + (uint32_t)id, 1u << 30);
+	reader(-1);
+}
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+int main(int argc, char **argv)
+{
+	pid_t members[2 * MAX], victims[MAX];
+	int left, count = 0, nvictims, kills = 0, bad = 0;
+	uint64_t seen = 0;
+	double started, changed;
+
+	if (argc != 7) {
+		fprintf(stderr, "usage: pool PATH SENDERS READERS MESSAGES SLOW VICTIMS\n");
+		return 2;
+	}
+	path = argv[1];
+	senders = atoi(argv[2]);
+	readers = atoi(argv[3]);
+	messages = atoi(argv[4]);
+	slow = atoi(argv[5]);
+	nvictims = atoi(argv[6]);
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
+	if (shared == MAP_FAILED || senders > MAX || readers > MAX || nvictims > MAX)
+		die("set-up");
+	for (int i = 0; i < readers; i++)
+		members[count++] = start(reader, i);
+	for (int i = 0; i < senders; i++)
+		members[count++] = start(run_sender, i);
+	while (atomic_load(&shared->ready) < count)
+		pause_us(1000);
+	for (int i = 0; i < nvictims; i++)
+		victims[i] = start(run_victim, i);
+	started = changed = now();
+	atomic_store(&shared->go, 1);
+	srand48(getpid());
+	for (left = count; left;) {
+		int status;
+		pid_t pid = waitpid(-1, &status, WNOHANG);
+
+		for (int i = 0; i < count; i++) {
+			if (pid > 0 && members[i] == pid) {
+				left--;
+				bad += status != 0;
+			}
+		}
+		if (nvictims && lrand48() % 8 == 0) {
+			int v = (int)(lrand48() % nvictims);
+
+			kill(victims[v], SIGKILL);
+			waitpid(victims[v], NULL, 0);
+			victims[v] = start(run_victim, v);
+			kills++;
+		}
+		if (atomic_load(&shared->progress) != seen) {
+			seen = atomic_load(&shared->progress);
+			changed = now();
+		}
+		if (bad || now() - changed > STALL_S)
+			break;
+		pause_us(1000);
+	}
+	if (left) {
+		printf("0 %d %d\n", !bad, kills);
+		return 1;
+	}
+	for (int i = 1; i < readers; i++)
+		bad += shared->order[i] != shared->order[0];
+	printf("%.0f 0 %d\n", senders * messages / (now() - started), kills);
+	if (bad)
+		fprintf(stderr, "pool: the readers saw different orders\n");
+	return bad != 0;
+}
