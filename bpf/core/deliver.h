@@ -196,7 +196,7 @@ INLINE int deliver_port(const struct ipn_ctx *c, const struct ipn_msg *m, struct
 		WRITE_ONCE(((struct __sk_buff *)c->ctx)->mark, m->ifindex);
 		return bpf_redirect(gw, 0);
 	}
-	why = log_write(c, m, net->log_class, IPN_LOG_OF_NODE(dest->node), net->log_mask, NULL);
+	why = log_write(c, m, net->log_class, IPN_LOG_OF_NODE(dest->node), net->log_mask, net, 0);
 	if (why >= 0)
 		return drop(c, m->node, why);
 	wake_one(net, port);
@@ -223,8 +223,7 @@ INLINE void pool_refuse(const struct ipn_ctx *c, const struct ipn_msg *m, __u64 
 /* Returns 0, or 1 when the message was refused. */
 INLINE int flood_processes(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net *net)
 {
-	struct ipn_net *lossless = net->flags & IPN_FLAG_LOSSLESS ? net : NULL;
-	__u32 id = m->net, gw;
+	__u32 id = m->net, gw, lossless = net->flags & IPN_FLAG_LOSSLESS;
 	int why;
 
 	if (c->hook == HOOK_TC && !m->whole) {
@@ -242,7 +241,7 @@ INLINE int flood_processes(const struct ipn_ctx *c, struct ipn_msg *m, struct ip
 		WRITE_ONCE(skb->mark, mark);
 		return 0;
 	}
-	why = log_write(c, m, net->log_class, IPN_LOG_OF_NET(id), net->log_mask, lossless);
+	why = log_write(c, m, net->log_class, IPN_LOG_OF_NET(id), net->log_mask, net, lossless);
 	if (why >= 0 && lossless && c->hook == HOOK_XDP &&
 	    (why == IPN_DROP_POOL || why == IPN_DROP_BUSY)) {
 		pool_refuse(c, m, why == IPN_DROP_POOL ? IPN_TX_FULL : IPN_TX_AGAIN);
