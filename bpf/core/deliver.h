@@ -207,7 +207,7 @@ INLINE int deliver_port(const struct ipn_ctx *c, const struct ipn_msg *m, struct
  * Tells a process that its message was not taken: nothing of it has gone anywhere. It finds its
  * ticket in its page when write() returns.
  */
-INLINE void pool_refuse(const struct ipn_ctx *c, const struct ipn_msg *m, __u64 why)
+INLINE void pool_refuse(const struct ipn_ctx *c, const struct ipn_msg *m, __u64 why, __u32 taken)
 {
 	__u32 node = m->node, zero = 0, ticket;
 	void *pages = bpf_map_lookup_elem(&ipn_pages, &node);
@@ -216,8 +216,8 @@ INLINE void pool_refuse(const struct ipn_ctx *c, const struct ipn_msg *m, __u64 
 	if (!page || bpf_xdp_load_bytes(c->ctx, offsetof(struct ipn_tx_hdr, ticket), &ticket,
 					sizeof(ticket)))
 		return;
-	WRITE_ONCE(page->tx_refused, why | ticket);
-	stats_in_undo(node, m->len);
+	WRITE_ONCE(page->taken, taken);
+	WRITE_ONCE(page->tx_refused, why << 32 | ticket);
 }
 
 /* Returns 0, or 1 when the message was refused. */
@@ -244,7 +244,11 @@ INLINE int flood_processes(const struct ipn_ctx *c, struct ipn_msg *m, struct ip
 	why = log_write(c, m, net->log_class, IPN_LOG_OF_NET(id), net->log_mask, net, lossless);
 	if (why >= 0 && lossless && c->hook == HOOK_XDP &&
 	    (why == IPN_DROP_POOL || why == IPN_DROP_BUSY)) {
-		pool_refuse(c, m, why == IPN_DROP_POOL ? IPN_TX_FULL : IPN_TX_AGAIN);
+		m->refused = (why == IPN_DROP_POOL ? IPN_TX_FULL : IPN_TX_AGAIN) >> 32;
+		if (!m->batch) { /* else policy_batch does */
+			pool_refuse(c, m, m->refused, 0);
+			stats_in_undo(m->node, m->len);
+		}
 		return 1;
 	}
 	if (why >= 0) {

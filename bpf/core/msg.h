@@ -22,12 +22,13 @@ struct ipn_msg {
 	__u32 policy;
 	__u32 ifindex;
 	/* the message */
-	__u32 len;   /* bytes, a VLAN tag that the kernel holds apart included */
-	__u32 off;   /* where it starts in the frame: after a process's private header */
-	__u32 vlan;  /* the tag the kernel holds apart, TPID << 16 | TCI, or 0 */
-	__u32 whole; /* checksums are complete and it is one frame, not many */
-	__u32 batch; /* messages in the frame that came as a batch; else 0 */
-	__u32 wake;  /* something of the batch went into the network's log */
+	__u32 len;     /* bytes, a VLAN tag that the kernel holds apart included */
+	__u32 off;     /* where it starts in the frame: after a process's private header */
+	__u32 vlan;    /* the tag the kernel holds apart, TPID << 16 | TCI, or 0 */
+	__u32 whole;   /* checksums are complete and it is one frame, not many */
+	__u32 batch;   /* messages in the frame that came as a batch; else 0 */
+	__u32 wake;    /* something of the batch went into the network's log */
+	__u32 refused; /* IPN_TX_* >> 32: the pool did not take it */
 	__u32 mtu;
 	__u32 processes_only; /* out of the gateway: devices have had theirs */
 };

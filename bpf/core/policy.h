@@ -66,6 +66,7 @@ struct batch {
 	__u32 at; /* in the frame */
 	__u32 end;
 	__u32 packets, bytes;
+	__u32 taken;
 };
 
 /* The next message of the batch. 1 ends it. */
@@ -93,11 +94,15 @@ INLINE long policy_batch_one(struct batch *b, policy_fn handle)
 	b->at = m->off + len;
 	if (len > m->mtu) {
 		stats_drop(m->node, IPN_DROP_MTU);
+		b->taken++;
 		return 0;
 	}
+	policy_message(&c, m, net, handle);
+	if (m->refused)
+		return 1;
+	b->taken++;
 	b->packets++;
 	b->bytes += len;
-	policy_message(&c, m, net, handle);
 	return 0;
 }
 
@@ -110,6 +115,11 @@ INLINE int policy_batch(struct xdp_md *ctx, const struct ipn_msg *m, struct ipn_
 
 	bpf_loop(m->batch, one, &b, 0);
 	stats_in(m->node, b.packets, b.bytes);
+	if (m->refused) {
+		const struct ipn_ctx c = { ctx, HOOK_XDP };
+
+		pool_refuse(&c, m, m->refused, b.taken);
+	}
 	if (m->wake && READ_ONCE(net->sleep_any))
 		wake_sleepers(m->net);
 	return XDP_DROP;

@@ -36,6 +36,7 @@ INLINE struct ipn_msg *msg_start(const struct ipn_port *port, __u32 ifindex, __u
 	m->mtu = port->mtu;
 	m->batch = 0;
 	m->wake = 0;
+	m->refused = 0;
 	barrier();
 	if (READ_ONCE(port->ifindex) != ifindex)
 		return NULL;
@@ -78,7 +79,7 @@ INLINE int batch_refused(const struct ipn_port *port, const struct ipn_tx_hdr *h
 	struct ipn_page *page;
 	void *pages;
 
-	if (net && !READ_ONCE(net->floods) && !(net->flags & IPN_FLAG_LOSSLESS))
+	if (net && !READ_ONCE(net->floods))
 		return 0;
 	pages = bpf_map_lookup_elem(&ipn_pages, &node);
 	page = pages ? bpf_map_lookup_elem(pages, &zero) : NULL;

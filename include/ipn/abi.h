@@ -252,7 +252,8 @@ struct ipn_page {
 	__u64 sleep; /* the node: ring my bell at the next message; a program takes it back */
 	__u64 armed; /* written by programs: the sleep bit is set, `sleep` will be looked at */
 	__u64 room;  /* answer to IPN_TX_ROOM: 1 there is, 0 there is not, the port's bit is set */
-	__u64 pad2[5];
+	__u64 taken; /* of a batch that was refused as IPN_TX_FULL or _AGAIN: so many went first */
+	__u64 pad2[4];
 };
 
 /* Readers and writers of the network, and a number that tells one change from the next. */

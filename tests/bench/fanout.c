@@ -379,6 +379,77 @@ static int unix_send_many(struct end *e, struct msg *m, unsigned int n)
 	return (int)n;
 }
 
+/* AF_UNIX SOCK_SEQPACKET, a connection to each: nothing is lost, the sender waits. */
+
+static int seq_to[MAX_ENDS];
+
+static void seq_open_rx(struct end *e, const struct options *o, int index)
+{
+	struct sockaddr_un sun;
+
+	(void)o;
+	unix_name(&sun, index);
+	e->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | (e->block ? 0 : SOCK_NONBLOCK), 0);
+	if (e->fd < 0 || bind(e->fd, (void *)&sun, sizeof(sun)) || listen(e->fd, 1))
+		die("seqpacket receiver %d", index);
+	mmsg_init(e);
+}
+
+static int seq_recv(struct end *e, struct arrived *msgs)
+{
+	if (!e->peers) {
+		int fd = accept4(e->fd, NULL, NULL, SOCK_CLOEXEC);
+
+		if (fd < 0 && (errno == EAGAIN || errno == EINTR))
+			return 0;
+		if (fd < 0)
+			die("accept");
+		close(e->fd);
+		e->fd = fd;
+		e->peers = 1;
+	}
+	return mmsg_recv(e, msgs);
+}
+
+static void seq_open_tx(struct end *e, const struct options *o)
+{
+	e->peers = o->ends;
+	for (int i = 0; i < e->peers; i++) {
+		struct sockaddr_un sun;
+
+		unix_name(&sun, i);
+		seq_to[i] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+		if (seq_to[i] < 0 || connect(seq_to[i], (void *)&sun, sizeof(sun)))
+			die("seqpacket sender %d", i);
+	}
+}
+
+static int seq_send(struct end *e, const struct msg *m)
+{
+	int rc = 0;
+
+	for (int i = 0; i < e->peers; i++)
+		if (send(seq_to[i], m, sizeof(*m), MSG_NOSIGNAL) != sizeof(*m))
+			rc = -1;
+	return rc;
+}
+
+static int seq_send_many(struct end *e, struct msg *m, unsigned int n)
+{
+	for (int i = 0; i < e->peers; i++) {
+		unsigned int sent = 0;
+
+		while (sent < n) {
+			int r = mmsg_send(seq_to[i], m + sent, n - sent, NULL);
+
+			if (r < 0)
+				return -1;
+			sent += (unsigned int)r;
+		}
+	}
+	return (int)n;
+}
+
 /*
  * vde_switch through libvdeplug, which moves one frame per call and blocks when sending. It is
  * opened here, so that building the benchmarks does not need it.
@@ -536,6 +607,8 @@ static const struct transport transports[] = {
 	{ "container", container_open_rx, container_open_tx, mmsg_recv, all_whole, sock_send, NULL,
 	  no_overruns },
 	{ "unix", unix_open_rx, unix_open_tx, mmsg_recv, all_whole, unix_send, unix_send_many,
+	  no_overruns },
+	{ "seqpacket", seq_open_rx, seq_open_tx, seq_recv, all_whole, seq_send, seq_send_many,
 	  no_overruns },
 	{ "vde", vde_open_rx, vde_open_tx, vde_recv_one, all_whole, vde_send_one, NULL,
 	  no_overruns },
@@ -897,7 +970,7 @@ static void sender(uint32_t *samples)
 }
 
 static const char usage[] =
-	"usage: fanout -t udp|unix|vde|ipn|container [-a ADDRESS] [-n ENDS] [-p PROCESSES]\n"
+	"usage: fanout -t udp|unix|seqpacket|vde|ipn|container [-a ADDRESS] [-n ENDS] [-p PROCESSES]\n"
 	"              [-z] [-u] [-1] [-i] [-r MESSAGES/S] [-s SECONDS] [-w WARM-UP] [-c CPU]\n"
 	"  -a  multicast group, directory of the vde_switch, path of the IPN network, or\n"
 	"      SENDER-NETNS,RECEIVER-NETNS,RECEIVER-ADDRESS\n"

@@ -323,7 +323,8 @@ static unsigned int tx_pack(const struct ipn_sock *s, uint8_t *frame, size_t *le
 
 /*
  * One frame of many messages. The program at the tap has dealt with all of them when write()
- * returns, or has refused them all and left our ticket in the page; the lock keeps the ticket ours.
+ * returns, or has refused them, all or those behind the first `taken`, and left our ticket in the
+ * page; the lock keeps the ticket ours.
  * Returns how many were sent, 0 if it takes single ones, or -errno.
  */
 static int tx_frame(struct ipn_sock *s, const struct iovec *msgs, unsigned int n, int flags)
@@ -332,6 +333,7 @@ static int tx_frame(struct ipn_sock *s, const struct iovec *msgs, unsigned int n
 	struct ipn_tx_hdr hdr = TX_HDR(IPN_TX_BATCH);
 	struct iovec one = { .iov_base = frame };
 	uint32_t off = __atomic_load_n(&s->batches_off, __ATOMIC_RELAXED);
+	uint64_t refused;
 	int r;
 
 	if (off) { /* a guess, so races between threads are harmless */
@@ -347,12 +349,16 @@ static int tx_frame(struct ipn_sock *s, const struct iovec *msgs, unsigned int n
 	memcpy(hdr.ticket, &s->ticket, sizeof(hdr.ticket));
 	memcpy(frame, &hdr, sizeof(hdr));
 	r = tx_writev(s, &one, 1, flags);
-	if (!r)
-		r = (int)n;
-	if (r > 0 && __atomic_load_n(&s->rx.page->tx_refused, __ATOMIC_ACQUIRE) ==
-			     (IPN_TX_REFUSED | s->ticket)) {
+	refused = __atomic_load_n(&s->rx.page->tx_refused, __ATOMIC_ACQUIRE);
+	if (!r && refused == (IPN_TX_REFUSED | s->ticket)) {
 		__atomic_store_n(&s->batches_off, TX_BATCHES_OFF, __ATOMIC_RELAXED);
-		r = 0;
+	} else if (!r && (refused == (IPN_TX_FULL | s->ticket) ||
+			  refused == (IPN_TX_AGAIN | s->ticket))) {
+		uint64_t taken = __atomic_load_n(&s->rx.page->taken, __ATOMIC_RELAXED);
+
+		r = (int)(taken < n ? taken : n);
+	} else if (!r) {
+		r = (int)n;
 	}
 	pthread_mutex_unlock(&s->tx_lock);
 	return r;
