@@ -51,6 +51,7 @@ enum ipn_ctl_type {
 	IPN_CTL_FDB_LIST,   /* ipn_ctl_list         -> ipn_ctl_page + ipn_ctl_fdb[]  fds: path */
 	IPN_CTL_DOWN,       /* -                    -> -  then the manager removes all and ends */
 	IPN_CTL_NET_GET,    /* -                    -> ipn_ctl_net       of the session's network */
+	IPN_CTL_MONITOR = 16, /* -           -> -  then ipn_ctl_event, one a packet  fds: [path] */
 	IPN_CTL_TYPES,
 };
 /* clang-format on */
@@ -231,5 +232,34 @@ IPN_ABI_ASSERT(ipn_ctl_list, 16);
 IPN_ABI_ASSERT(ipn_ctl_page, 16);
 IPN_ABI_ASSERT(ipn_ctl_port, 512);
 IPN_ABI_ASSERT(ipn_ctl_fdb, 20);
+
+/*
+ * What a monitor is told, live: packets with the type IPN_CTL_MONITOR. Such a session takes no other
+ * request. A monitor that does not keep up loses events, and is told how many.
+ */
+enum ipn_ctl_what {
+	IPN_WATCH_NET_ADD = 1,
+	IPN_WATCH_NET_DEL,
+	IPN_WATCH_JOIN,    /* port, kind, name, uid, pid */
+	IPN_WATCH_LEAVE,   /* the same */
+	IPN_WATCH_COUNTS,  /* readers, writers */
+	IPN_WATCH_OVERRUN, /* count: messages lost by a reader since the last look, once a second */
+	IPN_WATCH_LOST,    /* count: events that were lost here */
+};
+struct ipn_ctl_event {
+	__u64 time; /* ns, CLOCK_REALTIME */
+	__u64 count;
+	__u32 what;
+	__u32 port;
+	__u32 kind; /* enum ipn_kind */
+	__u32 uid;
+	__u32 pid;
+	__u32 readers;
+	__u32 writers;
+	__u32 pad;
+	char path[IPN_PATH_MAX];
+	char name[IPN_NAME_MAX];
+	__u8 pad2[4];
+};
 
 #endif

@@ -26,6 +26,7 @@ enum cli_command_id {
 	CLI_SHOW,
 	CLI_STATS,
 	CLI_FDB_SHOW,
+	CLI_MONITOR,
 	CLI_SEND,
 	CLI_RECV,
 	CLI_HELP,

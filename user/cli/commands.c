@@ -121,6 +121,13 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 		.summary = "show the addresses a switch network has learned",
 		.params = { PATH, JSON },
 	},
+	[CLI_MONITOR] = {
+		.name = "monitor",
+		.summary = "print what happens, as it happens",
+		.text = "A line for each join, leave, change of the number of readers and writers, "
+			"and each second for readers that lost messages. Ends with the manager.",
+		.params = { PATH_OPTIONAL, JSON },
+	},
 	[CLI_SEND] = {
 		.name = "send",
 		.summary = "send each line of a file as a message",

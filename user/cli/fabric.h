@@ -64,6 +64,7 @@ int cmd_detach(const struct cli_args *args);
 int cmd_show(const struct cli_args *args);
 int cmd_stats(const struct cli_args *args);
 int cmd_fdb_show(const struct cli_args *args);
+int cmd_monitor(const struct cli_args *args);
 int cmd_send(const struct cli_args *args);
 int cmd_recv(const struct cli_args *args);
 

@@ -15,6 +15,7 @@ static int (*const run[CLI_COMMANDS])(const struct cli_args *args) = {
 	[CLI_SHOW] = cmd_show,
 	[CLI_STATS] = cmd_stats,
 	[CLI_FDB_SHOW] = cmd_fdb_show,
+	[CLI_MONITOR] = cmd_monitor,
 	[CLI_SEND] = cmd_send,
 	[CLI_RECV] = cmd_recv,
 	[CLI_HELP] = cmd_help,

@@ -75,8 +75,8 @@ struct net {
 	__u32 slots;
 	struct node **ports; /* info.numnodes of them */
 	__u32 nports, readers, writers;
-	__u32 bound; /* sessions that keep it alive */
-	__u32 gso;     /* what its containers were told: see gso.c. 0: nobody knows */
+	__u32 bound;     /* sessions that keep it alive */
+	__u32 gso;       /* what its containers were told: see gso.c. 0: nobody knows */
 	bool counts_new; /* bells are still to be rung for them */
 	bool dying;
 	bool from_config; /* made by the file of this start */
@@ -91,7 +91,8 @@ struct node {
 	struct ipn_portinfo info;
 	struct ipn_page *page; /* process nodes: theirs, mapped; believe nothing */
 	size_t memory;
-	__u32 gso; /* what the other end was told */
+	__u32 gso;     /* what the other end was told */
+	__u64 overrun; /* as the monitors know it */
 	bool from_config;
 };
 
@@ -118,6 +119,7 @@ struct manager {
 	__u32 ids_fresh;
 	sd_event_source *refill;
 	sd_event_source *counts;
+	sd_event_source *overruns;
 	bool doom; /* interfaces that end now are only marked; doomed_end removes them all */
 	__u32 doomed;
 	__u32 orphans[IPN_MAX_NODES]; /* interfaces that should go by themselves */
@@ -208,7 +210,14 @@ void gso_update(struct net *net);
 /* adopt.c: makes nets and nodes from the maps, removes what is half made. */
 int adopt(struct manager *m);
 
+/* monitor.c: tells the monitors. node: of that port. */
+void monitor_tell(struct manager *m, struct net *net, struct node *node, __u32 what);
+/* A monitor came: from now on overruns are looked for, while there is one. */
+int monitor_begin(struct manager *m);
+
 /* session.c */
+/* To every monitor that may see the network (NULL: all). How many monitors there are. */
+__u32 session_tell(struct manager *m, struct net *net, const struct ipn_ctl_event *event);
 int session_listen(struct manager *m);
 void session_free(struct session *s);
 void session_drop_net(struct manager *m, struct net *net);

@@ -482,6 +482,7 @@ static void manager_close(struct manager *m)
 	}
 	sd_event_source_disable_unref(m->refill);
 	sd_event_source_disable_unref(m->counts);
+	sd_event_source_disable_unref(m->overruns);
 	sd_event_source_disable_unref(m->orphan_timer);
 	sd_event_unref(m->event);
 	link_ctx_free(m->link);

@@ -250,6 +250,7 @@ int net_add(struct manager *m, const struct ipn_network *wanted, int path_fd,
 	m->net_by_id[net->id] = net;
 	u->nets++;
 	u->memory += bytes;
+	monitor_tell(m, net, NULL, IPN_WATCH_NET_ADD);
 	*out = net;
 	return 0;
 err:
@@ -262,6 +263,7 @@ void net_del(struct net *net)
 	struct manager *m = net->m;
 	struct user *u = user_get(m, net->info.uid);
 
+	monitor_tell(m, net, NULL, IPN_WATCH_NET_DEL);
 	net->dying = true; /* the last node must not end it a second time */
 	node_doom_begin(m);
 	for (__u32 i = 0; i < net->info.numnodes; i++)

@@ -180,9 +180,9 @@ static int on_counts(sd_event_source *source, void *arg)
 /*
  * Writes the counts into the pages of all processes, at once: who sees a message of a new node must
  * see the counts with it. Bells can wait for the end of the turn. Should the manager die before
- * that, the next one rings them.
+ * that, the next one rings them. readers, writers: as they were before.
  */
-static void counts_tell(struct net *net)
+static void counts_tell(struct net *net, __u32 readers, __u32 writers)
 {
 	struct manager *m = net->m;
 
@@ -201,6 +201,8 @@ static void counts_tell(struct net *net)
 				 __ATOMIC_SEQ_CST);
 		net->counts_new = true;
 	}
+	if (net->readers != readers || net->writers != writers)
+		monitor_tell(m, net, NULL, IPN_WATCH_COUNTS);
 	if (!net->counts_new)
 		return;
 	if (!m->event) {
@@ -216,7 +218,7 @@ static void counts_tell(struct net *net)
 
 void node_count(struct net *net)
 {
-	__u32 process_readers = 0;
+	__u32 process_readers = 0, readers = net->readers, writers = net->writers;
 
 	net->readers = net->writers = net->nports = 0;
 	for (__u32 i = 0; i < net->info.numnodes; i++) {
@@ -233,7 +235,7 @@ void node_count(struct net *net)
 	if (net->m->adopting)
 		return;
 	__atomic_store_n(&net->m->bpf->nets[net->id].readers, process_readers, __ATOMIC_SEQ_CST);
-	counts_tell(net);
+	counts_tell(net, readers, writers);
 }
 
 static int flood_set(struct node *node, __u32 value)
@@ -480,6 +482,7 @@ int node_connect(struct net *net, const struct node_want *want, struct node **ou
 		node_del(node, 0, false);
 		return r;
 	}
+	monitor_tell(m, net, node, IPN_WATCH_JOIN);
 	*fds = got;
 	*out = node;
 	return 0;
@@ -545,6 +548,7 @@ int node_attach(struct net *net, const struct node_want *want, struct node **out
 		goto err;
 	}
 	gso_update(net);
+	monitor_tell(m, net, node, IPN_WATCH_JOIN);
 	*out = node;
 	return 0;
 err:
@@ -636,6 +640,8 @@ void node_del(struct node *node, int why, bool device_gone)
 	struct user *u = user_get(m, node->port.uid);
 	bool device = is_device(node), lossless = net->info.flags & IPN_FLAG_LOSSLESS;
 
+	if (node->ifindex) /* else it never joined */
+		monitor_tell(m, net, node, IPN_WATCH_LEAVE);
 	dest_set(node, false);
 	if (device && node->ifindex)
 		flood_set(node, 0);

@@ -34,6 +34,9 @@ struct session {
 	struct net *net; /* bound or connected */
 	bool bound;      /* keeps the network alive and may manage it */
 	bool keeper;     /* counted in net->bound */
+	bool monitor;
+	__u64 lost;              /* events */
+	char only[IPN_PATH_MAX]; /* monitor of one network: its path, else empty */
 	struct node *node;
 };
 
@@ -641,6 +644,67 @@ static int do_net_get(struct request *q)
 	return reply_net(q, q->s->net);
 }
 
+static int do_monitor(struct request *q)
+{
+	struct session *s = q->s;
+	struct net *only;
+	int r = list_filter(q, &only);
+
+	if (r)
+		return r;
+	if (s->net)
+		return ANSWER(&q->answer, -EISCONN, "this connection has a network already");
+	r = monitor_begin(s->m);
+	if (r < 0)
+		return ANSWER(&q->answer, r, "cannot look for overruns: %s", strerror(-r));
+	if (only)
+		memcpy(s->only, only->info.path, sizeof(s->only));
+	s->monitor = true;
+	return 0;
+}
+
+static int event_send(const struct session *s, const struct ipn_ctl_event *event)
+{
+	struct {
+		struct ipn_ctl_hdr hdr;
+		struct ipn_ctl_event event;
+	} packet = {
+		.hdr = { .magic = IPN_CTL_MAGIC,
+			 .version = IPN_CTL_VERSION,
+			 .type = IPN_CTL_MONITOR,
+			 .len = sizeof(packet) },
+		.event = *event,
+	};
+
+	return send(s->fd, &packet, sizeof(packet), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+__u32 session_tell(struct manager *m, struct net *net, const struct ipn_ctl_event *event)
+{
+	__u32 n = 0;
+
+	for (struct session *s = m->sessions; s; s = s->next) {
+		n += s->monitor;
+		if (!s->monitor || !event || (s->only[0] && strcmp(s->only, event->path) != 0) ||
+		    !visible(s, net))
+			continue;
+		if (s->lost) {
+			struct ipn_ctl_event lost = { .what = IPN_WATCH_LOST,
+						      .count = s->lost,
+						      .time = event->time };
+
+			if (event_send(s, &lost)) {
+				s->lost++;
+				continue;
+			}
+			s->lost = 0;
+		}
+		if (event_send(s, event))
+			s->lost++;
+	}
+	return n;
+}
+
 static int do_down(struct request *q)
 {
 	if (!is_root(q->s))
@@ -670,6 +734,7 @@ static const struct {
 	[IPN_CTL_FDB_LIST] = { do_fdb_list, sizeof(struct ipn_ctl_list), 1, 1 },
 	[IPN_CTL_DOWN] = { do_down, 0, 0, 0 },
 	[IPN_CTL_NET_GET] = { do_net_get, 0, 0, 0 },
+	[IPN_CTL_MONITOR] = { do_monitor, 0, 0, 1 },
 };
 _Static_assert(sizeof(struct ipn_ctl_page) + PORTS_PER_PAGE * sizeof(struct ipn_ctl_port) <=
 		       REPLY_ROOM,
@@ -684,6 +749,8 @@ static int dispatch(struct request *q, size_t len)
 {
 	const struct ipn_ctl_hdr *hdr = q->hdr;
 
+	if (q->s->monitor)
+		return ANSWER(&q->answer, -EISCONN, "a monitor takes no other request");
 	if (hdr->version != IPN_CTL_VERSION)
 		return ANSWER(&q->answer, -EPROTO, "control protocol %u, this manager speaks %u",
 			      hdr->version, IPN_CTL_VERSION);

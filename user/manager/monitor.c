@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Monitors: who is told of joins, leaves, counts and overruns as they happen.
+ *
+ * A monitor is a session that has asked for it. Events are composed only while there is one, and
+ * sent without waiting: a monitor that does not read them loses some, and is told how many. Overruns
+ * are known to the readers alone, who write them into their pages, so they are looked for once a
+ * second.
+ */
+#include <time.h>
+
+#include "core.h"
+
+#define LOOK_US 1000000
+
+static void tell(struct manager *m, struct net *net, struct node *node, __u32 what, __u64 count)
+{
+	struct ipn_ctl_event event = { .what = what, .count = count };
+	struct timespec ts;
+
+	if (!m->overruns)
+		return; /* there never was a monitor */
+	clock_gettime(CLOCK_REALTIME, &ts);
+	event.time = (__u64)ts.tv_sec * 1000000000ULL + (__u64)ts.tv_nsec;
+	event.readers = net->readers;
+	event.writers = net->writers;
+	memcpy(event.path, net->info.path, sizeof(event.path));
+	if (node) {
+		event.port = node->port.port;
+		event.kind = node->port.kind;
+		event.uid = node->port.uid;
+		event.pid = node->info.pid;
+		memcpy(event.name, node->port.name, sizeof(event.name));
+	}
+	session_tell(m, net, &event);
+}
+
+void monitor_tell(struct manager *m, struct net *net, struct node *node, __u32 what)
+{
+	tell(m, net, node, what, 0);
+}
+
+static void look(struct manager *m, bool silent)
+{
+	struct node *node, *tmp;
+
+	HASH_ITER(hh, m->nodes, node, tmp) {
+		__u64 now = node->page ? node->page->overrun : 0, before = node->overrun;
+
+		node->overrun = now;
+		if (now > before && !silent)
+			tell(m, node->net, node, IPN_WATCH_OVERRUN, now - before);
+	}
+}
+
+static int on_look(sd_event_source *source, uint64_t usec, void *arg)
+{
+	struct manager *m = arg;
+
+	(void)usec;
+	look(m, false);
+	if (!session_tell(m, NULL, NULL))
+		return 0; /* the last one has gone: no more looks */
+	sd_event_source_set_time_relative(source, LOOK_US);
+	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	return 0;
+}
+
+int monitor_begin(struct manager *m)
+{
+	if (session_tell(m, NULL, NULL))
+		return 0; /* looks are under way */
+	look(m, true);
+	if (!m->overruns)
+		return sd_event_add_time_relative(m->event, &m->overruns, CLOCK_MONOTONIC, LOOK_US,
+						  0, on_look, m);
+	sd_event_source_set_time_relative(m->overruns, LOOK_US);
+	return sd_event_source_set_enabled(m->overruns, SD_EVENT_ONESHOT);
+}
