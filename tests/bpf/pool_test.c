@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The pool of a LOSSLESS network against a model that counts every message: what is taken, what is
+ * refused, who is rung. And pages that lie.
+ */
+#include "ways.h"
+
+#include <ipn/af_ipn.h>
+
+#define POOL 3
+#define NPROCS 4
+#define STEPS 4000
+#define MAX_MESSAGES (STEPS + 100)
+
+static struct t_net *net;
+static struct t_port *procs[NPROCS], *device;
+static int rooms[NPROCS];
+static struct ring_buffer *rings[NPROCS];
+static int rung[NPROCS];
+
+/* The model. */
+static __u64 head;
+static __u32 src[MAX_MESSAGES];
+
+static int on_ring(void *ctx, void *data, size_t size)
+{
+	(void)data;
+	(void)size;
+	++*(int *)ctx;
+	return 0;
+}
+
+static int world(void **state)
+{
+	static const __u32 places[NPROCS] = { 0, 5, 64, 70 };
+
+	(void)state;
+	net = net_make(IPN_POLICY_BROADCAST, 200, 128);
+	net->live->flags = IPN_FLAG_LOSSLESS;
+	net->live->pool = POOL;
+	for (int i = 0; i < NPROCS; i++) {
+		procs[i] = port_make(net, places[i], IPN_KIND_PROC);
+		rooms[i] = bpf_room_new(fab.b, procs[i]->port.node);
+		assert_true(rooms[i] >= 0);
+		rings[i] = ring_buffer__new(rooms[i], on_ring, &rung[i], NULL);
+		assert_non_null(rings[i]);
+	}
+	/* one only writes */
+	procs[3]->port.flags &= ~(__u32)IPN_PF_READER;
+	port_store(procs[3]);
+	device = NULL;
+	head = 0;
+	return 0;
+}
+
+static int world_done(void **state)
+{
+	for (int i = 0; i < NPROCS; i++) {
+		ring_buffer__free(rings[i]);
+		close(rooms[i]);
+	}
+	return fabric_clear(state);
+}
+
+static bool reads(int i)
+{
+	return procs[i]->port.flags & IPN_PF_READER;
+}
+
+/* Is message n still to be read by this process? */
+static bool unread(int i, __u64 n)
+{
+	return reads(i) && procs[i]->page->cursor <= n && src[n] != procs[i]->port.port;
+}
+
+static bool has_room(void)
+{
+	__u64 pending = 0, first = head;
+
+	for (__u64 n = head; n-- > 0;) {
+		bool wanted = false;
+
+		for (int i = 0; i < NPROCS; i++)
+			wanted |= unread(i, n);
+		pending += wanted;
+		if (wanted)
+			first = n;
+	}
+	return pending < POOL && head < first + LOG_SLOTS;
+}
+
+/* Sends; is it taken? */
+static bool taken(int i)
+{
+	static __u8 frame[FRAME_MAX];
+	static struct ran r;
+	static __u32 ticket;
+	struct ipn_tx_hdr *hdr = (void *)frame;
+	__u32 len = frame_of(frame, IPN_TX_DATA, "x", 1);
+	__u64 before = log_head(&net->log);
+
+	ticket++;
+	memcpy(hdr->ticket, &ticket, sizeof(ticket));
+	assert_ok(xdp_run(fab.b->prog_xdp, procs[i]->port.ifindex, frame, len, 0, &r));
+	assert_int_equal(r.ret, XDP_DROP);
+	if (log_head(&net->log) == before) {
+		assert_int_equal(procs[i]->page->tx_refused, IPN_TX_FULL | ticket);
+		return false;
+	}
+	assert_int_equal(log_head(&net->log), before + 1);
+	assert_int_not_equal(procs[i]->page->tx_refused, IPN_TX_FULL | ticket);
+	assert_int_equal(log_slot(&net->log, before)->seq, before + 1);
+	assert_int_equal(log_slot(&net->log, before)->src, procs[i]->port.port);
+	src[head++] = procs[i]->port.port;
+	return true;
+}
+
+static bool was_rung(int i)
+{
+	rung[i] = 0;
+	assert_true(ring_buffer__consume(rings[i]) >= 0);
+	return rung[i];
+}
+
+/* Moves a reader's cursor by one, as libipn does: past own messages, and says so if asked to. */
+static void read_one(int i)
+{
+	struct ipn_page *page = procs[i]->page;
+	const struct ipn_log_head *log = (const void *)net->log.base;
+
+	while (page->cursor < head && src[page->cursor] == procs[i]->port.port)
+		page->cursor++;
+	if (page->cursor < head)
+		page->cursor++;
+	if (log->waiting)
+		assert_int_equal(control(procs[i], IPN_TX_MOVED), XDP_DROP);
+}
+
+static void what_is_taken_and_who_is_rung_is_as_counted(void **state)
+{
+	bool waits[NPROCS] = { false };
+	int refused = 0, woken = 0;
+
+	(void)state;
+	srand48(1);
+	for (int step = 0; step < STEPS; step++) {
+		int i = (int)(lrand48() % NPROCS);
+
+		if (lrand48() % 2 || !reads(i)) {
+			bool room = has_room();
+
+			assert_int_equal(taken(i), room);
+			if (!room) {
+				refused++;
+				assert_int_equal(control(procs[i], IPN_TX_ROOM), XDP_DROP);
+				assert_int_equal(procs[i]->page->room, 0);
+				waits[i] = true;
+			}
+		} else {
+			read_one(i);
+		}
+		for (int j = 0; j < NPROCS; j++) {
+			if (has_room()) {
+				assert_int_equal(was_rung(j), waits[j]);
+				woken += waits[j];
+				waits[j] = false;
+			} else {
+				assert_false(was_rung(j));
+			}
+		}
+	}
+	print_message("  %d taken, %d refused, %d rung\n", (int)head, refused, woken);
+	assert_true(head > STEPS / 16 && refused > STEPS / 20 && woken > STEPS / 50);
+}
+
+static void who_asks_when_there_is_room_does_not_wait(void **state)
+{
+	(void)state;
+	assert_int_equal(control(procs[0], IPN_TX_ROOM), XDP_DROP);
+	assert_int_equal(procs[0]->page->room, 1);
+	assert_int_equal(net->live->full[0], 0);
+	for (int i = 0; i < POOL; i++)
+		assert_true(taken(3));
+	assert_int_equal(control(procs[0], IPN_TX_ROOM), XDP_DROP);
+	assert_int_equal(procs[0]->page->room, 0);
+	assert_int_equal(net->live->full[0], 1);
+}
+
+static void who_leaves_makes_room(void **state)
+{
+	(void)state;
+	for (int i = 0; i < POOL; i++)
+		assert_true(taken(3));
+	read_one(0);
+	read_one(1);
+	assert_false(taken(3));
+	assert_int_equal(control(procs[3], IPN_TX_ROOM), XDP_DROP);
+	assert_ok(bpf_pool_wake(fab.b, net->id));
+	assert_false(was_rung(3)); /* nobody left */
+	procs[2]->port.flags &= ~(__u32)IPN_PF_READER;
+	port_store(procs[2]);
+	assert_ok(bpf_pool_wake(fab.b, net->id));
+	assert_true(was_rung(3));
+	assert_true(taken(3));
+	assert_false(taken(3));
+}
+
+static void a_batch_is_taken_as_far_as_there_is_room(void **state)
+{
+	static __u8 frame[FRAME_MAX];
+	static struct ran r;
+	struct ipn_tx_hdr *hdr = (void *)frame;
+	__u32 len = frame_of(frame, IPN_TX_BATCH, NULL, 0), ticket = 4711;
+	__u16 one = 1;
+
+	(void)state;
+	hdr->count = POOL + 2;
+	memcpy(hdr->ticket, &ticket, sizeof(ticket));
+	for (int i = 0; i < POOL + 2; i++) {
+		memcpy(frame + len, &one, sizeof(one));
+		frame[len + 2] = (__u8)i;
+		len += 3;
+	}
+	assert_ok(xdp_run(fab.b->prog_xdp, procs[0]->port.ifindex, frame, len, 0, &r));
+	assert_int_equal(log_head(&net->log), POOL);
+	assert_int_equal(procs[0]->page->tx_refused, IPN_TX_FULL | ticket);
+	assert_int_equal(procs[0]->page->taken, POOL);
+}
+
+static void a_device_drops_what_finds_no_room(void **state)
+{
+	const struct outcome ok = { .log = true }, full = { .drop = DROP(POOL) };
+	static __u8 message[60];
+
+	(void)state;
+	device = port_make(net, 9, IPN_KIND_TAP);
+	fill(message, sizeof(message), 3);
+	for (int i = 0; i < POOL; i++)
+		pass(WAY_TC, device, message, sizeof(message), &ok);
+	pass(WAY_TC, device, message, sizeof(message), &full);
+}
+
+/* Cursors are what processes say. None makes others lose, or takes a slot that is still needed. */
+static void pages_that_lie_do_not_break_it(void **state)
+{
+	static const __u64 lies[] = { 0, 1, ~0ULL, 1ULL << 63, 1ULL << 32, 5 };
+
+	(void)state;
+	for (int round = 0; round < 40; round++) {
+		procs[1]->page->cursor = lies[(size_t)round % ARRAY_SIZE(lies)];
+		for (int i = 0; i < POOL + 1; i++)
+			taken(3);
+		/* the honest ones have not read, and can still read, everything */
+		for (__u64 n = procs[0]->page->cursor; n < head; n++)
+			assert_int_equal(log_slot(&net->log, n)->seq, n + 1);
+		assert_true(head - procs[0]->page->cursor <= POOL);
+		procs[0]->page->cursor = procs[2]->page->cursor = head;
+		procs[3]->page->room = 7;
+	}
+	procs[1]->page->cursor = head;
+	assert_true(taken(3));
+}
+
+static const struct CMUnitTest tests[] = {
+#define POOL_TEST(name) cmocka_unit_test_setup_teardown(name, world, world_done)
+	POOL_TEST(what_is_taken_and_who_is_rung_is_as_counted),
+	POOL_TEST(who_asks_when_there_is_room_does_not_wait),
+	POOL_TEST(who_leaves_makes_room),
+	POOL_TEST(a_batch_is_taken_as_far_as_there_is_room),
+	POOL_TEST(a_device_drops_what_finds_no_room),
+	POOL_TEST(pages_that_lie_do_not_break_it),
+};
+
+FABRIC_MAIN(tests)
