@@ -25,6 +25,7 @@
 
 static const struct rows *const tables[] = {
 	&rows_calls, &rows_messages, &rows_wait, &rows_options,
+	&rows_badinput, &rows_perm, &rows_programs,
 #ifdef CONFORMANCE_PLAIN
 	&rows_plain,
 #endif
