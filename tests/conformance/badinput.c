@@ -165,8 +165,9 @@ static void bad_shutdown(void)
 
 static void bad_ioctl(void)
 {
-	const unsigned long unknown[] = { 0, 0x4904, 0xffffffff, _IOW('I', 205, int),
-					  _IOW('I', 199, int), _IOW('J', 202, int) };
+	const unsigned long unknown[] = {
+		0, 0x4904, 0xffffffff, _IOW('I', 205, int), _IOW('I', 199, int), _IOW('J', 202, int)
+	};
 	int fds[3] = { new_socket(IPN_BROADCAST), bound(NET), founder("other") }, arg = 0;
 
 	for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++) {

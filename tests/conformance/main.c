@@ -24,8 +24,8 @@
 #define ROW_SECONDS 15
 
 static const struct rows *const tables[] = {
-	&rows_calls, &rows_messages, &rows_wait, &rows_options,
-	&rows_badinput, &rows_perm, &rows_programs,
+	&rows_calls,  &rows_messages, &rows_wait,     &rows_options, &rows_badinput, &rows_perm,
+	&rows_policy, &rows_oob,      &rows_lossless, &rows_netdev,  &rows_resize,   &rows_programs,
 #ifdef CONFORMANCE_PLAIN
 	&rows_plain,
 #endif

@@ -35,11 +35,11 @@ static void try_read_write(const char *path, bool r, bool w)
 	OK(X(close)(fd));
 }
 
-#define AS(uid)                                \
+#define AS(uid)                                  \
 	for (int pid = child_as(uid);; _exit(0)) \
-		if (pid) {                     \
-			join_child(pid);       \
-			break;                 \
+		if (pid) {                       \
+			join_child(pid);         \
+			break;                   \
 		} else
 
 static void mode_bits(void)
