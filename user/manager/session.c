@@ -640,6 +640,18 @@ static int do_net_get(struct request *q)
 	return reply_net(q, q->s->net);
 }
 
+static int do_resize(struct request *q)
+{
+	const struct ipn_ctl_resize *resize = q->body;
+	struct session *s = q->s;
+	int r;
+
+	if (!s->bound)
+		return ANSWER(&q->answer, -ENOTCONN, "this socket is not bound to a network");
+	r = net_resize(s->net, resize->numnodes, &q->answer);
+	return r ? r : reply_net(q, s->net);
+}
+
 static int do_down(struct request *q)
 {
 	if (!is_root(q->s))
@@ -669,6 +681,7 @@ static const struct {
 	[IPN_CTL_FDB_LIST] = { do_fdb_list, sizeof(struct ipn_ctl_list), 1, 1 },
 	[IPN_CTL_DOWN] = { do_down, 0, 0, 0 },
 	[IPN_CTL_NET_GET] = { do_net_get, 0, 0, 0 },
+	[IPN_CTL_RESIZE] = { do_resize, sizeof(struct ipn_ctl_resize), 0, 0 },
 };
 _Static_assert(sizeof(struct ipn_ctl_page) + PORTS_PER_PAGE * sizeof(struct ipn_ctl_port) <=
 		       REPLY_ROOM,
