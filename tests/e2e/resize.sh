@@ -40,7 +40,7 @@ step "under traffic nothing is lost: containers, and a pair of processes"
 steady_start pair "$NETS/next"
 in_netns red ping -i 0.01 -c 400 -q 10.1.0.2 >"$IPN_TEST_TMP/ping" &
 ping=$!
-node other socket "bind $NETS/next"
+node other socket "bind $NETS/next" connect
 was=$(base "$NETS/lan")
 for n in 200 40 3000 100 500; do
 	tell boss "set change $n" ok
@@ -58,7 +58,7 @@ ipn-fabric detach "$NETS/lan" --port 0
 ipn-fabric detach "$NETS/lan" --port 1
 tell boss "set change 3" EADDRINUSE
 tell boss "set change 4" ok
-assert_eq "2 2" "$(places | xargs)" "places in use"
+assert_eq "3 2" "$(places | xargs)" "places in use, two of devices"
 in_netns red ip neigh flush all
 in_netns red ping -c 3 -i 0.2 -W 2 -q 10.1.0.2 >/dev/null || fail "not after the shrink"
 
@@ -66,9 +66,13 @@ step "a new manager finds it as it is"
 kill_fabric
 start_fabric
 assert_eq 4 "$(ipn-fabric show --json "$NETS/lan" | jq '.networks[0].nodes')" nodes
-assert_eq "2 2" "$(places | xargs)" "places in use"
+assert_eq "3 2" "$(places | xargs)" "places in use, two of devices"
 in_netns red ip neigh flush all
 in_netns red ping -c 3 -i 0.2 -W 2 -q 10.1.0.2 >/dev/null || fail "not after the restart"
+tell boss "set change 5" ok # it was bound, and is
+tell other "set change 9" ok
+tell other "set change 8" ok # though it is connected
+tell boss "set change 4" ok
 
 step "a manager that died between the steps: the network stands at a new place already"
 # steps 1 and 2 of resize.c by hand: copies at 60000, and `networks` says so
@@ -98,7 +102,7 @@ assert_eq 60000 "$(base "$NETS/lan")" "place of the network"
 in_netns red ip neigh flush all
 in_netns red ping -c 3 -i 0.2 -W 2 -q 10.1.0.2 >/dev/null || fail "not at the new place"
 ipn-fabric net add "$NETS/third" --nodes 1000 # the old place is clean for who gets it
-assert_eq "2 2" "$(places | xargs)" "places in use"
+assert_eq "3 2" "$(places | xargs)" "places in use, two of devices"
 leave boss
 leave other
 stop_fabric

@@ -14,31 +14,53 @@
  * Exchanges.
  */
 
+static int restore_bound(struct ipn_sock *s, int fd)
+{
+	struct ipn_ctl_bind request = { .policy = (__u32)s->policy };
+	struct ipn_ctl_net net;
+	struct client_call call = {
+		.type = IPN_CTL_BIND,
+		.request = &request,
+		.request_len = sizeof(request),
+		.fds = &s->path_fd,
+		.nfds = 1,
+		.reply = &net,
+		.reply_size = sizeof(net),
+	};
+
+	return client_call(fd, &call);
+}
+
+static int restore_connected(struct ipn_sock *s, int fd)
+{
+	struct ipn_ctl_connected connected;
+	struct client_call call = {
+		.type = IPN_CTL_REJOIN,
+		.fds = &s->tap,
+		.nfds = 1,
+		.reply = &connected,
+		.reply_size = sizeof(connected),
+	};
+
+	return client_call(fd, &call);
+}
+
 /* Repeats on a new connection what the old session was. */
 static int session_restore(struct ipn_sock *s, int fd)
 {
-	struct client_call call = { 0 };
-	struct ipn_ctl_connected connected;
-	struct ipn_ctl_net net;
-	struct ipn_ctl_bind bind = { .policy = (__u32)s->policy };
+	int r = 0;
 
-	if (s->state == SOCK_NEW)
-		return 0;
-	call.nfds = 1;
-	if (s->state == SOCK_CONNECTED) {
-		call.type = IPN_CTL_REJOIN;
-		call.fds = &s->tap;
-		call.reply = &connected;
-		call.reply_size = sizeof(connected);
-	} else {
-		call.type = IPN_CTL_BIND;
-		call.request = &bind;
-		call.request_len = sizeof(bind);
-		call.fds = &s->path_fd;
-		call.reply = &net;
-		call.reply_size = sizeof(net);
+	if (s->state == SOCK_CONNECTED)
+		r = restore_connected(s, fd);
+	if (r || !s->bound)
+		return r;
+	r = restore_bound(s, fd);
+	if (s->state == SOCK_CONNECTED && (r == -EPERM || r == -ECONNREFUSED)) {
+		/* its rights or the path have changed: it is in, and manages no more */
+		s->bound = false;
+		r = 0;
 	}
-	return client_call(fd, &call);
+	return r;
 }
 
 /* Puts a new session in the place of the descriptor's old one, which ends. */
@@ -217,6 +239,7 @@ int join_bind(struct ipn_sock *s, const struct sockaddr *addr, socklen_t len)
 		goto out;
 	}
 	s->path_fd = util_take_fd(&path_fd);
+	s->bound = true;
 	memcpy(s->path, path, sizeof(s->path));
 	s->policy = (int)s->net.policy;
 	__atomic_store_n(&s->state, SOCK_BOUND, __ATOMIC_RELEASE);
@@ -307,8 +330,7 @@ static int connect_map(struct ipn_sock *s, struct client_call *call,
 	int status, r;
 
 	if (c->fds & ~all || (unsigned int)__builtin_popcount(c->fds) != call->nreply_fds ||
-	    (c->fds & must) != must || c->log_class >= IPN_LOG_CLASSES ||
-	    c->net.mtu > IPN_MTU_MAX)
+	    (c->fds & must) != must || c->log_class >= IPN_LOG_CLASSES || c->net.mtu > IPN_MTU_MAX)
 		return -EPROTO;
 	if (c->flags & IPN_PF_READER && !(c->fds & IPN_CTL_FD_LOG))
 		return -EPROTO;

@@ -122,6 +122,7 @@ struct ipn_sock {
 	int fd;
 	uint64_t cookie; /* SO_COOKIE of fd: tells when the number has become another file */
 	int path_fd;     /* O_PATH, of the network's inode */
+	bool bound;      /* may manage the network; stays so when it is connected */
 	int policy;
 	struct sock_params params;
 	int port;                   /* asked for, then given */

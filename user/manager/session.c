@@ -267,9 +267,12 @@ static int do_bind(struct request *q)
 	struct net *net;
 	int r;
 
-	if (q->s->net)
+	if (q->s->bound)
 		return ANSWER(&q->answer, -EISCONN, "this socket has a network already");
 	r = net_managed(q, &net);
+	/* a node of before the manager's restart that was bound, too, binds after it rejoined */
+	if (!r && q->s->net && q->s->net != net)
+		r = ANSWER(&q->answer, -EISCONN, "this socket has another network already");
 	if (!r)
 		r = policy_fits(q, net, bind->policy);
 	if (r)
