@@ -9,6 +9,7 @@
 
 #include "common/util.h"
 #include "lib/rx.h"
+#include "lib/who.h"
 
 /*
  * Exchanges.
@@ -63,7 +64,7 @@ static int session_restore(struct ipn_sock *s, int fd)
 	return r;
 }
 
-/* Puts a new session in the place of the descriptor's old one, which ends. */
+/* Puts a new session in the place of the descriptor's old one, which ends. s->lock is held. */
 static int session_replace(struct ipn_sock *s)
 {
 	const struct timeval *rcv = &s->rcvtimeo_tv, *snd = &s->sndtimeo_tv;
@@ -88,7 +89,19 @@ static int session_replace(struct ipn_sock *s)
 	if (dup3(fd, s->fd, cloexec & FD_CLOEXEC ? O_CLOEXEC : 0) < 0)
 		return -errno;
 	s->cookie = cookie;
+	s->who = who_am_i();
 	return 0;
+}
+
+/*
+ * The manager judges whoever opened the session. A process that has become somebody else since then
+ * gets a new one before it joins.
+ */
+static int session_of_caller(struct ipn_sock *s)
+{
+	if (s->who == who_am_i())
+		return 0;
+	return sock_owns_fd(s) ? session_replace(s) : -EBADF;
 }
 
 int join_call(struct ipn_sock *s, struct client_call *call)
@@ -226,6 +239,9 @@ int join_bind(struct ipn_sock *s, const struct sockaddr *addr, socklen_t len)
 		r = -EISCONN;
 		goto out;
 	}
+	r = session_of_caller(s);
+	if (r)
+		goto out;
 	path_fd = bind_path(s, path, &made);
 	if (path_fd < 0) {
 		r = path_fd;
@@ -422,6 +438,9 @@ static int connect_locked(struct ipn_sock *s, const char *path)
 	} else {
 		if (!path)
 			return -EINVAL;
+		r = session_of_caller(s);
+		if (r)
+			return r;
 		path_fd = open_path(path);
 		if (path_fd < 0)
 			return path_fd;
