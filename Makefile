@@ -8,6 +8,8 @@
 #   user/{manager,cli}/*.c          with the above: build/ipn-fabric
 #   tests/{unit,bpf}/X_test.c       build/tests/X_test, linked with all but user/cli/main.c
 #   tests/{e2e,vm}/X.c              build/tests/X, linked with libipn.a
+#   tests/conformance/*.c           build/tests/conformance-lib, with libipn.a, and again with plain
+#                                   socket calls: build/tests/conformance-plain
 #   tests/bench/X.c                 build/bench/X, linked with libipn.a
 #   docs/X.N.scd                    build/man/X.N
 
@@ -71,6 +73,8 @@ CORE_OBJS := $(filter-out $(O)/user/cli/main.o,$(FABRIC_OBJS))
 TEST_OBJS := $(call obj,tests/unit/*.c tests/bpf/*.c)
 HELPER_OBJS := $(call obj,tests/e2e/*.c tests/vm/*.c)
 BENCH_OBJS := $(call obj,tests/bench/*.c)
+CONF_OBJS := $(call obj,tests/conformance/*.c)
+CONF_PLAIN_OBJS := $(CONF_OBJS:$(O)/%=$(O)/plain/%)
 
 BPF_SOURCES := $(wildcard bpf/hooks/*.bpf.c bpf/policy/*.bpf.c)
 BPF_OBJS := $(patsubst %.bpf.c,$(B)/bpf/%.bpf.o,$(notdir $(BPF_SOURCES)))
@@ -79,6 +83,7 @@ SKELETONS := $(BPF_OBJS:.bpf.o=.skel.h)
 TESTS := $(patsubst %.o,$(B)/tests/%,$(notdir $(filter %_test.o,$(TEST_OBJS))))
 HELPERS := $(patsubst %.o,$(B)/tests/%,$(notdir $(HELPER_OBJS)))
 BENCHES := $(patsubst %.o,$(B)/bench/%,$(notdir $(BENCH_OBJS)))
+CONFORMANCE := $(addprefix $(B)/tests/conformance-,lib plain)
 MANPAGES := $(patsubst docs/%.scd,$(B)/man/%,$(wildcard docs/*.[1-8].scd))
 PROGRAMS := $(if $(wildcard user/cli/main.c),$(B)/ipn-fabric)
 LIBRARIES := $(if $(LIB_OBJS),$(B)/libipn.so $(B)/libipn.a)
@@ -96,7 +101,7 @@ $(if $(SAME_NAME),$(error two test sources make $(SAME_NAME): give one of them a
 all: $(PROGRAMS) lib bpf $(MANPAGES)
 lib: $(LIBRARIES) $(B)/libipn.pc
 bpf: $(BPF_OBJS) $(SKELETONS)
-tests: $(TESTS) $(HELPERS)
+tests: $(TESTS) $(HELPERS) $(CONFORMANCE)
 benches: $(BENCHES)
 
 help:
@@ -174,6 +179,10 @@ $(O)/%.o: %.c $(O)/flags.user
 	@mkdir -p $(@D)
 	$(call run,CC,$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<)
 
+$(O)/plain/%.o: %.c $(O)/flags.user
+	@mkdir -p $(@D)
+	$(call run,CC,$(CC) $(CPPFLAGS_ALL) -DCONFORMANCE_PLAIN $(CFLAGS_ALL) -MMD -MP -c -o $@ $<)
+
 # The skeletons must be there before the first compilation; after that the .d files know.
 $(filter $(O)/user/manager/% $(O)/tests/bpf/%,$(FABRIC_OBJS) $(TEST_OBJS)): | $(SKELETONS)
 
@@ -223,6 +232,11 @@ $(eval $(call link_rule,tests/e2e,tests,$(B)/libipn.a,$(LIBIPN_LIBS)))
 $(eval $(call link_rule,tests/vm,tests,$(B)/libipn.a,$(LIBIPN_LIBS)))
 $(eval $(call link_rule,tests/bench,bench,$(B)/libipn.a,$(BENCH_LIBS) $(LIBIPN_LIBS)))
 
+$(B)/tests/conformance-lib: $(CONF_OBJS) $(B)/libipn.a
+	$(call run,LD,$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -pie -o $@ $^ $(LIBIPN_LIBS))
+$(B)/tests/conformance-plain: $(CONF_PLAIN_OBJS)
+	$(call run,LD,$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -pie -o $@ $^ -lpthread)
+
 # --- install -------------------------------------------------------------------------------------
 
 install: $(PROGRAMS) lib $(MANPAGES) $(B)/ipn-fabric.service
@@ -240,4 +254,5 @@ install: $(PROGRAMS) lib $(MANPAGES) $(B)/ipn-fabric.service
 		$(INSTALL) -D -m 644 scripts/completion.bash $(DESTDIR)$(COMPLETIONDIR)/ipn-fabric
 	[ -n "$(DESTDIR)" ] || ldconfig || true
 
--include $(patsubst %.o,%.d,$(FABRIC_OBJS) $(TEST_OBJS) $(HELPER_OBJS) $(BENCH_OBJS) $(BPF_OBJS))
+-include $(patsubst %.o,%.d,$(FABRIC_OBJS) $(TEST_OBJS) $(HELPER_OBJS) $(BENCH_OBJS) $(BPF_OBJS) \
+	$(CONF_OBJS) $(CONF_PLAIN_OBJS))

@@ -35,7 +35,7 @@ INLINE int drop(const struct ipn_ctx *c, __u32 node, enum ipn_drop why)
  *
  * Taps take none before Linux 6.15. There the verdict is a VLAN tag, outside of any that the frame
  * has: the kernel takes it off, makes a right skb of the rest, and shows the tag to the tc program
- * apart. Its protocol is the kind, its 16 bits are the index in dests. A process cannot forge it:
+ * apart. Its protocol is the kind, its 16 bits are the port. A process cannot forge it:
  * each frame that passes has got its tag here.
  */
 #define TAG_TO_PORT ETH_P_8021Q
@@ -184,7 +184,7 @@ INLINE int deliver_port(const struct ipn_ctx *c, const struct ipn_msg *m, struct
 		if (m->processes_only) /* was for a process when it went into the gateway */
 			return drop(c, m->node, IPN_DROP_NO_PORT);
 		if (c->hook == HOOK_XDP)
-			return xdp_up(c, m, IPN_TO_PORT, at);
+			return xdp_up(c, m, IPN_TO_PORT, port);
 		return tc_to_device(c->ctx, dest, m->node, m->len);
 	}
 	if (!(dest->flags & IPN_PF_READER))

@@ -17,7 +17,7 @@ struct ipn_msg {
 	__u32 port;
 	__u32 kind;
 	__u32 node;
-	__u32 port_base;
+	__u32 port_base; /* of the network, as it was when the message came */
 	__u32 gen;
 	__u32 policy;
 	__u32 ifindex;

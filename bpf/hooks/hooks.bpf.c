@@ -21,16 +21,17 @@ char LICENSE[] SEC("license") = "GPL";
  */
 INLINE struct ipn_msg *msg_start(const struct ipn_port *port, __u32 ifindex, __u32 len)
 {
-	__u32 zero = 0;
+	__u32 zero = 0, id = port->net;
 	struct ipn_msg *m = bpf_map_lookup_elem(&ipn_msgs, &zero);
+	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
 
-	if (!m)
+	if (!m || !net)
 		return NULL;
-	m->net = port->net;
+	m->net = id;
 	m->port = port->port;
 	m->kind = port->kind;
 	m->node = port->node;
-	m->port_base = port->port_base;
+	m->port_base = READ_ONCE(net->port_base);
 	m->gen = port->gen;
 	m->policy = port->policy;
 	m->mtu = port->mtu;
@@ -142,7 +143,7 @@ INLINE __u32 tc_len(struct __sk_buff *skb)
 
 SEC("tc") int ipn_tc_tap(struct __sk_buff *skb)
 {
-	__u32 ifindex = skb->ifindex, node;
+	__u32 ifindex = skb->ifindex, node, at;
 	struct ipn_port *port = bpf_map_lookup_elem(&ipn_ports, &ifindex);
 	struct ipn_verdict v = { 0 };
 	struct ipn_dest *dest;
@@ -155,17 +156,19 @@ SEC("tc") int ipn_tc_tap(struct __sk_buff *skb)
 		stats_drop(node, IPN_DROP_META);
 		return TC_DROP;
 	}
+	net = bpf_map_lookup_elem(&ipn_nets, &v.net);
+	if (!net)
+		return TC_DROP;
 	if (v.kind == IPN_TO_PORT) {
-		dest = bpf_map_lookup_elem(&ipn_dests, &v.arg);
-		if (!dest || dest->kind <= IPN_KIND_PROC) {
+		at = READ_ONCE(net->port_base) + v.arg;
+		dest = bpf_map_lookup_elem(&ipn_dests, &at);
+		if (!dest || v.arg >= net->numnodes || dest->kind <= IPN_KIND_PROC) {
 			stats_drop(node, IPN_DROP_NO_PORT);
 			return TC_DROP;
 		}
 		return tc_to_device(skb, dest, node, tc_len(skb));
 	}
-	net = bpf_map_lookup_elem(&ipn_nets, &v.net);
-	if (net)
-		tc_flood_devices(skb, net, ifindex, node, tc_len(skb));
+	tc_flood_devices(skb, net, ifindex, node, tc_len(skb));
 	return TC_DROP;
 }
 

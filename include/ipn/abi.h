@@ -118,7 +118,7 @@ struct ipn_net {
 	__u32 policy; /* 0: no such network */
 	__u32 mtu;
 	__u32 numnodes;
-	__u32 port_base;
+	__u32 port_base; /* first index in `dests` and `floods`; changes when it is resized */
 	__u32 log_class; /* enum ipn_log_class */
 	__u32 log_mask;  /* slots - 1 */
 	__u32 readers;   /* process nodes whose receive side is open */
@@ -141,10 +141,10 @@ struct ipn_port {
 	__u32 flags; /* enum ipn_port_flag */
 	enum ipn_policy_number policy;
 	__u32 mtu;
-	__u32 port_base;
+	__u32 pad;
 	__u32 node;  /* index in stats, bells, pages; IPN_MAX_NETS + node in logs */
 	__u32 gen;   /* differs for each holder of this port number: old fdb entries do not match */
-	__u32 flood; /* index of a device in `floods`, after port_base */
+	__u32 flood; /* index of a device in `floods`, after the network's port_base */
 	__u32 uid;   /* who attached it */
 	char name[IPN_NAME_MAX]; /* process nodes: the tap; devices: the name given */
 };
@@ -156,7 +156,7 @@ struct ipn_portinfo {
 	__u32 netns; /* veth: inode of the namespace its other end was put into; 0: the fabric's */
 };
 
-/* map `dests`, index: port_base + port */
+/* map `dests`, index: the network's port_base + port */
 struct ipn_dest {
 	__u32 kind;  /* enum ipn_kind; 0: free */
 	__u32 flags; /* enum ipn_port_flag */
@@ -306,7 +306,7 @@ struct ipn_tx_hdr {
 
 /* Verdict of the XDP stage for the tc stage of the same tap, in the frame's metadata (or a tag). */
 enum ipn_verdict_kind {
-	IPN_TO_PORT = 1,  /* arg: index in dests */
+	IPN_TO_PORT = 1,  /* arg: port */
 	IPN_TO_FLOOD = 2, /* to every device of the network */
 };
 struct ipn_verdict {

@@ -52,7 +52,8 @@ enum ipn_ctl_type {
 	IPN_CTL_DOWN,       /* -                    -> -  then the manager removes all and ends */
 	IPN_CTL_NET_GET,    /* -                    -> ipn_ctl_net       of the session's network */
 	IPN_CTL_MONITOR = 16, /* -           -> -  then ipn_ctl_event, one a packet  fds: [path] */
-	IPN_CTL_TYPES,
+	IPN_CTL_RESIZE = 23, /* ipn_ctl_resize      -> ipn_ctl_net       of the session's network */
+	IPN_CTL_TYPES = 40,
 };
 /* clang-format on */
 
@@ -183,6 +184,15 @@ struct ipn_ctl_attach {
 /* Errors: ECONNREFUSED; EPERM; ENOENT nothing at that port */
 struct ipn_ctl_detach {
 	__u32 port;
+	__u32 pad;
+};
+
+/*
+ * The session is bound. Errors: ENOTCONN it is not; EINVAL out of range; EADDRINUSE a port to be cut
+ * is in use; ENOSPC no room for so many ports.
+ */
+struct ipn_ctl_resize {
+	__u32 numnodes;
 	__u32 pad;
 };
 

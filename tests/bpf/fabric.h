@@ -135,8 +135,8 @@ static inline int fabric_clear(void **state)
 	(void)state;
 	for (__u32 i = 0; i < fab.nports; i++) {
 		struct t_port *p = &fab.ports[i];
-		__u32 at = p->port.port_base + p->port.port, flood = 0;
-		__u32 flood_at = p->port.port_base + p->port.flood;
+		__u32 at = p->net->live->port_base + p->port.port, flood = 0;
+		__u32 flood_at = p->net->live->port_base + p->port.flood;
 
 		bpf_map_delete_elem(fab.b->fd_ports, &p->port.ifindex);
 		bpf_map_update_elem(fab.b->fd_dests, &at, &none, BPF_ANY);
@@ -260,7 +260,7 @@ static inline bool port_is_device(const struct t_port *p)
 
 static inline __u32 port_at(const struct t_port *p)
 {
-	return p->port.port_base + p->port.port;
+	return p->net->live->port_base + p->port.port;
 }
 
 /* Writes what the port is into the maps that programs read. */
@@ -273,7 +273,7 @@ static inline void port_store(const struct t_port *p)
 		.node = p->port.node,
 		.gen = p->port.gen,
 	};
-	__u32 at = port_at(p), flood = p->port.port_base + p->port.flood, entry = at + 1;
+	__u32 at = port_at(p), flood = p->net->live->port_base + p->port.flood, entry = at + 1;
 
 	assert_ok(bpf_map_update_elem(fab.b->fd_ports, &p->port.ifindex, &p->port, BPF_ANY));
 	assert_ok(bpf_map_update_elem(fab.b->fd_dests, &at, &dest, BPF_ANY));
@@ -334,7 +334,6 @@ static inline struct t_port *port_make_at(struct t_net *net, __u32 number, enum 
 		.flags = kind == IPN_KIND_PROC ? PROC_FLAGS : DEVICE_FLAGS,
 		.policy = net->live->policy,
 		.mtu = net->live->mtu,
-		.port_base = net->live->port_base,
 		.node = node,
 		.gen = 5000 + node,
 		.ifindex = ifindex,

@@ -102,15 +102,15 @@ static __u32 place_of(enum who who)
 {
 	switch (who) {
 	case DEVICE:
-		return port_at(device);
+		return device->port.port;
 	case OTHER:
-		return port_at(other);
-	case STRANGER:
-		return port_at(stranger);
+		return other->port.port;
+	case STRANGER: /* how far behind our first port one of another network stands */
+		return port_at(stranger) - net->live->port_base;
 	case READER:
-		return port_at(reader);
+		return reader->port.port;
 	case FREE_PLACE:
-		return net->live->port_base + 7;
+		return 7;
 	case BEYOND:
 		return IPN_MAX_PORTS;
 	default:
@@ -142,6 +142,8 @@ static const struct row {
 	{ "gone meanwhile", IPN_TO_PORT, FREE_PLACE, 100, false, true, 0, NONE, false,
 	  DROP(NO_PORT) },
 	{ "a process meanwhile", IPN_TO_PORT, READER, 100, false, true, 0, NONE, false,
+	  DROP(NO_PORT) },
+	{ "beyond the network", IPN_TO_PORT, STRANGER, 100, false, true, 0, NONE, false,
 	  DROP(NO_PORT) },
 	{ "beyond all ports", IPN_TO_PORT, BEYOND, 100, false, true, 0, NONE, false,
 	  DROP(NO_PORT) },

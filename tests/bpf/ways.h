@@ -217,7 +217,7 @@ static inline void pass(enum way way, struct t_port *from, const void *message, 
 		log_expect(&o->process->log, from->port.port, message, len);
 
 	if (way == WAY_XDP && o->device) {
-		verdict_expect(&r, from, IPN_TO_PORT, port_at(o->device), message, len);
+		verdict_expect(&r, from, IPN_TO_PORT, o->device->port.port, message, len);
 	} else if (way == WAY_XDP && o->flood && from->net->live->floods) {
 		verdict_expect(&r, from, IPN_TO_FLOOD, 0, message, len);
 	} else {

@@ -32,8 +32,11 @@ tables()
 	row portinfo '.value.descr == "a process"' ".value.pid == ${NODE_PID[member]}" true
 	row fdb '.value.port == 2' '.key | [.vlan, .mac]' '[0,[2,0,0,0,0,9]]'
 	row dests '.value.kind == "IPN_KIND_PROC" or .value.kind == 1' '.key' \
-		"$(bpftool -j map dump pinned "$DIR/ports" | jq '.[].formatted.value |
-			select(.kind == "IPN_KIND_PROC") | .port_base + .port')"
+		"$(bpftool -j map dump pinned "$DIR/ports" |
+			jq --argjson base "$(bpftool -j map dump pinned "$DIR/networks" |
+				jq '[.[].formatted | {"\(.key)": .value.port_base}] | add')" \
+			'.[].formatted.value | select(.kind == "IPN_KIND_PROC") |
+				$base["\(.net)"] + .port')"
 }
 
 start_fabric

@@ -10,9 +10,9 @@
  *   send TEXT      sendlen N       sendhex HEX    sendmany N
  *   recv [MS]      recvhex [MS]    recvlen [MS]   recvall [MS]       (MS: at most so long)
  *   shutdown rd|wr|both            poll MS [in]   name               overruns
- *   set OPTION VALUE               get OPTION     (mtu numnodes pool flags mode port descr)
  *   oob on|handle|off              events MS [pri|out]  (as poll, each bit by its name)
  *   oobrecv [MS]                   ("READERS WRITERS" of an out-of-band message, "data" of others)
+ *   set OPTION VALUE               get OPTION     (mtu numnodes pool flags mode port descr change)
  *   umask OCTAL                    fds            pid
  */
 #include <ipn/ipn.h>
@@ -282,10 +282,15 @@ static const struct {
 	const char *name;
 	int number;
 } options[] = {
-	{ "mtu", IPN_SO_MTU },     { "numnodes", IPN_SO_NUMNODES },
-	{ "flags", IPN_SO_FLAGS }, { "pool", IPN_SO_MSGPOOLSIZE },
-	{ "mode", IPN_SO_MODE },   { "port", IPN_SO_PORT },
-	{ "descr", IPN_SO_DESCR }, { NULL, 0 },
+	{ "mtu", IPN_SO_MTU },
+	{ "numnodes", IPN_SO_NUMNODES },
+	{ "flags", IPN_SO_FLAGS },
+	{ "pool", IPN_SO_MSGPOOLSIZE },
+	{ "mode", IPN_SO_MODE },
+	{ "port", IPN_SO_PORT },
+	{ "change", IPN_SO_CHANGE_NUMNODES },
+	{ "descr", IPN_SO_DESCR },
+	{ NULL, 0 },
 };
 
 static int option_find(const char *arg)

@@ -25,6 +25,7 @@ static int short_by;     /* bytes missing from replies */
 static __u32 side_flags; /* of the node that connects */
 static bool no_log;      /* forgets a descriptor */
 static __u32 log_mask;
+static __u32 the_size; /* ports of the network */
 static struct ipn_ctl_net_add asked_add;
 static struct ipn_ctl_bind asked_bind;
 static struct ipn_ctl_connect asked_connect;
@@ -47,7 +48,7 @@ static struct ipn_ctl_net the_net(void)
 		.id = 1,
 		.policy = IPN_POLICY_SWITCH,
 		.mtu = 1000,
-		.numnodes = 40,
+		.numnodes = the_size,
 		.pool = 16,
 		.mode = 0750,
 	};
@@ -116,6 +117,14 @@ static void answer(struct fake_manager *m, const struct fake_request *req, struc
 	case IPN_CTL_SHUTDOWN:
 		memcpy(&asked_shutdown, req->body, sizeof(asked_shutdown));
 		break;
+	case IPN_CTL_RESIZE:
+		memcpy(&the_size, req->body, sizeof(the_size));
+		net = the_net();
+		fake_set_body(rep, &net, sizeof(net));
+		break;
+	case IPN_CTL_NET_GET:
+		fake_set_body(rep, &net, sizeof(net));
+		break;
 	case IPN_CTL_DESCR:
 		memcpy(&asked_descr, req->body, sizeof(asked_descr));
 		break;
@@ -132,6 +141,7 @@ static int setup(void **state)
 	refuse = short_by = 0;
 	no_log = false;
 	log_mask = SLOTS - 1;
+	the_size = 40;
 	side_flags = IPN_PF_READER | IPN_PF_WRITER;
 	strcpy(dir, "/tmp/ipn-nets-XXXXXX");
 	assert_non_null(mkdtemp(dir));
@@ -436,8 +446,6 @@ static void node_options(void **state)
 	assert_int_equal(get_int(fd, IPN_SO_PORT), PORT);
 	assert_int_equal(set_int(fd, IPN_SO_PORT, 1), -EISCONN);
 
-	assert_int_equal(set_int(fd, IPN_SO_CHANGE_NUMNODES, 5), -EOPNOTSUPP);
-	assert_int_equal(get_int(fd, IPN_SO_CHANGE_NUMNODES), -EOPNOTSUPP);
 	assert_int_equal(get_int(fd, IPN_SO_HANDLE_OOB), 0);
 	assert_int_equal(set_int(fd, IPN_SO_HANDLE_OOB, 7), 0);
 	assert_int_equal(get_int(fd, IPN_SO_HANDLE_OOB), 1);
@@ -447,6 +455,34 @@ static void node_options(void **state)
 	assert_int_equal(get_int(fd, IPN_SO_HANDLE_OOB), 0);
 	assert_int_equal(get_int(fd, IPN_SO_WANT_OOB_NUMNODES), 1);
 	ipn_close(fd);
+}
+
+static void the_size_can_change(void **state)
+{
+	int fd = new_socket(IPN_ANY), unbound = new_socket(IPN_ANY);
+
+	(void)state;
+	make_inode(0);
+	assert_int_equal(set_int(unbound, IPN_SO_CHANGE_NUMNODES, 5), -ENOTCONN);
+	assert_int_equal(do_bind(fd, 0), 0);
+	assert_int_equal(set_int(fd, IPN_SO_CHANGE_NUMNODES, 0), -EINVAL);
+	assert_int_equal(set_int(fd, IPN_SO_CHANGE_NUMNODES, IPN_NET_PORTS + 1), -EINVAL);
+	assert_int_equal(get_int(fd, IPN_SO_NUMNODES), 40);
+	assert_int_equal(set_int(fd, IPN_SO_CHANGE_NUMNODES, 50), 0);
+	assert_int_equal(get_int(fd, IPN_SO_NUMNODES), 50);
+	assert_int_equal(get_int(fd, IPN_SO_CHANGE_NUMNODES), 50);
+	the_size = 60; /* somebody else did it */
+	assert_int_equal(get_int(fd, IPN_SO_NUMNODES), 60);
+	refuse = EADDRINUSE;
+	assert_int_equal(set_int(fd, IPN_SO_CHANGE_NUMNODES, 1), -EADDRINUSE);
+	refuse = ENOTCONN; /* the network is gone: as it was last seen */
+	assert_int_equal(get_int(fd, IPN_SO_NUMNODES), 60);
+	refuse = 0;
+	short_by = 4;
+	assert_int_equal(set_int(fd, IPN_SO_CHANGE_NUMNODES, 8), -EPROTO);
+	assert_int_equal(get_int(fd, IPN_SO_NUMNODES), -EPROTO);
+	ipn_close(fd);
+	ipn_close(unbound);
 }
 
 static void the_description(void **state)
@@ -877,6 +913,7 @@ int main(void)
 		T(addresses),
 		T(network_options),
 		T(node_options),
+		T(the_size_can_change),
 		T(the_description),
 		T(levels),
 		T(bind_makes_the_inode_and_the_network),

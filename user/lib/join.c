@@ -9,39 +9,62 @@
 
 #include "common/util.h"
 #include "lib/rx.h"
+#include "lib/who.h"
 
 /*
  * Exchanges.
  */
 
-/* Repeats on a new connection what the old session was. */
-static int session_restore(struct ipn_sock *s, int fd)
+static int restore_bound(struct ipn_sock *s, int fd)
 {
-	struct client_call call = { 0 };
-	struct ipn_ctl_connected connected;
+	struct ipn_ctl_bind request = { .policy = (__u32)s->policy };
 	struct ipn_ctl_net net;
-	struct ipn_ctl_bind bind = { .policy = (__u32)s->policy };
+	struct client_call call = {
+		.type = IPN_CTL_BIND,
+		.request = &request,
+		.request_len = sizeof(request),
+		.fds = &s->path_fd,
+		.nfds = 1,
+		.reply = &net,
+		.reply_size = sizeof(net),
+	};
 
-	if (s->state == SOCK_NEW)
-		return 0;
-	call.nfds = 1;
-	if (s->state == SOCK_CONNECTED) {
-		call.type = IPN_CTL_REJOIN;
-		call.fds = &s->tap;
-		call.reply = &connected;
-		call.reply_size = sizeof(connected);
-	} else {
-		call.type = IPN_CTL_BIND;
-		call.request = &bind;
-		call.request_len = sizeof(bind);
-		call.fds = &s->path_fd;
-		call.reply = &net;
-		call.reply_size = sizeof(net);
-	}
 	return client_call(fd, &call);
 }
 
-/* Puts a new session in the place of the descriptor's old one, which ends. */
+static int restore_connected(struct ipn_sock *s, int fd)
+{
+	struct ipn_ctl_connected connected;
+	struct client_call call = {
+		.type = IPN_CTL_REJOIN,
+		.fds = &s->tap,
+		.nfds = 1,
+		.reply = &connected,
+		.reply_size = sizeof(connected),
+	};
+
+	return client_call(fd, &call);
+}
+
+/* Repeats on a new connection what the old session was. */
+static int session_restore(struct ipn_sock *s, int fd)
+{
+	int r = 0;
+
+	if (s->state == SOCK_CONNECTED)
+		r = restore_connected(s, fd);
+	if (r || !s->bound)
+		return r;
+	r = restore_bound(s, fd);
+	if (s->state == SOCK_CONNECTED && (r == -EPERM || r == -ECONNREFUSED)) {
+		/* its rights or the path have changed: it is in, and manages no more */
+		s->bound = false;
+		r = 0;
+	}
+	return r;
+}
+
+/* Puts a new session in the place of the descriptor's old one, which ends. s->lock is held. */
 static int session_replace(struct ipn_sock *s)
 {
 	const struct timeval *rcv = &s->rcvtimeo_tv, *snd = &s->sndtimeo_tv;
@@ -66,7 +89,19 @@ static int session_replace(struct ipn_sock *s)
 	if (dup3(fd, s->fd, cloexec & FD_CLOEXEC ? O_CLOEXEC : 0) < 0)
 		return -errno;
 	s->cookie = cookie;
+	s->who = who_am_i();
 	return 0;
+}
+
+/*
+ * The manager judges whoever opened the session. A process that has become somebody else since then
+ * gets a new one before it joins.
+ */
+static int session_of_caller(struct ipn_sock *s)
+{
+	if (s->who == who_am_i())
+		return 0;
+	return sock_owns_fd(s) ? session_replace(s) : -EBADF;
 }
 
 int join_call(struct ipn_sock *s, struct client_call *call)
@@ -204,6 +239,9 @@ int join_bind(struct ipn_sock *s, const struct sockaddr *addr, socklen_t len)
 		r = -EISCONN;
 		goto out;
 	}
+	r = session_of_caller(s);
+	if (r)
+		goto out;
 	path_fd = bind_path(s, path, &made);
 	if (path_fd < 0) {
 		r = path_fd;
@@ -217,6 +255,7 @@ int join_bind(struct ipn_sock *s, const struct sockaddr *addr, socklen_t len)
 		goto out;
 	}
 	s->path_fd = util_take_fd(&path_fd);
+	s->bound = true;
 	memcpy(s->path, path, sizeof(s->path));
 	s->policy = (int)s->net.policy;
 	__atomic_store_n(&s->state, SOCK_BOUND, __ATOMIC_RELEASE);
@@ -407,6 +446,9 @@ static int connect_locked(struct ipn_sock *s, const char *path)
 	} else {
 		if (!path)
 			return -EINVAL;
+		r = session_of_caller(s);
+		if (r)
+			return r;
 		path_fd = open_path(path);
 		if (path_fd < 0)
 			return path_fd;

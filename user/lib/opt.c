@@ -14,7 +14,7 @@ struct opt {
 	int name;
 	int min, max; /* what set accepts, else EINVAL */
 	int (*set)(struct ipn_sock *s, const struct opt *opt, int val); /* NULL: EOPNOTSUPP */
-	int (*get)(const struct ipn_sock *s, const struct opt *opt, int *val);
+	int (*get)(struct ipn_sock *s, const struct opt *opt, int *val);
 	size_t param; /* offset in struct sock_params */
 	size_t net;   /* offset in struct ipn_ctl_net: the value in force once there is a network */
 };
@@ -25,7 +25,7 @@ static int set_param(struct ipn_sock *s, const struct opt *opt, int val)
 	return 0;
 }
 
-static int get_param(const struct ipn_sock *s, const struct opt *opt, int *val)
+static int get_param(struct ipn_sock *s, const struct opt *opt, int *val)
 {
 	const char *from = s->state == SOCK_NEW ? (const char *)&s->params + opt->param
 						: (const char *)&s->net + opt->net;
@@ -41,7 +41,7 @@ static int set_flags(struct ipn_sock *s, const struct opt *opt, int val)
 	return set_param(s, opt, val);
 }
 
-static int get_mode(const struct ipn_sock *s, const struct opt *opt, int *val)
+static int get_mode(struct ipn_sock *s, const struct opt *opt, int *val)
 {
 	if (s->state == SOCK_NEW)
 		return get_param(s, opt, val);
@@ -58,10 +58,61 @@ static int set_port(struct ipn_sock *s, const struct opt *opt, int val)
 	return 0;
 }
 
-static int get_port(const struct ipn_sock *s, const struct opt *opt, int *val)
+static int get_port(struct ipn_sock *s, const struct opt *opt, int *val)
 {
 	(void)opt;
 	*val = s->port;
+	return 0;
+}
+
+/* Asks the manager of the network as it is now. One that is gone stays as it was. */
+static int net_refresh(struct ipn_sock *s)
+{
+	struct ipn_ctl_net net;
+	struct client_call call = {
+		.type = IPN_CTL_NET_GET,
+		.reply = &net,
+		.reply_size = sizeof(net),
+	};
+	int r = sock_gone(s) ? -ENOTCONN : join_call(s, &call);
+
+	if (r)
+		return r == -ENOTCONN ? 0 : r;
+	if (call.reply_len != sizeof(net))
+		return -EPROTO;
+	s->net = net;
+	return 0;
+}
+
+static int get_numnodes(struct ipn_sock *s, const struct opt *opt, int *val)
+{
+	int r = s->state == SOCK_NEW ? 0 : net_refresh(s);
+
+	return r ? r : get_param(s, opt, val);
+}
+
+static int set_size(struct ipn_sock *s, const struct opt *opt, int val)
+{
+	struct ipn_ctl_resize request = { .numnodes = (__u32)val };
+	struct ipn_ctl_net net;
+	struct client_call call = {
+		.type = IPN_CTL_RESIZE,
+		.request = &request,
+		.request_len = sizeof(request),
+		.reply = &net,
+		.reply_size = sizeof(net),
+	};
+	int r;
+
+	(void)opt;
+	if (s->state == SOCK_NEW)
+		return -ENOTCONN;
+	r = join_call(s, &call);
+	if (r)
+		return r;
+	if (call.reply_len != sizeof(net))
+		return -EPROTO;
+	s->net = net;
 	return 0;
 }
 
@@ -76,7 +127,7 @@ static int set_oob(struct ipn_sock *s, const struct opt *opt, int val)
 	return 0;
 }
 
-static int get_oob(const struct ipn_sock *s, const struct opt *opt, int *val)
+static int get_oob(struct ipn_sock *s, const struct opt *opt, int *val)
 {
 	*val = !!(s->oob & oob_bit(opt));
 	return 0;
@@ -86,14 +137,14 @@ static int get_oob(const struct ipn_sock *s, const struct opt *opt, int *val)
 
 static const struct opt opts[] = {
 	{ IPN_SO_MTU, IPN_MTU_MIN, IPN_MTU_MAX, set_param, get_param, PARAM(mtu) },
-	{ IPN_SO_NUMNODES, 1, IPN_NET_PORTS, set_param, get_param, PARAM(numnodes) },
+	{ IPN_SO_NUMNODES, 1, IPN_NET_PORTS, set_param, get_numnodes, PARAM(numnodes) },
 	{ IPN_SO_MSGPOOLSIZE, 1, IPN_POOL_MAX, set_param, get_param, PARAM(pool) },
 	{ IPN_SO_FLAGS, 0, INT_MAX, set_flags, get_param, PARAM(flags) },
 	{ IPN_SO_MODE, 1, 07777, set_param, get_mode, PARAM(mode) },
 	{ IPN_SO_PORT, IPN_PORTNO_ANY, INT_MAX, set_port, get_port, 0, 0 },
-	{ IPN_SO_CHANGE_NUMNODES, 1, INT_MAX, NULL, NULL, 0, 0 },
 	{ IPN_SO_HANDLE_OOB, INT_MIN, INT_MAX, set_oob, get_oob, 0, 0 },
 	{ IPN_SO_WANT_OOB_NUMNODES, INT_MIN, INT_MAX, set_oob, get_oob, 0, 0 },
+	{ IPN_SO_CHANGE_NUMNODES, 1, IPN_NET_PORTS, set_size, get_numnodes, PARAM(numnodes) },
 };
 
 static const struct opt *opt_find(int name)
@@ -124,7 +175,7 @@ static int set_int(struct ipn_sock *s, int name, const void *val, socklen_t len)
 	return opt->set(s, opt, v);
 }
 
-static int get_int(const struct ipn_sock *s, int name, void *val, socklen_t *len)
+static int get_int(struct ipn_sock *s, int name, void *val, socklen_t *len)
 {
 	const struct opt *opt = opt_find(name);
 	int v, r;

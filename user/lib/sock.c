@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 
 #include "common/util.h"
+#include "lib/who.h"
 
 #define CHUNK_BITS 10
 #define CHUNK (1u << CHUNK_BITS)
@@ -140,6 +141,7 @@ int sock_add(int fd, int policy, bool nonblock)
 		return -ENOMEM;
 	s->fd = fd;
 	s->cookie = cookie;
+	s->who = who_am_i();
 	s->policy = policy;
 	s->nonblock = nonblock;
 	s->port = IPN_PORTNO_ANY;

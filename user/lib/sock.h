@@ -130,7 +130,9 @@ struct ipn_sock {
 	/* under lock */
 	int fd;
 	uint64_t cookie; /* SO_COOKIE of fd: tells when the number has become another file */
+	uint64_t who;    /* the process when the session began: see who.h */
 	int path_fd;     /* O_PATH, of the network's inode */
+	bool bound;      /* may manage the network; stays so when it is connected */
 	int policy;
 	struct sock_params params;
 	int port;                   /* asked for, then given */

@@ -116,7 +116,10 @@ static void clear_net(struct manager *m, struct net *net)
 		else
 			floods = at - base + 1;
 	}
-	if (m->bpf->nets[net->id].floods < floods)
+	if (m->bpf->nets[net->id].floods > net->info.numnodes)
+		net_wait_programs(net); /* see resize.c: it died before that step */
+	if (m->bpf->nets[net->id].floods < floods ||
+	    m->bpf->nets[net->id].floods > net->info.numnodes)
 		__atomic_store_n(&m->bpf->nets[net->id].floods, floods, __ATOMIC_RELEASE);
 }
 

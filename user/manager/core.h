@@ -160,6 +160,14 @@ void net_unused(struct net *net);
 void net_describe(struct net *net, struct ipn_ctl_net *out);
 int net_adopt(struct manager *m, __u32 id, const struct ipn_network *info);
 size_t net_log_bytes(__u32 log_class, __u32 slots);
+/* The first place in `dests` and `floods` with n free in a row, cleared. -ENOSPC. */
+int net_place(struct manager *m, __u32 n, __u32 *base);
+void net_place_clear(struct manager *m, __u32 base, __u32 n);
+
+/* resize.c: errors as for IPN_CTL_RESIZE */
+int net_resize(struct net *net, __u32 numnodes, struct answer *a);
+/* Returns when no program runs any more that began before. */
+void net_wait_programs(struct net *net);
 
 /* node.c */
 struct node_fds {
@@ -188,6 +196,8 @@ int node_publish(struct node *node);
 /* Counts a network's readers and writers anew. */
 void node_count(struct net *net);
 int node_shutdown(struct node *node, int how);
+/* Writes node->port into `ports` if it differs. */
+int node_store(struct node *node);
 void node_describe(struct node *node, struct ipn_ctl_port *out, bool stats);
 int node_adopt(struct manager *m, const struct ipn_port *port);
 /* A link changed or went. */

@@ -88,8 +88,7 @@ static int id_take(struct manager *m, __u32 *id)
 	return -ENOSPC;
 }
 
-/* First place in `dests` with n free in a row. */
-static int base_take(struct manager *m, __u32 n, __u32 *base)
+int net_place(struct manager *m, __u32 n, __u32 *base)
 {
 	struct net *net, *tmp;
 	__u32 at = 0;
@@ -109,7 +108,19 @@ static int base_take(struct manager *m, __u32 n, __u32 *base)
 	if (at + n > IPN_MAX_PORTS)
 		return -ENOSPC;
 	*base = at;
+	net_place_clear(m, at, n);
 	return 0;
+}
+
+void net_place_clear(struct manager *m, __u32 base, __u32 n)
+{
+	const struct ipn_dest none = { 0 };
+	const __u32 hole = 0;
+
+	for (__u32 at = base; at < base + n; at++) {
+		bpf_map_update_elem(m->bpf->fd_dests, &at, &none, BPF_ANY);
+		bpf_map_update_elem(m->bpf->fd_floods, &at, &hole, BPF_ANY);
+	}
 }
 
 static void net_free(struct net *net)
@@ -215,7 +226,7 @@ int net_add(struct manager *m, const struct ipn_network *wanted, int path_fd,
 			   IPN_MAX_NETS);
 		goto err;
 	}
-	if (base_take(m, info.numnodes, &net->info.port_base)) {
+	if (net_place(m, info.numnodes, &net->info.port_base)) {
 		r = ANSWER(a, -ENOSPC, "no room for %u more ports in the fabric", info.numnodes);
 		goto err;
 	}
@@ -354,6 +365,9 @@ int net_adopt(struct manager *m, __u32 id, const struct ipn_network *info)
 		net_free(net);
 		return r;
 	}
+	/* unless the old manager died while it resized the network, they are so already */
+	__atomic_store_n(&m->bpf->nets[id].port_base, net->info.port_base, __ATOMIC_RELEASE);
+	__atomic_store_n(&m->bpf->nets[id].numnodes, net->info.numnodes, __ATOMIC_RELEASE);
 	HASH_ADD(hh, m->nets, key, sizeof(net->key), net);
 	m->net_by_id[id] = net;
 	u->nets++;

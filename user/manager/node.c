@@ -146,7 +146,7 @@ static bool is_device(const struct node *node)
 
 static __u32 dest_at(const struct node *node)
 {
-	return node->port.port_base + node->port.port;
+	return node->net->info.port_base + node->port.port;
 }
 
 /* Frames of devices carry the Ethernet header, which an interface's MTU does not count. */
@@ -240,7 +240,7 @@ void node_count(struct net *net)
 
 static int flood_set(struct node *node, __u32 value)
 {
-	__u32 at = node->port.port_base + node->port.flood;
+	__u32 at = node->net->info.port_base + node->port.flood;
 
 	return bpf_map_update_elem(node->net->m->bpf->fd_floods, &at, &value, BPF_ANY) ? -errno : 0;
 }
@@ -284,17 +284,23 @@ static int dest_set(struct node *node, bool present)
 	return bpf_map_update_elem(node->net->m->bpf->fd_dests, &at, &dest, BPF_ANY) ? -errno : 0;
 }
 
-int node_publish(struct node *node)
+int node_store(struct node *node)
 {
 	struct bpf_state *b = node->net->m->bpf;
 	struct ipn_port now;
-	int r = 0;
 
 	/* an element that is right already is not replaced under the programs that read it */
 	if ((bpf_map_lookup_elem(b->fd_ports, &node->ifindex, &now) ||
 	     memcmp(&now, &node->port, sizeof(now))) &&
 	    bpf_map_update_elem(b->fd_ports, &node->ifindex, &node->port, BPF_ANY))
-		r = -errno;
+		return -errno;
+	return 0;
+}
+
+int node_publish(struct node *node)
+{
+	int r = node_store(node);
+
 	if (!r)
 		r = dest_set(node, true);
 	node_count(node->net);
@@ -358,7 +364,6 @@ static int node_new(struct net *net, const struct node_want *want, size_t memory
 	node->port.flags = want->flags;
 	node->port.policy = net->info.policy;
 	node->port.mtu = net->info.mtu;
-	node->port.port_base = net->info.port_base;
 	node->port.gen = ++m->gen;
 	node->port.uid = want->uid;
 	node->info.pid = want->pid;
@@ -730,24 +735,35 @@ static __u32 up_flag(__u32 flags, const struct link_info *link)
 
 /*
  * Had it joined to the end, and not begun to leave? What is stored last when a port joins, and
- * taken away first when it leaves, stands in `dests` and `floods`.
+ * taken away first when it leaves, stands in `dests` and `floods`. A device's place in `floods` is
+ * looked for: a manager that died while it made a network smaller may have changed it.
  */
-static bool joined(struct manager *m, const struct ipn_port *port)
+static bool joined(struct net *net, struct ipn_port *port)
 {
-	__u32 at = port->port_base + port->port, flood_at = port->port_base + port->flood, flood;
+	struct bpf_state *b = net->m->bpf;
+	__u32 base = net->info.port_base, at = base + port->port;
 	struct ipn_dest dest;
 
-	if (bpf_map_lookup_elem(m->bpf->fd_dests, &at, &dest) || dest.kind != port->kind ||
+	if (bpf_map_lookup_elem(b->fd_dests, &at, &dest) || dest.kind != port->kind ||
 	    dest.ifindex != port->ifindex || dest.gen != port->gen)
 		return false;
 	if (port->kind == IPN_KIND_PROC)
 		return true;
-	return !bpf_map_lookup_elem(m->bpf->fd_floods, &flood_at, &flood) && flood == at + 1;
+	for (__u32 i = 0; i < net->info.numnodes; i++) {
+		__u32 flood_at = base + i, flood;
+
+		if (!bpf_map_lookup_elem(b->fd_floods, &flood_at, &flood) && flood == at + 1) {
+			port->flood = i;
+			return true;
+		}
+	}
+	return false;
 }
 
 /* A port of the map, its network already there. -ENODEV: its interface is not. */
-int node_adopt(struct manager *m, const struct ipn_port *port)
+int node_adopt(struct manager *m, const struct ipn_port *found)
 {
+	struct ipn_port now = *found, *port = &now;
 	struct net *net = port->net < IPN_MAX_NETS ? m->net_by_id[port->net] : NULL;
 	struct user *u = user_get(m, port->uid);
 	_cleanup_close_ int page = -1;
@@ -757,7 +773,7 @@ int node_adopt(struct manager *m, const struct ipn_port *port)
 	if (!net || !u || port->port >= net->info.numnodes || net->ports[port->port] ||
 	    port->node >= IPN_MAX_NODES || m->node_by_id[port->node])
 		return -EINVAL;
-	if (!joined(m, port))
+	if (!joined(net, port))
 		return -ESTALE;
 	if (link_get(m->link, port->ifindex, &link) || link.group != m->bpf->abi.group)
 		return -ENODEV;

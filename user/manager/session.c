@@ -13,6 +13,7 @@
 #include <bpf/bpf.h>
 #include <fcntl.h>
 #include <ipn/af_ipn.h>
+#include <poll.h>
 #include <stdalign.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -270,9 +271,12 @@ static int do_bind(struct request *q)
 	struct net *net;
 	int r;
 
-	if (q->s->net)
+	if (q->s->bound)
 		return ANSWER(&q->answer, -EISCONN, "this socket has a network already");
 	r = net_managed(q, &net);
+	/* a node of before the manager's restart that was bound, too, binds after it rejoined */
+	if (!r && q->s->net && q->s->net != net)
+		r = ANSWER(&q->answer, -EISCONN, "this socket has another network already");
 	if (!r)
 		r = policy_fits(q, net, bind->policy);
 	if (r)
@@ -705,6 +709,18 @@ __u32 session_tell(struct manager *m, struct net *net, const struct ipn_ctl_even
 	return n;
 }
 
+static int do_resize(struct request *q)
+{
+	const struct ipn_ctl_resize *resize = q->body;
+	struct session *s = q->s;
+	int r;
+
+	if (!s->bound)
+		return ANSWER(&q->answer, -ENOTCONN, "this socket is not bound to a network");
+	r = net_resize(s->net, resize->numnodes, &q->answer);
+	return r ? r : reply_net(q, s->net);
+}
+
 static int do_down(struct request *q)
 {
 	if (!is_root(q->s))
@@ -735,6 +751,7 @@ static const struct {
 	[IPN_CTL_DOWN] = { do_down, 0, 0, 0 },
 	[IPN_CTL_NET_GET] = { do_net_get, 0, 0, 0 },
 	[IPN_CTL_MONITOR] = { do_monitor, 0, 0, 1 },
+	[IPN_CTL_RESIZE] = { do_resize, sizeof(struct ipn_ctl_resize), 0, 0 },
 };
 _Static_assert(sizeof(struct ipn_ctl_page) + PORTS_PER_PAGE * sizeof(struct ipn_ctl_port) <=
 		       REPLY_ROOM,
@@ -744,6 +761,45 @@ _Static_assert(sizeof(struct ipn_ctl_page) + NETS_PER_PAGE * sizeof(struct ipn_c
 	       "a page of networks fits a packet");
 _Static_assert(sizeof(struct ipn_ctl_page) + FDB_BATCH * sizeof(struct ipn_ctl_fdb) <= REPLY_ROOM,
 	       "a page of addresses fits a packet");
+
+/*
+ * Ends the sessions whose clients have closed them and said nothing more. Events of one turn come in
+ * no order, but who closes a socket and then joins by another finds the port free, and the network
+ * gone if it was the last.
+ */
+static void sessions_reap(struct manager *m, struct session *but)
+{
+	_cleanup_free_ struct pollfd *p = NULL;
+	_cleanup_free_ struct session **of = NULL;
+	nfds_t n = 0, count = 0;
+	char c;
+
+	for (struct session *s = m->sessions; s; s = s->next)
+		count++;
+	p = calloc(count, sizeof(*p));
+	of = calloc(count, sizeof(struct session *));
+	if (!p || !of)
+		return; /* they end a moment later */
+	for (struct session *s = m->sessions; s; s = s->next) {
+		if (s == but || (!s->node && !s->bound))
+			continue;
+		p[n].fd = s->fd;
+		p[n].events = POLLRDHUP;
+		of[n++] = s;
+	}
+	if (poll(p, n, 0) <= 0)
+		return;
+	for (nfds_t i = 0; i < n; i++)
+		if (p[i].revents && !recv(p[i].fd, &c, 1, MSG_PEEK | MSG_DONTWAIT))
+			session_free(of[i]);
+}
+
+/* Does it matter for this request who has left? */
+static bool joins(__u16 type)
+{
+	return type == IPN_CTL_NET_ADD || type == IPN_CTL_BIND || type == IPN_CTL_CONNECT ||
+	       type == IPN_CTL_ATTACH || type == IPN_CTL_RESIZE;
+}
 
 static int dispatch(struct request *q, size_t len)
 {
@@ -764,6 +820,8 @@ static int dispatch(struct request *q, size_t len)
 	if (q->nfds < requests[hdr->type].min_fds || q->nfds > requests[hdr->type].max_fds)
 		return ANSWER(&q->answer, -EBADF, "request %u came with %u descriptors", hdr->type,
 			      q->nfds);
+	if (joins(hdr->type))
+		sessions_reap(q->s->m, q->s);
 	return requests[hdr->type].fn(q);
 }
 

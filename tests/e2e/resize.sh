@@ -1,0 +1,108 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# resize: a network gets more ports, or fewer, while its members talk, and a new manager knows it
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/e2e.bash"
+
+DIR=$IPN_FABRIC_BPFFS/ipn-fabric/v1
+
+# base PATH: where the network stands in `dests`
+base()
+{
+	bpftool -j map dump pinned "$DIR/networks" |
+		jq ".[].formatted.value | select(.path == \"$1\") | .port_base"
+}
+
+# places: how many entries of `dests`, and of `floods`, are in use
+places()
+{
+	bpftool -j map dump pinned "$DIR/dests" | jq '[.[].formatted.value |
+		select(.kind != 0 and .kind != "IPN_KIND_NONE")] | length'
+	bpftool -j map dump pinned "$DIR/floods" | jq '[.[].formatted.value | select(. != 0)] | length'
+}
+
+start_fabric
+ipn-fabric net add "$NETS/lan" --policy switch --nodes 6
+ipn-fabric net add "$NETS/next"
+node boss socket "bind $NETS/lan"
+container red
+container blue
+ipn-fabric attach "$NETS/lan" --host h0 >/dev/null
+ipn-fabric attach "$NETS/lan" --host h1 >/dev/null
+ipn-fabric attach "$NETS/lan" --veth eth0:red >/dev/null
+ipn-fabric attach "$NETS/lan" --veth eth0:blue >/dev/null
+in_netns red ip addr add 10.1.0.1/24 dev eth0
+in_netns blue ip addr add 10.1.0.2/24 dev eth0
+in_netns red ip link set eth0 up
+in_netns blue ip link set eth0 up
+
+step "under traffic nothing is lost: containers, and a pair of processes"
+steady_start pair "$NETS/next"
+in_netns red ping -i 0.01 -c 400 -q 10.1.0.2 >"$IPN_TEST_TMP/ping" &
+ping=$!
+node other socket "bind $NETS/next" connect
+was=$(base "$NETS/lan")
+for n in 200 40 3000 100 500; do
+	tell boss "set change $n" ok
+	tell boss "get numnodes" "ok $n"
+	tell other "set change $((n + 1))" ok
+	sleep 0.2
+done
+[ "$(base "$NETS/lan")" != "$was" ] || fail "the network did not move"
+wait $ping || true
+grep -q ' 400 received' "$IPN_TEST_TMP/ping" || fail "$(cat "$IPN_TEST_TMP/ping")"
+steady_stop pair 500
+
+step "the list of devices fits again when the network gets small"
+ipn-fabric detach "$NETS/lan" --port 0
+ipn-fabric detach "$NETS/lan" --port 1
+tell boss "set change 3" EADDRINUSE
+tell boss "set change 4" ok
+assert_eq "3 2" "$(places | xargs)" "places in use, two of devices"
+in_netns red ip neigh flush all
+in_netns red ping -c 3 -i 0.2 -W 2 -q 10.1.0.2 >/dev/null || fail "not after the shrink"
+
+step "a new manager finds it as it is"
+kill_fabric
+start_fabric
+assert_eq 4 "$(ipn-fabric show --json "$NETS/lan" | jq '.networks[0].nodes')" nodes
+assert_eq "3 2" "$(places | xargs)" "places in use, two of devices"
+in_netns red ip neigh flush all
+in_netns red ping -c 3 -i 0.2 -W 2 -q 10.1.0.2 >/dev/null || fail "not after the restart"
+tell boss "set change 5" ok # it was bound, and is
+tell other "set change 9" ok
+tell other "set change 8" ok # though it is connected
+tell boss "set change 4" ok
+
+step "a manager that died between the steps: the network stands at a new place already"
+# steps 1 and 2 of resize.c by hand: copies at 60000, and `networks` says so
+kill_fabric
+at=$(base "$NETS/lan")
+word() # NUMBER: its bytes, as bpftool wants them
+{
+	printf '%d %d %d %d' $(($1 & 255)) $(($1 >> 8 & 255)) $(($1 >> 16 & 255)) $(($1 >> 24))
+}
+raw() # MAP KEY: the bytes of the value
+{
+	bpftool -j map lookup pinned "$DIR/$1" key $(word "$2") | jq -r '.value[]'
+}
+for i in 0 1 2 3; do
+	bpftool map update pinned "$DIR/dests" key $(word $((60000 + i))) \
+		value $(raw dests $((at + i)))
+done
+bpftool map update pinned "$DIR/floods" key $(word 60000) value $(word 60003)
+bpftool map update pinned "$DIR/floods" key $(word 60001) value $(word 60004)
+id=$(bpftool -j map dump pinned "$DIR/networks" |
+	jq ".[].formatted | select(.value.path == \"$NETS/lan\") | .key")
+mapfile -t value < <(raw networks "$id")
+value=("${value[@]:0:32}" $(word 60000) "${value[@]:36}") # port_base
+bpftool map update pinned "$DIR/networks" key $(word "$id") value "${value[@]}"
+start_fabric
+assert_eq 60000 "$(base "$NETS/lan")" "place of the network"
+in_netns red ip neigh flush all
+in_netns red ping -c 3 -i 0.2 -W 2 -q 10.1.0.2 >/dev/null || fail "not at the new place"
+ipn-fabric net add "$NETS/third" --nodes 1000 # the old place is clean for who gets it
+assert_eq "3 2" "$(places | xargs)" "places in use, two of devices"
+leave boss
+leave other
+stop_fabric

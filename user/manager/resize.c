@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * A network gets more ports, or fewer, while programs forward its messages.
+ *
+ * Its ports stand in a row in `dests`, its devices in `floods`, from nets[id].port_base on. If the
+ * row can stay where it is, the new size is all that changes. Otherwise it moves:
+ *	1. the new place is cleared, and what stands at the old one is copied there. Nobody else
+ *	   writes these maps, so both places are right from here on.
+ *	2. `networks`: a new manager goes on with the new place. Whatever of the following steps was
+ *	   not done, adopt.c does.
+ *	3. nets[id].port_base, one store: each program takes it once per message, and finds the same
+ *	   in either place
+ *	4. nets[id].numnodes
+ *	5. all programs that began before end: nobody looks at the old place any more
+ *	6. nets[id].floods, if the list of devices became shorter; not before 5, where a program with
+ *	   the old place would have passed over its last devices
+ *	7. the old place is cleared
+ * The list of devices has holes; when the network gets so small that its end would not fit, it
+ * moves, and the copy has none. Programs may see the new place with the old size and the old length
+ * of the list, so the new place has room for both, though the rest is not kept.
+ * Sleep bits are by port number, and `ports` and the learned addresses do not say where a network
+ * stands, so all of them stay.
+ */
+#include "core.h"
+
+#include <bpf/bpf.h>
+#include <linux/bpf.h>
+
+/* Every change of a map of maps waits for running programs: the log is put where it is. */
+void net_wait_programs(struct net *net)
+{
+	int r = bpf_log_set(net->m->bpf, net->log_class, IPN_LOG_OF_NET(net->id), net->log_fd);
+
+	if (r)
+		say(LOG_ERR, "network %s: cannot wait for programs: %s", net->info.path,
+		    strerror(-r));
+}
+
+static bool is_device(const struct node *node)
+{
+	return node->port.kind != IPN_KIND_PROC;
+}
+
+/* May the network have n ports where it stands? */
+static bool can_stay(struct net *net, __u32 n)
+{
+	__u32 base = net->info.port_base, end = base + n;
+	struct net *other, *tmp;
+
+	if (net->m->bpf->nets[net->id].floods > n || end > IPN_MAX_PORTS)
+		return false;
+	HASH_ITER(hh, net->m->nets, other, tmp) {
+		if (other != net && other->info.port_base < end &&
+		    base < other->info.port_base + other->info.numnodes)
+			return false;
+	}
+	return true;
+}
+
+/* Step 1. Gives devices new places in their list: *floods is its length. */
+static int copy_to(struct net *net, __u32 base, __u32 *floods)
+{
+	struct bpf_state *b = net->m->bpf;
+
+	*floods = 0;
+	for (__u32 i = 0; i < net->info.numnodes; i++) {
+		__u32 from = net->info.port_base + i, to = base + i, entry = to + 1, at;
+		struct node *node = net->ports[i];
+		struct ipn_dest dest;
+
+		if (!node)
+			continue;
+		if (bpf_map_lookup_elem(b->fd_dests, &from, &dest) ||
+		    bpf_map_update_elem(b->fd_dests, &to, &dest, BPF_ANY))
+			return -errno;
+		if (!is_device(node))
+			continue;
+		at = base + (*floods)++;
+		if (bpf_map_update_elem(b->fd_floods, &at, &entry, BPF_ANY))
+			return -errno;
+	}
+	return 0;
+}
+
+static int move(struct net *net, const struct ipn_network *now, __u32 floods)
+{
+	struct manager *m = net->m;
+	struct ipn_net *live = &m->bpf->nets[net->id];
+	__u32 old_base = net->info.port_base, old_numnodes = net->info.numnodes, flood = 0;
+
+	if (bpf_map_update_elem(m->bpf->fd_networks, &net->id, now, BPF_ANY)) /* 2 */
+		return -errno;
+	__atomic_store_n(&live->port_base, now->port_base, __ATOMIC_RELEASE); /* 3 */
+	__atomic_store_n(&live->numnodes, now->numnodes, __ATOMIC_RELEASE);   /* 4 */
+	net_wait_programs(net);                                               /* 5 */
+	__atomic_store_n(&live->floods, floods, __ATOMIC_RELEASE);            /* 6 */
+	net_place_clear(m, old_base, old_numnodes);                           /* 7 */
+	net->info.port_base = now->port_base;
+	for (__u32 i = 0; i < old_numnodes; i++) {
+		struct node *node = net->ports[i];
+
+		if (!node || !is_device(node))
+			continue;
+		node->port.flood = flood++;
+		if (node_store(node)) /* for people, and adopt.c looks for it */
+			say(LOG_WARNING, "port %u of %s: cannot store its place", i,
+			    net->info.path);
+	}
+	return 0;
+}
+
+static int place(struct net *net, struct ipn_network *now, struct answer *a)
+{
+	__u32 room = now->numnodes, floods;
+	int r;
+
+	if (room < net->info.numnodes)
+		room = net->info.numnodes;
+	r = net_place(net->m, room, &now->port_base);
+	if (r)
+		return ANSWER(a, r, "no room for %u ports in the fabric", now->numnodes);
+	r = copy_to(net, now->port_base, &floods);
+	if (!r)
+		r = move(net, now, floods);
+	if (r) {
+		net_place_clear(net->m, now->port_base, room);
+		return ANSWER(a, r, "cannot move the ports: %s", strerror(-r));
+	}
+	return 0;
+}
+
+static int stay(struct net *net, const struct ipn_network *now, struct answer *a)
+{
+	struct manager *m = net->m;
+
+	if (now->numnodes > net->info.numnodes)
+		net_place_clear(m, now->port_base + net->info.numnodes,
+				now->numnodes - net->info.numnodes);
+	if (bpf_map_update_elem(m->bpf->fd_networks, &net->id, now, BPF_ANY))
+		return ANSWER(a, -errno, "cannot store the size: %s", strerror(errno));
+	__atomic_store_n(&m->bpf->nets[net->id].numnodes, now->numnodes, __ATOMIC_RELEASE);
+	return 0;
+}
+
+int net_resize(struct net *net, __u32 numnodes, struct answer *a)
+{
+	struct ipn_network now = net->info;
+	struct node **ports;
+	int r;
+
+	if (!numnodes || numnodes > IPN_NET_PORTS)
+		return ANSWER(a, -EINVAL, "number of nodes %u is not from 1 to %u", numnodes,
+			      IPN_NET_PORTS);
+	for (__u32 i = numnodes; i < net->info.numnodes; i++) {
+		if (net->ports[i])
+			return ANSWER(a, -EADDRINUSE, "port %u of %s is in use by %s", i,
+				      net->info.path, net->ports[i]->port.name);
+	}
+	if (numnodes == net->info.numnodes)
+		return 0;
+	ports = calloc(numnodes, sizeof(struct node *));
+	if (!ports)
+		return -ENOMEM;
+	now.numnodes = numnodes;
+	r = can_stay(net, numnodes) ? stay(net, &now, a) : place(net, &now, a);
+	if (r) {
+		free(ports);
+		return r;
+	}
+	memcpy(ports, net->ports,
+	       sizeof(struct node *) *
+		       (numnodes < net->info.numnodes ? numnodes : net->info.numnodes));
+	free(net->ports);
+	net->ports = ports;
+	net->info.numnodes = numnodes;
+	return 0;
+}
