@@ -17,7 +17,7 @@
 #ifndef IPN_BPF_LOG_H
 #define IPN_BPF_LOG_H
 
-#include "maps.h"
+#include "draft.h"
 
 /* Ethernet addresses: a VLAN tag that the kernel holds apart goes behind them. */
 #define TAG_AT 12
@@ -27,6 +27,8 @@
 INLINE long log_copy(const struct ipn_ctx *c, const struct ipn_msg *m, __u8 *data, __u64 len,
 		     const __u32 max)
 {
+	if (c->sends && (c->hook == HOOK_CALL || m->draft))
+		return draft_load(c, m, data, len, max);
 	if (c->hook == HOOK_TC && m->vlan) {
 		__u32 tag = bpf_htonl(m->vlan);
 

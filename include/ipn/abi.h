@@ -286,6 +286,7 @@ struct ipn_tx_hdr {
 enum ipn_verdict_kind {
 	IPN_TO_PORT = 1,  /* arg: index in dests */
 	IPN_TO_FLOOD = 2, /* to every device of the network */
+	IPN_TO_POLICY = 3, /* the policy runs there: kit.h */
 };
 struct ipn_verdict {
 	__u32 magic; /* IPN_TX_MAGIC */

@@ -11,6 +11,7 @@
  *   recv [MS]      recvhex [MS]    recvlen [MS]   recvall [MS]       (MS: at most so long)
  *   shutdown rd|wr|both            poll MS [in]   name               overruns
  *   set OPTION VALUE               get OPTION     (mtu numnodes pool flags mode port descr)
+ *   pset LEVEL OPTION VALUE        pget LEVEL OPTION [VALUE]       ioctl REQUEST [VALUE]
  *   umask OCTAL                    fds            pid
  */
 #include <ipn/ipn.h>
@@ -270,6 +271,37 @@ static void do_get(const char *arg)
 		answer_value(r < 0 ? r : value);
 }
 
+/* "LEVEL OPTION VALUE": an option of a policy, with an int for its value. */
+static void do_pset(const char *arg)
+{
+	int level = 0, option = 0, value = 0;
+
+	sscanf(arg, "%i %i %i", &level, &option, &value);
+	answer(ipn_setsockopt(slots[now], level, option, &value, sizeof(value)));
+}
+
+static void do_pget(const char *arg)
+{
+	int level = 0, option = 0, value = 0;
+	socklen_t len = sizeof(value);
+	int r;
+
+	sscanf(arg, "%i %i %i", &level, &option, &value);
+	r = ipn_getsockopt(slots[now], level, option, &value, &len);
+	answer_value(r < 0 ? r : value);
+}
+
+/* "REQUEST [VALUE]": an ioctl with an int for its argument. */
+static void do_ioctl(const char *arg)
+{
+	unsigned int request = 0;
+	int value = 0, r;
+
+	sscanf(arg, "%i %i", (int *)&request, &value);
+	r = ipn_ioctl(slots[now], request, &value);
+	answer_value(r < 0 ? r : value);
+}
+
 static void do_umask(const char *arg)
 {
 	umask((mode_t)strtoul(arg, NULL, 8));
@@ -318,6 +350,9 @@ static const struct {
 	{ "overruns", do_overruns },
 	{ "set", do_set },
 	{ "get", do_get },
+	{ "pset", do_pset },
+	{ "pget", do_pget },
+	{ "ioctl", do_ioctl },
 	{ "umask", do_umask },
 	{ "fds", do_fds },
 	{ "pid", do_pid },
