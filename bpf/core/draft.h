@@ -9,11 +9,14 @@
 
 #include "maps.h"
 
+struct draft_bytes {
+	__u8 bytes[IPN_DRAFT_SIZE];
+};
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 2); /* the manager: 1 + possible CPUs */
-	__uint(key_size, sizeof(__u32));
-	__uint(value_size, IPN_DRAFT_SIZE);
+	__type(key, __u32);
+	__type(value, struct draft_bytes);
 } ipn_drafts SEC(".maps");
 
 /* What `draft` of a message says. */
