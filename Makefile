@@ -8,6 +8,7 @@
 #   user/{manager,cli}/*.c          with the above: build/ipn-fabric
 #   tests/{unit,bpf}/X_test.c       build/tests/X_test, linked with all but user/cli/main.c
 #   tests/{e2e,vm}/X.c              build/tests/X, linked with libipn.a
+#   tests/policies/X.bpf.c          build/tests/X.bpf.o
 #   tests/bench/X.c                 build/bench/X, linked with libipn.a
 #   docs/X.N.scd                    build/man/X.N
 #   docs/examples/X.bpf.c           build/examples/X.bpf.o, policies to load
@@ -77,8 +78,11 @@ BENCH_OBJS := $(call obj,tests/bench/*.c)
 BPF_SOURCES := $(wildcard bpf/hooks/*.bpf.c bpf/policy/*.bpf.c)
 BPF_OBJS := $(patsubst %.bpf.c,$(B)/bpf/%.bpf.o,$(notdir $(BPF_SOURCES)))
 SKELETONS := $(BPF_OBJS:.bpf.o=.skel.h)
-EXAMPLES := $(patsubst docs/examples/%.bpf.c,$(B)/examples/%.bpf.o,$(wildcard docs/examples/*.bpf.c))
+EXAMPLES := $(patsubst docs/examples/%.bpf.c,$(B)/examples/%.bpf.o, \
+	$(wildcard docs/examples/*.bpf.c))
 
+TEST_POLICIES := $(patsubst tests/policies/%.bpf.c,$(B)/tests/%.bpf.o, \
+	$(wildcard tests/policies/*.bpf.c))
 TESTS := $(patsubst %.o,$(B)/tests/%,$(notdir $(filter %_test.o,$(TEST_OBJS))))
 HELPERS := $(patsubst %.o,$(B)/tests/%,$(notdir $(HELPER_OBJS)))
 BENCHES := $(patsubst %.o,$(B)/bench/%,$(notdir $(BENCH_OBJS)))
@@ -100,7 +104,7 @@ $(if $(SAME_NAME),$(error two test sources make $(SAME_NAME): give one of them a
 all: $(PROGRAMS) lib bpf $(MANPAGES)
 lib: $(LIBRARIES) $(B)/libipn.pc
 bpf: $(BPF_OBJS) $(SKELETONS) $(EXAMPLES)
-tests: $(TESTS) $(HELPERS)
+tests: $(TESTS) $(HELPERS) $(TEST_POLICIES)
 benches: $(BENCHES)
 
 help:
@@ -195,6 +199,10 @@ $(B)/examples/%.bpf.o: docs/examples/%.bpf.c $(O)/flags.bpf
 	@mkdir -p $(@D)
 	$(call run,BPF,$(CLANG) $(filter-out -Ibpf,$(BPF_CFLAGS)) -MMD -MP -c -o $@ $<)
 
+$(B)/tests/%.bpf.o: tests/policies/%.bpf.c $(O)/flags.bpf
+	@mkdir -p $(@D)
+	$(call run,BPF,$(CLANG) $(filter-out -Ibpf,$(BPF_CFLAGS)) -MMD -MP -c -o $@ $<)
+
 $(B)/bpf/%.skel.h: $(B)/bpf/%.bpf.o
 	$(call run,SKEL,$(BPFTOOL) gen skeleton $< name $(subst -,_,$*)_bpf >$@)
 
@@ -252,4 +260,5 @@ install: $(PROGRAMS) lib $(MANPAGES) $(B)/ipn-fabric.service
 		$(INSTALL) -D -m 644 scripts/completion.bash $(DESTDIR)$(COMPLETIONDIR)/ipn-fabric
 	[ -n "$(DESTDIR)" ] || ldconfig || true
 
--include $(patsubst %.o,%.d,$(FABRIC_OBJS) $(TEST_OBJS) $(HELPER_OBJS) $(BENCH_OBJS) $(BPF_OBJS) $(EXAMPLES))
+-include $(patsubst %.o,%.d,$(FABRIC_OBJS) $(TEST_OBJS) $(HELPER_OBJS) $(BENCH_OBJS) $(BPF_OBJS) $(EXAMPLES) \
+	$(TEST_POLICIES))
