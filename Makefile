@@ -204,7 +204,8 @@ $(B)/tests/%.bpf.o: tests/policies/%.bpf.c $(O)/flags.bpf
 	$(call run,BPF,$(CLANG) $(filter-out -Ibpf,$(BPF_CFLAGS)) -MMD -MP -c -o $@ $<)
 
 $(B)/bpf/%.skel.h: $(B)/bpf/%.bpf.o
-	$(call run,SKEL,$(BPFTOOL) gen skeleton $< name $(subst -,_,$*)_bpf >$@)
+	$(call run,SKEL,$(BPFTOOL) gen skeleton $< name $(subst -,_,$*)_bpf >$@ 2>$@.log || \
+		{ cat $@.log >&2; exit 1; })
 
 $(B)/ipn-fabric: $(FABRIC_OBJS)
 	$(call run,LD,$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -pie -o $@ $^ $(FABRIC_LIBS))

@@ -40,7 +40,7 @@ INLINE int drop(const struct ipn_ctx *c, __u32 node, enum ipn_drop why)
  */
 #define TAG_TO_PORT ETH_P_8021Q
 #define TAG_TO_FLOOD ETH_P_8021AD
-#define TAG_TO_POLICY 1 /* as 16 bits of TAG_TO_FLOOD, which has 0 */
+#define TAG_TO_POLICY 1  /* as 16 bits of TAG_TO_FLOOD, which has 0 */
 #define TAG_FRAME_MIN 16 /* the kernel looks at two bytes behind the protocol */
 
 struct tagged {

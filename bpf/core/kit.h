@@ -427,15 +427,15 @@ INLINE int send_run(void *ctx, const enum ipn_hook_id hook, send_fn handle, batc
  * IPN_ON(setsockopt) { ... return 0; }: a callback, with `call` (struct ipn_call in policy_abi.h)
  * for its arguments. Run by the manager, one at a time. Returns 0 or -errno; newport the port.
  */
-#define IPN_ON(what)                                                                \
-	static __always_inline int on_##what(struct ipn_call *call);                \
-	SEC("syscall") int ipn_##what(void *ctx)                                    \
-	{                                                                           \
-		__u32 zero = 0;                                                     \
-		struct ipn_call *call = bpf_map_lookup_elem(&ipn_calls, &zero);     \
-                                                                                    \
-		return call ? on_##what(call) : -1;                                 \
-	}                                                                           \
+#define IPN_ON(what)                                                            \
+	static __always_inline int on_##what(struct ipn_call *call);            \
+	SEC("syscall") int ipn_##what(void *ctx)                                \
+	{                                                                       \
+		__u32 zero = 0;                                                 \
+		struct ipn_call *call = bpf_map_lookup_elem(&ipn_calls, &zero); \
+                                                                                \
+		return call ? on_##what(call) : -1;                             \
+	}                                                                       \
 	static __always_inline int on_##what(struct ipn_call *call)
 
 /* In a callback: where to make a message, IPN_DRAFT_SIZE bytes. */
@@ -506,12 +506,12 @@ INLINE int ipn_call_flood(const struct ipn_call *call, __u32 len)
  * IPN_NET_DATA(name, struct mine): a value for each network; ipn_net_data(&name, id) finds it. Zero
  * when the policy is loaded; newnet is the place to set it up.
  */
-#define IPN_NET_DATA(name, data)                  \
-	struct {                                  \
-		__uint(type, BPF_MAP_TYPE_ARRAY); \
+#define IPN_NET_DATA(name, data)                   \
+	struct {                                   \
+		__uint(type, BPF_MAP_TYPE_ARRAY);  \
 		__uint(max_entries, IPN_MAX_NETS); \
-		__type(key, __u32);               \
-		__type(value, data);              \
+		__type(key, __u32);                \
+		__type(value, data);               \
 	} name SEC(".maps")
 
 INLINE void *ipn_net_data(void *map, __u32 net)
@@ -527,13 +527,13 @@ struct ipn_port_key {
 	__u32 net;
 	__u32 port;
 };
-#define IPN_PORT_DATA(name, data)                        \
-	struct {                                         \
-		__uint(type, BPF_MAP_TYPE_HASH);         \
-		__uint(max_entries, IPN_MAX_PORTS);      \
-		__uint(map_flags, BPF_F_NO_PREALLOC);    \
-		__type(key, struct ipn_port_key);        \
-		__type(value, data);                     \
+#define IPN_PORT_DATA(name, data)                     \
+	struct {                                      \
+		__uint(type, BPF_MAP_TYPE_HASH);      \
+		__uint(max_entries, IPN_MAX_PORTS);   \
+		__uint(map_flags, BPF_F_NO_PREALLOC); \
+		__type(key, struct ipn_port_key);     \
+		__type(value, data);                  \
 	} name SEC(".maps")
 
 INLINE void *ipn_port_data(void *map, __u32 net, __u32 port)

@@ -168,12 +168,12 @@ INLINE int policy_run(void *ctx, const enum ipn_hook_id hook, policy_fn handle, 
 	IPN_POLICY_MARK
 
 /* What every policy's object has: its licence, and for what it was made. */
-#define IPN_POLICY_MARK                                                            \
-	const struct ipn_policy_mark ipn_mark SEC("ipn_policy") = {                \
-		.magic = IPN_POLICY_MAGIC,                                         \
-		.abi = IPN_ABI_VERSION,                                            \
-		.call = sizeof(struct ipn_call),                                   \
-	};                                                                         \
+#define IPN_POLICY_MARK                                             \
+	const struct ipn_policy_mark ipn_mark SEC("ipn_policy") = { \
+		.magic = IPN_POLICY_MAGIC,                          \
+		.abi = IPN_ABI_VERSION,                             \
+		.call = sizeof(struct ipn_call),                    \
+	};                                                          \
 	char LICENSE[] SEC("license") = "GPL"
 
 #endif

@@ -8,11 +8,11 @@
 
 #include "abi.h"
 
-#define IPN_POLICY_FIRST 4      /* below are the built-in ones */
-#define IPN_POLICY_NAME_MAX 16  /* with the final NUL */
-#define IPN_CALL_DATA 16384     /* bytes of an option or of the argument of an ioctl */
-#define IPN_PORT_NONE (~0U)     /* no port: a bound socket; the network itself as a sender */
-#define IPN_DRAFT_ROOM 512      /* bytes before a message in a draft, at most */
+#define IPN_POLICY_FIRST 4     /* below are the built-in ones */
+#define IPN_POLICY_NAME_MAX 16 /* with the final NUL */
+#define IPN_CALL_DATA 16384    /* bytes of an option or of the argument of an ioctl */
+#define IPN_PORT_NONE (~0U)    /* no port: a bound socket; the network itself as a sender */
+#define IPN_DRAFT_ROOM 512     /* bytes before a message in a draft, at most */
 #define IPN_DRAFT_SIZE (65536 + IPN_DRAFT_ROOM)
 
 /* Section `ipn_policy` of the object: one of these, made by the macros of policy.h. */
@@ -38,10 +38,10 @@ enum ipn_policy_call {
 	IPN_CALL_IOCTL,
 	IPN_CALLS,
 };
-#define IPN_CALL_NAMES                                                                       \
-	{                                                                                    \
-		"newport", "delport", "postnewport", "predelport", "newnet", "delnet",       \
-			"resizenet", "setsockopt", "getsockopt", "ioctl"                     \
+#define IPN_CALL_NAMES                                                                 \
+	{                                                                              \
+		"newport", "delport", "postnewport", "predelport", "newnet", "delnet", \
+			"resizenet", "setsockopt", "getsockopt", "ioctl"               \
 	}
 
 /*

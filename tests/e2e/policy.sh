@@ -249,6 +249,20 @@ for example in "$TMP"/root/usr/share/doc/ipn-fabric/examples/*.bpf.c; do
 	ipn-fabric policy unload again
 done
 
+# the first example of the page, word for word
+sed -n '/^```c$/,/^```$/p; /^```$/q' "$IPN_ROOT/docs/policies.md" | grep -v '^```' | compile half
+ipn-fabric policy load "$TMP/half.bpf.o" --number 12 --name half
+ipn-fabric net add "$NETS/half" --policy half
+for n in h0 h1 h2; do
+	node $n socket "connect $NETS/half"
+done
+tell h0 "send hello" "ok 5"
+tell h1 "recvall 50" "ok"
+tell h2 "recvall 50" "ok hello"
+for n in h0 h1 h2; do leave $n; done
+ipn-fabric net del "$NETS/half"
+ipn-fabric policy unload half
+
 compile no_tc <<'END'
 #include <ipn/policy.h>
 SEC("xdp") int ipn_xdp_half(struct xdp_md *ctx)

@@ -79,7 +79,7 @@ enum cli_type {
 	CLI_TYPE_NUMBER,  /* min to max */
 	CLI_TYPE_SECONDS, /* min to max, with a decimal fraction; the value is in nanoseconds */
 	CLI_TYPE_MODE,
-	CLI_TYPE_POLICY,   /* a name or a number */
+	CLI_TYPE_POLICY, /* a name or a number */
 	CLI_TYPE_IFNAME,
 	CLI_TYPE_VETH,    /* interface name, or name:netns */
 	CLI_TYPE_COMMAND, /* words of the name of a command */

@@ -87,9 +87,9 @@ void policy_describe(struct manager *m, __u32 number, struct ipn_ctl_policy *out
 {
 	const struct policy *p = m->policies[number];
 
-	*out = (struct ipn_ctl_policy){
-		.number = number, .builtin = p->builtin, .nets = nets_of(m, number)
-	};
+	*out = (struct ipn_ctl_policy){ .number = number,
+					.builtin = p->builtin,
+					.nets = nets_of(m, number) };
 	memcpy(out->name, p->name, sizeof(out->name));
 	for (int i = 0; i < IPN_CALLS; i++)
 		out->calls |= p->call[i] >= 0 ? 1U << i : 0;
@@ -131,7 +131,8 @@ int policy_call(struct net *net, const struct node *node, enum ipn_policy_call w
 		memset(call, 0, sizeof(*call));
 	}
 	call->net = net->id;
-	call->numnodes = net->info.numnodes;
+	if (which != IPN_CALL_RESIZENET) /* which has it as it will be */
+		call->numnodes = net->info.numnodes;
 	call->mtu = net->info.mtu;
 	if (which != IPN_CALL_NEWPORT) { /* which has filled these in */
 		call->port = node ? node->port.port : IPN_PORT_NONE;
@@ -317,6 +318,7 @@ int policy_init(struct manager *m)
 
 struct loader {
 	struct manager *m;
+	pid_t parent;
 	int file;
 	__u32 number;
 	const char *name;
@@ -517,7 +519,9 @@ static int progs_check(struct loader *l)
 		return ANSWER(l->a, -EINVAL,
 			      "has no handlemsg for %s (make it with IPN_POLICY or "
 			      "IPN_POLICY_SEND of ipn/policy.h)",
-			      xdp ? "tc" : tc ? "XDP" : "any hook");
+			      xdp  ? "tc"
+			      : tc ? "XDP"
+				   : "any hook");
 	if (xdp > 1 || tc > 1)
 		return ANSWER(l->a, -EINVAL, "has more than one handlemsg (one per object)");
 	return 0;
@@ -610,7 +614,7 @@ static int object_pin(struct loader *l)
 
 		if (!r)
 			r = pin(l, bpf_program__fd(prog), call ? "call_" : "",
-				call ? bpf_program__name(prog) + 4
+				call                        ? bpf_program__name(prog) + 4
 				: type == BPF_PROG_TYPE_XDP ? "xdp"
 							    : "tc");
 	}
@@ -631,7 +635,9 @@ static void __attribute__((noreturn)) child(struct loader *l, int out)
 	struct result result = { .a = { "" } };
 	int r;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL); /* or our pins would appear under the next manager */
+	/* or our pins would appear under the next manager */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != l->parent)
+		_exit(1);
 	signal(SIGTERM, SIG_DFL);
 	l->a = &result.a;
 	r = file_read(l);
@@ -727,7 +733,9 @@ static int number_check(struct manager *m, __u32 number, const char *name, struc
 
 int policy_load(struct manager *m, int file, __u32 number, const char *name, struct answer *a)
 {
-	struct loader l = { .m = m, .file = file, .number = number, .name = name };
+	struct loader l = {
+		.m = m, .parent = getpid(), .file = file, .number = number, .name = name
+	};
 	char fresh[PATH_LEN], path[PATH_LEN];
 	int r = number_check(m, number, name, a);
 

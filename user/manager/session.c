@@ -644,10 +644,9 @@ static int do_net_get(struct request *q)
 
 static int may_policies(struct request *q, const char *what)
 {
-	return q->s->peer.net_admin
-		       ? 0
-		       : ANSWER(&q->answer, -EPERM, "%s a policy needs CAP_NET_ADMIN (run as root)",
-				what);
+	return q->s->peer.net_admin ? 0
+				    : ANSWER(&q->answer, -EPERM,
+					     "%s a policy needs CAP_NET_ADMIN (run as root)", what);
 }
 
 static int do_policy_load(struct request *q)
