@@ -230,6 +230,8 @@ static int headers(void)
 	size_t len;
 
 	for (__u16 type = 1; type < (__u16)IPN_CTL_TYPES; type++) {
+		if (type > IPN_CTL_NET_GET && !bodies[type])
+			continue; /* a number that is kept */
 		for (size_t n = 1; n < sizeof(packet.hdr); n++) {
 			request(type, NULL);
 			expect(-1, once(n, NULL, 0), "half a header", type);
