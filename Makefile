@@ -261,5 +261,5 @@ install: $(PROGRAMS) lib $(MANPAGES) $(B)/ipn-fabric.service
 		$(INSTALL) -D -m 644 scripts/completion.bash $(DESTDIR)$(COMPLETIONDIR)/ipn-fabric
 	[ -n "$(DESTDIR)" ] || ldconfig || true
 
--include $(patsubst %.o,%.d,$(FABRIC_OBJS) $(TEST_OBJS) $(HELPER_OBJS) $(BENCH_OBJS) $(BPF_OBJS) $(EXAMPLES) \
-	$(TEST_POLICIES))
+-include $(patsubst %.o,%.d,$(FABRIC_OBJS) $(TEST_OBJS) $(HELPER_OBJS) $(BENCH_OBJS) $(BPF_OBJS) \
+	$(EXAMPLES) $(TEST_POLICIES))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The rest of the kit for policies: sending to any set of ports, rewriting, callbacks, private data.
+ * The rest of the kit for policies: sending to any set of ports, rewriting, callbacks, private
+ * data.
  *
  *	static __always_inline struct verdict handle(const struct ipn_ctx *c, struct ipn_msg *m)
  *	{
@@ -12,9 +13,9 @@
  *
  * A policy made with IPN_POLICY_SEND sees each message once and whole, wherever it came from:
  *
- *   from a process   at XDP while the network has no device; else one stage later, in the tc program
- *                    of the same tap, where a frame can be sent to many devices. A message too short
- *                    for devices (14 bytes) stays at XDP.
+ *   from a process   at XDP while the network has no device; else one stage later, in the tc
+ *                    program of the same tap, where a frame can be sent to many devices. A message
+ *                    too short for devices (14 bytes) stays at XDP.
  *   from a device    at tc; a frame that is yet to be cut or has no checksum goes through the
  *                    gateway first, and the policy sees what comes out.
  *

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The core of the kit for policies: handlemsg decides who receives a message, IPN_POLICY makes a program of it
- * for every hook.
+ * The core of the kit for policies: handlemsg decides who receives a message, IPN_POLICY makes a
+ * program of it for every hook.
  *
  *	INLINE struct verdict handle(const struct ipn_ctx *c, const struct ipn_msg *m)
  *	{

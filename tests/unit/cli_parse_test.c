@@ -141,9 +141,11 @@ static void bad_lines_say_what_is_wrong(void **state)
 		{ "net add /n --mode 1777",
 		  "net add: --mode 1777: not an octal mode from 0 to 0777" },
 		{ "net add /n --policy RING",
-		  "net add: --policy RING: no such policy (broadcast, switch, or one that was loaded)" },
+		  "net add: --policy RING: no such policy (broadcast, switch, "
+		  "or one that was loaded)" },
 		{ "net add /n --policy 0",
-		  "net add: --policy 0: no such policy (broadcast, switch, or one that was loaded)" },
+		  "net add: --policy 0: no such policy (broadcast, switch, "
+		  "or one that was loaded)" },
 		{ "net del", "net del: PATH is missing" },
 		{ "attach --tap a", "attach: PATH is missing" },
 		{ "attach /n", "attach: --tap or --veth or --host is missing" },

@@ -51,9 +51,9 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 			"receives, who may write it sends, who may execute it manages the network.",
 		.params = {
 			PATH,
-			{ CLI_POLICY, "--policy", "broadcast|switch|NAME|N", CLI_TYPE_POLICY, 0, 0, 0,
-			  "who gets a message: all others (default), as on an Ethernet switch, or as a "
-			  "loaded policy says" },
+			{ CLI_POLICY, "--policy", "broadcast|switch|NAME|N", CLI_TYPE_POLICY, 0, 0,
+			  0, "who gets a message: all others (default), as on an Ethernet switch, "
+			     "or as a loaded policy says" },
 			{ CLI_MTU, "--mtu", "N", CLI_TYPE_NUMBER, IPN_MTU_MIN, IPN_MTU_MAX, 0,
 			  "longest message in bytes (default 1514)" },
 			{ CLI_NODES, "--nodes", "N", CLI_TYPE_NUMBER, 1, IPN_NET_PORTS, 0,
