@@ -10,8 +10,10 @@
 #   tests/{e2e,vm}/X.c              build/tests/X, linked with libipn.a
 #   tests/conformance/*.c           build/tests/conformance-lib, with libipn.a, and again with plain
 #                                   socket calls: build/tests/conformance-plain
+#   tests/policies/X.bpf.c          build/tests/X.bpf.o
 #   tests/bench/X.c                 build/bench/X, linked with libipn.a
 #   docs/X.N.scd                    build/man/X.N
+#   docs/examples/X.bpf.c           build/examples/X.bpf.o, policies to load
 
 VERSION := 0.1.0
 PREFIX ?= /usr/local
@@ -20,6 +22,7 @@ SBINDIR ?= $(PREFIX)/sbin
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 MANDIR ?= $(PREFIX)/share/man
+DOCDIR ?= $(PREFIX)/share/doc/ipn-fabric
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 
@@ -79,7 +82,11 @@ CONF_PLAIN_OBJS := $(CONF_OBJS:$(O)/%=$(O)/plain/%)
 BPF_SOURCES := $(wildcard bpf/hooks/*.bpf.c bpf/policy/*.bpf.c)
 BPF_OBJS := $(patsubst %.bpf.c,$(B)/bpf/%.bpf.o,$(notdir $(BPF_SOURCES)))
 SKELETONS := $(BPF_OBJS:.bpf.o=.skel.h)
+EXAMPLES := $(patsubst docs/examples/%.bpf.c,$(B)/examples/%.bpf.o, \
+	$(wildcard docs/examples/*.bpf.c))
 
+TEST_POLICIES := $(patsubst tests/policies/%.bpf.c,$(B)/tests/%.bpf.o, \
+	$(wildcard tests/policies/*.bpf.c))
 TESTS := $(patsubst %.o,$(B)/tests/%,$(notdir $(filter %_test.o,$(TEST_OBJS))))
 HELPERS := $(patsubst %.o,$(B)/tests/%,$(notdir $(HELPER_OBJS)))
 BENCHES := $(patsubst %.o,$(B)/bench/%,$(notdir $(BENCH_OBJS)))
@@ -87,7 +94,8 @@ CONFORMANCE := $(addprefix $(B)/tests/conformance-,lib plain)
 MANPAGES := $(patsubst docs/%.scd,$(B)/man/%,$(wildcard docs/*.[1-8].scd))
 PROGRAMS := $(if $(wildcard user/cli/main.c),$(B)/ipn-fabric)
 LIBRARIES := $(if $(LIB_OBJS),$(B)/libipn.so $(B)/libipn.a)
-HEADERS := $(addprefix include/ipn/,ipn.h af_ipn.h abi.h control.h)
+HEADERS := $(addprefix include/ipn/,ipn.h af_ipn.h abi.h control.h policy.h policy_abi.h)
+KIT_HEADERS := $(wildcard bpf/core/*.h)
 
 SAME_NAME := $(shell printf '%s\n' $(TESTS) $(HELPERS) | sort | uniq -d)
 $(if $(SAME_NAME),$(error two test sources make $(SAME_NAME): give one of them another name))
@@ -100,8 +108,8 @@ $(if $(SAME_NAME),$(error two test sources make $(SAME_NAME): give one of them a
 
 all: $(PROGRAMS) lib bpf $(MANPAGES)
 lib: $(LIBRARIES) $(B)/libipn.pc
-bpf: $(BPF_OBJS) $(SKELETONS)
-tests: $(TESTS) $(HELPERS) $(CONFORMANCE)
+bpf: $(BPF_OBJS) $(SKELETONS) $(EXAMPLES)
+tests: $(TESTS) $(HELPERS) $(CONFORMANCE) $(TEST_POLICIES)
 benches: $(BENCHES)
 
 help:
@@ -195,8 +203,18 @@ endef
 $(eval $(call bpf_rule,bpf/hooks))
 $(eval $(call bpf_rule,bpf/policy))
 
+# As a user's policy is built (docs/policies.md): with the public headers only.
+$(B)/examples/%.bpf.o: docs/examples/%.bpf.c $(O)/flags.bpf
+	@mkdir -p $(@D)
+	$(call run,BPF,$(CLANG) $(filter-out -Ibpf,$(BPF_CFLAGS)) -MMD -MP -c -o $@ $<)
+
+$(B)/tests/%.bpf.o: tests/policies/%.bpf.c $(O)/flags.bpf
+	@mkdir -p $(@D)
+	$(call run,BPF,$(CLANG) $(filter-out -Ibpf,$(BPF_CFLAGS)) -MMD -MP -c -o $@ $<)
+
 $(B)/bpf/%.skel.h: $(B)/bpf/%.bpf.o
-	$(call run,SKEL,$(BPFTOOL) gen skeleton $< name $(subst -,_,$*)_bpf >$@)
+	$(call run,SKEL,$(BPFTOOL) gen skeleton $< name $(subst -,_,$*)_bpf >$@ 2>$@.log || \
+		{ cat $@.log >&2; exit 1; })
 
 $(B)/ipn-fabric: $(FABRIC_OBJS)
 	$(call run,LD,$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -pie -o $@ $^ $(FABRIC_LIBS))
@@ -246,6 +264,9 @@ install: $(PROGRAMS) lib $(MANPAGES) $(B)/ipn-fabric.service
 	$(INSTALL) -D -m 644 -t $(DESTDIR)$(LIBDIR) $(B)/libipn.a
 	$(INSTALL) -D -m 644 -t $(DESTDIR)$(LIBDIR)/pkgconfig $(B)/libipn.pc
 	$(INSTALL) -D -m 644 -t $(DESTDIR)$(INCLUDEDIR)/ipn $(HEADERS)
+	$(INSTALL) -D -m 644 -t $(DESTDIR)$(INCLUDEDIR)/ipn/bpf $(KIT_HEADERS)
+	$(INSTALL) -D -m 644 -t $(DESTDIR)$(DOCDIR) docs/policies.md
+	$(INSTALL) -D -m 644 -t $(DESTDIR)$(DOCDIR)/examples docs/examples/*.bpf.c
 	$(INSTALL) -D -m 644 -t $(DESTDIR)$(UNITDIR) $(B)/ipn-fabric.service
 	for page in $(MANPAGES); do \
 		$(INSTALL) -D -m 644 -t $(DESTDIR)$(MANDIR)/man$${page##*.} $$page || exit; \
@@ -255,4 +276,4 @@ install: $(PROGRAMS) lib $(MANPAGES) $(B)/ipn-fabric.service
 	[ -n "$(DESTDIR)" ] || ldconfig || true
 
 -include $(patsubst %.o,%.d,$(FABRIC_OBJS) $(TEST_OBJS) $(HELPER_OBJS) $(BENCH_OBJS) $(BPF_OBJS) \
-	$(CONF_OBJS) $(CONF_PLAIN_OBJS))
+	$(CONF_OBJS) $(CONF_PLAIN_OBJS) $(EXAMPLES) $(TEST_POLICIES))

@@ -15,7 +15,11 @@ _ipn_fabric_values()
 	file) compgen -f -- "$current" ;;
 	dir) compgen -d -- "$current" ;;
 	netns) (cd /run/netns 2>/dev/null && compgen -f) ;;
-	policy) printf '%s\n' broadcast switch ;;
+	policy)
+		printf '%s\n' broadcast switch
+		"$program" "${globals[@]}" policy list --json 2>/dev/null |
+			sed -n 's/^ *"name": "\(.*\)",\{0,1\}$/\1/p'
+		;;
 	command) "$program" help --words "${command[@]:1}" | sed -n 's/ command$//p' ;;
 	esac
 }

@@ -40,6 +40,7 @@ INLINE int drop(const struct ipn_ctx *c, __u32 node, enum ipn_drop why)
  */
 #define TAG_TO_PORT ETH_P_8021Q
 #define TAG_TO_FLOOD ETH_P_8021AD
+#define TAG_TO_POLICY 1  /* as 16 bits of TAG_TO_FLOOD, which has 0 */
 #define TAG_FRAME_MIN 16 /* the kernel looks at two bytes behind the protocol */
 
 struct tagged {
@@ -101,6 +102,8 @@ INLINE int tc_verdict(struct __sk_buff *skb, const struct ipn_port *port, struct
 		return -1;
 	out->kind = skb->vlan_proto == bpf_htons(TAG_TO_PORT) ? IPN_TO_PORT : IPN_TO_FLOOD;
 	out->arg = skb->vlan_tci;
+	if (out->kind == IPN_TO_FLOOD && out->arg == TAG_TO_POLICY)
+		out->kind = IPN_TO_POLICY;
 	out->net = port->net;
 	barrier();
 	if (READ_ONCE(port->ifindex) != skb->ifindex) /* see msg_start */
@@ -223,7 +226,8 @@ INLINE void pool_refuse(const struct ipn_ctx *c, const struct ipn_msg *m, __u64 
 /* Returns 0, or 1 when the message was refused. */
 INLINE int flood_processes(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net *net)
 {
-	__u32 id = m->net, gw, lossless = net->flags & IPN_FLAG_LOSSLESS;
+	/* the manager gives no LOSSLESS network to a policy that sends; the stack would not do */
+	__u32 id = m->net, gw, lossless = c->sends ? 0 : net->flags & IPN_FLAG_LOSSLESS;
 	int why;
 
 	if (c->hook == HOOK_TC && !m->whole) {

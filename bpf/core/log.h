@@ -17,6 +17,7 @@
 #ifndef IPN_BPF_LOG_H
 #define IPN_BPF_LOG_H
 
+#include "draft.h"
 #include "pool.h"
 
 /* Ethernet addresses: a VLAN tag that the kernel holds apart goes behind them. */
@@ -27,6 +28,8 @@
 INLINE long log_copy(const struct ipn_ctx *c, const struct ipn_msg *m, __u8 *data, __u64 len,
 		     const __u32 max)
 {
+	if (c->sends && (c->hook == HOOK_CALL || m->draft))
+		return draft_load(c, m, data, len, max);
 	if (c->hook == HOOK_TC && m->vlan) {
 		__u32 tag = bpf_htonl(m->vlan);
 

@@ -9,6 +9,7 @@
 
 #include "defs.h"
 #include "msg.h"
+#include <ipn/policy_abi.h>
 
 #define LOG_TEMPLATE(name, size)                                     \
 	struct name {                                                \
@@ -129,6 +130,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct ipn_msg);
 } ipn_msgs SEC(".maps");
+
+/* Arguments of a policy's callback: policy_abi.h. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ipn_call);
+} ipn_calls SEC(".maps");
 
 /* The policies, by number: one program per hook. */
 struct {

@@ -31,13 +31,16 @@ struct ipn_msg {
 	__u32 refused; /* IPN_TX_* >> 32: the pool did not take it */
 	__u32 mtu;
 	__u32 processes_only; /* out of the gateway: devices have had theirs */
+	__u32 draft;          /* enum ipn_draft; only looked at where ipn_ctx says `sends` */
+	__u32 draft_at;       /* where the message starts in the draft */
 };
 
 /* A message as a hook sees it. `hook` is a constant wherever this is used. */
-enum ipn_hook_id { HOOK_XDP, HOOK_TC };
+enum ipn_hook_id { HOOK_XDP, HOOK_TC, HOOK_CALL };
 struct ipn_ctx {
-	void *ctx; /* struct xdp_md or __sk_buff */
+	void *ctx; /* struct xdp_md or __sk_buff; CALL: none, a callback makes messages */
 	enum ipn_hook_id hook;
+	int sends; /* the policy sends by itself and may have made the message: kit.h */
 };
 
 /* Copies len bytes (a constant, or bounded and not 0) at `off` of the frame. 0 or negative. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The kit of a policy: handlemsg decides who receives a message, IPN_POLICY makes a program of it
- * for every hook.
+ * The core of the kit for policies: handlemsg decides who receives a message, IPN_POLICY makes a
+ * program of it for every hook.
  *
  *	INLINE struct verdict handle(const struct ipn_ctx *c, const struct ipn_msg *m)
  *	{
@@ -11,13 +11,17 @@
  *
  * The entry program has found the port, counted the message, and checked the right to send and the
  * MTU. The name makes the programs ipn_xdp_NAME and ipn_tc_NAME: at most 15 characters each.
+ *
+ * A policy made with IPN_POLICY decides by its verdict alone, may be asked twice for one message
+ * (for devices, and for processes behind the gateway), and sees frames that are yet to be cut. One
+ * made with IPN_POLICY_SEND (kit.h) also sends by itself and sees each message once.
  */
 #ifndef IPN_BPF_POLICY_H
 #define IPN_BPF_POLICY_H
 
 #include "deliver.h"
 
-enum verdict_kind { VERDICT_DROP, VERDICT_PORT, VERDICT_FLOOD };
+enum verdict_kind { VERDICT_DROP, VERDICT_PORT, VERDICT_FLOOD, VERDICT_NONE };
 struct verdict {
 	enum verdict_kind kind;
 	__u32 arg; /* enum ipn_drop, or the port */
@@ -67,43 +71,65 @@ struct batch {
 	__u32 end;
 	__u32 packets, bytes;
 	__u32 taken;
+	__u32 len; /* of the message, as it came */
 };
 
-/* The next message of the batch. 1 ends it. */
-INLINE long policy_batch_one(struct batch *b, policy_fn handle)
+/* Counts it, unless the pool refused it. */
+INLINE void policy_batch_took(struct batch *b, const struct ipn_msg *m)
 {
-	const struct ipn_ctx c = { b->xdp, HOOK_XDP };
-	__u32 zero = 0, id;
+	if (m->refused)
+		return;
+	b->taken++;
+	b->packets++;
+	b->bytes += b->len;
+}
+
+/* The next message of the batch; NULL: not this one, and *end says whether to go on. */
+INLINE struct ipn_msg *policy_batch_next(struct batch *b, long *end)
+{
+	__u32 zero = 0;
 	struct ipn_msg *m = bpf_map_lookup_elem(&ipn_msgs, &zero);
-	struct ipn_net *net;
 	__u16 len;
 
+	*end = 1;
 	if (!m)
-		return 1;
-	id = m->net;
-	net = bpf_map_lookup_elem(&ipn_nets, &id);
-	if (!net)
-		return 1;
+		return NULL;
 	if (b->at + IPN_TX_LEN > b->end || bpf_xdp_load_bytes(b->xdp, b->at, &len, sizeof(len)) ||
 	    b->at + IPN_TX_LEN + len > b->end) {
 		stats_drop(m->node, IPN_DROP_BAD_FRAME);
-		return 1;
+		return NULL;
 	}
+	*end = 0;
 	m->off = b->at + IPN_TX_LEN;
-	m->len = len;
+	m->len = b->len = len;
 	b->at = m->off + len;
 	if (len > m->mtu) {
 		stats_drop(m->node, IPN_DROP_MTU);
 		b->taken++;
-		return 0;
+		return NULL;
 	}
-	policy_message(&c, m, net, handle);
-	if (m->refused)
+	return m;
+}
+
+/* 1 ends it. */
+INLINE long policy_batch_one(struct batch *b, policy_fn handle)
+{
+	const struct ipn_ctx c = { b->xdp, HOOK_XDP, 0 };
+	struct ipn_net *net;
+	struct ipn_msg *m;
+	long end;
+	__u32 id;
+
+	m = policy_batch_next(b, &end);
+	if (!m)
+		return end;
+	id = m->net;
+	net = bpf_map_lookup_elem(&ipn_nets, &id);
+	if (!net)
 		return 1;
-	b->taken++;
-	b->packets++;
-	b->bytes += len;
-	return 0;
+	policy_message(&c, m, net, handle);
+	policy_batch_took(b, m);
+	return m->refused ? 1 : 0;
 }
 
 typedef long (*batch_fn)(__u32, struct batch *);
@@ -116,7 +142,7 @@ INLINE int policy_batch(struct xdp_md *ctx, const struct ipn_msg *m, struct ipn_
 	bpf_loop(m->batch, one, &b, 0);
 	stats_in(m->node, b.packets, b.bytes);
 	if (m->refused) {
-		const struct ipn_ctx c = { ctx, HOOK_XDP };
+		const struct ipn_ctx c = { ctx, HOOK_XDP, 0 };
 
 		pool_refuse(&c, m, m->refused, b.taken);
 	}
@@ -127,7 +153,7 @@ INLINE int policy_batch(struct xdp_md *ctx, const struct ipn_msg *m, struct ipn_
 
 INLINE int policy_run(void *ctx, const enum ipn_hook_id hook, policy_fn handle, batch_fn one)
 {
-	const struct ipn_ctx c = { ctx, hook };
+	const struct ipn_ctx c = { ctx, hook, 0 };
 	__u32 zero = 0, id;
 	struct ipn_msg *m = bpf_map_lookup_elem(&ipn_msgs, &zero);
 	struct ipn_net *net;
@@ -156,6 +182,15 @@ INLINE int policy_run(void *ctx, const enum ipn_hook_id hook, policy_fn handle, 
 	{                                                                   \
 		return policy_run(ctx, HOOK_TC, handle, NULL);              \
 	}                                                                   \
+	IPN_POLICY_MARK
+
+/* What every policy's object has: its licence, and for what it was made. */
+#define IPN_POLICY_MARK                                             \
+	const struct ipn_policy_mark ipn_mark SEC("ipn_policy") = { \
+		.magic = IPN_POLICY_MAGIC,                          \
+		.abi = IPN_ABI_VERSION,                             \
+		.call = sizeof(struct ipn_call),                    \
+	};                                                          \
 	char LICENSE[] SEC("license") = "GPL"
 
 #endif

@@ -93,7 +93,7 @@ INLINE int batch_refused(const struct ipn_port *port, const struct ipn_tx_hdr *h
 
 SEC("xdp") int ipn_xdp(struct xdp_md *ctx)
 {
-	const struct ipn_ctx c = { ctx, HOOK_XDP };
+	const struct ipn_ctx c = { ctx, HOOK_XDP, 0 };
 	__u32 ifindex = ctx->ingress_ifindex, policy, batch = 0;
 	struct ipn_port *port = bpf_map_lookup_elem(&ipn_ports, &ifindex);
 	struct ipn_tx_hdr *hdr = (void *)(long)ctx->data;
@@ -141,6 +141,22 @@ INLINE __u32 tc_len(struct __sk_buff *skb)
 	return skb->len + (skb->vlan_present ? TAG_LEN : 0);
 }
 
+/* A process's message that its policy wants to see here, where it can be sent to devices. */
+INLINE int tc_policy(struct __sk_buff *skb, const struct ipn_port *port)
+{
+	struct ipn_msg *m = msg_start(port, skb->ifindex, tc_len(skb));
+	__u32 policy;
+
+	if (!m)
+		return TC_DROP;
+	if (skb->vlan_present)
+		m->vlan = bpf_ntohs(skb->vlan_proto) << 16 | skb->vlan_tci;
+	policy = m->policy;
+	bpf_tail_call(skb, &ipn_pol_tc, policy);
+	stats_drop(m->node, IPN_DROP_NO_POLICY);
+	return TC_DROP;
+}
+
 SEC("tc") int ipn_tc_tap(struct __sk_buff *skb)
 {
 	__u32 ifindex = skb->ifindex, node, at;
@@ -168,6 +184,8 @@ SEC("tc") int ipn_tc_tap(struct __sk_buff *skb)
 		}
 		return tc_to_device(skb, dest, node, tc_len(skb));
 	}
+	if (v.kind == IPN_TO_POLICY)
+		return tc_policy(skb, port);
 	tc_flood_devices(skb, net, ifindex, node, tc_len(skb));
 	return TC_DROP;
 }
@@ -228,7 +246,7 @@ INLINE __u32 tc_whole(struct __sk_buff *skb)
 
 INLINE int tc_run(struct __sk_buff *skb, __u32 ifindex, __u32 from_gateway)
 {
-	const struct ipn_ctx c = { skb, HOOK_TC };
+	const struct ipn_ctx c = { skb, HOOK_TC, 0 };
 	struct ipn_port *port = bpf_map_lookup_elem(&ipn_ports, &ifindex);
 	__u32 len = tc_len(skb), vlan = 0, policy;
 	struct ipn_msg *m;

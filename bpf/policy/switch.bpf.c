@@ -8,7 +8,7 @@
  * time is refreshed once a second at the most, to keep the entry's cache line shared. Another CPU's
  * clock may be a little ahead of ours, so ages are signed.
  */
-#include "core/policy.h"
+#include <ipn/policy.h>
 
 #define ETH_HLEN 14
 #define REFRESH_NS 1000000000ULL

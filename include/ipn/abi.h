@@ -306,8 +306,9 @@ struct ipn_tx_hdr {
 
 /* Verdict of the XDP stage for the tc stage of the same tap, in the frame's metadata (or a tag). */
 enum ipn_verdict_kind {
-	IPN_TO_PORT = 1,  /* arg: port */
-	IPN_TO_FLOOD = 2, /* to every device of the network */
+	IPN_TO_PORT = 1,   /* arg: port */
+	IPN_TO_FLOOD = 2,  /* to every device of the network */
+	IPN_TO_POLICY = 3, /* the policy runs there: kit.h */
 };
 struct ipn_verdict {
 	__u32 magic; /* IPN_TX_MAGIC */

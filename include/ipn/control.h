@@ -22,6 +22,7 @@
 #define IPN_CONTROL_H
 
 #include "abi.h"
+#include "policy_abi.h"
 
 #define IPN_CTL_MAGIC 0x49504e43u /* host order: both ends are on one machine */
 #define IPN_CTL_VERSION 1
@@ -53,6 +54,14 @@ enum ipn_ctl_type {
 	IPN_CTL_NET_GET,    /* -                    -> ipn_ctl_net       of the session's network */
 	IPN_CTL_MONITOR = 16, /* -           -> -  then ipn_ctl_event, one a packet  fds: [path] */
 	IPN_CTL_RESIZE = 23, /* ipn_ctl_resize      -> ipn_ctl_net       of the session's network */
+
+	IPN_CTL_POLICY_LOAD = 24, /* ipn_ctl_policy_load -> ipn_ctl_policy fds: object file */
+	IPN_CTL_POLICY_UNLOAD = 25, /* ipn_ctl_policy_unload -> - */
+	IPN_CTL_POLICY_LIST = 26, /* ipn_ctl_list   -> ipn_ctl_page + ipn_ctl_policy[]; by number */
+	IPN_CTL_SETSOCKOPT = 27, /* ipn_ctl_option  -> - */
+	IPN_CTL_GETSOCKOPT = 28, /* ipn_ctl_option  -> ipn_ctl_option */
+	IPN_CTL_IOCTL = 29, /* ipn_ctl_option       -> ipn_ctl_option */
+
 	IPN_CTL_TYPES = 40,
 };
 /* clang-format on */
@@ -232,6 +241,48 @@ struct ipn_ctl_fdb {
 	__u32 pad;
 };
 
+/*
+ * The file is read by the manager, in a process of its own with limits on size and time.
+ * Errors: EPERM without CAP_NET_ADMIN; EEXIST the number or the name is taken; EINVAL a number out
+ * of range, a bad name, no handlemsg, or more than a policy may have; ENOEXEC not a BPF object of
+ * this machine; EPROTO of another ABI version; EACCES the verifier refuses it; EFBIG; ETIMEDOUT.
+ */
+struct ipn_ctl_policy_load {
+	__u32 number;
+	__u32 pad;
+	char name[IPN_POLICY_NAME_MAX];
+};
+
+/* Errors: EPERM; ENOENT no such policy; EADDRINUSE a network uses it; EINVAL it is built in */
+struct ipn_ctl_policy_unload {
+	__u32 number;
+	__u32 pad;
+};
+
+struct ipn_ctl_policy {
+	__u32 number;
+	__u32 builtin; /* 1: cannot be unloaded */
+	__u32 calls;   /* bit per enum ipn_policy_call that it has */
+	__u32 nets;    /* networks that use it */
+	char name[IPN_POLICY_NAME_MAX];
+};
+
+/*
+ * An option at the level of the policy of the session's network, or an ioctl that only it knows.
+ * Errors: ENOTCONN the session has no network; EPROTONOSUPPORT another level; EOPNOTSUPP the policy
+ * has none; EINVAL len; and what the policy says.
+ */
+struct ipn_ctl_option {
+	__s32 level; /* ioctl: 0 */
+	__u32 name;  /* of the option, or the request */
+	__u32 len;   /* of data; getsockopt: room for it */
+	__u32 pad;
+	__u8 data[IPN_CALL_DATA];
+};
+
+IPN_ABI_ASSERT(ipn_ctl_policy_load, 24);
+IPN_ABI_ASSERT(ipn_ctl_policy, 32);
+IPN_ABI_ASSERT(ipn_ctl_option, 16 + IPN_CALL_DATA);
 IPN_ABI_ASSERT(ipn_ctl_hdr, 24);
 IPN_ABI_ASSERT(ipn_ctl_net_add, 144);
 IPN_ABI_ASSERT(ipn_ctl_net, 160);

@@ -2,6 +2,8 @@
 /* What others find in the bpffs: names, places, and types of maps and programs. */
 #include "fabric.h"
 
+#include <ipn/policy_abi.h>
+
 #include <dirent.h>
 #include <sys/stat.h>
 
@@ -29,6 +31,8 @@ static const struct {
 	{ "logs_jumbo", BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, IPN_MAX_LOGS },
 	{ "pol_xdp", BPF_MAP_TYPE_PROG_ARRAY, 4, 4, IPN_POLICY_MAX },
 	{ "pol_tc", BPF_MAP_TYPE_PROG_ARRAY, 4, 4, IPN_POLICY_MAX },
+	{ "calls", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_call), 1 },
+	{ "drafts", BPF_MAP_TYPE_ARRAY, 4, IPN_DRAFT_SIZE, 0 },
 	{ "msgs", BPF_MAP_TYPE_PERCPU_ARRAY, 4, 0, 1 },
 };
 
@@ -106,7 +110,7 @@ static void every_map_is_pinned_by_its_name(void **state)
 			    info.type == BPF_MAP_TYPE_ARRAY_OF_MAPS); /* reads like a table */
 		close(fd);
 	}
-	assert_int_equal(pins_count(""), ARRAY_SIZE(maps) + 2); /* and prog, link */
+	assert_int_equal(pins_count(""), ARRAY_SIZE(maps) + 3); /* and prog, link, policy */
 }
 
 static void every_program_is_pinned_by_its_name(void **state)

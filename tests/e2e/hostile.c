@@ -140,6 +140,12 @@ static const size_t bodies[IPN_CTL_TYPES] = {
 	[IPN_CTL_DETACH] = sizeof(struct ipn_ctl_detach),
 	[IPN_CTL_NET_LIST] = sizeof(struct ipn_ctl_list),
 	[IPN_CTL_PORT_LIST] = sizeof(struct ipn_ctl_list),
+	[IPN_CTL_POLICY_LOAD] = sizeof(struct ipn_ctl_policy_load),
+	[IPN_CTL_POLICY_UNLOAD] = sizeof(struct ipn_ctl_policy_unload),
+	[IPN_CTL_POLICY_LIST] = sizeof(struct ipn_ctl_list),
+	[IPN_CTL_SETSOCKOPT] = sizeof(struct ipn_ctl_option),
+	[IPN_CTL_GETSOCKOPT] = sizeof(struct ipn_ctl_option),
+	[IPN_CTL_IOCTL] = sizeof(struct ipn_ctl_option),
 	[IPN_CTL_FDB_LIST] = sizeof(struct ipn_ctl_list),
 };
 
@@ -224,6 +230,8 @@ static int headers(void)
 	size_t len;
 
 	for (__u16 type = 1; type < (__u16)IPN_CTL_TYPES; type++) {
+		if (type > IPN_CTL_NET_GET && !bodies[type])
+			continue; /* a number that is kept */
 		for (size_t n = 1; n < sizeof(packet.hdr); n++) {
 			request(type, NULL);
 			expect(-1, once(n, NULL, 0), "half a header", type);

@@ -13,6 +13,7 @@
  *   oob on|handle|off              events MS [pri|out]  (as poll, each bit by its name)
  *   oobrecv [MS]                   ("READERS WRITERS" of an out-of-band message, "data" of others)
  *   set OPTION VALUE               get OPTION     (mtu numnodes pool flags mode port descr change)
+ *   pset LEVEL OPTION VALUE        pget LEVEL OPTION [VALUE]       ioctl REQUEST [VALUE]
  *   umask OCTAL                    fds            pid
  */
 #include <ipn/ipn.h>
@@ -329,6 +330,37 @@ static void do_get(const char *arg)
 		answer_value(r < 0 ? r : value);
 }
 
+/* "LEVEL OPTION VALUE": an option of a policy, with an int for its value. */
+static void do_pset(const char *arg)
+{
+	int level = 0, option = 0, value = 0;
+
+	sscanf(arg, "%i %i %i", &level, &option, &value);
+	answer(ipn_setsockopt(slots[now], level, option, &value, sizeof(value)));
+}
+
+static void do_pget(const char *arg)
+{
+	int level = 0, option = 0, value = 0;
+	socklen_t len = sizeof(value);
+	int r;
+
+	sscanf(arg, "%i %i %i", &level, &option, &value);
+	r = ipn_getsockopt(slots[now], level, option, &value, &len);
+	answer_value(r < 0 ? r : value);
+}
+
+/* "REQUEST [VALUE]": an ioctl with an int for its argument. */
+static void do_ioctl(const char *arg)
+{
+	unsigned int request = 0;
+	int value = 0, r;
+
+	sscanf(arg, "%i %i", (int *)&request, &value);
+	r = ipn_ioctl(slots[now], request, &value);
+	answer_value(r < 0 ? r : value);
+}
+
 static void do_umask(const char *arg)
 {
 	umask((mode_t)strtoul(arg, NULL, 8));
@@ -358,19 +390,35 @@ static const struct {
 	const char *name;
 	void (*run)(const char *arg);
 } commands[] = {
-	{ "socket", do_socket },     { "bind", do_bind },
-	{ "connect", do_connect },   { "close", do_close },
-	{ "use", do_use },           { "send", do_send },
-	{ "sendlen", do_sendlen },   { "sendhex", do_sendhex },
-	{ "sendmany", do_sendmany }, { "recv", do_recv },
-	{ "recvhex", do_recvhex },   { "recvlen", do_recvlen },
-	{ "recvall", do_recvall },   { "shutdown", do_shutdown },
-	{ "poll", do_poll },         { "events", do_events },
-	{ "oob", do_oob },           { "oobrecv", do_oobrecv },
-	{ "name", do_name },         { "overruns", do_overruns },
-	{ "set", do_set },           { "get", do_get },
-	{ "umask", do_umask },       { "fds", do_fds },
-	{ "pid", do_pid },           { NULL, NULL },
+	{ "socket", do_socket },
+	{ "bind", do_bind },
+	{ "connect", do_connect },
+	{ "close", do_close },
+	{ "use", do_use },
+	{ "send", do_send },
+	{ "sendlen", do_sendlen },
+	{ "sendhex", do_sendhex },
+	{ "sendmany", do_sendmany },
+	{ "recv", do_recv },
+	{ "recvhex", do_recvhex },
+	{ "recvlen", do_recvlen },
+	{ "recvall", do_recvall },
+	{ "shutdown", do_shutdown },
+	{ "poll", do_poll },
+	{ "events", do_events },
+	{ "oob", do_oob },
+	{ "oobrecv", do_oobrecv },
+	{ "name", do_name },
+	{ "overruns", do_overruns },
+	{ "set", do_set },
+	{ "get", do_get },
+	{ "pset", do_pset },
+	{ "pget", do_pget },
+	{ "ioctl", do_ioctl },
+	{ "umask", do_umask },
+	{ "fds", do_fds },
+	{ "pid", do_pid },
+	{ NULL, NULL },
 };
 
 static void run(const char *line)

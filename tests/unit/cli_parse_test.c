@@ -140,10 +140,12 @@ static void bad_lines_say_what_is_wrong(void **state)
 		  "net add: --mode 0888: not an octal mode from 0 to 0777" },
 		{ "net add /n --mode 1777",
 		  "net add: --mode 1777: not an octal mode from 0 to 0777" },
-		{ "net add /n --policy ring",
-		  "net add: --policy ring: no such policy (broadcast or switch)" },
+		{ "net add /n --policy RING",
+		  "net add: --policy RING: no such policy (broadcast, switch, "
+		  "or one that was loaded)" },
 		{ "net add /n --policy 0",
-		  "net add: --policy 0: no such policy (broadcast or switch)" },
+		  "net add: --policy 0: no such policy (broadcast, switch, "
+		  "or one that was loaded)" },
 		{ "net del", "net del: PATH is missing" },
 		{ "attach --tap a", "attach: PATH is missing" },
 		{ "attach /n", "attach: --tap or --veth or --host is missing" },
@@ -320,8 +322,8 @@ static void help_shows_the_usage_of_the_issue(void **state)
 		const char *usage;
 	} rows[] = {
 		{ CLI_UP, "up [--foreground] [--config FILE] [--netns NAME]\n" },
-		{ CLI_NET_ADD, "net add PATH [--policy broadcast|switch] [--mtu N] [--nodes N] "
-			       "[--pool N] [--mode MODE]\n" },
+		{ CLI_NET_ADD, "net add PATH [--policy broadcast|switch|NAME|N] [--mtu N] "
+			       "[--nodes N] [--pool N] [--mode MODE]\n" },
 		{ CLI_ATTACH, "attach PATH (--tap NAME | --veth NAME[:NETNS] | --host NAME) "
 			      "[--port N] [--descr TEXT] [--json]\n" },
 		{ CLI_DETACH, "detach PATH --port N\n" },

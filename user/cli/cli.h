@@ -7,6 +7,7 @@
 #define IPN_CLI_H
 
 #include <ipn/abi.h>
+#include <ipn/policy_abi.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -27,6 +28,9 @@ enum cli_command_id {
 	CLI_STATS,
 	CLI_FDB_SHOW,
 	CLI_MONITOR,
+	CLI_POLICY_LOAD,
+	CLI_POLICY_LIST,
+	CLI_POLICY_UNLOAD,
 	CLI_SEND,
 	CLI_RECV,
 	CLI_HELP,
@@ -46,6 +50,8 @@ enum cli_key {
 	CLI_CONFIG,
 	CLI_NETNS,
 	CLI_POLICY,
+	CLI_NUMBER,
+	CLI_NAME,
 	CLI_MTU,
 	CLI_NODES,
 	CLI_LOSSLESS,
@@ -75,7 +81,7 @@ enum cli_type {
 	CLI_TYPE_NUMBER,  /* min to max */
 	CLI_TYPE_SECONDS, /* min to max, with a decimal fraction; the value is in nanoseconds */
 	CLI_TYPE_MODE,
-	CLI_TYPE_POLICY,
+	CLI_TYPE_POLICY, /* a name or a number */
 	CLI_TYPE_IFNAME,
 	CLI_TYPE_VETH,    /* interface name, or name:netns */
 	CLI_TYPE_COMMAND, /* words of the name of a command */

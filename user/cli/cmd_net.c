@@ -159,6 +159,9 @@ static int net_make(const struct cli_args *args, int manager, const char *path)
 	};
 
 	request_fill(args, path, &add);
+	if (add.policy == IPN_POLICY_ANY &&
+	    policy_number(args, manager, args->value[CLI_POLICY].text, &add.policy) < 0)
+		return CLI_FAILED;
 	if (mknod(path, S_IFSOCK | add.mode, 0) < 0)
 		return errno == EEXIST ? fail_exists(args, manager, path)
 				       : cli_fail(args, path, "cannot make the socket: %s",

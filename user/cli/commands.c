@@ -51,8 +51,9 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 			"receives, who may write it sends, who may execute it manages the network.",
 		.params = {
 			PATH,
-			{ CLI_POLICY, "--policy", "broadcast|switch", CLI_TYPE_POLICY, 0, 0, 0,
-			  "who gets a message: all others (default), or as on an Ethernet switch" },
+			{ CLI_POLICY, "--policy", "broadcast|switch|NAME|N", CLI_TYPE_POLICY, 0, 0,
+			  0, "who gets a message: all others (default), as on an Ethernet switch, "
+			     "or as a loaded policy says" },
 			{ CLI_MTU, "--mtu", "N", CLI_TYPE_NUMBER, IPN_MTU_MIN, IPN_MTU_MAX, 0,
 			  "longest message in bytes (default 1514)" },
 			{ CLI_NODES, "--nodes", "N", CLI_TYPE_NUMBER, 1, IPN_NET_PORTS, 0,
@@ -127,6 +128,33 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 		.text = "A line for each join, leave, change of the number of readers and writers, "
 			"and each second for readers that lost messages. Ends with the manager.",
 		.params = { PATH_OPTIONAL, JSON },
+	},
+	[CLI_POLICY_LOAD] = {
+		.name = "policy load",
+		.summary = "load a policy of one's own",
+		.text = "FILE is a BPF object, made with the kit in ipn/policy.h. Needs "
+			"CAP_NET_ADMIN.",
+		.params = {
+			{ CLI_FILE, NULL, "FILE", CLI_TYPE_FILE, 0, 0, CLI_REQUIRED,
+			  "the object" },
+			{ CLI_NUMBER, "--number", "N", CLI_TYPE_NUMBER, 0, 4294967295,
+			  CLI_REQUIRED, "its number, for ipn_socket(); the fabric takes 4 to 63" },
+			{ CLI_NAME, "--name", "NAME", CLI_TYPE_TEXT, 0, IPN_POLICY_NAME_MAX - 1,
+			  CLI_REQUIRED, "its name, for `net add --policy`" },
+		},
+	},
+	[CLI_POLICY_LIST] = {
+		.name = "policy list",
+		.summary = "list the policies there are",
+		.params = { JSON },
+	},
+	[CLI_POLICY_UNLOAD] = {
+		.name = "policy unload",
+		.summary = "unload a policy that no network uses",
+		.params = {
+			{ CLI_POLICY, NULL, "NAME|N", CLI_TYPE_POLICY, 0, 0, CLI_REQUIRED,
+			  "the policy" },
+		},
 	},
 	[CLI_SEND] = {
 		.name = "send",

@@ -39,7 +39,7 @@ static const struct {
 	  "the port is taken or out of range, or the network is full (see: ipn-fabric "
 	  "show PATH)" },
 	{ ECONNRESET, "the port was taken away (the network was removed, or the port detached)" },
-	{ EPROTONOSUPPORT, "no such policy (broadcast or switch)" },
+	{ EPROTONOSUPPORT, "no such policy (see: ipn-fabric policy list)" },
 	{ EDQUOT, "your quota of networks, ports or memory is used up (remove some, or ask root)" },
 	{ ENOSPC, "the fabric is full (remove networks or ports)" },
 	{ EPROTO, "answer makes no sense (are this program and the manager of one version?)" },

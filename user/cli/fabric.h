@@ -52,6 +52,12 @@ int fabric_list(const struct cli_args *args, int fd, const struct fabric_list *l
 int fabric_open_path(const struct cli_args *args, int *fd);
 
 /*
+ * The number of a policy given as its name or number, which may have been loaded. Prints what is
+ * wrong. Returns 0, or -errno.
+ */
+int policy_number(const struct cli_args *args, int manager, const char *name, __u32 *number);
+
+/*
  * The commands: run one, return the exit status.
  */
 int cmd_up(const struct cli_args *args);
@@ -65,6 +71,9 @@ int cmd_show(const struct cli_args *args);
 int cmd_stats(const struct cli_args *args);
 int cmd_fdb_show(const struct cli_args *args);
 int cmd_monitor(const struct cli_args *args);
+int cmd_policy_load(const struct cli_args *args);
+int cmd_policy_list(const struct cli_args *args);
+int cmd_policy_unload(const struct cli_args *args);
 int cmd_send(const struct cli_args *args);
 int cmd_recv(const struct cli_args *args);
 

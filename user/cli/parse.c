@@ -106,14 +106,18 @@ static int value_mode(const struct cli_param *param, const char *s, __u64 *out)
 static int value_policy(const struct cli_param *param, const char *s, __u64 *out)
 {
 	__u32 policy;
-	int r = config_policy(s, &policy);
 
 	(void)param;
-	if (r == 0 && policy == IPN_POLICY_ANY)
-		r = -EINVAL;
-	if (r == 0)
+	if (config_policy(s, &policy) == 0) {
 		*out = policy;
-	return r;
+		return 0;
+	}
+	/* a loaded one: whether it is there, the manager knows; 0 stands for that */
+	*out = IPN_POLICY_ANY;
+	return islower((unsigned char)*s) && strlen(s) < IPN_POLICY_NAME_MAX &&
+			       strcmp(s, "any") != 0
+		       ? 0
+		       : -EINVAL;
 }
 
 static int value_ifname(const struct cli_param *param, const char *s, __u64 *out)
@@ -147,7 +151,8 @@ static const struct value_type {
 	[CLI_TYPE_NUMBER] = { value_number, "not a number", true },
 	[CLI_TYPE_SECONDS] = { value_seconds, "not a number of seconds", true },
 	[CLI_TYPE_MODE] = { value_mode, "not an octal mode from 0 to 0777", false },
-	[CLI_TYPE_POLICY] = { value_policy, "no such policy (broadcast or switch)", false },
+	[CLI_TYPE_POLICY] = { value_policy,
+			      "no such policy (broadcast, switch, or one that was loaded)", false },
 	[CLI_TYPE_IFNAME] = { value_ifname,
 			      "not an interface name (1 to 15 characters, no blank / : or %)",
 			      false },

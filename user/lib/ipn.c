@@ -47,12 +47,17 @@ static int open_socket(int domain, int type, int protocol)
 		return -EAFNOSUPPORT;
 	if ((type & ~known) != SOCK_RAW)
 		return -EPROTOTYPE;
-	if (protocol != IPN_ANY && protocol != IPN_BROADCAST && protocol != IPN_VDESWITCH)
+	if (protocol < IPN_ANY || protocol >= IPN_POLICY_MAX)
 		return -EPROTONOSUPPORT;
 
 	fd = client_open(NULL);
 	if (fd < 0)
 		return fd;
+	if (protocol > IPN_VDESWITCH) {
+		r = opt_policy_known(fd, (uint32_t)protocol);
+		if (r)
+			return r;
+	}
 	if (type & SOCK_NONBLOCK && fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK))
 		return -errno;
 	if (!(type & SOCK_CLOEXEC) && fcntl(fd, F_SETFD, 0))
@@ -222,7 +227,7 @@ IPN_API int ipn_ioctl(int fd, unsigned long request, ...)
 	if (_IOC_TYPE(request) == 'I' && _IOC_NR(request) >= _IOC_NR(IPN_SETPERSIST_NETDEV) &&
 	    _IOC_NR(request) <= _IOC_NR(IPN_SETPERSIST))
 		return (int)ret(-EOPNOTSUPP);
-	return (int)ret(-ENOTTY);
+	return (int)ret(opt_ioctl(s, request, arg));
 }
 
 /* What is closed is the descriptor that ipn_socket returned, never one that took its number. */

@@ -267,10 +267,140 @@ static int set_socket(struct ipn_sock *s, int name, const void *val, socklen_t l
 	return 0;
 }
 
-/* A level that is neither the network nor the socket: a policy's own options. */
+int opt_policy_known(int manager, uint32_t policy)
+{
+	struct {
+		struct ipn_ctl_page page;
+		struct ipn_ctl_policy policies[IPN_POLICY_MAX];
+	} reply = { 0 };
+	struct ipn_ctl_list list = { .from = policy };
+	struct client_call call = {
+		.type = IPN_CTL_POLICY_LIST,
+		.request = &list,
+		.request_len = sizeof(list),
+		.reply = &reply,
+		.reply_size = sizeof(reply),
+	};
+	int r = client_call(manager, &call);
+
+	if (r == -ENETDOWN)
+		return r;
+	return !r && reply.page.count && reply.policies[0].number == policy ? 0 : -EPROTONOSUPPORT;
+}
+
+/*
+ * The policy's own: its options (at the level of its number) and ioctls. The manager asks its
+ * program. s->lock is held. The reply takes the place of the request.
+ */
+static int policy_call(struct ipn_sock *s, enum ipn_ctl_type type, struct ipn_ctl_option *option)
+{
+	struct client_call call = {
+		.type = type,
+		.request = option,
+		.request_len = sizeof(*option),
+	};
+	int r;
+
+	if (type != IPN_CTL_SETSOCKOPT) {
+		call.reply = option;
+		call.reply_size = sizeof(*option);
+	}
+	r = join_call(s, &call);
+	if (!r && (call.reply_len != call.reply_size || option->len > sizeof(option->data)))
+		r = -EPROTO;
+	return r;
+}
+
+/* A level that is neither the network nor the socket. */
 static int policy_level(const struct ipn_sock *s, int level)
 {
-	return level == s->policy ? -EOPNOTSUPP : -EPROTONOSUPPORT;
+	if (level != s->policy || level == IPN_ANY)
+		return -EPROTONOSUPPORT;
+	if (s->state != SOCK_NEW)
+		return 0;
+	return level < IPN_POLICY_FIRST ? -EOPNOTSUPP : -ENOTCONN;
+}
+
+static int set_policy(struct ipn_sock *s, int level, int name, const void *val, socklen_t len)
+{
+	_cleanup_free_ struct ipn_ctl_option *option = NULL;
+	int r = policy_level(s, level);
+
+	if (r)
+		return r;
+	if (len > sizeof(option->data) || (len && !val))
+		return -EINVAL;
+	option = calloc(1, sizeof(*option));
+	if (!option)
+		return -ENOBUFS;
+	option->level = level;
+	option->name = (__u32)name;
+	option->len = len;
+	if (len)
+		memcpy(option->data, val, len);
+	return policy_call(s, IPN_CTL_SETSOCKOPT, option);
+}
+
+/* What stands in val goes along: an option may ask about it. */
+static int get_policy(struct ipn_sock *s, int level, int name, void *val, socklen_t *len)
+{
+	_cleanup_free_ struct ipn_ctl_option *option = NULL;
+	int r = policy_level(s, level);
+
+	if (r)
+		return r;
+	option = calloc(1, sizeof(*option));
+	if (!option)
+		return -ENOBUFS;
+	option->level = level;
+	option->name = (__u32)name;
+	option->len = *len < sizeof(option->data) ? *len : (__u32)sizeof(option->data);
+	memcpy(option->data, val, option->len);
+	r = policy_call(s, IPN_CTL_GETSOCKOPT, option);
+	if (r)
+		return r;
+	if (option->len < *len)
+		*len = option->len;
+	memcpy(val, option->data, *len);
+	return 0;
+}
+
+/* The request says how long its argument is, and which way it goes. */
+static int ioctl_locked(struct ipn_sock *s, unsigned long request, void *arg)
+{
+	_cleanup_free_ struct ipn_ctl_option *option = NULL;
+	size_t size = _IOC_SIZE(request);
+	int r;
+
+	if (!sock_owns_fd(s))
+		return -EBADF;
+	if (s->state == SOCK_NEW)
+		return -ENOTTY;
+	if (size && !arg)
+		return -EFAULT;
+	option = calloc(1, sizeof(*option));
+	if (!option)
+		return -ENOBUFS;
+	option->name = (__u32)request;
+	option->len = (__u32)size;
+	if (_IOC_DIR(request) & _IOC_WRITE)
+		memcpy(option->data, arg, size);
+	r = policy_call(s, IPN_CTL_IOCTL, option);
+	if (r)
+		return r;
+	if (_IOC_DIR(request) & _IOC_READ)
+		memcpy(arg, option->data, size);
+	return 0;
+}
+
+int opt_ioctl(struct ipn_sock *s, unsigned long request, void *arg)
+{
+	int r;
+
+	pthread_mutex_lock(&s->lock);
+	r = ioctl_locked(s, request, arg);
+	pthread_mutex_unlock(&s->lock);
+	return r;
 }
 
 int opt_set(struct ipn_sock *s, int level, int name, const void *val, socklen_t len)
@@ -283,7 +413,7 @@ int opt_set(struct ipn_sock *s, int level, int name, const void *val, socklen_t 
 	else if (level == SOL_SOCKET)
 		r = set_socket(s, name, val, len);
 	else if (level != 0)
-		r = policy_level(s, level);
+		r = set_policy(s, level, name, val, len);
 	else if (name == IPN_SO_DESCR)
 		r = set_descr(s, val, len);
 	else
@@ -304,7 +434,7 @@ int opt_get(struct ipn_sock *s, int level, int name, void *val, socklen_t *len)
 	else if (level == SOL_SOCKET)
 		r = getsockopt(s->fd, level, name, val, len) ? -errno : 0;
 	else if (level != 0)
-		r = policy_level(s, level);
+		r = get_policy(s, level, name, val, len);
 	else if (name == IPN_SO_DESCR)
 		r = get_descr(s, val, len);
 	else

@@ -141,8 +141,10 @@ static int stray(const struct link_info *link, void *arg)
 int adopt(struct manager *m)
 {
 	struct net *net, *tmp;
-	int r;
+	int r = policy_init(m);
 
+	if (r)
+		return r;
 	if (!gateway_whole(m)) {
 		r = gateway_make(m);
 		if (r)

@@ -41,8 +41,7 @@ static int pin_path(const struct bpf_state *b, char *path, size_t size, const ch
 	return (size_t)n < size ? 0 : -ENAMETOOLONG;
 }
 
-/* Removes a directory of pins and what is in it. */
-static void remove_tree(const char *dir)
+void bpf_tree_remove(const char *dir)
 {
 	DIR *d = opendir(dir);
 	char path[512];
@@ -56,7 +55,7 @@ static void remove_tree(const char *dir)
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
 		if (!lstat(path, &st) && S_ISDIR(st.st_mode))
-			remove_tree(path);
+			bpf_tree_remove(path);
 		else
 			unlink(path);
 	}
@@ -141,7 +140,9 @@ static int load_all(struct bpf_state *b)
 	if (!b->hooks || !b->hub || !b->ethernet_switch)
 		return -errno;
 	hooks = b->hooks->obj;
-	r = load_object(b, hooks, NULL);
+	r = bpf_map__set_max_entries(b->hooks->maps.ipn_drafts, 1 + libbpf_num_possible_cpus());
+	if (!r)
+		r = load_object(b, hooks, NULL);
 	if (!r)
 		r = load_object(b, b->hub->obj, hooks);
 	if (!r)
@@ -159,8 +160,16 @@ static int load_all(struct bpf_state *b)
 	return r;
 }
 
+int bpf_shared_map(struct bpf_state *b, const char *name)
+{
+	return bpf_object__find_map_fd_by_name(b->hooks->obj, name);
+}
+
 static void take_fds(struct bpf_state *b)
 {
+	b->fd_calls = bpf_map__fd(b->hooks->maps.ipn_calls);
+	b->fd_pol_xdp = bpf_map__fd(b->hooks->maps.ipn_pol_xdp);
+	b->fd_pol_tc = bpf_map__fd(b->hooks->maps.ipn_pol_tc);
 	b->fd_abi = bpf_map__fd(b->hooks->maps.ipn_abi);
 	b->fd_networks = bpf_map__fd(b->hooks->maps.ipn_networks);
 	b->fd_nets = bpf_map__fd(b->hooks->maps.ipn_nets);
@@ -335,7 +344,7 @@ int bpf_state_new(struct bpf_state **out, const char *bpffs, char *text, size_t 
 		util_copy(b->dir, sizeof(b->dir), final);
 	} else {
 		snprintf(b->dir, sizeof(b->dir), "%s_new", final);
-		remove_tree(b->dir); /* of a manager that died while it built it */
+		bpf_tree_remove(b->dir); /* of a manager that died while it built it */
 		if (mkdir(b->dir, 0750)) {
 			r = fail(text, size, -errno, "%s: %s", b->dir, strerror(errno));
 			goto err;
@@ -346,6 +355,8 @@ int bpf_state_new(struct bpf_state **out, const char *bpffs, char *text, size_t 
 	pin_path(b, sub, sizeof(sub), "prog");
 	mkdir(sub, 0750);
 	pin_path(b, sub, sizeof(sub), "link");
+	mkdir(sub, 0750);
+	pin_path(b, sub, sizeof(sub), "policy");
 	mkdir(sub, 0750);
 
 	r = load_all(b);
@@ -388,7 +399,7 @@ int bpf_state_new(struct bpf_state **out, const char *bpffs, char *text, size_t 
 
 err_dir:
 	if (!b->adopted)
-		remove_tree(b->dir);
+		bpf_tree_remove(b->dir);
 err:
 	bpf_state_free(b);
 	return r;
@@ -425,7 +436,7 @@ int bpf_unpin_dir(const char *dir, void (*fn)(__u32 ifindex, void *), void *arg)
 				fn(strtoul(e->d_name, NULL, 10), arg);
 		closedir(d);
 	}
-	remove_tree(dir);
+	bpf_tree_remove(dir);
 	return access(dir, F_OK) ? 0 : -EBUSY;
 }
 

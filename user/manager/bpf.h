@@ -5,6 +5,7 @@
  *	DIR/ipn-fabric/v1/NAME          a map (the name without "ipn_")
  *	DIR/ipn-fabric/v1/prog/NAME     a program
  *	DIR/ipn-fabric/v1/link/IFINDEX-xdp, IFINDEX-tcx
+ *	DIR/ipn-fabric/v1/policy/NUMBER a loaded policy: see policy.c
  *
  * A new fabric is built in v1_new (bpffs takes no dots) and renamed, so that v1 is always whole. An
  * existing one is opened: its maps are used as they are, programs are loaded afresh, and every link
@@ -27,6 +28,7 @@ struct bpf_state {
 	int fd_abi, fd_networks, fd_nets, fd_ports, fd_portinfo, fd_dests, fd_floods, fd_fdb,
 		fd_stats;
 	int fd_bells, fd_rooms, fd_pages, fd_logs[IPN_LOG_CLASSES];
+	int fd_calls, fd_pol_xdp, fd_pol_tc;
 	int prog_xdp, prog_tc, prog_tc_tap, prog_tc_gw, prog_notify;
 
 	struct hooks_bpf *hooks;
@@ -54,6 +56,11 @@ int bpf_unpin_dir(const char *dir, void (*fn)(__u32 ifindex, void *), void *arg)
 bool bpf_pins_exist(const char *bpffs);
 /* True when every pinned link below it has lost its interface. */
 bool bpf_links_dead(const char *dir);
+
+/* Descriptor of a map that all objects share, by its name; negative: there is none. */
+int bpf_shared_map(struct bpf_state *b, const char *name);
+/* Removes a directory of pins and what is in it. */
+void bpf_tree_remove(const char *dir);
 
 /* Writes b->abi into the map. */
 int bpf_abi_store(struct bpf_state *b);

@@ -82,6 +82,14 @@ struct net {
 	bool from_config; /* made by the file of this start */
 };
 
+/* A policy, built in or loaded: policy.c. */
+struct policy {
+	__u32 number;
+	bool builtin;
+	char name[IPN_POLICY_NAME_MAX];
+	int call[IPN_CALLS]; /* programs; -1: it has none */
+};
+
 struct node {
 	struct net *net;
 	struct session *session; /* NULL: interface, or adopted */
@@ -94,6 +102,7 @@ struct node {
 	__u32 gso;     /* what the other end was told */
 	__u64 overrun; /* as the monitors know it */
 	bool from_config;
+	bool welcome; /* its policy was told that it is there */
 };
 
 enum node_id_state { ID_STALE = 0, ID_FRESH, ID_USED };
@@ -127,6 +136,7 @@ struct manager {
 	sd_event_source *orphan_timer;
 	__u32 gen; /* last one given out */
 	struct user *users;
+	struct policy *policies[IPN_POLICY_MAX];
 	struct session *sessions;
 	int run_fd;      /* the run directory */
 	int lock_fd;     /* in it */
@@ -216,6 +226,29 @@ int node_refill(struct manager *m);
 __u32 gso_want(const struct net *net);
 /* Tells the containers of a network, if that has changed. */
 void gso_update(struct net *net);
+
+/*
+ * policy.c. policy_init: the built-in ones, and those that were loaded before if there is a fabric.
+ * policy_load, policy_unload: errors as for IPN_CTL_POLICY_LOAD and _UNLOAD.
+ */
+int policy_init(struct manager *m);
+void policy_free_all(struct manager *m);
+int policy_load(struct manager *m, int file, __u32 number, const char *name, struct answer *a);
+int policy_unload(struct manager *m, __u32 number, struct answer *a);
+void policy_describe(struct manager *m, __u32 number, struct ipn_ctl_policy *out);
+bool policy_has(const struct net *net, enum ipn_policy_call which);
+/*
+ * Runs a callback. net and node (or NULL) fill in what `call` says of them; name, len and data are
+ * the caller's, and data is as the callback left it. Returns what the callback did (>= 0, or
+ * -errno), or -EOPNOTSUPP when the policy has none.
+ */
+int policy_call(struct net *net, const struct node *node, enum ipn_policy_call which,
+		struct ipn_call *call);
+/* The same for callbacks that tell the policy something and want nothing. */
+void policy_tell(struct net *net, const struct node *node, enum ipn_policy_call which);
+/* newport: the policy chooses, or refuses, the port. *want becomes its choice. */
+int policy_newport(struct net *net, enum ipn_kind kind, __u32 flags, __u32 uid, __s32 *want,
+		   struct answer *a);
 
 /* adopt.c: makes nets and nodes from the maps, removes what is half made. */
 int adopt(struct manager *m);

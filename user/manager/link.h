@@ -24,8 +24,8 @@ struct link_info {
 	__u32 flags; /* IFF_* */
 	__u32 group;
 	__u32 mtu;
-	__u32 gso;    /* bytes of an IPv4 frame that the device may be given to cut up; 0: unknown */
-	__u32 peer;   /* veth: ifindex of the other end, wherever that is */
+	__u32 gso;  /* bytes of an IPv4 frame that the device may be given to cut up; 0: unknown */
+	__u32 peer; /* veth: ifindex of the other end, wherever that is */
 	bool running; /* carrier */
 	char name[IPN_NAME_MAX];
 	char kind[16];    /* "tun", "veth", ... */

@@ -485,6 +485,7 @@ static void manager_close(struct manager *m)
 	sd_event_source_disable_unref(m->overruns);
 	sd_event_source_disable_unref(m->orphan_timer);
 	sd_event_unref(m->event);
+	policy_free_all(m);
 	link_ctx_free(m->link);
 	bpf_state_free(m->bpf);
 	int *fds[] = { &m->run_fd,    &m->lock_fd,  &m->bpf_lock_fd,

@@ -174,12 +174,14 @@ static int range(__u32 *value, __u32 def, __u32 min, __u32 max, const char *what
 	return 0;
 }
 
-static int check(struct ipn_network *info, struct answer *a)
+static int check(struct manager *m, struct ipn_network *info, struct answer *a)
 {
 	int r;
 
-	if (info->policy != IPN_POLICY_BROADCAST && info->policy != IPN_POLICY_SWITCH)
-		return ANSWER(a, -EPROTONOSUPPORT, "there is no policy %u (1 broadcast, 2 switch)",
+	if (info->policy >= IPN_POLICY_MAX || !m->policies[info->policy])
+		return ANSWER(a, -EPROTONOSUPPORT,
+			      "there is no policy %u (1 broadcast, 2 switch; see: "
+			      "ipn-fabric policy list)",
 			      info->policy);
 	if (info->flags & ~(__u32)IPN_FLAG_LOSSLESS)
 		return ANSWER(a, -EINVAL, "flags 0x%x: there is only LOSSLESS (0x1)", info->flags);
@@ -206,7 +208,7 @@ int net_add(struct manager *m, const struct ipn_network *wanted, int path_fd,
 
 	if (!u)
 		return -ENOMEM;
-	r = check(&info, a);
+	r = check(m, &info, a);
 	if (r)
 		return r;
 	bytes = net_log_bytes(ipn_log_class_of(info.mtu), slots_for(info.pool));
@@ -256,6 +258,15 @@ int net_add(struct manager *m, const struct ipn_network *wanted, int path_fd,
 	live->flags = net->info.flags;
 	live->pool = net->info.pool;
 	__atomic_store_n(&live->policy, net->info.policy, __ATOMIC_RELEASE);
+	r = policy_has(net, IPN_CALL_NEWNET) ? policy_call(net, NULL, IPN_CALL_NEWNET, NULL) : 0;
+	if (r) {
+		ANSWER(a, r, "its policy %s refuses the network: %s",
+		       m->policies[net->info.policy]->name, strerror(-r));
+		__atomic_store_n(&live->policy, 0, __ATOMIC_RELEASE);
+		bpf_map_delete_elem(m->bpf->fd_networks, &net->id);
+		bpf_map_delete_elem(m->bpf->fd_logs[net->log_class], &net->id);
+		goto err;
+	}
 
 	HASH_ADD(hh, m->nets, key, sizeof(net->key), net);
 	m->net_by_id[net->id] = net;
@@ -282,6 +293,7 @@ void net_del(struct net *net)
 			node_del(net->ports[i], ENETDOWN, false);
 	node_doom_end(m);
 	session_drop_net(m, net);
+	policy_tell(net, NULL, IPN_CALL_DELNET);
 	__atomic_store_n(&m->bpf->nets[net->id].policy, 0, __ATOMIC_RELEASE);
 	bpf_map_delete_elem(m->bpf->fd_networks, &net->id);
 	bpf_map_delete_elem(m->bpf->fd_logs[net->log_class], &net->id);

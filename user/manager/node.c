@@ -337,14 +337,17 @@ static int node_new(struct net *net, const struct node_want *want, size_t memory
 	struct manager *m = net->m;
 	struct user *u = user_get(m, want->uid);
 	struct node *node;
+	__s32 number = want->port;
 	__u32 port = 0;
 	int r;
 
 	if (!u)
 		return -ENOMEM;
-	r = port_take(net, want->port, &port, a);
+	r = user_may(u, 0, 1, memory, a);
 	if (!r)
-		r = user_may(u, 0, 1, memory, a);
+		r = policy_newport(net, want->kind, want->flags, want->uid, &number, a);
+	if (!r)
+		r = port_take(net, number, &port, a);
 	if (r)
 		return r;
 	node = calloc(1, sizeof(*node));
@@ -488,6 +491,8 @@ int node_connect(struct net *net, const struct node_want *want, struct node **ou
 		return r;
 	}
 	monitor_tell(m, net, node, IPN_WATCH_JOIN);
+	node->welcome = true;
+	policy_tell(net, node, IPN_CALL_POSTNEWPORT);
 	*fds = got;
 	*out = node;
 	return 0;
@@ -554,6 +559,8 @@ int node_attach(struct net *net, const struct node_want *want, struct node **out
 	}
 	gso_update(net);
 	monitor_tell(m, net, node, IPN_WATCH_JOIN);
+	node->welcome = true;
+	policy_tell(net, node, IPN_CALL_POSTNEWPORT);
 	*out = node;
 	return 0;
 err:
@@ -647,11 +654,14 @@ void node_del(struct node *node, int why, bool device_gone)
 
 	if (node->ifindex) /* else it never joined */
 		monitor_tell(m, net, node, IPN_WATCH_LEAVE);
+	if (node->welcome)
+		policy_tell(net, node, IPN_CALL_PREDELPORT);
 	dest_set(node, false);
 	if (device && node->ifindex)
 		flood_set(node, 0);
 	net->ports[node->port.port] = NULL;
 	node_count(net);
+	policy_tell(net, node, IPN_CALL_DELPORT);
 	if (node->ifindex) {
 		bpf_map_delete_elem(b->fd_ports, &node->ifindex);
 		bpf_map_delete_elem(b->fd_portinfo, &node->ifindex);
@@ -783,6 +793,7 @@ int node_adopt(struct manager *m, const struct ipn_port *found)
 	if (!node)
 		return -ENOMEM;
 	node->net = net;
+	node->welcome = true;
 	node->port = *port;
 	node->ifindex = port->ifindex;
 	node->port.flags = up_flag(node->port.flags, &link);

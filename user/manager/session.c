@@ -721,6 +721,104 @@ static int do_resize(struct request *q)
 	return r ? r : reply_net(q, s->net);
 }
 
+/* --- policies --- */
+
+static int may_policies(struct request *q, const char *what)
+{
+	return q->s->peer.net_admin ? 0
+				    : ANSWER(&q->answer, -EPERM,
+					     "%s a policy needs CAP_NET_ADMIN (run as root)", what);
+}
+
+static int do_policy_load(struct request *q)
+{
+	const struct ipn_ctl_policy_load *load = q->body;
+	char name[IPN_POLICY_NAME_MAX];
+	int r = may_policies(q, "loading");
+
+	memcpy(name, load->name, sizeof(name));
+	name[sizeof(name) - 1] = '\0';
+	if (!r)
+		r = policy_load(q->s->m, q->fds[0], load->number, name, &q->answer);
+	if (r)
+		return r;
+	policy_describe(q->s->m, load->number, (void *)q->reply);
+	q->reply_len = sizeof(struct ipn_ctl_policy);
+	return 0;
+}
+
+static int do_policy_unload(struct request *q)
+{
+	const struct ipn_ctl_policy_unload *unload = q->body;
+	int r = may_policies(q, "unloading");
+
+	return r ? r : policy_unload(q->s->m, unload->number, &q->answer);
+}
+
+/* There are so few that they fit one page. */
+static int do_policy_list(struct request *q)
+{
+	const struct ipn_ctl_list *list = q->body;
+	struct ipn_ctl_page *page = (void *)q->reply;
+	struct ipn_ctl_policy *out = (void *)(page + 1);
+
+	memset(page, 0, sizeof(*page));
+	for (__u64 i = list->from; i < IPN_POLICY_MAX; i++)
+		if (q->s->m->policies[i])
+			policy_describe(q->s->m, (__u32)i, &out[page->count++]);
+	q->reply_len = sizeof(*page) + page->count * sizeof(*out);
+	return 0;
+}
+
+/* setsockopt, getsockopt, ioctl: for the policy of the session's network. */
+static int option_call(struct request *q, enum ipn_policy_call which, const char *what)
+{
+	const struct ipn_ctl_option *in = q->body;
+	struct ipn_ctl_option *out = (void *)q->reply;
+	struct session *s = q->s;
+	static struct ipn_call call;
+	int r;
+
+	if (!s->net)
+		return ANSWER(&q->answer, -ENOTCONN, "this socket has no network");
+	if (which != IPN_CALL_IOCTL && in->level != (__s32)s->net->info.policy)
+		return ANSWER(&q->answer, -EPROTONOSUPPORT, "%s has policy %u, not %d",
+			      s->net->info.path, s->net->info.policy, in->level);
+	if (in->len > sizeof(in->data))
+		return ANSWER(&q->answer, -EINVAL, "%u bytes are too many, the most is %zu",
+			      in->len, sizeof(in->data));
+	call.name = in->name;
+	call.len = in->len;
+	memset(call.data, 0, sizeof(call.data));
+	memcpy(call.data, in->data, in->len);
+	r = policy_call(s->net, s->node, which, &call);
+	if (r < 0)
+		return ANSWER(&q->answer, r, "%s: %s", what, strerror(-r));
+	if (which == IPN_CALL_SETSOCKOPT)
+		return 0;
+	*out = (struct ipn_ctl_option){ .level = in->level, .name = in->name, .len = in->len };
+	if (call.len < out->len || which == IPN_CALL_IOCTL)
+		out->len = call.len < sizeof(out->data) ? call.len : sizeof(out->data);
+	memcpy(out->data, call.data, out->len);
+	q->reply_len = sizeof(*out);
+	return 0;
+}
+
+static int do_setsockopt(struct request *q)
+{
+	return option_call(q, IPN_CALL_SETSOCKOPT, "setsockopt");
+}
+
+static int do_getsockopt(struct request *q)
+{
+	return option_call(q, IPN_CALL_GETSOCKOPT, "getsockopt");
+}
+
+static int do_ioctl(struct request *q)
+{
+	return option_call(q, IPN_CALL_IOCTL, "ioctl");
+}
+
 static int do_down(struct request *q)
 {
 	if (!is_root(q->s))
@@ -752,6 +850,12 @@ static const struct {
 	[IPN_CTL_NET_GET] = { do_net_get, 0, 0, 0 },
 	[IPN_CTL_MONITOR] = { do_monitor, 0, 0, 1 },
 	[IPN_CTL_RESIZE] = { do_resize, sizeof(struct ipn_ctl_resize), 0, 0 },
+	[IPN_CTL_POLICY_LOAD] = { do_policy_load, sizeof(struct ipn_ctl_policy_load), 1, 1 },
+	[IPN_CTL_POLICY_UNLOAD] = { do_policy_unload, sizeof(struct ipn_ctl_policy_unload), 0, 0 },
+	[IPN_CTL_POLICY_LIST] = { do_policy_list, sizeof(struct ipn_ctl_list), 0, 0 },
+	[IPN_CTL_SETSOCKOPT] = { do_setsockopt, sizeof(struct ipn_ctl_option), 0, 0 },
+	[IPN_CTL_GETSOCKOPT] = { do_getsockopt, sizeof(struct ipn_ctl_option), 0, 0 },
+	[IPN_CTL_IOCTL] = { do_ioctl, sizeof(struct ipn_ctl_option), 0, 0 },
 };
 _Static_assert(sizeof(struct ipn_ctl_page) + PORTS_PER_PAGE * sizeof(struct ipn_ctl_port) <=
 		       REPLY_ROOM,

@@ -1,0 +1,784 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Policies: the built-in ones, and those that users load.
+ *
+ * A loaded policy is a directory of pins below the fabric's:
+ *
+ *	policy/NUMBER/info       map: number, name, ABI version
+ *	policy/NUMBER/xdp, tc    handlemsg for each hook
+ *	policy/NUMBER/call_NAME  callbacks
+ *	policy/NUMBER/map_NAME   the maps of its own
+ *
+ * It is built in policy/NUMBER_new and renamed when it is whole; then its programs go into the
+ * program arrays, by which messages find them. A new manager reads the directories in the same way
+ * as the one that loaded them, so nothing is known of a policy that is not pinned.
+ *
+ * The file is hostile until the kernel's verifier has passed it. It is read, parsed and loaded in a
+ * process of its own: whatever it does to that process, and however long it takes, the manager
+ * goes on. Only what was pinned comes back.
+ */
+#include "core.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <ctype.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <gelf.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#define FILE_MAX (4UL << 20)   /* bytes of an object */
+#define MAPS_MAX (256UL << 20) /* bytes of all maps of its own */
+#define LOAD_MS 5000
+#define LOG_SIZE (8UL << 20) /* of the verifier; touched only as far as it writes */
+#define PATH_LEN 512
+
+static const char *const call_names[IPN_CALLS] = IPN_CALL_NAMES;
+
+/* --- what is there ----------------------------------------------------------------------------*/
+
+static int builtin_add(struct manager *m, __u32 number, const char *name)
+{
+	struct policy *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	p->number = number;
+	p->builtin = true;
+	util_copy(p->name, sizeof(p->name), name);
+	for (int i = 0; i < IPN_CALLS; i++)
+		p->call[i] = -1;
+	m->policies[number] = p;
+	return 0;
+}
+
+static void policy_free(struct policy *p)
+{
+	for (int i = 0; p && i < IPN_CALLS; i++)
+		util_close_fd(&p->call[i]);
+	free(p);
+}
+
+void policy_free_all(struct manager *m)
+{
+	for (__u32 i = 0; i < IPN_POLICY_MAX; i++) {
+		policy_free(m->policies[i]);
+		m->policies[i] = NULL;
+	}
+}
+
+static __u32 nets_of(struct manager *m, __u32 number)
+{
+	struct net *net, *tmp;
+	__u32 n = 0;
+
+	HASH_ITER(hh, m->nets, net, tmp)
+		n += net->info.policy == number;
+	return n;
+}
+
+void policy_describe(struct manager *m, __u32 number, struct ipn_ctl_policy *out)
+{
+	const struct policy *p = m->policies[number];
+
+	*out = (struct ipn_ctl_policy){ .number = number,
+					.builtin = p->builtin,
+					.nets = nets_of(m, number) };
+	memcpy(out->name, p->name, sizeof(out->name));
+	for (int i = 0; i < IPN_CALLS; i++)
+		out->calls |= p->call[i] >= 0 ? 1U << i : 0;
+}
+
+static bool name_ok(const char *s)
+{
+	if (!islower((unsigned char)*s))
+		return false;
+	for (; *s; s++)
+		if (!islower((unsigned char)*s) && !isdigit((unsigned char)*s) && *s != '_' &&
+		    *s != '-')
+			return false;
+	return true;
+}
+
+/* --- callbacks --------------------------------------------------------------------------------*/
+
+bool policy_has(const struct net *net, enum ipn_policy_call which)
+{
+	const struct policy *p = net->m->policies[net->info.policy % IPN_POLICY_MAX];
+
+	return p && p->call[which] >= 0;
+}
+
+int policy_call(struct net *net, const struct node *node, enum ipn_policy_call which,
+		struct ipn_call *call)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts);
+	struct manager *m = net->m;
+	static struct ipn_call none;
+	__u32 zero = 0;
+	int r;
+
+	if (!policy_has(net, which))
+		return -EOPNOTSUPP;
+	if (!call) {
+		call = &none;
+		memset(call, 0, sizeof(*call));
+	}
+	call->net = net->id;
+	if (which != IPN_CALL_RESIZENET) /* which has it as it will be */
+		call->numnodes = net->info.numnodes;
+	call->mtu = net->info.mtu;
+	if (which != IPN_CALL_NEWPORT) { /* which has filled these in */
+		call->port = node ? node->port.port : IPN_PORT_NONE;
+		call->kind = node ? node->port.kind : IPN_KIND_NONE;
+		call->flags = node ? node->port.flags : 0;
+		call->uid = node ? node->port.uid : net->info.uid;
+	}
+	if (bpf_map_update_elem(m->bpf->fd_calls, &zero, call, BPF_ANY) ||
+	    bpf_prog_test_run_opts(m->policies[net->info.policy]->call[which], &opts))
+		return -errno;
+	r = (int)opts.retval;
+	if (r < -4095 || (r > 0 && which != IPN_CALL_NEWPORT)) {
+		say(LOG_WARNING, "policy %s: %s returned %d, which is no errno",
+		    m->policies[net->info.policy]->name, call_names[which], r);
+		return -EINVAL;
+	}
+	if (r >= 0 && call != &none && bpf_map_lookup_elem(m->bpf->fd_calls, &zero, call))
+		return -errno;
+	return r;
+}
+
+void policy_tell(struct net *net, const struct node *node, enum ipn_policy_call which)
+{
+	if (policy_has(net, which))
+		policy_call(net, node, which, NULL);
+}
+
+int policy_newport(struct net *net, enum ipn_kind kind, __u32 flags, __u32 uid, __s32 *want,
+		   struct answer *a)
+{
+	static struct ipn_call call;
+	int r;
+
+	if (!policy_has(net, IPN_CALL_NEWPORT))
+		return 0;
+	memset(&call, 0, sizeof(call));
+	call.port = (__u32)*want;
+	call.kind = kind;
+	call.flags = flags;
+	call.uid = uid;
+	r = policy_call(net, NULL, IPN_CALL_NEWPORT, &call);
+	if (r < 0)
+		return ANSWER(a, r, "the policy of %s refuses the port: %s", net->info.path,
+			      strerror(-r));
+	*want = r;
+	return 0;
+}
+
+/* --- pins -------------------------------------------------------------------------------------*/
+
+static int path_of(const struct manager *m, char *path, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+static int path_of(const struct manager *m, char *path, const char *fmt, ...)
+{
+	int n = snprintf(path, PATH_LEN, "%s/policy/", m->bpf->dir);
+	va_list ap;
+
+	va_start(ap, fmt);
+	n += vsnprintf(path + n, PATH_LEN - (size_t)n, fmt, ap);
+	va_end(ap);
+	return n < PATH_LEN ? 0 : -ENAMETOOLONG;
+}
+
+static int info_read(struct manager *m, __u32 number, struct ipn_policy_info *info)
+{
+	struct bpf_map_info map = { 0 };
+	__u32 zero = 0, len = sizeof(map);
+	_cleanup_close_ int fd = -1;
+	char path[PATH_LEN];
+
+	path_of(m, path, "%u/info", number);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return -errno;
+	if (bpf_obj_get_info_by_fd(fd, &map, &len))
+		return -errno;
+	if (map.type != BPF_MAP_TYPE_ARRAY || map.value_size != sizeof(*info))
+		return -EPROTO;
+	if (bpf_map_lookup_elem(fd, &zero, info))
+		return -errno;
+	info->name[sizeof(info->name) - 1] = '\0';
+	return info->number == number && info->abi == IPN_ABI_VERSION ? 0 : -EPROTO;
+}
+
+/* Messages of its networks find it from here on. */
+static int programs_set(struct manager *m, __u32 number)
+{
+	_cleanup_close_ int xdp = -1;
+	_cleanup_close_ int tc = -1;
+	char path[PATH_LEN];
+
+	path_of(m, path, "%u/xdp", number);
+	xdp = bpf_obj_get(path);
+	path_of(m, path, "%u/tc", number);
+	tc = bpf_obj_get(path);
+	if (xdp < 0 || tc < 0)
+		return -errno;
+	if (bpf_map_update_elem(m->bpf->fd_pol_xdp, &number, &xdp, BPF_ANY) ||
+	    bpf_map_update_elem(m->bpf->fd_pol_tc, &number, &tc, BPF_ANY))
+		return -errno;
+	return 0;
+}
+
+static void programs_clear(struct manager *m, __u32 number)
+{
+	bpf_map_delete_elem(m->bpf->fd_pol_xdp, &number);
+	bpf_map_delete_elem(m->bpf->fd_pol_tc, &number);
+}
+
+/* Makes the policy of what is pinned. */
+static int policy_open(struct manager *m, __u32 number)
+{
+	struct policy *p = calloc(1, sizeof(*p));
+	struct ipn_policy_info info;
+	char path[PATH_LEN];
+	int r;
+
+	if (!p)
+		return -ENOMEM;
+	for (int i = 0; i < IPN_CALLS; i++) {
+		path_of(m, path, "%u/call_%s", number, call_names[i]);
+		p->call[i] = bpf_obj_get(path);
+	}
+	r = info_read(m, number, &info);
+	if (!r)
+		r = programs_set(m, number);
+	if (r) {
+		policy_free(p);
+		programs_clear(m, number);
+		return r;
+	}
+	p->number = number;
+	util_copy(p->name, sizeof(p->name), info.name);
+	m->policies[number] = p;
+	return 0;
+}
+
+static int adopt_dir(struct manager *m, const char *name)
+{
+	char path[PATH_LEN], *end;
+	unsigned long number = strtoul(name, &end, 10);
+	int r = -ENOENT;
+
+	if (end != name && !*end && number >= IPN_POLICY_FIRST && number < IPN_POLICY_MAX &&
+	    !m->policies[number])
+		r = policy_open(m, (__u32)number);
+	if (!r)
+		return 0;
+	if (strcmp(end, "_new")) /* else: the manager died while it loaded it */
+		say(LOG_ERR, "policy %s: cannot take it over: %s", name, strerror(-r));
+	path_of(m, path, "%s", name);
+	bpf_tree_remove(path);
+	return 0;
+}
+
+int policy_init(struct manager *m)
+{
+	char path[PATH_LEN];
+	struct dirent *e;
+	DIR *d;
+	int r;
+
+	r = builtin_add(m, IPN_POLICY_BROADCAST, "broadcast");
+	if (!r)
+		r = builtin_add(m, IPN_POLICY_SWITCH, "switch");
+	if (r || !m->bpf->adopted)
+		return r;
+	path_of(m, path, "%s", "");
+	d = opendir(path);
+	if (!d)
+		return -errno;
+	while ((e = readdir(d)))
+		if (e->d_name[0] != '.')
+			adopt_dir(m, e->d_name);
+	closedir(d);
+	for (__u32 i = IPN_POLICY_FIRST; i < IPN_POLICY_MAX; i++)
+		if (!m->policies[i])
+			programs_clear(m, i);
+	return 0;
+}
+
+/* --- loading: in a process of its own ---------------------------------------------------------*/
+
+struct loader {
+	struct manager *m;
+	pid_t parent;
+	int file;
+	__u32 number;
+	const char *name;
+	struct answer *a;
+	__u8 *data;
+	size_t size;
+	struct bpf_object *obj;
+	char *log;
+};
+static char failed_prog[64]; /* whose load libbpf complained about */
+
+static int note_print(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	char line[256], name[64];
+
+	if (level != LIBBPF_WARN || failed_prog[0])
+		return 0;
+	vsnprintf(line, sizeof(line), fmt, ap);
+	if (sscanf(line, "libbpf: prog '%63[^']': BPF program load failed", name) == 1)
+		util_copy(failed_prog, sizeof(failed_prog), name);
+	return 0;
+}
+
+static int file_read(struct loader *l)
+{
+	struct stat st;
+	ssize_t n;
+
+	if (fstat(l->file, &st))
+		return ANSWER(l->a, -errno, "cannot be read: %s", strerror(errno));
+	if (!S_ISREG(st.st_mode))
+		return ANSWER(l->a, -EINVAL, "is not a regular file (give a BPF object)");
+	if ((size_t)st.st_size > FILE_MAX)
+		return ANSWER(l->a, -EFBIG, "has %lld bytes, a policy at most %lu",
+			      (long long)st.st_size, FILE_MAX);
+	l->data = malloc(FILE_MAX + 1);
+	if (!l->data)
+		return -ENOMEM;
+	/* to its end, wherever that is by now */
+	while (l->size <= FILE_MAX) {
+		n = pread(l->file, l->data + l->size, FILE_MAX + 1 - l->size, (off_t)l->size);
+		if (n < 0)
+			return ANSWER(l->a, -errno, "cannot be read: %s", strerror(errno));
+		if (!n)
+			return 0;
+		l->size += (size_t)n;
+	}
+	return ANSWER(l->a, -EFBIG, "has more than %lu bytes", FILE_MAX);
+}
+
+/* What libbpf and libelf take for granted of what they read from memory. */
+static int elf_check(struct loader *l)
+{
+	const unsigned char native = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB
+									       : ELFDATA2MSB;
+	Elf64_Ehdr h;
+	Elf64_Shdr s;
+
+	if (l->size < SELFMAG || memcmp(l->data, ELFMAG, SELFMAG))
+		return ANSWER(l->a, -ENOEXEC,
+			      "is not a BPF object (compile it with: clang -target bpf)");
+	if (l->size < sizeof(h))
+		return ANSWER(l->a, -ENOEXEC, "is cut off: %zu bytes", l->size);
+	memcpy(&h, l->data, sizeof(h));
+	if (h.e_ident[EI_CLASS] != ELFCLASS64 || h.e_machine != EM_BPF || h.e_type != ET_REL)
+		return ANSWER(l->a, -ENOEXEC,
+			      "is an ELF file for another machine, not a BPF object "
+			      "(compile it with: clang -target bpf)");
+	if (h.e_ident[EI_DATA] != native)
+		return ANSWER(l->a, -ENOEXEC, "is for a machine of the other byte order");
+	if (h.e_shentsize != sizeof(s) || !h.e_shnum || h.e_shstrndx >= h.e_shnum ||
+	    h.e_shoff > l->size || (size_t)h.e_shnum * sizeof(s) > l->size - h.e_shoff)
+		return ANSWER(l->a, -ENOEXEC, "is cut off: its sections are not in its %zu bytes",
+			      l->size);
+	for (unsigned int i = 0; i < h.e_shnum; i++) {
+		memcpy(&s, l->data + h.e_shoff + i * sizeof(s), sizeof(s));
+		if (s.sh_type != SHT_NOBITS && s.sh_type != SHT_NULL &&
+		    (s.sh_offset > l->size || s.sh_size > l->size - s.sh_offset))
+			return ANSWER(l->a, -ENOEXEC,
+				      "is cut off: a section ends behind its %zu bytes", l->size);
+	}
+	return 0;
+}
+
+/* Section `ipn_policy`: for which fabric was it compiled? */
+static int mark_check(struct loader *l)
+{
+	struct ipn_policy_mark mark;
+	Elf_Scn *scn = NULL;
+	Elf_Data *data = NULL;
+	GElf_Shdr s;
+	size_t names;
+	Elf *elf;
+
+	elf_version(EV_CURRENT);
+	elf = elf_memory((char *)l->data, l->size);
+	if (!elf || elf_getshdrstrndx(elf, &names))
+		return ANSWER(l->a, -ENOEXEC, "cannot be read as an ELF file: %s", elf_errmsg(-1));
+	while (!data && (scn = elf_nextscn(elf, scn))) {
+		const char *name = gelf_getshdr(scn, &s) ? elf_strptr(elf, names, s.sh_name) : NULL;
+
+		if (name && !strcmp(name, "ipn_policy"))
+			data = elf_getdata(scn, NULL);
+	}
+	if (data && data->d_buf && data->d_size >= sizeof(mark))
+		memcpy(&mark, data->d_buf, sizeof(mark));
+	else
+		data = NULL;
+	elf_end(elf);
+	if (!data || mark.magic != IPN_POLICY_MAGIC)
+		return ANSWER(l->a, -EINVAL,
+			      "is not a policy: it has no handlemsg (make one with IPN_POLICY or "
+			      "IPN_POLICY_SEND of ipn/policy.h)");
+	if (mark.abi != IPN_ABI_VERSION || mark.call != sizeof(struct ipn_call))
+		return ANSWER(l->a, -EPROTO,
+			      "was compiled for ABI %u, this fabric has %u (compile it again with "
+			      "the headers of this version)",
+			      mark.abi, IPN_ABI_VERSION);
+	return 0;
+}
+
+static bool pin_name_ok(const char *s)
+{
+	size_t len = strlen(s);
+
+	for (; *s; s++)
+		if (!isalnum((unsigned char)*s) && *s != '_')
+			return false;
+	return len > 0 && len < 64;
+}
+
+/* Shared maps are the fabric's; the others are bounded. */
+static int maps_prepare(struct loader *l)
+{
+	struct bpf_map *map;
+	__u64 bytes = 0;
+
+	bpf_object__for_each_map(map, l->obj) {
+		const char *name = bpf_map__name(map);
+		int fd = bpf_shared_map(l->m->bpf, name);
+		__u64 size;
+
+		bpf_map__set_pin_path(map, NULL);
+		if (bpf_map__type(map) == BPF_MAP_TYPE_STRUCT_OPS)
+			return ANSWER(l->a, -EINVAL, "map %s: struct_ops are no part of a policy",
+				      name);
+		if (fd >= 0 && !bpf_map__is_internal(map)) {
+			if (bpf_map__reuse_fd(map, fd))
+				return ANSWER(l->a, -EINVAL, "map %s: cannot be shared", name);
+			continue;
+		}
+		if (!bpf_map__is_internal(map) && !pin_name_ok(name))
+			return ANSWER(l->a, -EINVAL, "a map has a name that is no identifier");
+		size = (__u64)bpf_map__key_size(map) + bpf_map__value_size(map);
+		if (size && bpf_map__max_entries(map) > MAPS_MAX / size)
+			size = MAPS_MAX + 1;
+		else
+			size *= bpf_map__max_entries(map);
+		bytes += size;
+		if (bytes > MAPS_MAX)
+			return ANSWER(l->a, -EINVAL,
+				      "map %s: the maps of a policy may take %lu MiB together",
+				      name, MAPS_MAX >> 20);
+	}
+	return 0;
+}
+
+/* Which callback is the program? -1: none. */
+static int call_of(const char *name)
+{
+	for (int i = 0; i < IPN_CALLS; i++)
+		if (!strncmp(name, "ipn_", 4) && !strcmp(name + 4, call_names[i]))
+			return i;
+	return -1;
+}
+
+/* Exactly one handlemsg for each hook, and callbacks. */
+static int progs_check(struct loader *l)
+{
+	struct bpf_program *prog;
+	int xdp = 0, tc = 0;
+
+	bpf_object__for_each_program(prog, l->obj) {
+		const char *name = bpf_program__name(prog);
+		enum bpf_prog_type type = bpf_program__type(prog);
+
+		if (type == BPF_PROG_TYPE_XDP && !strncmp(name, "ipn_xdp_", 8))
+			xdp++;
+		else if (type == BPF_PROG_TYPE_SCHED_CLS && !strncmp(name, "ipn_tc_", 7))
+			tc++;
+		else if (type != BPF_PROG_TYPE_SYSCALL || call_of(name) < 0)
+			return ANSWER(l->a, -EINVAL,
+				      "program %.40s: is neither handlemsg nor a callback "
+				      "(IPN_POLICY, IPN_POLICY_SEND, IPN_ON make those)",
+				      name);
+	}
+	if (!xdp || !tc)
+		return ANSWER(l->a, -EINVAL,
+			      "has no handlemsg for %s (make it with IPN_POLICY or "
+			      "IPN_POLICY_SEND of ipn/policy.h)",
+			      xdp  ? "tc"
+			      : tc ? "XDP"
+				   : "any hook");
+	if (xdp > 1 || tc > 1)
+		return ANSWER(l->a, -EINVAL, "has more than one handlemsg (one per object)");
+	return 0;
+}
+
+/* The verifier's last words: the line before its summary. */
+static const char *last_words(char *log)
+{
+	char *end = strstr(log, "\nprocessed "), *start;
+
+	if (end)
+		*end = '\0';
+	end = log + strlen(log);
+	while (end > log && (end[-1] == '\n' || end[-1] == ' '))
+		*--end = '\0';
+	start = strrchr(log, '\n');
+	return start ? start + 1 : log;
+}
+
+static int object_load(struct loader *l)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = l->name);
+	const char *words;
+	int r;
+
+	l->log = mmap(NULL, LOG_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (l->log == MAP_FAILED)
+		return -ENOMEM;
+	opts.kernel_log_buf = l->log;
+	opts.kernel_log_size = LOG_SIZE;
+	libbpf_set_print(note_print);
+	l->obj = bpf_object__open_mem(l->data, l->size, &opts);
+	if (!l->obj)
+		return ANSWER(l->a, -ENOEXEC, "is not a BPF object that can be used: %s",
+			      strerror(errno));
+	r = progs_check(l);
+	if (!r)
+		r = maps_prepare(l);
+	if (r)
+		return r;
+	r = bpf_object__load(l->obj);
+	if (!r)
+		return 0;
+	words = last_words(l->log);
+	if (failed_prog[0] && *words)
+		return ANSWER(l->a, -EACCES, "the kernel's verifier refuses program %s: %.120s",
+			      failed_prog, words);
+	return ANSWER(l->a, r, "the kernel refuses it: %s", strerror(-r));
+}
+
+static int pin(struct loader *l, int fd, const char *prefix, const char *name)
+{
+	char path[PATH_LEN];
+	int r = path_of(l->m, path, "%u_new/%s%s", l->number, prefix, name);
+
+	if (!r && bpf_obj_pin(fd, path))
+		r = -errno;
+	return r ? ANSWER(l->a, r, "cannot pin %s%s: %s", prefix, name, strerror(-r)) : 0;
+}
+
+static int pin_info(struct loader *l)
+{
+	const struct ipn_policy_info info = { .number = l->number, .abi = IPN_ABI_VERSION };
+	struct ipn_policy_info value = info;
+	_cleanup_close_ int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "ipn_policy", sizeof(__u32),
+						sizeof(value), 1, NULL);
+	__u32 zero = 0;
+
+	util_copy(value.name, sizeof(value.name), l->name);
+	if (fd < 0 || bpf_map_update_elem(fd, &zero, &value, BPF_ANY))
+		return ANSWER(l->a, -errno, "cannot make its map: %s", strerror(errno));
+	return pin(l, fd, "", "info");
+}
+
+static int object_pin(struct loader *l)
+{
+	struct bpf_program *prog;
+	struct bpf_map *map;
+	char path[PATH_LEN];
+	int r = path_of(l->m, path, "%u_new", l->number);
+
+	bpf_tree_remove(path);
+	if (!r && mkdir(path, 0750))
+		r = ANSWER(l->a, -errno, "cannot make %s: %s", path, strerror(errno));
+	if (!r)
+		r = pin_info(l);
+	bpf_object__for_each_program(prog, l->obj) {
+		enum bpf_prog_type type = bpf_program__type(prog);
+		bool call = type == BPF_PROG_TYPE_SYSCALL;
+
+		if (!r)
+			r = pin(l, bpf_program__fd(prog), call ? "call_" : "",
+				call                        ? bpf_program__name(prog) + 4
+				: type == BPF_PROG_TYPE_XDP ? "xdp"
+							    : "tc");
+	}
+	bpf_object__for_each_map(map, l->obj)
+		if (!r && !bpf_map__is_internal(map) &&
+		    bpf_shared_map(l->m->bpf, bpf_map__name(map)) < 0)
+			r = pin(l, bpf_map__fd(map), "map_", bpf_map__name(map));
+	return r;
+}
+
+struct result {
+	int err;
+	struct answer a;
+};
+
+static void __attribute__((noreturn)) child(struct loader *l, int out)
+{
+	struct result result = { .a = { "" } };
+	int r;
+
+	/* or our pins would appear under the next manager */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != l->parent)
+		_exit(1);
+	signal(SIGTERM, SIG_DFL);
+	l->a = &result.a;
+	r = file_read(l);
+	if (!r)
+		r = elf_check(l);
+	if (!r)
+		r = mark_check(l);
+	if (!r)
+		r = object_load(l);
+	if (!r)
+		r = object_pin(l);
+	result.err = r;
+	_exit(write(out, &result, sizeof(result)) == sizeof(result) ? 0 : 1);
+}
+
+static __u64 now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (__u64)t.tv_sec * 1000 + (__u64)t.tv_nsec / 1000000;
+}
+
+/* Reads the result of the child, or ends it. */
+static int child_wait(pid_t pid, int in, struct answer *a)
+{
+	struct result result;
+	__u64 end = now_ms() + LOAD_MS, now;
+	struct pollfd p = { .fd = in, .events = POLLIN };
+	ssize_t n = -1;
+	int r;
+
+	while ((now = now_ms()) < end) {
+		r = poll(&p, 1, (int)(end - now));
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r > 0)
+			n = read(in, &result, sizeof(result));
+		break;
+	}
+	kill(pid, SIGKILL); /* it has nothing more to do */
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	if (n < 0)
+		return ANSWER(a, -ETIMEDOUT, "was not loaded within %u s (make it simpler)",
+			      LOAD_MS / 1000);
+	if (n != sizeof(result))
+		return ANSWER(a, -ENOEXEC, "is broken: reading it ended the process that did");
+	*a = result.a;
+	return result.err;
+}
+
+static int load_in_child(struct loader *l, struct answer *a)
+{
+	_cleanup_close_ int in = -1;
+	int fds[2], r;
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC))
+		return -errno;
+	in = fds[0];
+	pid = fork();
+	if (pid == 0)
+		child(l, fds[1]);
+	r = -errno;
+	close(fds[1]);
+	if (pid < 0)
+		return ANSWER(a, r, "cannot start a process to load it: %s", strerror(-r));
+	return child_wait(pid, in, a);
+}
+
+static int number_check(struct manager *m, __u32 number, const char *name, struct answer *a)
+{
+	if (!number || number >= IPN_POLICY_MAX)
+		return ANSWER(a, -EINVAL, "number %u is not from %u to %u", number,
+			      IPN_POLICY_FIRST, IPN_POLICY_MAX - 1);
+	if (m->policies[number])
+		return ANSWER(a, -EEXIST, "number %u is taken by policy %s (choose another)",
+			      number, m->policies[number]->name);
+	if (number < IPN_POLICY_FIRST)
+		return ANSWER(a, -EEXIST, "number %u is kept for a built-in policy (%u to %u)",
+			      number, IPN_POLICY_FIRST, IPN_POLICY_MAX - 1);
+	if (!name_ok(name))
+		return ANSWER(a, -EINVAL,
+			      "not a name for a policy (1 to %u of a-z, 0-9, _ and -, a letter "
+			      "first)",
+			      IPN_POLICY_NAME_MAX - 1);
+	for (__u32 i = 0; i < IPN_POLICY_MAX; i++)
+		if ((m->policies[i] && !strcmp(m->policies[i]->name, name)) || !strcmp(name, "hub"))
+			return ANSWER(a, -EEXIST, "name %s is taken (choose another)", name);
+	return 0;
+}
+
+int policy_load(struct manager *m, int file, __u32 number, const char *name, struct answer *a)
+{
+	struct loader l = {
+		.m = m, .parent = getpid(), .file = file, .number = number, .name = name
+	};
+	char fresh[PATH_LEN], path[PATH_LEN];
+	int r = number_check(m, number, name, a);
+
+	if (r)
+		return r;
+	path_of(m, path, "%u", number);
+	path_of(m, fresh, "%u_new", number);
+	r = load_in_child(&l, a);
+	if (!r && rename(fresh, path))
+		r = ANSWER(a, -errno, "%s: %s", path, strerror(errno));
+	if (!r) {
+		r = policy_open(m, number);
+		if (r)
+			ANSWER(a, r, "its programs do not fit the fabric: %s", strerror(-r));
+	}
+	if (!r)
+		return 0;
+	bpf_tree_remove(fresh);
+	bpf_tree_remove(path);
+	return r;
+}
+
+int policy_unload(struct manager *m, __u32 number, struct answer *a)
+{
+	struct policy *p = number < IPN_POLICY_MAX ? m->policies[number] : NULL;
+	char path[PATH_LEN];
+	__u32 nets;
+
+	if (!p)
+		return ANSWER(a, -ENOENT, "there is no policy %u (see: ipn-fabric policy list)",
+			      number);
+	if (p->builtin)
+		return ANSWER(a, -EINVAL, "policy %s is built in and cannot be unloaded", p->name);
+	nets = nets_of(m, number);
+	if (nets)
+		return ANSWER(a, -EADDRINUSE,
+			      "policy %s is used by %u network%s (remove them first: ipn-fabric "
+			      "net del)",
+			      p->name, nets, nets == 1 ? "" : "s");
+	programs_clear(m, number);
+	path_of(m, path, "%u", number);
+	bpf_tree_remove(path);
+	m->policies[number] = NULL;
+	policy_free(p);
+	return 0;
+}
