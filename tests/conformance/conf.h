@@ -4,8 +4,8 @@
  * ipn(7)). One source, two programs:
  *
  *	conformance-lib     calls libipn: X(send) is ipn_send
- *	conformance-plain   calls the C library, linked with nothing of ours: X(send) is send. It is an
- *	                    unmodified AF_IPN program, for `ipn-fabric run`.
+ *	conformance-plain   calls the C library, linked with nothing of ours: X(send) is send. It is
+ *	                    an unmodified AF_IPN program, for `ipn-fabric run`.
  *
  * A row runs in a process of its own, in an empty directory of its own that everybody may write,
  * with umask 0. The first check that fails ends it and says why. All processes it started end with

@@ -185,7 +185,7 @@ static void with_interface(void)
 	EQ(command("ip addr add 10.99.0.1/24 dev confrsz0 && ip neigh add 10.99.0.2 lladdr "
 		   "02:00:00:00:00:02 dev confrsz0 && ip link set confrsz0 up"),
 	   0);
-	EQ(command("ping -c 1 -W 1 10.99.0.2 >/dev/null"), 1); /* nobody answers, two hear it */
+	EQ(command("ping -c 1 -W 0.1 10.99.0.2 >/dev/null"), 1); /* nobody answers, two hear it */
 	for (int fds[2] = { a, b }, i = 0; i < 2; i++) {
 		struct pollfd p = { .fd = fds[i], .events = POLLIN };
 

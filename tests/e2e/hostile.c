@@ -147,6 +147,7 @@ static const size_t bodies[IPN_CTL_TYPES] = {
 	[IPN_CTL_GETSOCKOPT] = sizeof(struct ipn_ctl_option),
 	[IPN_CTL_IOCTL] = sizeof(struct ipn_ctl_option),
 	[IPN_CTL_FDB_LIST] = sizeof(struct ipn_ctl_list),
+	[IPN_CTL_RESIZE] = sizeof(struct ipn_ctl_resize),
 };
 
 struct packet {

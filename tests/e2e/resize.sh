@@ -18,7 +18,8 @@ places()
 {
 	bpftool -j map dump pinned "$DIR/dests" | jq '[.[].formatted.value |
 		select(.kind != 0 and .kind != "IPN_KIND_NONE")] | length'
-	bpftool -j map dump pinned "$DIR/floods" | jq '[.[].formatted.value | select(. != 0)] | length'
+	bpftool -j map dump pinned "$DIR/floods" |
+		jq '[.[].formatted.value | select(. != 0)] | length'
 }
 
 start_fabric

@@ -12,8 +12,8 @@
  *	   in either place
  *	4. nets[id].numnodes
  *	5. all programs that began before end: nobody looks at the old place any more
- *	6. nets[id].floods, if the list of devices became shorter; not before 5, where a program with
- *	   the old place would have passed over its last devices
+ *	6. nets[id].floods, if the list of devices became shorter; not before 5, where a program
+ *	   with the old place would have passed over its last devices
  *	7. the old place is cleared
  * The list of devices has holes; when the network gets so small that its end would not fit, it
  * moves, and the copy has none. Programs may see the new place with the old size and the old length

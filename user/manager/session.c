@@ -867,9 +867,9 @@ _Static_assert(sizeof(struct ipn_ctl_page) + FDB_BATCH * sizeof(struct ipn_ctl_f
 	       "a page of addresses fits a packet");
 
 /*
- * Ends the sessions whose clients have closed them and said nothing more. Events of one turn come in
- * no order, but who closes a socket and then joins by another finds the port free, and the network
- * gone if it was the last.
+ * Ends the sessions whose clients have closed them and said nothing more. Events of one turn come
+ * in no order, but who closes a socket and then joins by another finds the port free, and the
+ * network gone if it was the last.
  */
 static void sessions_reap(struct manager *m, struct session *but)
 {
