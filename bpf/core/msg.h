@@ -30,6 +30,7 @@ struct ipn_msg {
 	__u32 wake;  /* something of the batch went into the network's log */
 	__u32 mtu;
 	__u32 processes_only; /* out of the gateway: devices have had theirs */
+	__u32 keep;           /* came into a grabbed interface: the host goes on with the frame */
 };
 
 /* A message as a hook sees it. `hook` is a constant wherever this is used. */

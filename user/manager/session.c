@@ -441,7 +441,7 @@ static int do_attach(struct request *q)
 	struct net *net;
 	int r;
 
-	if (want.kind != IPN_KIND_TAP && want.kind != IPN_KIND_VETH && want.kind != IPN_KIND_HOST)
+	if (want.kind < IPN_KIND_TAP || want.kind > IPN_KIND_GRAB)
 		return ANSWER(&q->answer, -EINVAL, "there is no kind %u of port to attach",
 			      want.kind);
 	memcpy(name, attach->name, sizeof(name));
