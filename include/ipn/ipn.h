@@ -75,7 +75,8 @@ int ipn_getsockopt(int fd, int level, int name, void *val, socklen_t *len);
 
 int ipn_shutdown(int fd, int how);
 int ipn_getsockname(int fd, struct sockaddr *addr, socklen_t *len);
-int ipn_ioctl(int fd, unsigned long request, ...); /* FIONREAD, FIONBIO */
+/* FIONREAD, FIONBIO, and the interface requests of af_ipn.h: see ipn(7) */
+int ipn_ioctl(int fd, unsigned long request, ...);
 int ipn_close(int fd);
 
 /*

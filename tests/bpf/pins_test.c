@@ -39,6 +39,7 @@ static const struct {
 	{ "tc", BPF_PROG_TYPE_SCHED_CLS },
 	{ "tc_tap", BPF_PROG_TYPE_SCHED_CLS },
 	{ "tc_gw", BPF_PROG_TYPE_SCHED_CLS },
+	{ "tc_grab", BPF_PROG_TYPE_SCHED_CLS },
 	{ "notify", BPF_PROG_TYPE_SYSCALL },
 	{ "xdp_hub", BPF_PROG_TYPE_XDP },
 	{ "tc_hub", BPF_PROG_TYPE_SCHED_CLS },

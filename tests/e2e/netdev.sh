@@ -43,6 +43,16 @@ same_card() # NAME BEFORE WHEN
 $(diff <(echo "$2") <(echo "$now"))"
 }
 
+there()
+{
+	ip link show "$1" >/dev/null 2>&1
+}
+
+index()
+{
+	ip -j link show "$1" | jq .[].ifindex
+}
+
 promisc()
 {
 	ip -d -j link show "$1" | jq -r .[].promiscuity
@@ -202,6 +212,148 @@ step "net del gives it back"
 ipn-fabric attach "$NETS/lan" --grab eth1 >/dev/null
 ipn-fabric net del "$NETS/lan"
 same_card eth1 "$card_before" "after net del"
+step "sockets: an interface of the host, as long as the socket lives"
+node tap "socket 2" "bind $NETS/own"
+tell tap "conn tap up0" "ok up0"
+assert_eq '["host","up0",0]' "$(ipn-fabric show --json "$NETS/own" |
+	jq -c '.ports[] | [.kind, .name, .port]')" "as shown"
+tell tap "get port" "ok 0"
+tell tap "mac 02495000000a" ok
+assert_eq 02:49:50:00:00:0a "$(ip -j link show up0 | jq -r .[].address)" "its address"
+tell tap "mac 010000000000" EADDRNOTAVAIL
+tell tap "conn tap up1" EISCONN
+tell tap "join up0" EISCONN
+tell tap "connect" EISCONN
+tell tap "send x" EOPNOTSUPP
+tell tap "recv 1" EOPNOTSUPP
+tell tap "set port 3" EISCONN
+node ear socket "connect $NETS/own"
+up0=$(ip -j link show up0 | jq -r '.[].address' | tr -d :)
+frames inject up0 "ffffffffffff${up0}88b6303132"
+tell ear "recvhex 5000" "ok ffffffffffff${up0}88b6303132"
+leave ear
+leave tap
+wait_until 5 bash -c "! ip link show up0 2>/dev/null"
+wait_until 5 bash -c "! ipn-fabric net show --json | grep -q $NETS/own"
+rm -f "$NETS/own"
+
+step "sockets: names of the fabric's choice; grab, until the process dies"
+node one "socket 2" "bind $NETS/own"
+tell one "conn tap" "ok ipn0"
+node two socket "bind $NETS/own"
+tell two "conn tap" "ok ipn1"
+node three socket "bind $NETS/own"
+tell three "conn grab eth1" "ok eth1"
+assert_eq 1 "$(promisc eth1)" "promiscuous"
+tell three "mac 02495000000b" EADDRNOTAVAIL
+node four socket "bind $NETS/own"
+tell four "conn grab eth1" EBUSY
+tell four "conn grab ipn0" EBUSY
+tell four "conn tap ipn0" EEXIST
+crash three
+wait_until 5 has_ports "$NETS/own" 2
+same_card eth1 "$card_before" "after the end of its socket"
+leave two
+
+step "sockets: errors"
+tell four "conn grab eth9" EINVAL
+tell four "conn grab lo" EINVAL
+tell four "conn 0x30 x" EINVAL
+tell four "conn 0 x" EINVAL
+tell four "conn tap a/b" EINVAL
+tell four "persist 1" ENODEV
+tell four "mac 02495000000b" EADDRNOTAVAIL
+tell four "join eth1" EADDRNOTAVAIL
+tell four "join ipn0" EADDRNOTAVAIL # its socket lives
+tell four "persistdev 1 eth1" EADDRNOTAVAIL
+tell four "persistdev 0 lo" EADDRNOTAVAIL
+tell four "persistdev 0 0" EADDRNOTAVAIL
+tell four "set port 0" ok
+tell four "conn tap x" EADDRNOTAVAIL
+tell four "set port 32" ok
+tell four "conn tap x" EADDRNOTAVAIL
+tell four "shutdown both" ok
+tell four "conn tap x" ECONNRESET
+leave four
+calls "ok ENOTCONN ENOTCONN ENOTCONN EADDRNOTAVAIL" socket "conn tap x" "join x" "persist 1" \
+	"persistdev 1 x"
+chmod 777 "$NETS/own"
+AS=as_nobody calls "ok ok EPERM EPERM EPERM EPERM EPERM EPERM EPERM" socket "bind $NETS/own" \
+	"conn tap x" "conn grab eth1" "join ipn0" "persist 1" "persistdev 1 ipn0" \
+	"persistdev 0 ipn0" "mac 02495000000b"
+has_ports "$NETS/own" 1 || fail "a port came of it"
+
+step "sockets: every encoding of the numbers"
+for size in 0x4004 0x4020 0x4028 0x8028; do
+	calls "ok ok ok ok e0 ok ok" "encoding $size" socket "bind $NETS/own" "conn tap e0" \
+		"persist 1" "persistdev 0 e0"
+	wait_until 5 has_ports "$NETS/own" 1
+done
+
+step "persistent: it outlives its socket, and the manager, and can be joined"
+tell one "persist 1" ok
+leave one
+node one socket "bind $NETS/own"
+tell one "conn grab eth1" "ok eth1"
+tell one "persist 1" ok
+crash one
+has_ports "$NETS/own" 2 || fail "a persistent interface is gone"
+there ipn0 || fail "ipn0 is gone"
+kill_fabric
+start_fabric
+has_ports "$NETS/own" 2 || fail "a persistent interface is gone with the manager"
+node one socket "bind $NETS/own"
+tell one "join ipn0" ok
+node two socket "bind $NETS/own"
+tell two "join ipn0" EADDRNOTAVAIL
+tell two "join $(index eth1)" ok
+node three "socket 1" "bind $NETS/else"
+tell three "join ipn0" EADDRNOTAVAIL
+tell one "persist 0" ok
+leave one
+wait_until 5 has_ports "$NETS/own" 1
+there ipn0 && fail "ipn0 is there, and nobody has it"
+leave two # still persistent
+tell three "join eth1" EPERM
+leave three
+has_ports "$NETS/own" 1 || fail "a persistent interface is gone"
+calls "ok ok ok" socket "persistdev 1 eth1" "persistdev 0 eth1"
+wait_until 5 bash -c "! ipn-fabric net show --json | grep -q $NETS/own"
+same_card eth1 "$card_before" "no longer persistent"
+rm -f "$NETS/own" "$NETS/else"
+
+step "devices of the command line are persistent ones"
+ipn-fabric net add "$NETS/lan" --policy switch
+ipn-fabric attach "$NETS/lan" --host h0 >/dev/null
+node one socket "bind $NETS/lan" "join h0"
+leave one
+has_ports "$NETS/lan" 1 || fail "joined and left: gone"
+calls "ok ok" socket "persistdev 0 $(index h0)"
+has_ports "$NETS/lan" 0 || fail "persistence cleared: still there"
+
+step "sockets and the manager's death: with the process, with the descriptor, and not before"
+node one socket "bind $NETS/lan" "conn tap up0"
+node two socket "bind $NETS/lan" "conn grab eth1"
+node three socket "bind $NETS/lan" "conn tap up3"
+node four socket "bind $NETS/lan" "conn tap up4"
+kill_fabric
+crash one
+start_fabric
+wait_until 5 has_ports "$NETS/lan" 3
+crash two
+wait_until 5 has_ports "$NETS/lan" 2
+same_card eth1 "$card_before" "its process died after the restart"
+node five socket "bind $NETS/lan"
+tell five "join up3" EADDRNOTAVAIL # its process lives
+leave five
+tell three "persist 1" ok
+leave three
+has_ports "$NETS/lan" 2 || fail "persistent since the restart: gone"
+tell four close ok
+wait_until 5 has_ports "$NETS/lan" 1
+leave four
+ipn-fabric net del "$NETS/lan"
+there up3 && fail "net del left up3"
 stop_fabric
 same_card eth1 "$card_before" "after down"
 assert_eq "$links_before" "$(links)" "interfaces"

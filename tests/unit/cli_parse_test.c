@@ -146,7 +146,7 @@ static void bad_lines_say_what_is_wrong(void **state)
 		  "net add: --policy 0: no such policy (broadcast or switch)" },
 		{ "net del", "net del: PATH is missing" },
 		{ "attach --tap a", "attach: PATH is missing" },
-		{ "attach /n", "attach: --tap or --veth or --host is missing" },
+		{ "attach /n", "attach: --tap or --veth or --host or --grab is missing" },
 		{ "attach /n --tap a --host b",
 		  "attach: --tap and --host: only one of them at a time" },
 		{ "attach /n --tap a --tap b", "attach: --tap: given twice" },

@@ -19,7 +19,9 @@ static int session_restore(struct ipn_sock *s, int fd)
 {
 	struct client_call call = { 0 };
 	struct ipn_ctl_connected connected;
+	struct ipn_ctl_port port;
 	struct ipn_ctl_net net;
+	int r;
 	struct ipn_ctl_bind bind = { .policy = (__u32)s->policy };
 
 	if (s->state == SOCK_NEW)
@@ -38,7 +40,20 @@ static int session_restore(struct ipn_sock *s, int fd)
 		call.reply = &net;
 		call.reply_size = sizeof(net);
 	}
-	return client_call(fd, &call);
+	r = client_call(fd, &call);
+	if (!r && s->state == SOCK_NETDEV) {
+		struct ipn_ctl_netdev netdev = { .op = IPN_NETDEV_JOIN, .ifindex = s->netdev };
+		struct client_call join = {
+			.type = IPN_CTL_NETDEV,
+			.request = &netdev,
+			.request_len = sizeof(netdev),
+			.reply = &port,
+			.reply_size = sizeof(port),
+		};
+
+		(void)client_call(fd, &join); /* or it is gone: a socket without its interface */
+	}
+	return r;
 }
 
 /* Puts a new session in the place of the descriptor's old one, which ends. */
@@ -307,8 +322,7 @@ static int connect_map(struct ipn_sock *s, struct client_call *call,
 	int status, r;
 
 	if (c->fds & ~all || (unsigned int)__builtin_popcount(c->fds) != call->nreply_fds ||
-	    (c->fds & must) != must || c->log_class >= IPN_LOG_CLASSES ||
-	    c->net.mtu > IPN_MTU_MAX)
+	    (c->fds & must) != must || c->log_class >= IPN_LOG_CLASSES || c->net.mtu > IPN_MTU_MAX)
 		return -EPROTO;
 	if (c->flags & IPN_PF_READER && !(c->fds & IPN_CTL_FD_LOG))
 		return -EPROTO;
@@ -391,7 +405,7 @@ static int connect_locked(struct ipn_sock *s, const char *path)
 	uint32_t shut = 0;
 	int r;
 
-	if (s->state == SOCK_CONNECTED)
+	if (s->state >= SOCK_CONNECTED)
 		return -EISCONN;
 	if (s->state == SOCK_BOUND) {
 		r = path ? connect_same(s, path) : 0;
