@@ -111,11 +111,26 @@ INLINE int tc_verdict(struct __sk_buff *skb, const struct ipn_port *port, struct
 	return bpf_skb_vlan_pop(skb) ? -1 : 0;
 }
 
+/*
+ * Too long for a grabbed interface? Its MTU is the host's choice, and not every device looks at it.
+ */
+INLINE int tc_outgrows(struct __sk_buff *skb, const struct ipn_dest *dest)
+{
+	__u32 mtu = 0;
+
+	return dest->kind == IPN_KIND_GRAB &&
+	       bpf_check_mtu(skb, dest->ifindex, &mtu, 0, skb->gso_size ? BPF_MTU_CHK_SEGS : 0) > 0;
+}
+
 INLINE int tc_to_device(struct __sk_buff *skb, const struct ipn_dest *dest, __u32 from_node,
 			__u32 len)
 {
 	if (!(dest->flags & IPN_PF_UP)) {
 		stats_drop(from_node, IPN_DROP_PORT_DOWN);
+		return TC_DROP;
+	}
+	if (tc_outgrows(skb, dest)) {
+		stats_drop(from_node, IPN_DROP_MTU);
 		return TC_DROP;
 	}
 	stats_out(dest->node, len);
@@ -130,6 +145,8 @@ INLINE int tc_clone_to_device(struct __sk_buff *skb, const struct ipn_dest *dest
 {
 	if (!(dest->flags & IPN_PF_UP))
 		stats_drop(from_node, IPN_DROP_PORT_DOWN);
+	else if (tc_outgrows(skb, dest))
+		stats_drop(from_node, IPN_DROP_MTU);
 	else if (bpf_clone_redirect(skb, dest->ifindex, 0))
 		stats_drop(from_node, IPN_DROP_REDIRECT);
 	else
@@ -158,7 +175,9 @@ static long tc_flood_one(__u32 i, struct tc_flood *f)
 	if (!dest || dest->kind <= IPN_KIND_PROC || dest->ifindex == f->from ||
 	    !(dest->flags & IPN_PF_UP))
 		return 0;
-	if (bpf_clone_redirect(f->skb, dest->ifindex, 0))
+	if (tc_outgrows(f->skb, dest))
+		stats_drop(f->node, IPN_DROP_MTU);
+	else if (bpf_clone_redirect(f->skb, dest->ifindex, 0))
 		stats_drop(f->node, IPN_DROP_REDIRECT);
 	else
 		stats_out(dest->node, f->len);

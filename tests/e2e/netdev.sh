@@ -122,6 +122,14 @@ mac=$(ip -j link show eth1 | jq -r '.[].address' | tr -d :)
 frames inject eth1 "ffffffffffff${mac}88b6555555"
 tell ear "recv 100" EAGAIN
 
+step "what is too long for the card is dropped by name"
+ip link set eth1 mtu 1000
+ear=$(ipn-fabric show --json "$NETS/lan" | jq '.ports[] | select(.kind == "proc").port')
+dropped=$(stat_of "$NETS/lan" "$ear" .drops.mtu)
+tell ear "sendhex ffffffffffff02000000000988b6$(printf '%01000d' 0)$(printf '%01002d' 0)" "ok 1015"
+assert_eq $((dropped + 1)) "$(stat_of "$NETS/lan" "$ear" .drops.mtu)" "dropped as too long"
+ip link set eth1 mtu 1500
+
 step "TCP through the card: frames of any size, whole for processes"
 frames_of_tcp() # FROM TO ADDRESS
 {

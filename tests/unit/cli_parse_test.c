@@ -322,8 +322,8 @@ static void help_shows_the_usage_of_the_issue(void **state)
 		{ CLI_UP, "up [--foreground] [--config FILE] [--netns NAME]\n" },
 		{ CLI_NET_ADD, "net add PATH [--policy broadcast|switch] [--mtu N] [--nodes N] "
 			       "[--pool N] [--mode MODE]\n" },
-		{ CLI_ATTACH, "attach PATH (--tap NAME | --veth NAME[:NETNS] | --host NAME) "
-			      "[--port N] [--descr TEXT] [--json]\n" },
+		{ CLI_ATTACH, "attach PATH (--tap NAME | --veth NAME[:NETNS] | --host NAME | "
+			      "--grab NAME) [--port N] [--descr TEXT] [--json]\n" },
 		{ CLI_DETACH, "detach PATH --port N\n" },
 		{ CLI_SEND, "send PATH [FILE]\n" },
 		{ CLI_RECV, "recv PATH [--count N] [--timeout S] [--hex]\n" },
