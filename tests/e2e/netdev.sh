@@ -58,6 +58,16 @@ promisc()
 	ip -d -j link show "$1" | jq -r .[].promiscuity
 }
 
+# hear MS WANTED: what the process receives next, neighbours looking for each other apart
+hear()
+{
+	OUT=
+	while [[ -z $OUT || ${OUT:27:4} == 0806 ]]; do
+		tell ear "recvhex $1"
+	done
+	assert_eq "$2" "$OUT" "the process receives"
+}
+
 traffic() # WHEN: the host, a container and a process, all with the world behind the card
 {
 	local mac data=88b6414243
@@ -71,10 +81,10 @@ traffic() # WHEN: the host, a container and a process, all with the world behind
 	local sniffer=$!
 	wait_until 5 grep -q ready "$IPN_TEST_TMP/sniff"
 	in_netns out frames inject wireeth1 "ffffffffffff$mac$data"
-	tell ear "recvhex 5000" "ok ffffffffffff$mac$data"
+	hear 5000 "ok ffffffffffff$mac$data"
 	wait_until 5 grep -q "^ffffffffffff$mac$data" "$IPN_TEST_TMP/sniff"
 	in_netns out frames inject wireeth1 "02000000aaaa$mac$data" # nobody's: promiscuous
-	tell ear "recvhex 5000" "ok 02000000aaaa$mac$data"
+	hear 5000 "ok 02000000aaaa$mac$data"
 	kill $sniffer
 	wait $sniffer 2>/dev/null || true
 	nsenter --net=/run/netns/out frames sniff wireeth1 60000 0x88b6 >"$IPN_TEST_TMP/sniff" &
@@ -85,12 +95,12 @@ traffic() # WHEN: the host, a container and a process, all with the world behind
 	kill $sniffer
 	wait $sniffer 2>/dev/null || true
 	assert_eq 1 "$(grep -c "$data" "$IPN_TEST_TMP/sniff")" "$1: times the frame came"
-	tell ear "recv 20" EAGAIN
+	hear 20 EAGAIN
 }
 
 quiet() # nothing is pending at the process
 {
-	tell ear "recv 20"
+	tell ear "recvhex 20" # a frame may have a newline in it
 	[ "$OUT" = EAGAIN ]
 }
 
@@ -120,7 +130,7 @@ traffic "grabbed"
 step "what the host sends out of the card does not enter the network"
 mac=$(ip -j link show eth1 | jq -r '.[].address' | tr -d :)
 frames inject eth1 "ffffffffffff${mac}88b6555555"
-tell ear "recv 100" EAGAIN
+hear 100 EAGAIN
 
 step "what is too long for the card is dropped by name"
 ip link set eth1 mtu 1000
@@ -238,7 +248,7 @@ tell tap "set port 3" EISCONN
 node ear socket "connect $NETS/own"
 up0=$(ip -j link show up0 | jq -r '.[].address' | tr -d :)
 frames inject up0 "ffffffffffff${up0}88b6303132"
-tell ear "recvhex 5000" "ok ffffffffffff${up0}88b6303132"
+hear 5000 "ok ffffffffffff${up0}88b6303132"
 leave ear
 leave tap
 wait_until 5 bash -c "! ip link show up0 2>/dev/null"
