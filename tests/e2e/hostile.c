@@ -141,6 +141,7 @@ static const size_t bodies[IPN_CTL_TYPES] = {
 	[IPN_CTL_NET_LIST] = sizeof(struct ipn_ctl_list),
 	[IPN_CTL_PORT_LIST] = sizeof(struct ipn_ctl_list),
 	[IPN_CTL_FDB_LIST] = sizeof(struct ipn_ctl_list),
+	[IPN_CTL_NETDEV] = sizeof(struct ipn_ctl_netdev),
 };
 
 struct packet {
@@ -246,6 +247,11 @@ static int headers(void)
 		len = request(type, NULL);
 		packet.hdr.status = 5;
 		expect(EBADMSG, once(len, NULL, 0), "a request with a status", type);
+		if (type > IPN_CTL_NET_GET && !bodies[type]) { /* a number that is free */
+			len = request(type, NULL);
+			expect(EOPNOTSUPP, once(len, NULL, 0), "unknown request", type);
+			continue;
+		}
 		if (bodies[type]) {
 			len = request(type, NULL);
 			packet.hdr.len = (__u32)--len;

@@ -73,7 +73,7 @@ traffic() # WHEN: the host, a container and a process, all with the world behind
 	local mac data=88b6414243
 
 	in_netns out ping -q -c 2 -i 0.1 -W 5 10.8.0.1 >/dev/null || fail "$1: no ping to the host"
-	in_netns out ping -q -c 2 -i 0.1 -W 5 10.8.0.5 >/dev/null || fail "$1: no ping into the network"
+	in_netns out ping -q -c 2 -i 0.1 -W 5 10.8.0.5 >/dev/null || fail "$1: no ping into it"
 	in_netns box ping -q -c 2 -i 0.1 -W 5 10.8.0.9 >/dev/null || fail "$1: no ping out of it"
 	wait_until 5 quiet
 	mac=$(in_netns out ip -j link show wireeth1 | jq -r '.[].address' | tr -d :)
