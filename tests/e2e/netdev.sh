@@ -214,6 +214,30 @@ same_card eth1 "$card_before" "after kill -9 and down without a manager"
 same_card ring0 "$ring_before" "after kill -9 and down without a manager"
 leave ear
 
+step "kill -9 while it is grabbed and given back, again and again: always as it was found"
+worker()
+{
+	while ipn-fabric attach "$NETS/lan" --grab eth1 --port 5; do
+		ipn-fabric detach "$NETS/lan" --port 5 || break
+	done
+}
+fabric_up
+ipn-fabric net add "$NETS/lan" --policy switch
+for _ in {1..12}; do
+	worker >/dev/null 2>&1 &
+	work=$!
+	sleep "0.$(printf %03d $((RANDOM % 150)))"
+	kill_fabric
+	wait $work || true
+	start_fabric
+	if has_ports "$NETS/lan" 1; then
+		assert_eq 1 "$(promisc eth1)" "promiscuous, grabbed"
+		ipn-fabric detach "$NETS/lan" --port 5
+	fi
+	same_card eth1 "$card_before" "after kill -9 on the way"
+done
+stop_fabric
+
 step "a card that goes: the port goes, too"
 fabric_up
 ipn-fabric net add "$NETS/lan" --policy switch
