@@ -77,8 +77,8 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 	[CLI_ATTACH] = {
 		.name = "attach",
 		.summary = "attach an interface to a network",
-		.text = "Makes the interface, unless it is grabbed. Prints the number of the port, its "
-			"kind and name.",
+		.text = "Makes the interface, unless it is grabbed. Prints the number of the port, "
+			"its kind and name.",
 		.params = {
 			PATH,
 			{ CLI_TAP, "--tap", "NAME", CLI_TYPE_IFNAME, 0, 0, CLI_ONE_OF,
