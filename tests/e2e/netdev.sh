@@ -238,6 +238,25 @@ for _ in {1..12}; do
 done
 stop_fabric
 
+step "grabbed by the configuration"
+cat >"$IPN_TEST_TMP/conf" <<-END
+	[fabric]
+	hook = $HOOK
+	[network $NETS/lan]
+	policy = switch
+	[port nic]
+	network = $NETS/lan
+	grab = eth1
+END
+start_fabric --config "$IPN_TEST_TMP/conf"
+assert_eq '["grab","eth1",0]' "$(ipn-fabric show --json "$NETS/lan" |
+	jq -c '.ports[] | [.kind, .name, .port]')" "port of the file"
+kill_fabric
+start_fabric --config "$IPN_TEST_TMP/conf"
+has_ports "$NETS/lan" 1 || fail "not one port after the second up"
+stop_fabric
+same_card eth1 "$card_before" "grabbed by the configuration, and down"
+
 step "a card that goes: the port goes, too"
 fabric_up
 ipn-fabric net add "$NETS/lan" --policy switch
