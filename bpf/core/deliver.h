@@ -11,6 +11,9 @@
  * The gateway is a veth whose near end has all transmit offloads off: what comes out of the far end
  * is one whole frame each, and goes to processes only, since devices have had the frame as it was.
  * The mark carries the ifindex it came from.
+ *
+ * A frame that came into a grabbed interface is the host's: everybody gets a clone, and the program
+ * passes it whatever became of the message.
  */
 #ifndef IPN_BPF_DELIVER_H
 #define IPN_BPF_DELIVER_H
@@ -111,6 +114,17 @@ INLINE int tc_verdict(struct __sk_buff *skb, const struct ipn_port *port, struct
 	return bpf_skb_vlan_pop(skb) ? -1 : 0;
 }
 
+/*
+ * Too long for a grabbed interface? Its MTU is the host's choice, and not every device looks at it.
+ */
+INLINE int tc_outgrows(struct __sk_buff *skb, const struct ipn_dest *dest)
+{
+	__u32 mtu = 0;
+
+	return dest->kind == IPN_KIND_GRAB &&
+	       bpf_check_mtu(skb, dest->ifindex, &mtu, 0, skb->gso_size ? BPF_MTU_CHK_SEGS : 0) > 0;
+}
+
 INLINE int tc_to_device(struct __sk_buff *skb, const struct ipn_dest *dest, __u32 from_node,
 			__u32 len)
 {
@@ -118,10 +132,29 @@ INLINE int tc_to_device(struct __sk_buff *skb, const struct ipn_dest *dest, __u3
 		stats_drop(from_node, IPN_DROP_PORT_DOWN);
 		return TC_DROP;
 	}
+	if (tc_outgrows(skb, dest)) {
+		stats_drop(from_node, IPN_DROP_MTU);
+		return TC_DROP;
+	}
 	stats_out(dest->node, len);
 	if (dest->flags & IPN_PF_PEER)
 		return bpf_redirect_peer(dest->ifindex, 0);
 	return bpf_redirect(dest->ifindex, 0);
+}
+
+/* The same with a clone: the frame goes on. */
+INLINE int tc_clone_to_device(struct __sk_buff *skb, const struct ipn_dest *dest, __u32 from_node,
+			      __u32 len)
+{
+	if (!(dest->flags & IPN_PF_UP))
+		stats_drop(from_node, IPN_DROP_PORT_DOWN);
+	else if (tc_outgrows(skb, dest))
+		stats_drop(from_node, IPN_DROP_MTU);
+	else if (bpf_clone_redirect(skb, dest->ifindex, 0))
+		stats_drop(from_node, IPN_DROP_REDIRECT);
+	else
+		stats_out(dest->node, len);
+	return TC_PASS;
 }
 
 struct tc_flood {
@@ -145,7 +178,9 @@ static long tc_flood_one(__u32 i, struct tc_flood *f)
 	if (!dest || dest->kind <= IPN_KIND_PROC || dest->ifindex == f->from ||
 	    !(dest->flags & IPN_PF_UP))
 		return 0;
-	if (bpf_clone_redirect(f->skb, dest->ifindex, 0))
+	if (tc_outgrows(f->skb, dest))
+		stats_drop(f->node, IPN_DROP_MTU);
+	else if (bpf_clone_redirect(f->skb, dest->ifindex, 0))
 		stats_drop(f->node, IPN_DROP_REDIRECT);
 	else
 		stats_out(dest->node, f->len);
@@ -172,6 +207,17 @@ INLINE __u32 gateway(void)
 	return abi ? abi->gateway : 0;
 }
 
+/* A clone for the processes of the network. */
+INLINE void to_gateway(struct __sk_buff *skb, const struct ipn_msg *m, __u32 gw)
+{
+	__u32 mark = skb->mark;
+
+	WRITE_ONCE(skb->mark, m->ifindex);
+	if (bpf_clone_redirect(skb, gw, 0))
+		stats_drop(m->node, IPN_DROP_REDIRECT);
+	WRITE_ONCE(skb->mark, mark);
+}
+
 INLINE int deliver_port(const struct ipn_ctx *c, const struct ipn_msg *m, struct ipn_net *net,
 			__u32 port)
 {
@@ -188,6 +234,8 @@ INLINE int deliver_port(const struct ipn_ctx *c, const struct ipn_msg *m, struct
 			return drop(c, m->node, IPN_DROP_NO_PORT);
 		if (c->hook == HOOK_XDP)
 			return xdp_up(c, m, IPN_TO_PORT, port);
+		if (m->keep)
+			return tc_clone_to_device(c->ctx, dest, m->node, m->len);
 		return tc_to_device(c->ctx, dest, m->node, m->len);
 	}
 	if (!(dest->flags & IPN_PF_READER))
@@ -196,6 +244,10 @@ INLINE int deliver_port(const struct ipn_ctx *c, const struct ipn_msg *m, struct
 		gw = gateway();
 		if (!gw)
 			return drop(c, m->node, IPN_DROP_GATEWAY);
+		if (m->keep) {
+			to_gateway(c->ctx, m, gw);
+			return act_drop(c);
+		}
 		WRITE_ONCE(((struct __sk_buff *)c->ctx)->mark, m->ifindex);
 		return bpf_redirect(gw, 0);
 	}
@@ -231,18 +283,11 @@ INLINE int flood_processes(const struct ipn_ctx *c, struct ipn_msg *m, struct ip
 	int why;
 
 	if (c->hook == HOOK_TC && !m->whole) {
-		struct __sk_buff *skb = c->ctx;
-		__u32 mark = skb->mark;
-
 		gw = gateway();
-		if (!gw) {
+		if (gw)
+			to_gateway(c->ctx, m, gw);
+		else
 			stats_drop(m->node, IPN_DROP_GATEWAY);
-			return 0;
-		}
-		WRITE_ONCE(skb->mark, m->ifindex);
-		if (bpf_clone_redirect(skb, gw, 0))
-			stats_drop(m->node, IPN_DROP_REDIRECT);
-		WRITE_ONCE(skb->mark, mark);
 		return 0;
 	}
 	why = log_write(c, m, net->log_class, IPN_LOG_OF_NET(id), net->log_mask, net, lossless);

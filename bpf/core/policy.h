@@ -162,10 +162,16 @@ INLINE int policy_run(void *ctx, const enum ipn_hook_id hook, policy_fn handle, 
 		return act_drop(&c);
 	id = m->net;
 	net = bpf_map_lookup_elem(&ipn_nets, &id);
-	if (!net)
-		return drop(&c, m->node, IPN_DROP_NO_PORT);
+	if (!net) {
+		stats_drop(m->node, IPN_DROP_NO_PORT);
+		return hook == HOOK_TC && m->keep ? TC_PASS : act_drop(&c);
+	}
 	if (hook == HOOK_XDP && m->batch)
 		return policy_batch(ctx, m, net, one);
+	if (hook == HOOK_TC && m->keep) {
+		policy_message(&c, m, net, handle);
+		return TC_PASS;
+	}
 	return policy_message(&c, m, net, handle);
 }
 

@@ -6,6 +6,7 @@
  *   ipn_xdp      taps of processes: private header, control frames
  *   ipn_tc_tap   taps of processes, after ipn_xdp: carries out a verdict for devices
  *   ipn_tc       devices
+ *   ipn_tc_grab  devices that are the host's: whatever becomes of the message, the host gets it
  *   ipn_tc_gw    far end of the gateway: whole frames for processes
  *   ipn_notify   run by the manager: puts an event into a node's bell
  */
@@ -47,6 +48,7 @@ INLINE struct ipn_msg *msg_start(const struct ipn_port *port, __u32 ifindex, __u
 	m->vlan = 0;
 	m->whole = 1;
 	m->processes_only = 0;
+	m->keep = 0;
 	return m;
 }
 
@@ -244,40 +246,51 @@ INLINE __u32 tc_whole(struct __sk_buff *skb)
 	return BPF_CORE_READ_BITFIELD(kernel, ip_summed) != CHECKSUM_PARTIAL;
 }
 
-INLINE int tc_run(struct __sk_buff *skb, __u32 ifindex, __u32 from_gateway)
+enum tc_from { FROM_DEVICE, FROM_GATEWAY, FROM_GRAB };
+
+INLINE int tc_run(struct __sk_buff *skb, __u32 ifindex, const enum tc_from from)
 {
-	const struct ipn_ctx c = { skb, HOOK_TC, 0 };
+	const int act = from == FROM_GRAB ? TC_PASS : TC_DROP; /* when nothing becomes of it */
 	struct ipn_port *port = bpf_map_lookup_elem(&ipn_ports, &ifindex);
 	__u32 len = tc_len(skb), vlan = 0, policy;
 	struct ipn_msg *m;
 
 	if (!port) /* not ours, or detached just now */
-		return from_gateway ? TC_DROP : TC_PASS;
+		return from == FROM_GATEWAY ? TC_DROP : TC_PASS;
 	if (skb->vlan_present)
 		vlan = bpf_ntohs(skb->vlan_proto) << 16 | skb->vlan_tci;
-	if (tc_too_long(skb, len, port->mtu))
-		return drop(&c, port->node, IPN_DROP_MTU);
-	if (!from_gateway)
+	if (tc_too_long(skb, len, port->mtu)) {
+		stats_drop(port->node, IPN_DROP_MTU);
+		return act;
+	}
+	if (from != FROM_GATEWAY)
 		stats_in(port->node, 1, len);
 	m = msg_start(port, ifindex, len);
 	if (!m)
-		return TC_DROP;
+		return act;
 	m->vlan = vlan;
-	m->whole = from_gateway || tc_whole(skb);
-	m->processes_only = from_gateway;
+	m->whole = from == FROM_GATEWAY || tc_whole(skb);
+	m->processes_only = from == FROM_GATEWAY;
+	m->keep = from == FROM_GRAB;
 	policy = m->policy;
 	bpf_tail_call(skb, &ipn_pol_tc, policy);
-	return drop(&c, m->node, IPN_DROP_NO_POLICY);
+	stats_drop(m->node, IPN_DROP_NO_POLICY);
+	return act;
 }
 
 SEC("tc") int ipn_tc(struct __sk_buff *skb)
 {
-	return tc_run(skb, skb->ifindex, 0);
+	return tc_run(skb, skb->ifindex, FROM_DEVICE);
+}
+
+SEC("tc") int ipn_tc_grab(struct __sk_buff *skb)
+{
+	return tc_run(skb, skb->ifindex, FROM_GRAB);
 }
 
 SEC("tc") int ipn_tc_gw(struct __sk_buff *skb)
 {
-	return tc_run(skb, skb->mark, 1);
+	return tc_run(skb, skb->mark, FROM_GATEWAY);
 }
 
 SEC("syscall") int ipn_notify(struct ipn_notify *ctx)

@@ -35,6 +35,7 @@
 #define IPN_POOL_DEFAULT 8
 #define IPN_POOL_MAX 65536
 
+#define IPN_POLICY_BUILTIN 3 /* up to here: built in, or kept for it */
 enum ipn_policy_number {
 	IPN_POLICY_ANY = 0,
 	IPN_POLICY_BROADCAST = 1,
@@ -48,6 +49,7 @@ enum ipn_kind {
 	IPN_KIND_TAP = 2,  /* tap for a VM */
 	IPN_KIND_VETH = 3, /* container: the far end is in another namespace */
 	IPN_KIND_HOST = 4, /* interface of the host */
+	IPN_KIND_GRAB = 5, /* interface that was there before: the host keeps its own copies */
 };
 
 enum ipn_port_flag {
@@ -56,6 +58,11 @@ enum ipn_port_flag {
 	IPN_PF_PEER = 4,     /* far end is in another namespace: redirect straight to it */
 	IPN_PF_UP = 8,       /* device is up */
 	IPN_PF_NODELOG = 16, /* process node with a log of its own, for unicast */
+
+	/* for the manager: what it must know of an interface when it ends, or after a restart */
+	IPN_PF_HELD = 0x10000,    /* made by a process's socket, ends with it: not persistent */
+	IPN_PF_PROMISC = 0x20000, /* grabbed: we made it promiscuous */
+	IPN_PF_QDISC = 0x40000,   /* grabbed: we made its clsact qdisc */
 };
 
 /* Why a message was dropped. Counted at the port it came from unless said otherwise. */

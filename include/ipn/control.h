@@ -62,6 +62,7 @@ enum ipn_ctl_type {
 	IPN_CTL_GETSOCKOPT = 28, /* ipn_ctl_option  -> ipn_ctl_option */
 	IPN_CTL_IOCTL = 29, /* ipn_ctl_option       -> ipn_ctl_option */
 
+	IPN_CTL_NETDEV = 30, /* ipn_ctl_netdev      -> CONN, JOIN: ipn_ctl_port; else - */
 	IPN_CTL_TYPES = 40,
 };
 /* clang-format on */
@@ -205,6 +206,33 @@ struct ipn_ctl_resize {
 	__u32 pad;
 };
 
+/*
+ * The interface requests of a socket. CONN and JOIN make the interface the node of the session,
+ * which ends with it unless it is persistent. The interface is named, or else told by its number.
+ * Errors: EPERM without CAP_NET_ADMIN; ENOTCONN not bound (CONN, JOIN, PERSIST); EISCONN;
+ * CONN: as for attach, EINVAL also for other flags; JOIN: EADDRNOTAVAIL no such port, or a session
+ * has it, EPERM it is of another network; PERSIST: ENODEV the session's node is no interface;
+ * PERSIST_OF: EADDRNOTAVAIL no such port; MAC: EADDRNOTAVAIL the session has no interface that was
+ * made for it, or no address for one.
+ */
+enum ipn_netdev_op {
+	IPN_NETDEV_CONN = 1,
+	IPN_NETDEV_JOIN,
+	IPN_NETDEV_PERSIST,    /* of the session's own, on or off */
+	IPN_NETDEV_PERSIST_OF, /* of the one named; off and no session has it: it ends */
+	IPN_NETDEV_MAC,
+};
+struct ipn_ctl_netdev {
+	__u32 op;
+	__u32 flags; /* CONN: IPN_NODEFLAG_TAP or GRAB; PERSIST, PERSIST_OF: on */
+	__u32 ifindex;
+	__s32 port;              /* CONN: IPN_PORTNO_ANY or a number */
+	char name[IPN_NAME_MAX]; /* CONN, TAP: empty for the first ipn%d that is free */
+	__u8 mac[6];
+	__u8 pad[2];
+	char descr[IPN_DESCR_MAX];
+};
+
 struct ipn_ctl_list {
 	__u64 from;  /* 0, then `next` of the page before, until that is 0 */
 	__u32 stats; /* PORT_LIST: 1 fills the counters */
@@ -289,6 +317,7 @@ IPN_ABI_ASSERT(ipn_ctl_net, 160);
 IPN_ABI_ASSERT(ipn_ctl_connect, 144);
 IPN_ABI_ASSERT(ipn_ctl_connected, 208);
 IPN_ABI_ASSERT(ipn_ctl_attach, 152);
+IPN_ABI_ASSERT(ipn_ctl_netdev, 168);
 IPN_ABI_ASSERT(ipn_ctl_list, 16);
 IPN_ABI_ASSERT(ipn_ctl_page, 16);
 IPN_ABI_ASSERT(ipn_ctl_port, 512);

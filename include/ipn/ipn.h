@@ -81,8 +81,9 @@ int ipn_getsockopt(int fd, int level, int name, void *val, socklen_t *len);
 int ipn_shutdown(int fd, int how);
 int ipn_getsockname(int fd, struct sockaddr *addr, socklen_t *len);
 /*
- * FIONREAD, FIONBIO; any other request is one of the network's policy (EOPNOTSUPP if it has none,
- * ENOTTY without a network), with an argument of the size and direction that its number says.
+ * FIONREAD, FIONBIO, and the interface requests of af_ipn.h: see ipn(7). Any other request is one
+ * of the network's policy (EOPNOTSUPP if it has none, ENOTTY without a network), with an argument
+ * of the size and direction that its number says.
  */
 int ipn_ioctl(int fd, unsigned long request, ...);
 int ipn_close(int fd);

@@ -243,6 +243,8 @@ static void every_port_gets_its_own(void **state)
 		row_run(WAY_XDP, &rows[i], false);
 		fabric_clear(state);
 		for (enum way way = WAY_TC; way < WAYS; way++) {
+			if (way == WAY_GRAB) /* the manager keeps them apart */
+				continue;
 			row_run(way, &rows[i], true);
 			fabric_clear(state);
 		}

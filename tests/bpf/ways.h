@@ -6,6 +6,7 @@
  *   XDP  a process writes it: private header before it; what is for devices goes up as a verdict
  *   TC   a device: frames for devices are redirected or cloned
  *   TAG  a device, with the frame's VLAN tag held apart by the kernel; the message has it in place
+ *   GRAB an interface of the host: everybody gets a clone, and the host the frame
  *   GW   out of the gateway, marked with the device it came from: for processes only
  */
 #ifndef IPN_TEST_WAYS_H
@@ -13,7 +14,7 @@
 
 #include "fabric.h"
 
-enum way { WAY_XDP, WAY_TC, WAY_TAG, WAY_GW, WAYS };
+enum way { WAY_XDP, WAY_TC, WAY_TAG, WAY_GRAB, WAY_GW, WAYS };
 
 #define ETH_LEN 14
 #define TAG_LEN 4
@@ -31,7 +32,8 @@ struct outcome {
 
 static inline const char *way_name(enum way way)
 {
-	static const char *const names[] = { "XDP", "tc", "tc with a tag apart", "gateway" };
+	static const char *const names[] = { "XDP", "tc", "tc with a tag apart", "grabbed",
+					     "gateway" };
 
 	return names[way];
 }
@@ -122,6 +124,10 @@ static inline void way_send(enum way way, const struct t_port *from, const void 
 		prog = tag_apart(message, len, frame);
 		*frame_len -= TAG_LEN;
 		break;
+	case WAY_GRAB:
+		prog = fab.b->prog_tc_grab;
+		memcpy(frame, message, len);
+		break;
 	case WAY_GW:
 		prog = fab.b->prog_tc_gw;
 		skb.ifindex = 1; /* not that of a port: only the mark counts */
@@ -181,9 +187,13 @@ static inline bool drop_is_before_counting(int drop)
 static inline void tc_expect(enum way way, struct t_port *from, const void *message, __u32 len,
 			     const struct outcome *o, const struct ran *r)
 {
-	bool redirect = o->device && way != WAY_GW;
+	bool redirect = o->device && way != WAY_GW && way != WAY_GRAB;
 
-	assert_int_equal(r->ret, redirect ? TC_ACT_REDIRECT : TC_ACT_SHOT);
+	assert_int_equal(r->ret, redirect          ? TC_ACT_REDIRECT
+				 : way == WAY_GRAB ? (__u32)TC_ACT_UNSPEC
+						   : TC_ACT_SHOT);
+	if (o->device && way == WAY_GRAB)
+		clone_expect(o->device, message, len);
 	if (redirect) {
 		o->device->want.out_packets++;
 		o->device->want.out_bytes += len;

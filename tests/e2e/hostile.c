@@ -148,6 +148,7 @@ static const size_t bodies[IPN_CTL_TYPES] = {
 	[IPN_CTL_IOCTL] = sizeof(struct ipn_ctl_option),
 	[IPN_CTL_FDB_LIST] = sizeof(struct ipn_ctl_list),
 	[IPN_CTL_RESIZE] = sizeof(struct ipn_ctl_resize),
+	[IPN_CTL_NETDEV] = sizeof(struct ipn_ctl_netdev),
 };
 
 struct packet {
@@ -255,6 +256,11 @@ static int headers(void)
 		len = request(type, NULL);
 		packet.hdr.status = 5;
 		expect(EBADMSG, once(len, NULL, 0), "a request with a status", type);
+		if (type > IPN_CTL_NET_GET && !bodies[type]) { /* a number that is free */
+			len = request(type, NULL);
+			expect(EOPNOTSUPP, once(len, NULL, 0), "unknown request", type);
+			continue;
+		}
 		if (bodies[type]) {
 			len = request(type, NULL);
 			packet.hdr.len = (__u32)--len;

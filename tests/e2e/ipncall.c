@@ -14,12 +14,16 @@
  *   oobrecv [MS]                   ("READERS WRITERS" of an out-of-band message, "data" of others)
  *   set OPTION VALUE               get OPTION     (mtu numnodes pool flags mode port descr change)
  *   pset LEVEL OPTION VALUE        pget LEVEL OPTION [VALUE]       ioctl REQUEST [VALUE]
+ *   conn tap|grab|0xFLAGS [NAME]   join NAME|INDEX   persist 0|1   persistdev 0|1 NAME|INDEX
+ *   mac HEX                        encoding SIZE (of the argument, in the requests' numbers)
  *   umask OCTAL                    fds            pid
  */
 #include <ipn/ipn.h>
 
 #include <dirent.h>
 #include <errno.h>
+#include <linux/sockios.h>
+#include <net/if.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -361,6 +365,76 @@ static void do_ioctl(const char *arg)
 	answer_value(r < 0 ? r : value);
 }
 
+static unsigned long encoding; /* what to add to the numbers of requests */
+
+static int request(unsigned long number, struct ifreq *ifr)
+{
+	if (encoding)
+		number = (number & 0xffff) | encoding;
+	return ipn_ioctl(slots[now], number, ifr);
+}
+
+static void do_encoding(const char *arg)
+{
+	encoding = strtoul(arg, NULL, 0) << 16;
+	answer(0);
+}
+
+static void do_conn(const char *arg)
+{
+	struct ifreq ifr = { 0 };
+	const char *name = strchr(arg, ' ');
+
+	ifr.ifr_flags = !strncmp(arg, "tap", 3)    ? IPN_NODEFLAG_TAP
+			: !strncmp(arg, "grab", 4) ? IPN_NODEFLAG_GRAB
+						   : (short)strtol(arg, NULL, 0);
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name ? name + 1 : "");
+	if (request(IPN_CONN_NETDEV, &ifr))
+		answer(-1);
+	else
+		printf("ok %s\n", ifr.ifr_name);
+}
+
+static void by_name_or_index(unsigned long number, const char *arg)
+{
+	struct ifreq ifr = { 0 };
+
+	if (atoi(arg))
+		ifr.ifr_ifindex = atoi(arg);
+	else
+		snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", arg);
+	answer(request(number, &ifr));
+}
+
+static void do_join(const char *arg)
+{
+	by_name_or_index(IPN_JOIN_NETDEV, arg);
+}
+
+static void do_persistdev(const char *arg)
+{
+	by_name_or_index(*arg == '1' ? IPN_SETPERSIST_NETDEV : IPN_CLRPERSIST_NETDEV,
+			 *arg ? arg + 2 : arg);
+}
+
+static void do_persist(const char *arg)
+{
+	answer(request(IPN_SETPERSIST, (void *)(intptr_t)atoi(arg)));
+}
+
+static void do_mac(const char *arg)
+{
+	struct ifreq ifr = { .ifr_hwaddr.sa_family = 1 };
+
+	for (int i = 0; i < 6 && arg[0] && arg[1]; i++, arg += 2) {
+		unsigned int byte = 0;
+
+		sscanf(arg, "%2x", &byte);
+		ifr.ifr_hwaddr.sa_data[i] = (char)byte;
+	}
+	answer(ipn_ioctl(slots[now], SIOCSIFHWADDR, &ifr));
+}
+
 static void do_umask(const char *arg)
 {
 	umask((mode_t)strtoul(arg, NULL, 8));
@@ -415,6 +489,12 @@ static const struct {
 	{ "pset", do_pset },
 	{ "pget", do_pget },
 	{ "ioctl", do_ioctl },
+	{ "encoding", do_encoding },
+	{ "conn", do_conn },
+	{ "join", do_join },
+	{ "persist", do_persist },
+	{ "persistdev", do_persistdev },
+	{ "mac", do_mac },
 	{ "umask", do_umask },
 	{ "fds", do_fds },
 	{ "pid", do_pid },

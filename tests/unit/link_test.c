@@ -677,6 +677,41 @@ static void what_does_not_exist_is_enodev(void **state)
 	}
 }
 
+static void interfaces_of_others(void **state)
+{
+	static const __u8 mac[] = { 2, 0x49, 0x50, 0x4e, 0, 9 }, group[] = { 1, 0, 0, 0, 0, 9 };
+	struct link_info info = { .ifindex = 7 };
+	__u32 near;
+
+	assert_int_equal(link_find(ctx, "lo", &info), 0);
+	assert_int_equal(info.type, 772); /* ARPHRD_LOOPBACK */
+	assert_int_equal(link_find(ctx, "nobody", &info), -ENODEV);
+	assert_int_equal(link_find(ctx, "", &info), -ENODEV);
+	assert_int_equal(link_find(ctx, "far/too/long/for/a/name", &info), -ENODEV);
+
+	assert_int_equal(link_veth(ctx, "n%d", LINK_NAME_AUTO, -1, 1500, LINK_GSO_PLAIN, &near), 0);
+	assert_int_equal(link_find(ctx, "ipn0", &info), 0);
+	assert_int_equal(info.type, 1); /* ARPHRD_ETHER */
+	assert_int_equal(info.peer, near);
+	assert_int_equal(info.flags & IFF_PROMISC, 0);
+	assert_int_equal(link_set_promisc(ctx, info.ifindex, true), 0);
+	assert_int_equal(link_get(ctx, info.ifindex, &info), 0);
+	assert_int_equal(info.flags & IFF_PROMISC, IFF_PROMISC);
+	assert_int_equal(link_set_promisc(ctx, info.ifindex, false), 0);
+	assert_int_equal(link_get(ctx, info.ifindex, &info), 0);
+	assert_int_equal(info.flags & IFF_PROMISC, 0);
+	assert_int_equal(link_set_mac(ctx, info.ifindex, mac), 0);
+	assert_int_equal(link_set_mac(ctx, info.ifindex, group), -EADDRNOTAVAIL);
+	assert_false(link_has_clsact(ctx, info.ifindex));
+	assert_int_equal(link_filters(ctx, info.ifindex), 0);
+	run("tc qdisc add dev ipn0 clsact");
+	assert_true(link_has_clsact(ctx, info.ifindex));
+	assert_int_equal(link_filters(ctx, info.ifindex), 0);
+	assert_int_equal(link_del(ctx, near), 0);
+	assert_int_equal(link_set_promisc(ctx, info.ifindex, true), -ENODEV);
+	assert_false(link_has_clsact(ctx, info.ifindex));
+}
+
 static void dropped_frames_are_counted(void **state)
 {
 	struct link_info info;
@@ -933,6 +968,7 @@ int main(void)
 		TEST(gateway_has_no_segmentation_left),
 		TEST(each_ends_when_told),
 		TEST(what_does_not_exist_is_enodev),
+		TEST(interfaces_of_others),
 		TEST(dropped_frames_are_counted),
 		TEST(only_taps_of_this_namespace_are_known),
 		TEST(only_network_namespaces_are_network_namespaces),

@@ -60,6 +60,7 @@ enum cli_key {
 	CLI_TAP,
 	CLI_VETH,
 	CLI_HOST,
+	CLI_GRAB,
 	CLI_PORT,
 	CLI_DESCR,
 	CLI_COUNT,

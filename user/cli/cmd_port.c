@@ -19,6 +19,7 @@ static const struct {
 	{ CLI_TAP, IPN_KIND_TAP },
 	{ CLI_VETH, IPN_KIND_VETH },
 	{ CLI_HOST, IPN_KIND_HOST },
+	{ CLI_GRAB, IPN_KIND_GRAB },
 };
 
 /* Opens a network namespace, by name or path. Prints what is wrong. A descriptor, or -errno. */

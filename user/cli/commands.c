@@ -80,7 +80,8 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 	[CLI_ATTACH] = {
 		.name = "attach",
 		.summary = "attach an interface to a network",
-		.text = "Makes the interface. Prints the number of the port, its kind and name.",
+		.text = "Makes the interface, unless it is grabbed. Prints the number of the port, "
+			"its kind and name.",
 		.params = {
 			PATH,
 			{ CLI_TAP, "--tap", "NAME", CLI_TYPE_IFNAME, 0, 0, CLI_ONE_OF,
@@ -89,6 +90,8 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 			  "an interface in a network namespace, given as name or as path" },
 			{ CLI_HOST, "--host", "NAME", CLI_TYPE_IFNAME, 0, 0, CLI_ONE_OF,
 			  "an interface of the host itself" },
+			{ CLI_GRAB, "--grab", "NAME", CLI_TYPE_IFNAME, 0, 0, CLI_ONE_OF,
+			  "an interface that is there; the host keeps it, and its copies" },
 			{ CLI_PORT, "--port", "N", CLI_TYPE_NUMBER, 0, IPN_NET_PORTS - 1, 0,
 			  "port number (default: the lowest that is free)" },
 			{ CLI_DESCR, "--descr", "TEXT", CLI_TYPE_TEXT, 0, IPN_DESCR_MAX - 1, 0,
@@ -99,7 +102,8 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 	[CLI_DETACH] = {
 		.name = "detach",
 		.summary = "take a port away",
-		.text = "The interface of the port is removed. A process there gets end of file.",
+		.text = "The interface of the port is removed, a grabbed one given back as it was "
+			"found. A process there gets end of file.",
 		.params = {
 			PATH,
 			{ CLI_PORT, "--port", "N", CLI_TYPE_NUMBER, 0, IPN_NET_PORTS - 1,

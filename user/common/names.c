@@ -37,7 +37,8 @@
 	X(IPN_KIND_PROC, "proc", "") \
 	X(IPN_KIND_TAP, "tap", "")   \
 	X(IPN_KIND_VETH, "veth", "") \
-	X(IPN_KIND_HOST, "host", "")
+	X(IPN_KIND_HOST, "host", "") \
+	X(IPN_KIND_GRAB, "grab", "")
 
 #define POLICIES(X)                              \
 	X(IPN_POLICY_ANY, "any", "")             \

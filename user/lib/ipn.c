@@ -11,6 +11,7 @@
 
 #include "common/util.h"
 #include "lib/join.h"
+#include "lib/netdev.h"
 #include "lib/opt.h"
 #include "lib/poll.h"
 #include "lib/rx.h"
@@ -223,10 +224,8 @@ IPN_API int ipn_ioctl(int fd, unsigned long request, ...)
 		*arg = rx_next_len(s);
 		return 0;
 	}
-	/* the interface requests, in whatever encoding a program was compiled with */
-	if (_IOC_TYPE(request) == 'I' && _IOC_NR(request) >= _IOC_NR(IPN_SETPERSIST_NETDEV) &&
-	    _IOC_NR(request) <= _IOC_NR(IPN_SETPERSIST))
-		return (int)ret(-EOPNOTSUPP);
+	if (netdev_request(request))
+		return (int)ret(netdev_ioctl(s, request, arg));
 	return (int)ret(opt_ioctl(s, request, arg));
 }
 
@@ -237,6 +236,7 @@ static int close_socket(struct ipn_sock *s, int fd)
 	int r = 0;
 
 	pthread_mutex_lock(&s->lock);
+	netdev_close(s);
 	mine = sock_owns_fd(s);
 	if (!sock_remove(fd, s)) {
 		r = -EBADF;

@@ -32,6 +32,22 @@ static int restore_bound(struct ipn_sock *s, int fd)
 	return client_call(fd, &call);
 }
 
+/* Or it is gone: then it is a socket without its interface. */
+static void restore_netdev(struct ipn_sock *s, int fd)
+{
+	struct ipn_ctl_netdev request = { .op = IPN_NETDEV_JOIN, .ifindex = s->netdev };
+	struct ipn_ctl_port port;
+	struct client_call call = {
+		.type = IPN_CTL_NETDEV,
+		.request = &request,
+		.request_len = sizeof(request),
+		.reply = &port,
+		.reply_size = sizeof(port),
+	};
+
+	(void)client_call(fd, &call);
+}
+
 static int restore_connected(struct ipn_sock *s, int fd)
 {
 	struct ipn_ctl_connected connected;
@@ -56,6 +72,8 @@ static int session_restore(struct ipn_sock *s, int fd)
 	if (r || !s->bound)
 		return r;
 	r = restore_bound(s, fd);
+	if (!r && s->state == SOCK_NETDEV)
+		restore_netdev(s, fd);
 	if (s->state == SOCK_CONNECTED && (r == -EPERM || r == -ECONNREFUSED)) {
 		/* its rights or the path have changed: it is in, and manages no more */
 		s->bound = false;
@@ -437,7 +455,7 @@ static int connect_locked(struct ipn_sock *s, const char *path)
 	uint32_t shut = 0;
 	int r;
 
-	if (s->state == SOCK_CONNECTED)
+	if (s->state >= SOCK_CONNECTED)
 		return -EISCONN;
 	if (s->state == SOCK_BOUND) {
 		r = path ? connect_same(s, path) : 0;

@@ -52,7 +52,7 @@ static int get_mode(struct ipn_sock *s, const struct opt *opt, int *val)
 static int set_port(struct ipn_sock *s, const struct opt *opt, int val)
 {
 	(void)opt;
-	if (s->state == SOCK_CONNECTED)
+	if (s->state >= SOCK_CONNECTED)
 		return -EISCONN;
 	s->port = val;
 	return 0;
@@ -209,7 +209,7 @@ static int set_descr(struct ipn_sock *s, const void *val, socklen_t len)
 		return -EINVAL;
 	if (len)
 		memcpy(request.descr, val, strnlen(val, len));
-	r = s->state == SOCK_CONNECTED ? join_call(s, &call) : 0;
+	r = s->state >= SOCK_CONNECTED ? join_call(s, &call) : 0;
 	if (!r)
 		memcpy(s->descr, request.descr, sizeof(s->descr));
 	return r;

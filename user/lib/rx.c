@@ -799,7 +799,7 @@ ssize_t rx_recv(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, int 
 	if (flags & ~RX_FLAGS)
 		return -EOPNOTSUPP;
 	if (!sock_connected(s))
-		return -ENOTCONN;
+		return sock_no_data(s);
 	if (iovcnt > IOV_MAX)
 		return -EMSGSIZE;
 	if (flags & MSG_DONTWAIT && rx_quiet(s))
@@ -869,7 +869,7 @@ int rx_peek(struct ipn_sock *s, struct ipn_view *views, unsigned int n, int flag
 	if (n > RX_PEEK_MAX)
 		n = RX_PEEK_MAX;
 	if (!sock_connected(s))
-		return -ENOTCONN;
+		return sock_no_data(s);
 	if (flags & MSG_DONTWAIT && rx_quiet(s))
 		return -EAGAIN;
 
@@ -928,7 +928,7 @@ int rx_done(struct ipn_sock *s, unsigned int n)
 	int r = -EINVAL;
 
 	if (!sock_connected(s))
-		return -ENOTCONN;
+		return sock_no_data(s);
 	pthread_mutex_lock(&rx->lock);
 	log = rx->peek_log;
 	if (!log || n > rx->peek_count)

@@ -12,6 +12,7 @@
 #ifndef IPN_SOCK_H
 #define IPN_SOCK_H
 
+#include <errno.h>
 #include <ipn/af_ipn.h>
 #include <ipn/control.h>
 #include <pthread.h>
@@ -26,7 +27,8 @@
 #define CACHE_LINE 64
 #define RX_PEEK_MAX 256 /* messages one ipn_recv_peek can show */
 
-enum sock_state { SOCK_NEW = 0, SOCK_BOUND, SOCK_CONNECTED };
+/* NETDEV: connected, but with an interface, through which all messages go. */
+enum sock_state { SOCK_NEW = 0, SOCK_BOUND, SOCK_CONNECTED, SOCK_NETDEV };
 
 enum sock_shut { SOCK_SHUT_RD = 1, SOCK_SHUT_WR = 2, SOCK_SHUT_BOTH = 3 };
 
@@ -136,6 +138,7 @@ struct ipn_sock {
 	int policy;
 	struct sock_params params;
 	int port;                   /* asked for, then given */
+	uint32_t netdev;            /* the fabric's end of the interface that is its node */
 	struct timeval rcvtimeo_tv; /* these two for a new connection, after the manager's death */
 	struct timeval sndtimeo_tv;
 	char descr[IPN_DESCR_MAX];
@@ -167,6 +170,13 @@ static inline void sock_put_ptr(struct ipn_sock **s)
 static inline bool sock_connected(const struct ipn_sock *s)
 {
 	return __atomic_load_n(&s->state, __ATOMIC_ACQUIRE) == SOCK_CONNECTED;
+}
+
+/* Why one that is not sock_connected() can neither send nor receive. */
+static inline int sock_no_data(const struct ipn_sock *s)
+{
+	return __atomic_load_n(&s->state, __ATOMIC_ACQUIRE) == SOCK_NETDEV ? -EOPNOTSUPP
+									   : -ENOTCONN;
 }
 
 static inline uint32_t sock_shut(const struct ipn_sock *s)

@@ -132,7 +132,7 @@ static int tx_open(const struct ipn_sock *s)
 	uint32_t shut;
 
 	if (!sock_connected(s))
-		return -ENOTCONN;
+		return sock_no_data(s);
 	if (sock_gone(s))
 		return -ECONNRESET;
 	shut = __atomic_load_n(&s->shut, __ATOMIC_RELAXED);

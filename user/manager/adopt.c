@@ -78,6 +78,8 @@ static int adopt_ports(struct manager *m)
 		if (!bpf_map_lookup_elem(fd, &ifindex, &port)) {
 			r = port.ifindex == ifindex ? node_adopt(m, &port) : -EINVAL;
 			if (r) {
+				if (port.kind == IPN_KIND_GRAB && grab_stands(m, ifindex))
+					grab_end(m, ifindex, port.flags);
 				bpf_map_delete_elem(fd, &ifindex);
 				bpf_map_delete_elem(m->bpf->fd_portinfo, &ifindex);
 				bpf_detach(m->bpf, ifindex);

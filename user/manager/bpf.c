@@ -22,6 +22,9 @@
 #define ATTACH_TCX_INGRESS 46 /* BPF_TCX_INGRESS: newer than Debian 12's headers */
 #define CLSACT_PRIORITY 1
 #define CLSACT_HANDLE 1
+#define GRAB_PRIORITY 18768  /* "IP": among filters of others */
+#define GRAB_HANDLE 0x49504e /* "IPN" */
+#define GRAB_PROG "ipn_tc_grab"
 
 static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
@@ -189,6 +192,7 @@ static void take_fds(struct bpf_state *b)
 	b->prog_tc = bpf_program__fd(b->hooks->progs.ipn_tc);
 	b->prog_tc_tap = bpf_program__fd(b->hooks->progs.ipn_tc_tap);
 	b->prog_tc_gw = bpf_program__fd(b->hooks->progs.ipn_tc_gw);
+	b->prog_tc_grab = bpf_program__fd(b->hooks->progs.ipn_tc_grab);
 	b->prog_notify = bpf_program__fd(b->hooks->progs.ipn_notify);
 }
 
@@ -231,6 +235,8 @@ static int link_update(struct bpf_state *b, const char *name)
 	ifindex = strtoul(name, NULL, 10);
 	if (strstr(name, "-xdp"))
 		prog = b->prog_xdp;
+	else if (strstr(name, "-grab"))
+		prog = b->prog_tc_grab;
 	else if (ifindex == b->abi.gateway_out)
 		prog = b->prog_tc_gw;
 	else
@@ -432,7 +438,7 @@ int bpf_unpin_dir(const char *dir, void (*fn)(__u32 ifindex, void *), void *arg)
 	d = fn ? opendir(path) : NULL;
 	if (d) {
 		while ((e = readdir(d)))
-			if (e->d_name[0] != '.')
+			if (e->d_name[0] != '.' && !strstr(e->d_name, "-grab"))
 				fn(strtoul(e->d_name, NULL, 10), arg);
 		closedir(d);
 	}
@@ -519,6 +525,59 @@ void bpf_detach(struct bpf_state *b, __u32 ifindex)
 		unlink(path);
 	if (!pin_path(b, path, sizeof(path), "link/%u-tcx", ifindex))
 		unlink(path);
+	if (!pin_path(b, path, sizeof(path), "link/%u-grab", ifindex))
+		unlink(path);
+}
+
+int bpf_attach_grab(struct bpf_state *b, __u32 ifindex)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = b->prog_tc_grab, .handle = GRAB_HANDLE,
+		    .priority = GRAB_PRIORITY, .flags = BPF_TC_F_REPLACE);
+	int r;
+
+	if (b->abi.hook == IPN_HOOK_TCX)
+		return attach_link(b, ifindex, b->prog_tc_grab, ATTACH_TCX_INGRESS, "grab");
+	r = bpf_tc_hook_create(&hook);
+	return r && r != -EEXIST ? r : bpf_tc_attach(&hook, &opts);
+}
+
+void bpf_detach_clsact_grab(__u32 ifindex, bool qdisc)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = GRAB_HANDLE, .priority = GRAB_PRIORITY);
+
+	bpf_tc_detach(&hook, &opts);
+	if (!qdisc)
+		return;
+	hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
+	bpf_tc_hook_destroy(&hook);
+}
+
+bool bpf_grabbed(__u32 ifindex)
+{
+	__u32 ids[64], n = ARRAY_SIZE(ids);
+
+	if (bpf_prog_query((int)ifindex, ATTACH_TCX_INGRESS, 0, NULL, ids, &n))
+		return false;
+	for (__u32 i = 0; i < n && i < ARRAY_SIZE(ids); i++) {
+		_cleanup_close_ int fd = bpf_prog_get_fd_by_id(ids[i]);
+		struct bpf_prog_info info = { 0 };
+		__u32 len = sizeof(info);
+
+		if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &len) &&
+		    !strcmp(info.name, GRAB_PROG))
+			return true;
+	}
+	return false;
+}
+
+bool bpf_grab_pinned(struct bpf_state *b, __u32 ifindex)
+{
+	char path[512];
+
+	return b->abi.hook == IPN_HOOK_CLSACT ||
+	       (!pin_path(b, path, sizeof(path), "link/%u-grab", ifindex) && !access(path, F_OK));
 }
 
 bool bpf_tcx_works(struct bpf_state *b, __u32 ifindex)

@@ -41,6 +41,7 @@ enum key {
 	KEY_HOST,
 	KEY_PORT,
 	KEY_DESCR,
+	KEY_GRAB,
 };
 
 /* Where a port and its keys stand, for messages about it at the end of the file. */
@@ -191,7 +192,9 @@ static int set_device(struct parser *p, const char *key, const char *name, enum 
 	struct config_port *port = p->port;
 
 	if (port->kind != IPN_KIND_NONE)
-		return fail(p, "%s: port %s has an interface already, give one of tap, veth, host",
+		return fail(p,
+			    "%s: port %s has an interface already, give one of tap, veth, host, "
+			    "grab",
 			    key, port->label);
 	if (!link_name_ok(name))
 		return fail(p,
@@ -264,13 +267,14 @@ static const struct {
 	[KEY_NETWORK] = { SECTION_PORT, "network" }, [KEY_TAP] = { SECTION_PORT, "tap" },
 	[KEY_VETH] = { SECTION_PORT, "veth" },       [KEY_HOST] = { SECTION_PORT, "host" },
 	[KEY_PORT] = { SECTION_PORT, "port" },       [KEY_DESCR] = { SECTION_PORT, "descr" },
+	[KEY_GRAB] = { SECTION_PORT, "grab" },
 };
 
 static const char *const section_help[] = {
 	[SECTION_NONE] = "a section must come first: [fabric], [network PATH] or [port LABEL]",
 	[SECTION_FABRIC] = "[fabric] has: hook",
 	[SECTION_NETWORK] = "[network] has: policy, mtu, nodes, pool, mode",
-	[SECTION_PORT] = "[port] has: network, tap, veth, host, port, descr",
+	[SECTION_PORT] = "[port] has: network, tap, veth, host, grab, port, descr",
 };
 
 static int set_key(struct parser *p, const char *name, const char *value)
@@ -320,6 +324,8 @@ static int set_key(struct parser *p, const char *name, const char *value)
 		return set_veth(p, value);
 	case KEY_HOST:
 		return set_device(p, name, value, IPN_KIND_HOST);
+	case KEY_GRAB:
+		return set_device(p, name, value, IPN_KIND_GRAB);
 	case KEY_PORT:
 		r = set_number(p, name, value, 0, IPN_NET_PORTS - 1, &number);
 		if (r)
@@ -542,7 +548,8 @@ static int port_check(struct parser *p, const struct port_lines *l)
 			       port->label);
 	if (port->kind == IPN_KIND_NONE)
 		return fail_at(p, EINVAL, l->section,
-			       "port %s: no interface: give one of tap, veth, host", port->label);
+			       "port %s: no interface: give one of tap, veth, host, grab",
+			       port->label);
 	net = net_find(p->config, port->path);
 	if (!net)
 		return fail_at(p, EINVAL, l->network,

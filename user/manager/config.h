@@ -11,7 +11,7 @@
  *
  *   [port vm0]                    one section per port; the word is a label, unique
  *   network = /run/ipn/lan        a network of this file
- *   tap = vm0                     or: veth = name[:netns]   or: host = name
+ *   tap = vm0                     or: veth = name[:netns]   or: host = name   or: grab = name
  *   port = 3    descr = text
  */
 #ifndef IPN_CONFIG_H

@@ -99,8 +99,9 @@ struct node {
 	struct ipn_portinfo info;
 	struct ipn_page *page; /* process nodes: theirs, mapped; believe nothing */
 	size_t memory;
-	__u32 gso;     /* what the other end was told */
-	__u64 overrun; /* as the monitors know it */
+	__u32 gso;               /* what the other end was told */
+	__u64 overrun;           /* as the monitors know it */
+	sd_event_source *holder; /* after a restart: tells of the end of the process it is of */
 	bool from_config;
 	bool welcome; /* its policy was told that it is there */
 };
@@ -190,7 +191,7 @@ struct node_want {
 	__u32 flags; /* IPN_PF_READER, IPN_PF_WRITER */
 	__u32 uid;
 	__u32 pid;
-	const char *name;  /* devices */
+	const char *name;  /* devices; LINK_NAME_AUTO: the next that is free */
 	int netns_fd;      /* veth: -1 none */
 	const char *descr; /* IPN_DESCR_MAX bytes, maybe unterminated */
 };
@@ -221,6 +222,26 @@ void node_doom_end(struct manager *m);
 /* The group of marked interfaces. */
 __u32 node_doom_group(const struct manager *m);
 int node_refill(struct manager *m);
+
+/* netdev.c: interfaces of the host, and those of sockets */
+/* Finds the interface and notes in the port's flags what will be done to it. -EINVAL, -EBUSY. */
+int grab_find(struct node *node, const char *name, struct answer *a);
+/* Does it; the port stands in `ports`. */
+int grab_begin(struct node *node);
+/* Is it still the interface that was grabbed? */
+bool grab_stands(struct manager *m, __u32 ifindex);
+/* Leaves the interface as it was found. flags: of the port. */
+void grab_end(struct manager *m, __u32 ifindex, __u32 flags);
+/* The other end of a veth of the host. -ENODEV. */
+int netdev_far(struct node *node, struct link_info *far);
+/* The port of an interface of this namespace, by name, or else by index. NULL: none. */
+struct node *netdev_find(struct manager *m, const char *name, __u32 ifindex);
+/* The process that holds it from now on. */
+int netdev_hold(struct node *node, __u32 pid);
+/* off: it ends with its socket, which may be now. */
+int netdev_persist(struct node *node, bool on);
+/* After a restart: ports that end with a process. */
+void netdev_watch_holders(struct manager *m);
 
 /* gso.c */
 __u32 gso_want(const struct net *net);

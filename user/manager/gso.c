@@ -5,7 +5,7 @@
  * A frame that is cut up only by its receiver costs the way through the fabric once, so containers
  * are allowed 180 kB of IPv4 instead of the 64 kB that every device takes. A tap is such a device:
  * what is bigger would be cut into single segments on the way to a VM, which costs more than it
- * saves. So as long as a network has a VM, its containers keep to 64 kB.
+ * saves. So as long as a network has a VM or a grabbed interface, its containers keep to 64 kB.
  *
  * The size is a property of the interface in the container, which is in another namespace that the
  * fabric holds no reference to: that would keep it alive when its container ends. It is found by
@@ -29,7 +29,8 @@ static bool untold(const struct node *node)
 __u32 gso_want(const struct net *net)
 {
 	for (__u32 i = 0; i < net->info.numnodes; i++)
-		if (net->ports[i] && net->ports[i]->port.kind == IPN_KIND_TAP)
+		if (net->ports[i] && (net->ports[i]->port.kind == IPN_KIND_TAP ||
+				      net->ports[i]->port.kind == IPN_KIND_GRAB))
 			return LINK_GSO_PLAIN;
 	return LINK_GSO_BIG;
 }

@@ -41,6 +41,7 @@
 #include <linux/if.h>
 #include <linux/if_tun.h>
 #include <linux/nsfs.h>
+#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <linux/veth.h>
@@ -205,6 +206,7 @@ static bool info_parse(const struct nlmsghdr *nlh, struct link_info *info)
 		return false;
 	info->ifindex = (__u32)ifi->ifi_index;
 	info->flags = ifi->ifi_flags;
+	info->type = ifi->ifi_type;
 	/* Of the two that tell of a carrier, this one changes with it and not a little later. */
 	info->running = ifi->ifi_flags & IFF_LOWER_UP;
 
@@ -280,6 +282,11 @@ int link_get(struct link_ctx *ctx, __u32 ifindex, struct link_info *info)
 	if (ifindex == 0 || ifindex > INT32_MAX)
 		return -ENODEV;
 	return info_get(ctx, ifindex, NULL, info);
+}
+
+int link_find(struct link_ctx *ctx, const char *name, struct link_info *info)
+{
+	return link_name_ok(name) ? info_get(ctx, 0, name, info) : -ENODEV;
 }
 
 struct info_list {
@@ -466,6 +473,75 @@ int link_set_gso(struct link_ctx *ctx, __u32 ifindex, __u32 gso)
 	return request_run(ctx, &req, NULL, NULL);
 }
 
+int link_set_mac(struct link_ctx *ctx, __u32 ifindex, const __u8 mac[6])
+{
+	struct request req;
+
+	request_init(&req, RTM_SETLINK, 0, ifindex);
+	mnl_attr_put(&req.nlh, IFLA_ADDRESS, 6, mac);
+	return request_run(ctx, &req, NULL, NULL);
+}
+
+int link_set_promisc(struct link_ctx *ctx, __u32 ifindex, bool on)
+{
+	return flags_set(ctx, ifindex, IFF_PROMISC, on ? IFF_PROMISC : 0);
+}
+
+/* --- traffic control, of interfaces of others ---------------------------------------------- */
+
+struct tc_dump {
+	__u32 ifindex;
+	int clsact;
+	int filters;
+};
+
+static void tc_take(const struct nlmsghdr *nlh, void *arg)
+{
+	const struct tcmsg *tc = mnl_nlmsg_get_payload(nlh);
+	struct tc_dump *dump = arg;
+	const struct nlattr *attr;
+
+	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*tc) || tc->tcm_ifindex != (int)dump->ifindex)
+		return;
+	dump->filters += nlh->nlmsg_type == RTM_NEWTFILTER && tc->tcm_handle;
+	mnl_attr_for_each(attr, nlh, sizeof(*tc))
+		if (nlh->nlmsg_type == RTM_NEWQDISC && mnl_attr_get_type(attr) == TCA_KIND &&
+		    mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >= 0)
+			dump->clsact += !strcmp(mnl_attr_get_str(attr), "clsact");
+}
+
+static int tc_dump(struct link_ctx *ctx, __u16 type, __u32 parent, struct tc_dump *dump)
+{
+	struct request req;
+	struct tcmsg *tc;
+
+	memset(&req, 0, sizeof(req));
+	mnl_nlmsg_put_header(req.buf);
+	req.nlh.nlmsg_type = type;
+	req.nlh.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	tc = mnl_nlmsg_put_extra_header(&req.nlh, sizeof(*tc));
+	tc->tcm_ifindex = (int)dump->ifindex;
+	tc->tcm_parent = parent;
+	return request_run(ctx, &req, tc_take, dump);
+}
+
+bool link_has_clsact(struct link_ctx *ctx, __u32 ifindex)
+{
+	struct tc_dump dump = { .ifindex = ifindex };
+
+	return !tc_dump(ctx, RTM_GETQDISC, 0, &dump) && dump.clsact;
+}
+
+int link_filters(struct link_ctx *ctx, __u32 ifindex)
+{
+	struct tc_dump dump = { .ifindex = ifindex };
+	int r = tc_dump(ctx, RTM_GETTFILTER, TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS), &dump);
+
+	if (!r)
+		r = tc_dump(ctx, RTM_GETTFILTER, TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS), &dump);
+	return r ? r : dump.filters;
+}
+
 int link_del(struct link_ctx *ctx, __u32 ifindex)
 {
 	struct request req;
@@ -584,7 +660,7 @@ int link_veth(struct link_ctx *ctx, const char *pattern, const char *name, int n
 	__u32 far = 0;
 	int r;
 
-	if (!link_name_ok(name))
+	if (!link_name_ok(name) && strcmp(name, LINK_NAME_AUTO) != 0)
 		return -EINVAL;
 	if (netns_fd >= 0) {
 		r = link_netns_check(netns_fd);

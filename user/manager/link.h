@@ -27,6 +27,7 @@ struct link_info {
 	__u32 gso;  /* bytes of an IPv4 frame that the device may be given to cut up; 0: unknown */
 	__u32 peer; /* veth: ifindex of the other end, wherever that is */
 	bool running; /* carrier */
+	__u16 type;   /* ARPHRD_* */
 	char name[IPN_NAME_MAX];
 	char kind[16];    /* "tun", "veth", ... */
 	__u64 tx_dropped; /* frames the device itself dropped on its way out */
@@ -34,6 +35,7 @@ struct link_info {
 
 /* Errors: -ENODEV. */
 int link_get(struct link_ctx *ctx, __u32 ifindex, struct link_info *info);
+int link_find(struct link_ctx *ctx, const char *name, struct link_info *info);
 /*
  * Calls `fn` for every interface of the namespace. A non-zero return of `fn` ends it and is
  * returned.
@@ -59,6 +61,7 @@ int link_tap_vm(struct link_ctx *ctx, const char *name, __u32 uid, __u32 mtu, __
  * gso: see link_set_gso, of the other end. The fabric's end takes all there is.
  * All or nothing. Errors: -EEXIST name in use, -EINVAL bad name, -EBADF no namespace.
  */
+#define LINK_NAME_AUTO "ipn%d" /* as name: the first that is free */
 int link_veth(struct link_ctx *ctx, const char *pattern, const char *name, int netns_fd, __u32 mtu,
 	      __u32 gso, __u32 *ifindex);
 
@@ -87,6 +90,12 @@ int link_del(struct link_ctx *ctx, __u32 ifindex);
 int link_set_group(struct link_ctx *ctx, __u32 ifindex, __u32 group);
 int link_del_group(struct link_ctx *ctx, __u32 group);
 int link_set_mtu(struct link_ctx *ctx, __u32 ifindex, __u32 mtu);
+int link_set_mac(struct link_ctx *ctx, __u32 ifindex, const __u8 mac[6]);
+int link_set_promisc(struct link_ctx *ctx, __u32 ifindex, bool on);
+/* Has it a clsact qdisc? */
+bool link_has_clsact(struct link_ctx *ctx, __u32 ifindex);
+/* Filters at both sides of clsact, whoever put them there; each chain's head counts as none. */
+int link_filters(struct link_ctx *ctx, __u32 ifindex);
 
 /*
  * Checks an interface name as the kernel does: 1 to 15 bytes, no '/', ':', space, not "." or "..";

@@ -215,6 +215,7 @@ static int loop_open(struct manager *m)
 		if (r < 0)
 			return r;
 	}
+	netdev_watch_holders(m);
 	r = sd_event_add_io(m->event, NULL, m->watch_fd, EPOLLIN, on_link, m);
 	return r < 0 ? r : 0;
 }
@@ -455,6 +456,7 @@ static void manager_close(struct manager *m)
 		HASH_DEL(m->nodes, node);
 		if (node->session)
 			session_drop_node(node->session);
+		sd_event_source_disable_unref(node->holder);
 		free(node);
 	}
 	HASH_ITER(hh, m->nets, net, tmp) {

@@ -527,18 +527,28 @@ static int device_make(struct node *node, const struct node_want *want, struct a
 int node_attach(struct net *net, const struct node_want *want, struct node **out, struct answer *a)
 {
 	struct manager *m = net->m;
+	struct link_info far;
 	struct node *node;
 	int r;
 
+	/* it may rewrite what the host is to see as it came */
+	if (want->kind == IPN_KIND_GRAB && net->info.policy > IPN_POLICY_BUILTIN)
+		return ANSWER(a, -EOPNOTSUPP,
+			      "%s has a loaded policy (%u): it takes no grabbed interface",
+			      net->info.path, net->info.policy);
 	r = node_new(net, want, 0, &node, a);
 	if (r)
 		return r;
 	util_copy(node->port.name, sizeof(node->port.name), want->name);
-	r = device_make(node, want, a);
+	r = want->kind == IPN_KIND_GRAB ? grab_find(node, want->name, a)
+					: device_make(node, want, a);
 	if (r)
 		goto err;
 	node->port.ifindex = node->ifindex;
-	if (want->kind != IPN_KIND_TAP) /* whose VM is still to come */
+	if (!strcmp(want->name, LINK_NAME_AUTO) && !netdev_far(node, &far))
+		util_copy(node->port.name, sizeof(node->port.name), far.name);
+	/* not: whose VM is still to come; which may be down */
+	if (want->kind != IPN_KIND_TAP && want->kind != IPN_KIND_GRAB)
 		node->port.flags |= IPN_PF_UP;
 	if (want->netns_fd >= 0) {
 		node->port.flags |= IPN_PF_PEER;
@@ -546,7 +556,9 @@ int node_attach(struct net *net, const struct node_want *want, struct node **out
 	}
 	r = node_source(node);
 	if (!r)
-		r = bpf_attach_tc(m->bpf, node->ifindex, m->bpf->prog_tc);
+		r = want->kind == IPN_KIND_GRAB
+			    ? grab_begin(node)
+			    : bpf_attach_tc(m->bpf, node->ifindex, m->bpf->prog_tc);
 	if (!r)
 		r = dest_set(node, true);
 	if (!r)
@@ -651,6 +663,7 @@ void node_del(struct node *node, int why, bool device_gone)
 	struct bpf_state *b = m->bpf;
 	struct user *u = user_get(m, node->port.uid);
 	bool device = is_device(node), lossless = net->info.flags & IPN_FLAG_LOSSLESS;
+	bool grabbed = node->port.kind == IPN_KIND_GRAB;
 
 	if (node->ifindex) /* else it never joined */
 		monitor_tell(m, net, node, IPN_WATCH_LEAVE);
@@ -662,6 +675,8 @@ void node_del(struct node *node, int why, bool device_gone)
 	net->ports[node->port.port] = NULL;
 	node_count(net);
 	policy_tell(net, node, IPN_CALL_DELPORT);
+	if (grabbed && node->ifindex && !device_gone)
+		grab_end(m, node->ifindex, node->port.flags);
 	if (node->ifindex) {
 		bpf_map_delete_elem(b->fd_ports, &node->ifindex);
 		bpf_map_delete_elem(b->fd_portinfo, &node->ifindex);
@@ -675,7 +690,8 @@ void node_del(struct node *node, int why, bool device_gone)
 	}
 	if (node->session)
 		session_drop_node(node->session);
-	if (node->ifindex && !device_gone)
+	sd_event_source_disable_unref(node->holder);
+	if (node->ifindex && !device_gone && !grabbed)
 		interface_end(m, node->ifindex, !device && !why);
 	if (node->page)
 		munmap(node->page, sysconf(_SC_PAGESIZE));
@@ -785,7 +801,10 @@ int node_adopt(struct manager *m, const struct ipn_port *found)
 		return -EINVAL;
 	if (!joined(net, port))
 		return -ESTALE;
-	if (link_get(m->link, port->ifindex, &link) || link.group != m->bpf->abi.group)
+	if (link_get(m->link, port->ifindex, &link))
+		return -ENODEV;
+	if (port->kind == IPN_KIND_GRAB ? !grab_stands(m, port->ifindex)
+					: link.group != m->bpf->abi.group)
 		return -ENODEV;
 	if (port->kind == IPN_KIND_PROC && !link.running)
 		return -ENODEV; /* nobody holds it; adopt.c removes it */
@@ -815,7 +834,10 @@ int node_adopt(struct manager *m, const struct ipn_port *found)
 	u->nodes++;
 	u->memory += node->memory;
 	/* pinned links were moved to our programs; clsact has no pins */
-	if (!is_device(node) || m->bpf->abi.hook == IPN_HOOK_CLSACT)
+	if (port->kind == IPN_KIND_GRAB) {
+		if (m->bpf->abi.hook == IPN_HOOK_CLSACT)
+			bpf_attach_grab(m->bpf, node->ifindex);
+	} else if (!is_device(node) || m->bpf->abi.hook == IPN_HOOK_CLSACT)
 		bpf_attach_clsact(node->ifindex,
 				  is_device(node) ? m->bpf->prog_tc : m->bpf->prog_tc_tap);
 	return node_publish(node);

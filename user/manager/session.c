@@ -449,7 +449,7 @@ static int do_attach(struct request *q)
 	struct net *net;
 	int r;
 
-	if (want.kind != IPN_KIND_TAP && want.kind != IPN_KIND_VETH && want.kind != IPN_KIND_HOST)
+	if (want.kind < IPN_KIND_TAP || want.kind > IPN_KIND_GRAB)
 		return ANSWER(&q->answer, -EINVAL, "there is no kind %u of port to attach",
 			      want.kind);
 	memcpy(name, attach->name, sizeof(name));
@@ -493,6 +493,117 @@ static int do_detach(struct request *q)
 			      "detaching an interface needs CAP_NET_ADMIN (run as root)");
 	node_del(net->ports[detach->port], ENODEV, false);
 	return 0;
+}
+
+/* --- interfaces as nodes of sockets --- */
+
+static int netdev_reply(struct request *q, struct node *node)
+{
+	struct session *s = q->s;
+
+	node->session = s;
+	s->node = node;
+	node_describe(node, (void *)q->reply, false);
+	q->reply_len = sizeof(struct ipn_ctl_port);
+	return 0;
+}
+
+static int netdev_conn(struct request *q, const struct ipn_ctl_netdev *in, const char *name)
+{
+	struct session *s = q->s;
+	char descr[IPN_DESCR_MAX];
+	struct node_want want = {
+		.kind = in->flags == IPN_NODEFLAG_TAP ? IPN_KIND_HOST : IPN_KIND_GRAB,
+		.port = in->port,
+		.flags = IPN_PF_READER | IPN_PF_WRITER | IPN_PF_HELD,
+		.uid = s->peer.uid,
+		.pid = (__u32)s->peer.pid,
+		.name = name,
+		.netns_fd = -1,
+		.descr = descr,
+	};
+	struct node *node;
+	int r;
+
+	if (in->flags != IPN_NODEFLAG_TAP && in->flags != IPN_NODEFLAG_GRAB)
+		return ANSWER(&q->answer, -EINVAL, "flags 0x%x are neither TAP nor GRAB",
+			      in->flags);
+	if (!*name && want.kind == IPN_KIND_HOST)
+		want.name = LINK_NAME_AUTO;
+	else if (!link_name_ok(name))
+		return ANSWER(&q->answer, -EINVAL,
+			      "not a name for an interface (1 to 15 bytes, no / : or space)");
+	memcpy(descr, in->descr, sizeof(descr));
+	clean_text(descr, sizeof(descr));
+	r = node_attach(s->net, &want, &node, &q->answer);
+	return r ? r : netdev_reply(q, node);
+}
+
+static int netdev_join(struct request *q, const struct ipn_ctl_netdev *in, const char *name)
+{
+	struct session *s = q->s;
+	struct node *node = netdev_find(s->m, name, in->ifindex);
+	int r;
+
+	if (!node)
+		return ANSWER(&q->answer, -EADDRNOTAVAIL, "no port has such an interface");
+	/* without a session, but a process's: it comes back to it after a restart of the manager */
+	if (node->session || (node->holder && node->info.pid != (__u32)s->peer.pid))
+		return ANSWER(&q->answer, -EADDRNOTAVAIL, "interface %s has a socket already",
+			      node->port.name);
+	if (node->net != s->net)
+		return ANSWER(&q->answer, -EPERM, "interface %s is on %s", node->port.name,
+			      node->net->info.path);
+	r = netdev_hold(node, (__u32)s->peer.pid);
+	return r ? r : netdev_reply(q, node);
+}
+
+static int netdev_mac(struct request *q, const struct ipn_ctl_netdev *in)
+{
+	struct node *node = q->s->node;
+	struct link_info far;
+	int r;
+
+	if (!node || node->port.kind != IPN_KIND_HOST || netdev_far(node, &far))
+		return ANSWER(&q->answer, -EADDRNOTAVAIL,
+			      "this socket has no interface that was made for it");
+	r = link_set_mac(q->s->m->link, far.ifindex, in->mac);
+	return r ? ANSWER(&q->answer, r, "cannot set the address of %s: %s", far.name, strerror(-r))
+		 : 0;
+}
+
+static int do_netdev(struct request *q)
+{
+	const struct ipn_ctl_netdev *in = q->body;
+	struct session *s = q->s;
+	char name[IPN_NAME_MAX];
+	struct node *node = s->node;
+
+	memcpy(name, in->name, sizeof(name));
+	name[sizeof(name) - 1] = '\0';
+	if (!s->peer.net_admin)
+		return ANSWER(&q->answer, -EPERM,
+			      "interfaces of sockets need CAP_NET_ADMIN (run as root)");
+	if (in->op == IPN_NETDEV_MAC)
+		return netdev_mac(q, in);
+	if (in->op == IPN_NETDEV_PERSIST_OF) {
+		node = netdev_find(s->m, name, in->ifindex);
+		if (!node)
+			return ANSWER(&q->answer, -EADDRNOTAVAIL, "no port has such an interface");
+		return netdev_persist(node, in->flags);
+	}
+	if (in->op < IPN_NETDEV_CONN || in->op > IPN_NETDEV_PERSIST)
+		return ANSWER(&q->answer, -EINVAL, "there is no interface request %u", in->op);
+	if (!s->net)
+		return ANSWER(&q->answer, -ENOTCONN, "this socket is not bound");
+	if (in->op == IPN_NETDEV_PERSIST) {
+		if (!node || node->port.kind == IPN_KIND_PROC)
+			return ANSWER(&q->answer, -ENODEV, "this socket has no interface");
+		return netdev_persist(node, in->flags);
+	}
+	if (node)
+		return ANSWER(&q->answer, -EISCONN, "this socket is connected already");
+	return in->op == IPN_NETDEV_CONN ? netdev_conn(q, in, name) : netdev_join(q, in, name);
 }
 
 /* Whoever may do anything with a network may know of it. */
@@ -856,6 +967,7 @@ static const struct {
 	[IPN_CTL_SETSOCKOPT] = { do_setsockopt, sizeof(struct ipn_ctl_option), 0, 0 },
 	[IPN_CTL_GETSOCKOPT] = { do_getsockopt, sizeof(struct ipn_ctl_option), 0, 0 },
 	[IPN_CTL_IOCTL] = { do_ioctl, sizeof(struct ipn_ctl_option), 0, 0 },
+	[IPN_CTL_NETDEV] = { do_netdev, sizeof(struct ipn_ctl_netdev), 0, 0 },
 };
 _Static_assert(sizeof(struct ipn_ctl_page) + PORTS_PER_PAGE * sizeof(struct ipn_ctl_port) <=
 		       REPLY_ROOM,
@@ -1040,7 +1152,10 @@ void session_free(struct session *s)
 {
 	struct user *u = user_get(s->m, s->peer.uid);
 
-	if (s->node)
+	/* an interface that is persistent goes on without a socket */
+	if (s->node && s->node->port.kind != IPN_KIND_PROC && !(s->node->port.flags & IPN_PF_HELD))
+		s->node->session = NULL;
+	else if (s->node)
 		node_del(s->node, 0, false);
 	session_unbind(s);
 	sd_event_source_disable_unref(s->source);
