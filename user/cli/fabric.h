@@ -66,5 +66,6 @@ int cmd_stats(const struct cli_args *args);
 int cmd_fdb_show(const struct cli_args *args);
 int cmd_send(const struct cli_args *args);
 int cmd_recv(const struct cli_args *args);
+int cmd_run(const struct cli_args *args);
 
 #endif

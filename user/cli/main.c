@@ -17,6 +17,7 @@ static int (*const run[CLI_COMMANDS])(const struct cli_args *args) = {
 	[CLI_FDB_SHOW] = cmd_fdb_show,
 	[CLI_SEND] = cmd_send,
 	[CLI_RECV] = cmd_recv,
+	[CLI_RUN] = cmd_run,
 	[CLI_HELP] = cmd_help,
 };
 

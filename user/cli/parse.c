@@ -310,6 +310,10 @@ int cli_parse(int argc, char *const argv[], struct cli_args *args, char *text, s
 			r = option_take(&p, &argv);
 		else
 			r = word_take(&p, *argv);
+		if (r == 0 && cli_given(args, CLI_RUN_PROGRAM)) {
+			args->rest = argv;
+			break;
+		}
 
 		args->help |= cli_given(args, CLI_HELP_FLAG);
 		args->version |= cli_given(args, CLI_VERSION);

@@ -349,6 +349,9 @@ static void bell_look(struct ipn_sock *s)
 	if (!bell_news(bell))
 		return;
 	end = load_acquire(bell->producer);
+	/* after fork() another process may have consumed some */
+	if ((int64_t)(load_acquire(bell->consumer) - pos) > 0)
+		pos = load_acquire(bell->consumer);
 	while (pos < end) {
 		const uint8_t *record = bell->data + (pos & (bell->size - 1));
 		uint32_t len = load_acquire((const uint32_t *)record);
@@ -364,7 +367,7 @@ static void bell_look(struct ipn_sock *s)
 		len &= ~BELL_DISCARD;
 		pos += (len + BELL_HDR + 7) & ~7u;
 	}
-	store_relaxed(&bell->seen, pos);
+	store_relaxed(&bell->seen, pos <= end ? pos : end);
 }
 
 static void bell_drain(struct ipn_sock *s)
@@ -374,7 +377,8 @@ static void bell_drain(struct ipn_sock *s)
 	if (!bell->producer)
 		return;
 	bell_look(s);
-	__atomic_store_n(bell->consumer, bell->seen, __ATOMIC_RELEASE);
+	if ((int64_t)(bell->seen - load_acquire(bell->consumer)) > 0)
+		__atomic_store_n(bell->consumer, bell->seen, __ATOMIC_RELEASE);
 }
 
 /* May this node receive? 1, 0 at end of file, -EPIPE. Under rx.lock. */
@@ -630,7 +634,7 @@ static int rx_wait(struct ipn_sock *s, int flags, struct rx_wait *w)
 	rx_wait_begin(s); /* W1 */
 	bell_drain(s);    /* W2, the caller has just looked */
 	for (;;) {
-		r = rx_arm(s); /* W3 */
+		r = rx_arm(s);                      /* W3 */
 		if (rx_look_locked(s) != RX_IDLE) { /* W4 */
 			r = 0;
 			break;
