@@ -196,8 +196,11 @@ static void case_sender(char **args)
 	puts("ready");
 	fflush(stdout);
 	want(1, read(0, buf, 1)); /* until all are there */
-	for (int i = 0; i < atoi(args[1]); i++)
-		want(snprintf(buf, sizeof(buf), "%d", i), write(s, buf, strlen(buf)));
+	for (int i = 0; i < atoi(args[1]); i++) {
+		int n = snprintf(buf, sizeof(buf), "%d", i);
+
+		want(n, write(s, buf, (size_t)n));
+	}
 	want_errno(EPIPE, recv(s, buf, sizeof(buf), MSG_DONTWAIT));
 	want(1, read(0, buf, 1)); /* until all have heard it */
 	close(s);
