@@ -238,7 +238,7 @@ $(B)/libipn-shim.so: $(SHIM_OBJS) $(O)/shim/libipn.o user/preload/shim.map
 		$(O)/shim/libipn.o -lpthread -ldl)
 
 # Where `ipn-fabric run` finds it when it is not beside the program.
-$(O)/user/cli/cmd_run.o: CPPFLAGS_ALL += -DIPN_SHIM_DIR='"$(LIBDIR)/ipn-fabric"'
+$(O)/user/cli/cmd_run.o: private CPPFLAGS_ALL += -DIPN_SHIM_DIR='"$(LIBDIR)/ipn-fabric"'
 $(O)/user/cli/cmd_run.o: $(O)/flags.prefix
 
 # Programs as anybody would build them, with and without what glibc checks.

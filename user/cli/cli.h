@@ -78,6 +78,7 @@ enum cli_type {
 	CLI_TYPE_POLICY,
 	CLI_TYPE_IFNAME,
 	CLI_TYPE_VETH,    /* interface name, or name:netns */
+	CLI_TYPE_PROGRAM, /* of the host */
 	CLI_TYPE_COMMAND, /* words of the name of a command */
 	CLI_TYPES,
 };

@@ -145,7 +145,7 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 		.summary = "run a program that was written for sockets of AF_IPN",
 		.text = "The program needs no change. Its options come after its name.",
 		.params = {
-			{ CLI_RUN_PROGRAM, NULL, "PROGRAM [ARGUMENT...]", CLI_TYPE_FILE, 0, 0,
+			{ CLI_RUN_PROGRAM, NULL, "PROGRAM [ARGUMENT...]", CLI_TYPE_PROGRAM, 0, 0,
 			  CLI_REQUIRED | CLI_REST, "what to run" },
 		},
 	},

@@ -155,6 +155,7 @@ static const struct value_type {
 			    "not NAME or NAME:NETNS (the name has 1 to 15 characters, "
 			    "no blank / : or %)",
 			    false },
+	[CLI_TYPE_PROGRAM] = { value_not_empty, "not a program", false },
 	[CLI_TYPE_COMMAND] = { value_any, "", false },
 };
 

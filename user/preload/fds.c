@@ -71,6 +71,21 @@ int shim_hidden_dup(int fd, bool cloexec)
 	return r;
 }
 
+void shim_hide_away(int *fd)
+{
+	int away;
+
+	if (*fd < 0 || is_hidden(*fd))
+		return;
+	away = shim_hidden_dup(*fd, true);
+	if (away < 0) {
+		shim_hide(*fd);
+		return;
+	}
+	shim_real_close(*fd);
+	*fd = away;
+}
+
 int shim_lib_close(int fd)
 {
 	if (is_hidden(fd))

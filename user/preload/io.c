@@ -10,12 +10,12 @@
 static ssize_t send_vec(struct ipn_sock *s, const struct iovec *iov, size_t n, int flags)
 {
 	struct shim_wait wait = { .restart = !s->sndtimeo_tv.tv_sec && !s->sndtimeo_tv.tv_usec };
+	struct shim_wait before = shim_wait_begin(&wait);
 	ssize_t r;
 
-	shim_wait_begin(&wait);
 	/* no SIGPIPE comes from an IPN socket */
 	r = tx_send(s, iov, n, flags & ~MSG_NOSIGNAL);
-	shim_wait_end();
+	shim_wait_end(&before);
 	/* the number AF_IPN has for a message longer than the MTU */
 	return r == -EMSGSIZE && n <= IOV_MAX ? -EOVERFLOW : r;
 }
@@ -26,13 +26,13 @@ static ssize_t recv_vec(struct ipn_sock *s, const struct iovec *iov, size_t n, i
 	struct shim_wait wait = {
 		.restart = !__atomic_load_n(&s->rcvtimeo, __ATOMIC_RELAXED),
 		.s = s,
+		.shared = shim_reader(s),
 	};
+	struct shim_wait before = shim_wait_begin(&wait);
 	ssize_t r;
 
-	wait.shared = shim_reader(s);
-	shim_wait_begin(&wait);
 	r = rx_recv(s, iov, n, flags, msg_flags);
-	shim_wait_end();
+	shim_wait_end(&before);
 	return r;
 }
 

@@ -12,6 +12,7 @@
  * receives, a record that rings for one may be consumed by the other, so they look at the log every
  * so often instead of relying on it (wait.c).
  */
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -138,10 +139,9 @@ void shim_keep(struct ipn_sock *s)
 {
 	struct keep_record *k;
 
-	if (!file)
-		return;
 	pthread_mutex_lock(&s->lock);
-	if (!s->kept)
+	shim_hide_away(&s->path_fd);
+	if (file && !s->kept)
 		s->kept = record_new();
 	k = s->kept;
 	if (k) {
@@ -325,6 +325,7 @@ static int adopt(struct ipn_sock *s, struct keep_record *k)
 	if (k->state == SOCK_NEW)
 		return 0;
 	s->path_fd = open(k->path, O_PATH | O_CLOEXEC);
+	shim_hide_away(&s->path_fd);
 	if (k->state == SOCK_BOUND) {
 		s->state = SOCK_BOUND;
 		return 0;
@@ -339,38 +340,47 @@ static int adopt(struct ipn_sock *s, struct keep_record *k)
 	return join_adopt(s, &k->connected, fds, n);
 }
 
+/* A descriptor that this program was given turns out to be the socket of a record. */
+static struct ipn_sock *inherit_fd(struct keep_record *k, struct ipn_sock *s, int fd)
+{
+	int flags;
+
+	if (s) {
+		shim_dup_entry(s, fd);
+		return s;
+	}
+	flags = shim_real_fcntl(fd, F_GETFL, NULL);
+	if (sock_add(fd, k->policy, flags & O_NONBLOCK))
+		return NULL;
+	s = sock_find(fd);
+	if (s && adopt(s, k)) {
+		sock_remove(fd, s);
+		sock_put(s);
+		return NULL;
+	}
+	return s;
+}
+
 /* The socket of a record, if this program was given a descriptor of it. */
 static void inherit(struct keep_record *k)
 {
 	struct ipn_sock *s = NULL;
-	struct rlimit_max {
-		int n;
-	} max = { (int)sysconf(_SC_OPEN_MAX) };
+	struct dirent *entry;
+	DIR *dir;
 
 	for (int i = 0; i < KEEP_FDS; i++) {
 		if (k->fds[i] >= 0)
 			shim_hide(k->fds[i]);
 	}
-	for (int fd = 0; fd < max.n; fd++) {
-		int flags;
+	dir = opendir("/proc/self/fd");
+	while (dir && (entry = readdir(dir))) {
+		int fd = atoi(entry->d_name);
 
-		if (!same_socket(fd, k->cookie))
-			continue;
-		if (s) {
-			shim_dup_entry(s, fd);
-			continue;
-		}
-		flags = shim_real_fcntl(fd, F_GETFL, NULL);
-		if (sock_add(fd, k->policy, flags & O_NONBLOCK))
-			break;
-		s = sock_find(fd);
-		if (s && adopt(s, k)) {
-			sock_remove(fd, s);
-			sock_put(s);
-			s = NULL;
-			break;
-		}
+		if (entry->d_name[0] != '.' && same_socket(fd, k->cookie))
+			s = inherit_fd(k, s, fd);
 	}
+	if (dir)
+		closedir(dir);
 	if (s) {
 		sock_put(s);
 		return;
@@ -387,33 +397,50 @@ static struct keep_file *map_file(int fd)
 	return f == MAP_FAILED ? NULL : f;
 }
 
-static void inherit_all(void)
+static bool is_ours(const struct keep_record *k)
+{
+	return __atomic_load_n(&k->used, __ATOMIC_SEQ_CST) && pid_in(k->holders, own_pid);
+}
+
+/* The file that the environment names; NULL: there is none, or it is something else. */
+static struct keep_file *inherited_file(int *fd)
 {
 	const char *number = secure_getenv(KEEP_ENV);
 	struct keep_file *f;
 	struct stat st;
-	int fd;
 
-	if (!number)
-		return;
-	fd = atoi(number);
-	if (fd < 3 || fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_size != sizeof(*f))
-		return;
-	f = map_file(fd);
-	if (!f)
-		return;
-	if (f->magic != KEEP_MAGIC) {
+	*fd = number ? atoi(number) : -1;
+	if (*fd < 3 || fstat(*fd, &st) || !S_ISREG(st.st_mode) || st.st_size != sizeof(*f))
+		return NULL;
+	f = map_file(*fd);
+	if (f && f->magic != KEEP_MAGIC) {
 		munmap(f, sizeof(*f));
+		return NULL;
+	}
+	return f;
+}
+
+/* A program that was given no socket goes on as if there had not been any. */
+static void inherit_all(void)
+{
+	int fd, ours = 0;
+	struct keep_file *f = inherited_file(&fd);
+
+	for (int i = 0; f && i < KEEP_RECORDS; i++)
+		ours += is_ours(&f->record[i]);
+	if (!ours) {
+		if (f) {
+			munmap(f, sizeof(*f));
+			shim_real_close(fd);
+		}
 		return;
 	}
 	file = f;
 	shim_hide(fd);
 	shim_start();
 	for (int i = 0; i < KEEP_RECORDS; i++) {
-		struct keep_record *k = &file->record[i];
-
-		if (__atomic_load_n(&k->used, __ATOMIC_SEQ_CST) && pid_in(k->holders, own_pid))
-			inherit(k);
+		if (is_ours(&file->record[i]))
+			inherit(&file->record[i]);
 	}
 }
 

@@ -59,13 +59,14 @@ static inline ssize_t shim_ret(ssize_t r)
  */
 struct shim_wait {
 	bool restart;
-	bool shared; /* other processes receive from it, too: see fork.c */
+	bool shared; /* other processes receive from it, too: see keep.c */
 	struct ipn_sock *s;
 	const struct pollfd *fds;
 	nfds_t nfds;
 };
-void shim_wait_begin(const struct shim_wait *wait);
-void shim_wait_end(void);
+/* Returns what to give to shim_wait_end(): a signal handler may send while the thread receives. */
+struct shim_wait shim_wait_begin(const struct shim_wait *wait);
+void shim_wait_end(const struct shim_wait *before);
 
 /* The calls of libipn that the Makefile leads here. */
 int shim_lib_poll(struct pollfd *fds, nfds_t nfds, int timeout);
@@ -85,6 +86,8 @@ int shim_dup_entry(struct ipn_sock *s, int fd);
 void shim_hide(int fd);
 /* A duplicate with a number out of the way that the program does not get to see; or -1. */
 int shim_hidden_dup(int fd, bool cloexec);
+/* Moves a descriptor there; it stays where it is if there is no room. Always FD_CLOEXEC. */
+void shim_hide_away(int *fd);
 
 /*
  * keep.c: what the processes that have a socket, after fork(), know of each other, and a program

@@ -15,14 +15,17 @@
 
 static __thread struct shim_wait current;
 
-void shim_wait_begin(const struct shim_wait *wait)
+struct shim_wait shim_wait_begin(const struct shim_wait *wait)
 {
+	struct shim_wait before = current;
+
 	current = *wait;
+	return before;
 }
 
-void shim_wait_end(void)
+void shim_wait_end(const struct shim_wait *before)
 {
-	current = (struct shim_wait){ 0 };
+	current = *before;
 }
 
 /*
@@ -121,8 +124,7 @@ int shim_lib_poll(struct pollfd *fds, nfds_t nfds, int timeout)
 }
 
 /* Is one of them an IPN socket? Those that are count as received from. */
-static bool any_ipn(const struct pollfd *fds, nfds_t nfds,
-					      struct shim_wait *wait)
+static bool any_ipn(const struct pollfd *fds, nfds_t nfds, struct shim_wait *wait)
 {
 	bool any = false;
 
@@ -134,7 +136,7 @@ static bool any_ipn(const struct pollfd *fds, nfds_t nfds,
 		if (!s)
 			continue;
 		any = true;
-		if (fds[i].events & (POLLIN | POLLRDNORM) && shim_reader(s))
+		if (fds[i].events & (POLLIN | POLLRDNORM | POLLPRI) && shim_reader(s))
 			wait->shared = true;
 	}
 	wait->fds = fds;
@@ -144,13 +146,13 @@ static bool any_ipn(const struct pollfd *fds, nfds_t nfds,
 
 int shim_poll(struct pollfd *fds, nfds_t nfds, const struct poll_call *call)
 {
-	struct shim_wait wait = { 0 };
+	struct shim_wait wait = { 0 }, before;
 	int r;
 
 	any_ipn(fds, nfds, &wait);
-	shim_wait_begin(&wait);
+	before = shim_wait_begin(&wait);
 	r = poll_with(fds, nfds, call);
-	shim_wait_end();
+	shim_wait_end(&before);
 	return r;
 }
 
