@@ -216,8 +216,8 @@ $(B)/libipn.so: $(B)/libipn.so.1
 $(B)/libipn.a: $(LIB_OBJS)
 	$(call run,AR,rm -f $@ && ar rcs $@ $^)
 
-# The preloaded library takes the names of the calls; the libipn in it must have those of the system:
-# all that real.h lists is renamed in it to the way around (real.c).
+# The preloaded library takes the names of the calls; the libipn in it must have those of the
+# system: all that real.h lists is renamed in it to the way around (real.c).
 $(O)/shim/lib/%.o: user/lib/%.c $(O)/flags.user
 	@mkdir -p $(@D)
 	$(call run,CC,$(CC) $(SHIM_CPPFLAGS) $(SHIM_CFLAGS) -MMD -MP -c -o $@ $<)
@@ -247,7 +247,8 @@ $(B)/tests/%: tests/plain/%.c $(O)/flags.user
 	$(call run,CC,$(CC) -D_GNU_SOURCE -Iinclude $(PLAIN_CFLAGS) -O0 -o $@ $< -lpthread)
 $(B)/tests/%-fortified: tests/plain/%.c $(O)/flags.user
 	@mkdir -p $(@D)
-	$(call run,CC,$(CC) -D_GNU_SOURCE -Iinclude $(PLAIN_CFLAGS) -O2 -D_FORTIFY_SOURCE=2 -o $@ $< -lpthread)
+	$(call run,CC,$(CC) -D_GNU_SOURCE -Iinclude $(PLAIN_CFLAGS) -O2 -D_FORTIFY_SOURCE=2 \
+		-o $@ $< -lpthread)
 
 fill = sed -e 's|@VERSION@|$(VERSION)|' -e 's|@PREFIX@|$(PREFIX)|' -e 's|@SBINDIR@|$(SBINDIR)|' \
 	-e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|'

@@ -93,7 +93,8 @@ wait $pid || fail "peer: status $?"
 leave n
 
 step "libipn itself under run: by its own"
-OUT=$(ASAN_OPTIONS=verify_asan_link_order=0 ipn-fabric run ipncall socket "connect $NETS/hub" "send hello" | tr '\n' ' ')
+export ASAN_OPTIONS=verify_asan_link_order=0 # where it was built with SANITIZE=1
+OUT=$(ipn-fabric run ipncall socket "connect $NETS/hub" "send hello" | tr '\n' ' ')
 assert_eq "ok ok ok 5 " "$OUT"
 
 step "programs without IPN sockets run as ever"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * epoll with IPN sockets. The kernel's epoll keeps what is not libipn's; IPN sockets stand in a list
- * beside it. Who waits does so by libipn's poll, over the sockets of the list and the epoll
+ * epoll with IPN sockets. The kernel's epoll keeps what is not libipn's; IPN sockets stand in a
+ * list beside it. Who waits does so by libipn's poll, over the sockets of the list and the epoll
  * descriptor itself.
  *
  * A change of the list must reach those who wait: it adds to an event counter, which is in the
