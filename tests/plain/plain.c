@@ -724,6 +724,39 @@ static void case_fork(char **args)
 	close(go[0]), close(go[1]), close(done[0]), close(done[1]);
 }
 
+/* Children by vfork() share the memory of their parent: what they close is open in it. */
+static void case_spawn(char **args)
+{
+	int a = join(args[0]), b = join(args[0]), c;
+	pid_t pid = vfork();
+	FILE *f;
+	char buf[16];
+
+	if (!pid) {
+		close(b);
+		dup2(0, a);
+		execl("/bin/true", "true", (char *)NULL);
+		_exit(9);
+	}
+	ends_well(pid);
+	want(0, system("exec true <&- >&-"));
+	f = popen("echo there", "r");
+	want(1, f && fgets(buf, sizeof(buf), f));
+	want(0, strcmp(buf, "there\n"));
+	want(0, pclose(f));
+	say(a, "still there");
+	expect(b, "still there");
+	/* stdio closes without a call of close() */
+	f = fdopen(b, "r");
+	want(1, f != NULL);
+	fclose(f);
+	c = ok(open("/dev/zero", O_RDONLY));
+	want(b, c);
+	want(16, read(c, buf, sizeof(buf)));
+	close(a);
+	close(c);
+}
+
 /* The next program: ARGS: fd of b, fd that must not be there */
 static void case_heir(char **args)
 {
@@ -894,7 +927,9 @@ static void case_threads(char **args)
 	char buf[16];
 
 	for (int i = 0; i < READERS; i++) {
-		shares[i] = (struct share){ .fd = i & 1 ? b : ok(dup(b)) };
+		shares[i] = (struct share){ .fd = b };
+		if (i & 1)
+			shares[i].fd = ok(dup(b));
 		ok(pthread_create(&t[i], NULL, take, &shares[i]));
 	}
 	for (int i = 1; i <= ROUNDS; i++) {
@@ -948,12 +983,13 @@ static const struct {
 	const char *name;
 	void (*run)(char **args);
 } cases[] = {
-	{ "peer", case_peer },       { "sender", case_sender }, { "receiver", case_receiver },
-	{ "errors", case_errors },   { "later", case_later },   { "calls", case_calls },
-	{ "options", case_options }, { "poll", case_poll },     { "select", case_select },
-	{ "epoll", case_epoll },     { "dup", case_dup },       { "fork", case_fork },
-	{ "exec", case_exec },       { "heir", case_heir },     { "signals", case_signals },
-	{ "threads", case_threads }, { "down", case_down },     { "cost", case_cost },
+	{ "peer", case_peer },       { "sender", case_sender },   { "receiver", case_receiver },
+	{ "errors", case_errors },   { "later", case_later },     { "calls", case_calls },
+	{ "options", case_options }, { "poll", case_poll },       { "select", case_select },
+	{ "epoll", case_epoll },     { "dup", case_dup },         { "fork", case_fork },
+	{ "exec", case_exec },       { "spawn", case_spawn },     { "heir", case_heir },
+	{ "signals", case_signals }, { "threads", case_threads }, { "down", case_down },
+	{ "cost", case_cost },
 };
 
 int main(int argc, char **argv)

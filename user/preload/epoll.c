@@ -333,10 +333,11 @@ static int collect_kernel(int epfd, struct epoll_event *events, int max, bool *c
 int shim_poll(struct pollfd *fds, nfds_t nfds, const struct poll_call *call);
 
 /* One wait. How many events, 0 with *again to go on, or -errno; -ENOENT: there is no list. */
-static int wait_round(int epfd, struct epoll_event *events, int max, struct poll_call *call,
-		      bool *again)
+static int wait_round(int epfd, struct epoll_event *events, int max, uint64_t deadline,
+		      const sigset_t *mask, bool *again)
 {
 	struct round round = { 0 };
+	const struct poll_call call = { deadline, mask, edge, &round };
 	int r, ours = 0, theirs = 0;
 
 	pthread_mutex_lock(&lock);
@@ -344,9 +345,7 @@ static int wait_round(int epfd, struct epoll_event *events, int max, struct poll
 	pthread_mutex_unlock(&lock);
 	if (r)
 		goto out;
-	call->filter = edge;
-	call->arg = &round;
-	r = shim_poll(round.fds, round.n, call);
+	r = shim_poll(round.fds, round.n, &call);
 	if (r <= 0)
 		goto out;
 	if (round.fds[0].revents && round.theirs_first)
@@ -393,7 +392,6 @@ static int without_change(int epfd, struct epoll_event *events, int n)
 static int wait_until(int epfd, struct epoll_event *events, int max, uint64_t deadline,
 		      const sigset_t *mask)
 {
-	struct poll_call call = { .deadline = deadline, .sigmask = mask };
 	struct pollfd p = { .fd = epfd, .events = POLLIN };
 	int r;
 
@@ -402,7 +400,7 @@ static int wait_until(int epfd, struct epoll_event *events, int max, uint64_t de
 	for (;;) {
 		bool again = false;
 
-		r = wait_round(epfd, events, max, &call, &again);
+		r = wait_round(epfd, events, max, deadline, mask, &again);
 		if (r == -ENOENT) {
 			struct timespec ts;
 
