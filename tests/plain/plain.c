@@ -657,6 +657,8 @@ static void case_dup(char **args)
 	close(a), close(b);
 }
 
+#define TURNS 300
+
 static void case_fork(char **args)
 {
 	int a = join(args[0]), b = join(args[0]), go[2], done[2];
@@ -698,28 +700,29 @@ static void case_fork(char **args)
 	say(b, "back");
 	expect(a, "back");
 
-	/* both wait, in turns and at the same time: each hears all */
-	pid = ok(fork());
-	if (!pid) {
-		for (int i = 0; i < 50; i++) {
+	/* two wait at the same bell: each hears all */
+	for (int i = 0; i < 2; i++) {
+		pid = ok(fork());
+		for (int n = 0; !pid && n < TURNS; n++) {
 			char text[16];
 
-			snprintf(text, sizeof(text), "%d", i);
+			snprintf(text, sizeof(text), "%d", n);
 			expect(b, text);
 			ok(write(done[1], "x", 1));
 		}
-		exit(0);
+		if (!pid)
+			exit(0);
 	}
-	nap(50);
-	for (int i = 0; i < 50; i++) {
+	for (int n = 0; n < TURNS; n++) {
 		char text[16];
 
-		snprintf(text, sizeof(text), "%d", i);
+		snprintf(text, sizeof(text), "%d", n);
 		say(a, text);
-		expect(b, text);
+		want(1, read(done[0], &c, 1));
 		want(1, read(done[0], &c, 1));
 	}
-	ends_well(pid);
+	for (int status; wait(&status) > 0;)
+		want(0, status);
 	close(a), close(b);
 	close(go[0]), close(go[1]), close(done[0]), close(done[1]);
 }
