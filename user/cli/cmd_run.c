@@ -22,12 +22,10 @@ static int find_shim(char path[PATH_MAX])
 
 	path[n > 0 ? n : 0] = '\0';
 	slash = strrchr(path, '/');
-	if (slash && slash - path + sizeof("/" SHIM_NAME) <= PATH_MAX) {
-		strcpy(slash, "/" SHIM_NAME);
-		if (!access(path, R_OK))
-			return 0;
-	}
-	strcpy(path, IPN_SHIM_DIR "/" SHIM_NAME);
+	if (slash && !util_copy(slash, (size_t)(path + PATH_MAX - slash), "/" SHIM_NAME) &&
+	    !access(path, R_OK))
+		return 0;
+	(void)util_copy(path, PATH_MAX, IPN_SHIM_DIR "/" SHIM_NAME);
 	return access(path, R_OK) ? -errno : 0;
 }
 
