@@ -6,11 +6,13 @@
 #   bpf/{hooks,policy}/X.bpf.c      build/bpf/X.bpf.o, and X.skel.h for the manager
 #   user/{common,lib}/*.c           build/libipn.so.1, build/libipn.a
 #   user/{manager,cli}/*.c          with the above: build/ipn-fabric
+#   user/preload/*.c                with user/lib/*.c: build/libipn-shim.so, for `ipn-fabric run`
 #   tests/{unit,bpf}/X_test.c       build/tests/X_test, linked with all but user/cli/main.c
 #   tests/{e2e,vm}/X.c              build/tests/X, linked with libipn.a
 #   tests/conformance/*.c           build/tests/conformance-lib, with libipn.a, and again with plain
 #                                   socket calls: build/tests/conformance-plain
 #   tests/policies/X.bpf.c          build/tests/X.bpf.o
+#   tests/plain/X.c                 build/tests/X and X-fortified, plain programs: no libipn
 #   tests/bench/X.c                 build/bench/X, linked with libipn.a
 #   docs/X.N.scd                    build/man/X.N
 #   docs/examples/X.bpf.c           build/examples/X.bpf.o, policies to load
@@ -28,6 +30,7 @@ COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 
 CC = gcc
 CLANG ?= clang
+OBJCOPY ?= objcopy
 LLVM_STRIP ?= llvm-strip
 BPFTOOL ?= $(or $(shell command -v bpftool),/usr/sbin/bpftool)
 PKG_CONFIG ?= pkg-config
@@ -49,6 +52,13 @@ CFLAGS_ALL = -std=gnu11 $(WARN) -O2 -g -fPIC -fno-semantic-interposition \
 	-fstack-protector-strong $(HARDEN) $(CFLAGS)
 LDFLAGS_ALL = -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
 LIBIPN_LD = -shared -Wl,-z,defs -Wl,-soname,libipn.so.1 -Wl,--version-script=user/lib/libipn.map
+# The calls keep their names: fcntl and fcntl64 are both defined there.
+SHIM_CPPFLAGS = $(CPPFLAGS_ALL) -U_FILE_OFFSET_BITS
+SHIM_CFLAGS = -std=gnu11 $(WARN) -O2 -g -fPIC -fvisibility=hidden -ftls-model=initial-exec \
+	-fno-semantic-interposition -fstack-protector-strong $(CFLAGS)
+PLAIN_CFLAGS = -std=gnu11 $(WARN) -g $(CFLAGS)
+SHIM_LD = -shared -Wl,-z,defs -Wl,-soname,libipn-shim.so \
+	-Wl,--version-script=user/preload/shim.map
 BPF_CFLAGS = -target bpf -mcpu=v3 -O2 -g $(WARN) -Iinclude -Ibpf \
 	-I/usr/include/$(MULTIARCH)
 
@@ -78,6 +88,10 @@ HELPER_OBJS := $(call obj,tests/e2e/*.c tests/vm/*.c)
 BENCH_OBJS := $(call obj,tests/bench/*.c)
 CONF_OBJS := $(call obj,tests/conformance/*.c)
 CONF_PLAIN_OBJS := $(CONF_OBJS:$(O)/%=$(O)/plain/%)
+# libipn once more for the preloaded library, without sanitizers: those want to be loaded first.
+SHIM_LIB_OBJS := $(patsubst user/lib/%.c,$(O)/shim/lib/%.o,$(wildcard user/lib/*.c))
+SHIM_OBJS := $(patsubst user/preload/%.c,$(O)/shim/%.o,$(wildcard user/preload/*.c))
+PLAIN_NAMES := $(notdir $(basename $(wildcard tests/plain/*.c)))
 
 BPF_SOURCES := $(wildcard bpf/hooks/*.bpf.c bpf/policy/*.bpf.c)
 BPF_OBJS := $(patsubst %.bpf.c,$(B)/bpf/%.bpf.o,$(notdir $(BPF_SOURCES)))
@@ -88,12 +102,13 @@ EXAMPLES := $(patsubst docs/examples/%.bpf.c,$(B)/examples/%.bpf.o, \
 TEST_POLICIES := $(patsubst tests/policies/%.bpf.c,$(B)/tests/%.bpf.o, \
 	$(wildcard tests/policies/*.bpf.c))
 TESTS := $(patsubst %.o,$(B)/tests/%,$(notdir $(filter %_test.o,$(TEST_OBJS))))
-HELPERS := $(patsubst %.o,$(B)/tests/%,$(notdir $(HELPER_OBJS)))
+HELPERS := $(patsubst %.o,$(B)/tests/%,$(notdir $(HELPER_OBJS))) \
+	$(foreach name,$(PLAIN_NAMES),$(B)/tests/$(name) $(B)/tests/$(name)-fortified)
 BENCHES := $(patsubst %.o,$(B)/bench/%,$(notdir $(BENCH_OBJS)))
 CONFORMANCE := $(addprefix $(B)/tests/conformance-,lib plain)
 MANPAGES := $(patsubst docs/%.scd,$(B)/man/%,$(wildcard docs/*.[1-8].scd))
 PROGRAMS := $(if $(wildcard user/cli/main.c),$(B)/ipn-fabric)
-LIBRARIES := $(if $(LIB_OBJS),$(B)/libipn.so $(B)/libipn.a)
+LIBRARIES := $(if $(LIB_OBJS),$(B)/libipn.so $(B)/libipn.a) $(if $(SHIM_OBJS),$(B)/libipn-shim.so)
 HEADERS := $(addprefix include/ipn/,ipn.h af_ipn.h abi.h control.h policy.h policy_abi.h)
 KIT_HEADERS := $(wildcard bpf/core/*.h)
 
@@ -176,7 +191,8 @@ endef
 
 $(O)/flags.user: FORCE
 	@[ -e $@ ] || scripts/install-deps --check build
-	$(call stamp,$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL))
+	$(call stamp,$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(SHIM_CPPFLAGS) $(SHIM_CFLAGS) \
+		$(PLAIN_CFLAGS) $(LDFLAGS_ALL))
 $(O)/flags.bpf: FORCE
 	@[ -e $@ ] || scripts/install-deps --check build
 	$(call stamp,$(CLANG) $(BPF_CFLAGS))
@@ -227,6 +243,40 @@ $(B)/libipn.so: $(B)/libipn.so.1
 $(B)/libipn.a: $(LIB_OBJS)
 	$(call run,AR,rm -f $@ && ar rcs $@ $^)
 
+# The preloaded library takes the names of the calls; the libipn in it must have those of the
+# system: all that real.h lists is renamed in it to the way around (real.c).
+$(O)/shim/lib/%.o: user/lib/%.c $(O)/flags.user
+	@mkdir -p $(@D)
+	$(call run,CC,$(CC) $(SHIM_CPPFLAGS) $(SHIM_CFLAGS) -MMD -MP -c -o $@ $<)
+$(O)/shim/%.o: user/preload/%.c $(O)/flags.user
+	@mkdir -p $(@D)
+	$(call run,CC,$(CC) $(SHIM_CPPFLAGS) $(SHIM_CFLAGS) -MMD -MP -c -o $@ $<)
+# Three of them lead to functions of the shim that do a little more.
+shim_syms = sed -n -e 's/^\tX([^,]*, \(poll\|ppoll\|close\),.*/\1 shim_lib_\1/p; t' \
+	-e 's/^\tX([^,]*, \([a-z_0-9]*\),.*/\1 shim_real_\1/p' $<
+$(O)/shim/real.syms: user/preload/real.h
+	@mkdir -p $(@D)
+	$(call run,GEN,$(shim_syms) >$@)
+$(O)/shim/libipn.o: $(SHIM_LIB_OBJS) $(O)/shim/real.syms
+	$(call run,LD,$(CC) -r -nostdlib -o $@ $(SHIM_LIB_OBJS) && \
+		$(OBJCOPY) --redefine-syms=$(O)/shim/real.syms $@)
+$(B)/libipn-shim.so: $(SHIM_OBJS) $(O)/shim/libipn.o user/preload/shim.map
+	$(call run,LD,$(CC) $(SHIM_CFLAGS) $(LDFLAGS_ALL) $(SHIM_LD) -o $@ $(SHIM_OBJS) \
+		$(O)/shim/libipn.o -lpthread -ldl)
+
+# Where `ipn-fabric run` finds it when it is not beside the program.
+$(O)/user/cli/cmd_run.o: private CPPFLAGS_ALL += -DIPN_SHIM_DIR='"$(LIBDIR)/ipn-fabric"'
+$(O)/user/cli/cmd_run.o: $(O)/flags.prefix
+
+# Programs as anybody would build them, with and without what glibc checks.
+$(B)/tests/%: tests/plain/%.c $(O)/flags.user
+	@mkdir -p $(@D)
+	$(call run,CC,$(CC) -D_GNU_SOURCE -Iinclude $(PLAIN_CFLAGS) -O0 -o $@ $< -lpthread)
+$(B)/tests/%-fortified: tests/plain/%.c $(O)/flags.user
+	@mkdir -p $(@D)
+	$(call run,CC,$(CC) -D_GNU_SOURCE -Iinclude $(PLAIN_CFLAGS) -O2 -D_FORTIFY_SOURCE=2 \
+		-o $@ $< -lpthread)
+
 fill = sed -e 's|@VERSION@|$(VERSION)|' -e 's|@PREFIX@|$(PREFIX)|' -e 's|@SBINDIR@|$(SBINDIR)|' \
 	-e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|'
 $(B)/libipn.pc: scripts/libipn.pc.in $(O)/flags.prefix
@@ -262,6 +312,7 @@ install: $(PROGRAMS) lib $(MANPAGES) $(B)/ipn-fabric.service
 	$(INSTALL) -D -m 644 $(B)/libipn.so.1 $(DESTDIR)$(LIBDIR)/libipn.so.1
 	ln -sf libipn.so.1 $(DESTDIR)$(LIBDIR)/libipn.so
 	$(INSTALL) -D -m 644 -t $(DESTDIR)$(LIBDIR) $(B)/libipn.a
+	$(INSTALL) -D -m 644 -t $(DESTDIR)$(LIBDIR)/ipn-fabric $(B)/libipn-shim.so
 	$(INSTALL) -D -m 644 -t $(DESTDIR)$(LIBDIR)/pkgconfig $(B)/libipn.pc
 	$(INSTALL) -D -m 644 -t $(DESTDIR)$(INCLUDEDIR)/ipn $(HEADERS)
 	$(INSTALL) -D -m 644 -t $(DESTDIR)$(INCLUDEDIR)/ipn/bpf $(KIT_HEADERS)
@@ -276,4 +327,4 @@ install: $(PROGRAMS) lib $(MANPAGES) $(B)/ipn-fabric.service
 	[ -n "$(DESTDIR)" ] || ldconfig || true
 
 -include $(patsubst %.o,%.d,$(FABRIC_OBJS) $(TEST_OBJS) $(HELPER_OBJS) $(BENCH_OBJS) $(BPF_OBJS) \
-	$(CONF_OBJS) $(CONF_PLAIN_OBJS) $(EXAMPLES) $(TEST_POLICIES))
+	$(CONF_OBJS) $(CONF_PLAIN_OBJS) $(EXAMPLES) $(TEST_POLICIES) $(SHIM_OBJS) $(SHIM_LIB_OBJS))

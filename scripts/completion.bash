@@ -20,6 +20,7 @@ _ipn_fabric_values()
 		"$program" "${globals[@]}" policy list --json 2>/dev/null |
 			sed -n 's/^ *"name": "\(.*\)",\{0,1\}$/\1/p'
 		;;
+	program) compgen -c -- "$current" ;;
 	command) "$program" help --words "${command[@]:1}" | sed -n 's/ command$//p' ;;
 	esac
 }
@@ -64,6 +65,9 @@ _ipn_fabric()
 		mapfile -t proposals < <(sed -n 's/^\(--[^ ]*\) .*/\1/p' <<<"$words")
 	elif grep -q ' command$' <<<"$words"; then
 		mapfile -t proposals < <(sed -n 's/ command$//p' <<<"$words")
+	elif [[ ${command[0]-} == run && ${#positions[@]} -gt 0 ]]; then
+		# What a program takes, we do not know; files are likely.
+		mapfile -t proposals < <(_ipn_fabric_values file)
 	else
 		# The next argument by position.
 		type=$(grep -v '^-' <<<"$words" | sed -n "$((${#positions[@]} + 1))s/^[^ ]* //p")

@@ -28,6 +28,34 @@ static int parse(const char *line, struct cli_args *args, char *text, size_t siz
 	return cli_parse(argc, argv, args, text, size);
 }
 
+static void a_program_keeps_its_arguments(void **state)
+{
+	static const char *const lines[] = {
+		"run prog --json -- -x",
+		"run -- prog --json -- -x",
+		"--run-dir /d run prog --json -- -x",
+	};
+	struct cli_args args;
+	char text[256];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		assert_int_equal(parse(lines[i], &args, text, sizeof(text)), 0);
+		assert_int_equal(cli_command_id(args.command), CLI_RUN);
+		assert_string_equal(args.value[CLI_RUN_PROGRAM].text, "prog");
+		assert_string_equal(args.rest[0], "prog");
+		assert_string_equal(args.rest[1], "--json");
+		assert_string_equal(args.rest[2], "--");
+		assert_string_equal(args.rest[3], "-x");
+		assert_null(args.rest[4]);
+		assert_false(cli_given(&args, CLI_JSON));
+	}
+	assert_int_equal(parse("run", &args, text, sizeof(text)), -EINVAL);
+	assert_string_equal(text, "run: PROGRAM [ARGUMENT...] is missing");
+	assert_int_equal(parse("run --json prog", &args, text, sizeof(text)), -EINVAL);
+	assert_string_equal(text, "run: --json: unknown option");
+}
+
 static void good_lines_give_their_values(void **state)
 {
 	static const struct {
@@ -356,6 +384,7 @@ static void words_for_the_completion(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_program_keeps_its_arguments),
 		cmocka_unit_test(good_lines_give_their_values),
 		cmocka_unit_test(bad_lines_say_what_is_wrong),
 		cmocka_unit_test(description_may_have_127_bytes),

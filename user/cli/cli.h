@@ -33,6 +33,7 @@ enum cli_command_id {
 	CLI_POLICY_UNLOAD,
 	CLI_SEND,
 	CLI_RECV,
+	CLI_RUN,
 	CLI_HELP,
 	CLI_COMMANDS,
 };
@@ -66,6 +67,7 @@ enum cli_key {
 	CLI_COUNT,
 	CLI_TIMEOUT,
 	CLI_HEX,
+	CLI_RUN_PROGRAM,
 	CLI_TOPIC,
 	CLI_SUBTOPIC,
 	CLI_WORDS,
@@ -85,6 +87,7 @@ enum cli_type {
 	CLI_TYPE_POLICY, /* a name or a number */
 	CLI_TYPE_IFNAME,
 	CLI_TYPE_VETH,    /* interface name, or name:netns */
+	CLI_TYPE_PROGRAM, /* of the host */
 	CLI_TYPE_COMMAND, /* words of the name of a command */
 	CLI_TYPES,
 };
@@ -92,6 +95,7 @@ enum cli_type {
 #define CLI_REQUIRED 1
 #define CLI_ONE_OF 2 /* exactly one of the parameters of the command marked so is given */
 #define CLI_HIDDEN 4 /* for scripts: not in the help */
+#define CLI_REST 8   /* by position: it and all that follows are left as they are, in args->rest */
 
 struct cli_param {
 	enum cli_key key;
@@ -124,7 +128,8 @@ struct cli_args {
 	const struct cli_command *command; /* NULL: --version or the general --help */
 	const char *group; /* first word of the command when no command was recognised; or NULL */
 	struct cli_value value[CLI_KEYS];
-	bool help; /* --help: the rest was not looked at */
+	char *const *rest; /* CLI_REST: ends with NULL */
+	bool help;         /* --help: the rest was not looked at */
 	bool version;
 };
 

@@ -181,6 +181,15 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 			{ CLI_HEX, "--hex", NULL, CLI_TYPE_FLAG, 0, 0, 0, "print hexadecimal" },
 		},
 	},
+	[CLI_RUN] = {
+		.name = "run",
+		.summary = "run a program that was written for sockets of AF_IPN",
+		.text = "The program needs no change. Its options come after its name.",
+		.params = {
+			{ CLI_RUN_PROGRAM, NULL, "PROGRAM [ARGUMENT...]", CLI_TYPE_PROGRAM, 0, 0,
+			  CLI_REQUIRED | CLI_REST, "what to run" },
+		},
+	},
 	[CLI_HELP] = {
 		.name = "help",
 		.summary = "help on a command",

@@ -76,5 +76,6 @@ int cmd_policy_list(const struct cli_args *args);
 int cmd_policy_unload(const struct cli_args *args);
 int cmd_send(const struct cli_args *args);
 int cmd_recv(const struct cli_args *args);
+int cmd_run(const struct cli_args *args);
 
 #endif

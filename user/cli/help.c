@@ -95,8 +95,13 @@ static const char *const type_words[CLI_TYPES] = {
 	[CLI_TYPE_NUMBER] = "number",   [CLI_TYPE_SECONDS] = "number",
 	[CLI_TYPE_MODE] = "number",     [CLI_TYPE_POLICY] = "policy",
 	[CLI_TYPE_IFNAME] = "ifname",   [CLI_TYPE_VETH] = "ifname",
-	[CLI_TYPE_COMMAND] = "command",
+	[CLI_TYPE_PROGRAM] = "program", [CLI_TYPE_COMMAND] = "command",
 };
+
+static const char *param_name(const struct cli_param *param)
+{
+	return param->name ? param->name : param->arg;
+}
 
 static void param_words(FILE *out, const struct cli_param *list)
 {
@@ -104,8 +109,9 @@ static void param_words(FILE *out, const struct cli_param *list)
 
 	for (param = list; param->help; param++)
 		if (!(param->flags & CLI_HIDDEN))
-			fprintf(out, "%s %s\n", param->name ? param->name : param->arg,
-				type_words[param->type]);
+			/* of several words the first is the name */
+			fprintf(out, "%.*s %s\n", (int)strcspn(param_name(param), " "),
+				param_name(param), type_words[param->type]);
 }
 
 void help_words(FILE *out, const struct cli_command *command, const char *group)

@@ -21,6 +21,7 @@ static int (*const run[CLI_COMMANDS])(const struct cli_args *args) = {
 	[CLI_POLICY_UNLOAD] = cmd_policy_unload,
 	[CLI_SEND] = cmd_send,
 	[CLI_RECV] = cmd_recv,
+	[CLI_RUN] = cmd_run,
 	[CLI_HELP] = cmd_help,
 };
 

@@ -160,6 +160,7 @@ static const struct value_type {
 			    "not NAME or NAME:NETNS (the name has 1 to 15 characters, "
 			    "no blank / : or %)",
 			    false },
+	[CLI_TYPE_PROGRAM] = { value_not_empty, "not a program", false },
 	[CLI_TYPE_COMMAND] = { value_any, "", false },
 };
 
@@ -315,6 +316,10 @@ int cli_parse(int argc, char *const argv[], struct cli_args *args, char *text, s
 			r = option_take(&p, &argv);
 		else
 			r = word_take(&p, *argv);
+		if (r == 0 && cli_given(args, CLI_RUN_PROGRAM)) {
+			args->rest = argv;
+			break;
+		}
 
 		args->help |= cli_given(args, CLI_HELP_FLAG);
 		args->version |= cli_given(args, CLI_VERSION);

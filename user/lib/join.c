@@ -351,6 +351,9 @@ static int *reply_fd(struct client_call *call, uint32_t bits, uint32_t bit)
 	return bits & bit ? &call->reply_fds[__builtin_popcount(bits & (bit - 1))] : &none;
 }
 
+void (*join_placed)(struct ipn_sock *s, const struct ipn_ctl_connected *c, int *fds,
+		    unsigned int nfds);
+
 /* Sets up what a connected node needs. On failure, sock_unmap() undoes it. */
 static int connect_map(struct ipn_sock *s, struct client_call *call,
 		       const struct ipn_ctl_connected *c)
@@ -368,6 +371,8 @@ static int connect_map(struct ipn_sock *s, struct client_call *call,
 	if (c->flags & IPN_PF_READER && !(c->fds & IPN_CTL_FD_LOG))
 		return -EPROTO;
 
+	if (join_placed)
+		join_placed(s, c, call->reply_fds, call->nreply_fds);
 	rx->page_len = page_size();
 	r = map_bell(&rx->bell, reply_fd(call, c->fds, IPN_CTL_FD_BELL), c->bell_size);
 	if (!r)
@@ -409,6 +414,35 @@ static int connect_map(struct ipn_sock *s, struct client_call *call,
 	s->tap = util_take_fd(tap);
 	s->mtu = c->net.mtu;
 	return 0;
+}
+
+int join_adopt(struct ipn_sock *s, const struct ipn_ctl_connected *c, int *fds, unsigned int nfds)
+{
+	struct client_call call = { .nreply_fds = nfds };
+	struct rx *rx = &s->rx;
+	int r;
+
+	if (nfds > IPN_CTL_MAX_FDS)
+		return -EINVAL;
+	memcpy(call.reply_fds, fds, nfds * sizeof(*fds));
+	pthread_mutex_lock(&s->lock);
+	r = connect_map(s, &call, c);
+	if (r) {
+		sock_unmap(s);
+	} else {
+		/* it has read on since */
+		if (rx->page->cursor > rx->log[RX_NET].cursor)
+			rx->log[RX_NET].cursor = rx->page->cursor;
+		if (rx->page->node_cursor > rx->log[RX_NODE].cursor)
+			rx->log[RX_NODE].cursor = rx->page->node_cursor;
+		rx->overrun = rx->overrun_published = rx->page->overrun;
+		rx->sent = 1;
+		s->net = c->net;
+		s->port = (int)c->port;
+		__atomic_store_n(&s->state, SOCK_CONNECTED, __ATOMIC_RELEASE);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return r;
 }
 
 static int connect_call(struct ipn_sock *s, int path_fd, struct client_call *call,

@@ -21,6 +21,7 @@ struct poller {
 	struct pollfd *raw;      /* for poll(2) */
 	nfds_t nraw;             /* nfds, or twice that: the room bells stand behind the others */
 	nfds_t ours;             /* how many are libipn's */
+	const struct poll_call *call;
 };
 
 static bool wants_input(const struct pollfd *p)
@@ -64,6 +65,9 @@ static int poll_collect(struct poller *p)
 	for (nfds_t i = 0; i < p->nfds; i++) {
 		p->fds[i].revents = p->socks[i] ? sock_revents(p->socks[i], p->fds[i].events)
 						: p->raw[i].revents;
+		if (p->socks[i] && p->call->filter)
+			p->fds[i].revents =
+				p->call->filter(p->call->arg, i, p->socks[i], p->fds[i].revents);
 		ready += p->fds[i].revents != 0;
 	}
 	return ready;
@@ -76,7 +80,7 @@ static int poll_round(struct poller *p, uint64_t deadline)
 	struct timespec ts;
 	int r, ready;
 
-	r = ppoll(p->raw, p->nraw, deadline ? clock_left(deadline, &ts) : &zero, NULL);
+	r = ppoll(p->raw, p->nraw, deadline ? clock_left(deadline, &ts) : &zero, p->call->sigmask);
 	if (r < 0) {
 		r = -errno;
 		for (nfds_t i = 0; i < p->nfds; i++)
@@ -225,16 +229,21 @@ static void poll_sort(struct poller *p)
 	}
 }
 
-int poll_any(struct pollfd *fds, nfds_t nfds, int timeout_ms)
+int poll_with(struct pollfd *fds, nfds_t nfds, const struct poll_call *call)
 {
 	struct pollfd raw_few[2 * POLL_STACK];
 	struct ipn_sock *socks_few[POLL_STACK];
 	_cleanup_free_ struct pollfd *raw_many = NULL;
 	_cleanup_free_ struct ipn_sock **socks_many = NULL;
 	struct poller p = {
-		.fds = fds, .nfds = nfds, .raw = raw_few, .nraw = nfds, .socks = socks_few
+		.call = call,
+		.fds = fds,
+		.nfds = nfds,
+		.raw = raw_few,
+		.nraw = nfds,
+		.socks = socks_few,
 	};
-	uint64_t deadline = CLOCK_NEVER;
+	struct timespec ts;
 	int r;
 
 	if (nfds && !fds)
@@ -247,17 +256,24 @@ int poll_any(struct pollfd *fds, nfds_t nfds, int timeout_ms)
 	}
 	poll_sort(&p);
 	if (!p.ours) {
-		r = poll(fds, nfds, timeout_ms);
+		r = ppoll(fds, nfds, clock_left(call->deadline, &ts), call->sigmask);
 		return r < 0 ? -errno : r;
 	}
-	if (timeout_ms == 0)
-		deadline = 0;
-	else if (timeout_ms > 0)
-		deadline = clock_now() + (uint64_t)timeout_ms * 1000000;
-	r = poll_run(&p, deadline);
+	r = poll_run(&p, call->deadline);
 	for (nfds_t i = 0; i < nfds; i++) {
 		if (p.socks[i])
 			sock_put(p.socks[i]);
 	}
 	return r;
+}
+
+int poll_any(struct pollfd *fds, nfds_t nfds, int timeout_ms)
+{
+	struct poll_call call = { .deadline = CLOCK_NEVER };
+
+	if (timeout_ms == 0)
+		call.deadline = 0;
+	else if (timeout_ms > 0)
+		call.deadline = clock_now() + (uint64_t)timeout_ms * 1000000;
+	return poll_with(fds, nfds, &call);
 }

@@ -367,6 +367,9 @@ static void bell_walk(struct rx_bell *bell, uint32_t *gone)
 	if (!bell_news(bell))
 		return;
 	end = load_acquire(bell->producer);
+	/* after fork() another process may have consumed some */
+	if ((int64_t)(load_acquire(bell->consumer) - pos) > 0)
+		pos = load_acquire(bell->consumer);
 	while (pos < end) {
 		const uint8_t *record = bell->data + (pos & (bell->size - 1));
 		uint32_t len = load_acquire((const uint32_t *)record);
@@ -382,7 +385,7 @@ static void bell_walk(struct rx_bell *bell, uint32_t *gone)
 		len &= ~BELL_DISCARD;
 		pos += (len + BELL_HDR + 7) & ~7u;
 	}
-	store_relaxed(&bell->seen, pos);
+	store_relaxed(&bell->seen, pos <= end ? pos : end);
 }
 
 static void bell_consume(struct rx_bell *bell, uint32_t *gone)
@@ -390,7 +393,8 @@ static void bell_consume(struct rx_bell *bell, uint32_t *gone)
 	if (!bell->producer)
 		return;
 	bell_walk(bell, gone);
-	__atomic_store_n(bell->consumer, bell->seen, __ATOMIC_RELEASE);
+	if ((int64_t)(bell->seen - load_acquire(bell->consumer)) > 0)
+		__atomic_store_n(bell->consumer, bell->seen, __ATOMIC_RELEASE);
 }
 
 static void bell_look(struct ipn_sock *s)

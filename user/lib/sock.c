@@ -144,6 +144,7 @@ int sock_add(int fd, int policy, bool nonblock)
 	s->who = who_am_i();
 	s->policy = policy;
 	s->nonblock = nonblock;
+	s->entries = 1;
 	s->port = IPN_PORTNO_ANY;
 	s->params = (struct sock_params){
 		.mtu = IPN_MTU_DEFAULT,
@@ -171,18 +172,27 @@ static bool sock_hold(struct ipn_sock *s)
 	return false;
 }
 
-int sock_get(int fd, struct ipn_sock **out)
+struct ipn_sock *sock_find(int fd)
 {
 	struct ipn_sock **entry = table_entry(fd), *s;
 
 	while (entry && (s = __atomic_load_n(entry, __ATOMIC_ACQUIRE))) {
 		if (!sock_hold(s))
 			continue;
-		if (__builtin_expect(__atomic_load_n(entry, __ATOMIC_ACQUIRE) == s, 1)) {
-			*out = s;
-			return 0;
-		}
+		if (__builtin_expect(__atomic_load_n(entry, __ATOMIC_ACQUIRE) == s, 1))
+			return s;
 		sock_put(s);
+	}
+	return NULL;
+}
+
+int sock_get(int fd, struct ipn_sock **out)
+{
+	struct ipn_sock *s = sock_find(fd);
+
+	if (__builtin_expect(s != NULL, 1)) {
+		*out = s;
+		return 0;
 	}
 	return fcntl(fd, F_GETFD) < 0 ? -EBADF : -ENOTSOCK;
 }
@@ -215,10 +225,65 @@ bool sock_owns_fd(const struct ipn_sock *s)
 	return !read_cookie(s->fd, &cookie) && cookie == s->cookie;
 }
 
+int sock_alias(int fd, struct ipn_sock *s)
+{
+	int r = table_grow(fd);
+	struct ipn_sock *old;
+
+	if (r)
+		return r;
+	__atomic_add_fetch(&s->refs, 1, __ATOMIC_RELAXED);
+	s->entries++;
+	old = __atomic_exchange_n(table_entry(fd), s, __ATOMIC_ACQ_REL);
+	if (old)
+		sock_put(old);
+	return 0;
+}
+
+int sock_next(int from)
+{
+	for (unsigned int fd = (unsigned int)from; fd < CHUNKS * CHUNK; fd++) {
+		struct ipn_sock **entry = table_entry((int)fd);
+
+		if (!entry)
+			fd |= CHUNK - 1;
+		else if (__atomic_load_n(entry, __ATOMIC_ACQUIRE))
+			return (int)fd;
+	}
+	return -1;
+}
+
+void sock_forked(void)
+{
+	for (int fd = sock_next(0); fd >= 0; fd = sock_next(fd + 1)) {
+		struct ipn_sock *s = *table_entry(fd);
+
+		s->refs = 0;
+		s->entries = 0;
+		s->waiters = 0;
+		s->rx.peek_log = NULL;
+		pthread_mutex_init(&s->lock, NULL);
+		pthread_mutex_init(&s->tx_lock, NULL);
+		pthread_mutex_init(&s->rx.lock, NULL);
+	}
+	for (int fd = sock_next(0); fd >= 0; fd = sock_next(fd + 1)) {
+		struct ipn_sock *s = *table_entry(fd);
+
+		s->refs++;
+		s->entries++;
+	}
+	pthread_mutex_init(&free_lock, NULL);
+}
+
 int sock_may_block(struct ipn_sock *s)
 {
-	int flags = fcntl(s->fd, F_GETFL);
+	int fd, flags;
 
+	/* of several duplicates, the one that s->fd was may be closed meanwhile */
+	do {
+		fd = __atomic_load_n(&s->fd, __ATOMIC_ACQUIRE);
+		flags = fcntl(fd, F_GETFL);
+	} while (fd != __atomic_load_n(&s->fd, __ATOMIC_ACQUIRE));
 	if (flags < 0)
 		return -errno;
 	__atomic_store_n(&s->nonblock, flags & O_NONBLOCK ? 1 : 0, __ATOMIC_RELAXED);

@@ -144,6 +144,12 @@ struct ipn_sock {
 	char descr[IPN_DESCR_MAX];
 	char path[ADDR_PATH_SIZE];
 	struct ipn_ctl_net net;
+
+	/* for the preloaded library (user/preload); of no meaning here */
+	uint32_t entries; /* descriptors that are this socket; under lock */
+	uint32_t reads;   /* this process has received, or waited to */
+	int family;       /* what the program calls AF_IPN */
+	void *kept;       /* what other processes and programs know of it: preload/keep.c */
 };
 
 /*
@@ -155,6 +161,21 @@ int sock_add(int fd, int policy, bool nonblock);
 /* Finds a descriptor's entry and holds it until sock_put(). -EBADF, -ENOTSOCK. */
 int sock_get(int fd, struct ipn_sock **out);
 void sock_put(struct ipn_sock *s);
+
+/* As sock_get, or NULL; asks nobody but the table. */
+struct ipn_sock *sock_find(int fd);
+
+/*
+ * One more descriptor for a held socket, a duplicate of its own. What the number was before is
+ * dropped. s->lock is held. 0, -ENOMEM, -EMFILE.
+ */
+int sock_alias(int fd, struct ipn_sock *s);
+
+/* The lowest descriptor from `from` on that is in the table, or -1. */
+int sock_next(int from);
+
+/* In the child of fork(): only this thread is left. Makes the locks and counts say so. */
+void sock_forked(void);
 
 /* Takes the entry out of the table; it ends with its last holder. False: somebody else did. */
 bool sock_remove(int fd, struct ipn_sock *s);

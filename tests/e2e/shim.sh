@@ -1,0 +1,131 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shim: programs of plain socket calls run on the fabric, and others run as ever
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/e2e.bash"
+
+run_case() # CASE PATH...: each with and without what glibc checks
+{
+	local program
+
+	for program in plain plain-fortified; do
+		timeout 60 ipn-fabric run "$program" "$@" ||
+			fail "$program $1: status $?"
+	done
+}
+
+step "without a fabric: one line from run, ENETDOWN for the program"
+expect_status 0 ipn-fabric run -- plain down
+[[ $ERR == "run: no fabric runs here: "*"ipn-fabric up"* && $ERR != *$'\n'* ]] ||
+	fail "what run said: $ERR"
+expect_status 127 ipn-fabric run no-such-program
+[[ $ERR == *"no-such-program: No such file"* ]] || fail "$ERR"
+
+start_fabric
+umask 0
+ipn-fabric net add "$NETS/hub" --pool 512
+
+expect_status 1 plain calls "$NETS/hub" # the kernel knows no such family
+for case in errors later calls poll select epoll dup fork spawn exec signals threads; do
+	step "$case"
+	run_case $case "$NETS/hub"
+done
+
+step "options"
+for program in plain plain-fortified; do
+	ipn-fabric run $program options "$NETS/options"
+	rm "$NETS/options" # the path of a network that has ended stays
+done
+
+step "peers: all run the same code, and the first makes the network"
+peers=()
+for name in one two three four; do
+	others=()
+	for other in one two three four; do
+		[ $other = $name ] || others+=($other)
+	done
+	timeout 60 ipn-fabric run plain peer "$NETS/peers" $name "${others[@]}" &
+	peers+=($!)
+	[ $name != one ] || wait_until 10 has_ports "$NETS/peers" 1
+done
+for pid in "${peers[@]}"; do
+	wait "$pid" || fail "a peer: status $?"
+done
+
+step "one sender, many receivers, one of them with no rights but to read"
+mkfifo "$IPN_TEST_TMP/go"
+timeout 60 ipn-fabric run plain sender "$NETS/stream" 3000 <"$IPN_TEST_TMP/go" \
+	>"$IPN_TEST_TMP/sender" &
+sender=$!
+exec 5>"$IPN_TEST_TMP/go"
+wait_until 20 grep -q ready "$IPN_TEST_TMP/sender"
+chmod 744 "$NETS/stream" # by the owner of the path, at any time
+receivers=()
+for i in {1..5}; do
+	timeout 60 ipn-fabric run plain receiver "$NETS/stream" 3000 >"$IPN_TEST_TMP/r$i" &
+	receivers+=($!)
+done
+as_nobody timeout 60 ipn-fabric run plain-fortified receiver "$NETS/stream" 3000 \
+	>"$IPN_TEST_TMP/r6" &
+receivers+=($!)
+for i in {1..6}; do
+	wait_until 20 grep -q ready "$IPN_TEST_TMP/r$i"
+done
+printf x >&5
+for i in {1..6}; do
+	wait_until 30 grep -q "done" "$IPN_TEST_TMP/r$i"
+done
+ipn-fabric net del "$NETS/stream"
+for pid in "${receivers[@]}"; do
+	wait "$pid" || fail "a receiver: status $?"
+done
+printf x >&5
+exec 5>&-
+wait $sender || fail "the sender: status $?"
+
+step "plain programs and those of libipn are one network"
+node n socket "connect $NETS/hub"
+timeout 20 ipn-fabric run plain peer "$NETS/hub" plain other &
+pid=$!
+tell n "recv 10000" "ok plain"
+tell n "send other" "ok 5"
+wait $pid || fail "peer: status $?"
+leave n
+
+step "libipn itself under run: by its own"
+export ASAN_OPTIONS=verify_asan_link_order=0 # where it was built with SANITIZE=1
+OUT=$(ipn-fabric run ipncall socket "connect $NETS/hub" "send hello" | tr '\n' ' ')
+assert_eq "ok ok ok 5 " "$OUT"
+
+step "programs without IPN sockets run as ever"
+cat >"$IPN_TEST_TMP/script" <<-'END'
+	exec 3<<<"here" 4>&1
+	read -r line <&3
+	echo "$line" | { cat; sleep 0.01 & wait; } | tr a-z A-Z >&4
+	seq 100000 | sort -n | tail -n 1
+	(trap 'echo trapped' USR1; kill -USR1 $BASHPID)
+	exec 3<&- 4>&-
+	for ((fd = 3; fd < 20; fd++)); do eval "exec $fd>/dev/null"; done
+	find /proc/self/fd -maxdepth 0 -printf '%f\n'
+END
+wanted=$(bash "$IPN_TEST_TMP/script")
+assert_eq "$wanted" "$(ipn-fabric run bash "$IPN_TEST_TMP/script")" "bash under run"
+for command in "ls -l /" "tar -cf - -C $IPN_ROOT include" "ip -j link" "find $IPN_ROOT/docs" \
+	"awk BEGIN{print(1)}"; do
+	assert_eq "$($command | md5sum)" "$(ipn-fabric run $command | md5sum)" "$command"
+done
+# dup2, poll and select of others, in one process with an IPN socket: in the cases above
+expect_status 3 ipn-fabric run sh -c 'exit 3'
+assert_eq "-x --help" "$(ipn-fabric run echo -x --help)" "options of the program"
+
+step "what it costs"
+bare=$(plain cost)
+mapfile -t cost < <(ipn-fabric run plain cost "$NETS/hub")
+echo "   read of /dev/null: $bare ns; under run ${cost[0]} ns; with an IPN socket ${cost[1]} ns"
+# this machine may be busy: a system call more would be seen
+awk -v bare="$bare" -v run="${cost[0]}" 'BEGIN { exit !(run < bare * 1.5 + 30) }' ||
+	fail "a program without IPN sockets pays ${cost[0]} - $bare ns a call"
+
+step "nothing is left"
+wait_until 5 has_ports "$NETS/hub" 0
+stop_fabric

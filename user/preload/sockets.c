@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* The calls about a socket: what it is, where it is, how it is set. */
+#include <fcntl.h>
+#include <stdarg.h>
+#include <sys/ioctl.h>
+
+#include "lib/join.h"
+#include "lib/opt.h"
+#include "preload/shim.h"
+
+static bool is_ipn(int family)
+{
+	return family == AF_IPN || family == AF_IPN_LATER;
+}
+
+SHIM_API int socket(int domain, int type, int protocol)
+{
+	struct ipn_sock *s;
+	int fd;
+
+	if (!is_ipn(domain))
+		return shim_real_socket(domain, type, protocol);
+	shim_start();
+	fd = ipn_socket(AF_IPN, type, protocol);
+	if (fd >= 0 && (s = sock_find(fd))) {
+		s->family = domain;
+		shim_keep(s);
+		sock_put(s);
+	}
+	return fd;
+}
+
+SHIM_API int socketpair(int domain, int type, int protocol, int fds[2])
+{
+	if (is_ipn(domain))
+		return (int)shim_ret(-EOPNOTSUPP);
+	return shim_real_socketpair(domain, type, protocol, fds);
+}
+
+/* An address of the program in the form of libipn's: its family is the one the socket was made of.
+ */
+static int address_of(const struct ipn_sock *s, const struct sockaddr *addr, socklen_t len,
+		      struct sockaddr_un *out)
+{
+	sa_family_t family;
+
+	if (!addr || len < sizeof(family) || len > sizeof(*out))
+		return -EINVAL;
+	memcpy(out, addr, len);
+	if (out->sun_family != s->family)
+		return -EINVAL;
+	out->sun_family = AF_IPN;
+	return 0;
+}
+
+SHIM_API int bind(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	struct sockaddr_un un;
+	int r;
+
+	SHIM_SOCK_OR(s, fd, shim_real_bind(fd, addr, len));
+	r = address_of(s, addr, len, &un);
+	if (!r)
+		r = join_bind(s, (struct sockaddr *)&un, len);
+	if (!r)
+		shim_keep(s);
+	return (int)shim_ret(r);
+}
+
+SHIM_API int connect(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	struct sockaddr_un un;
+	int r = 0;
+
+	SHIM_SOCK_OR(s, fd, shim_real_connect(fd, addr, len));
+	if (addr)
+		r = address_of(s, addr, len, &un);
+	if (!r)
+		r = join_connect(s, addr ? (struct sockaddr *)&un : NULL, len);
+	if (!r) {
+		shim_keep(s);
+		shim_epoll_changed(fd);
+	}
+	return (int)shim_ret(r);
+}
+SHIM_ALIAS(int, __connect, connect, (int fd, const struct sockaddr *addr, socklen_t len));
+
+SHIM_API int listen(int fd, int backlog)
+{
+	SHIM_SOCK_OR(s, fd, shim_real_listen(fd, backlog));
+	return (int)shim_ret(-EOPNOTSUPP);
+}
+
+SHIM_API int accept(int fd, struct sockaddr *addr, socklen_t *len)
+{
+	SHIM_SOCK_OR(s, fd, shim_real_accept(fd, addr, len));
+	return (int)shim_ret(-EOPNOTSUPP);
+}
+
+SHIM_API int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	SHIM_SOCK_OR(s, fd, shim_real_accept4(fd, addr, len, flags));
+	return (int)shim_ret(-EOPNOTSUPP);
+}
+
+/* All at a network have its address: it is that of the peer as well. */
+static int name_of(int fd, const struct ipn_sock *s, struct sockaddr *addr, socklen_t *len)
+{
+	const sa_family_t family = (sa_family_t)s->family;
+	socklen_t room;
+
+	if (!addr || !len)
+		return (int)shim_ret(-EFAULT);
+	room = *len;
+	if (ipn_getsockname(fd, addr, len))
+		return -1;
+	memcpy(addr, &family, room < sizeof(family) ? room : sizeof(family));
+	return 0;
+}
+
+SHIM_API int getsockname(int fd, struct sockaddr *addr, socklen_t *len)
+{
+	SHIM_SOCK_OR(s, fd, shim_real_getsockname(fd, addr, len));
+	return name_of(fd, s, addr, len);
+}
+
+SHIM_API int getpeername(int fd, struct sockaddr *addr, socklen_t *len)
+{
+	SHIM_SOCK_OR(s, fd, shim_real_getpeername(fd, addr, len));
+	return name_of(fd, s, addr, len);
+}
+
+SHIM_API int shutdown(int fd, int how)
+{
+	int r;
+
+	SHIM_SOCK_OR(s, fd, shim_real_shutdown(fd, how));
+	r = join_shutdown(s, how);
+	if (!r)
+		shim_keep(s);
+	return (int)shim_ret(r);
+}
+
+SHIM_API int setsockopt(int fd, int level, int name, const void *val, socklen_t len)
+{
+	SHIM_SOCK_OR(s, fd, shim_real_setsockopt(fd, level, name, val, len));
+	return (int)shim_ret(opt_set(s, level, name, val, len));
+}
+
+/* What the control connection would answer for itself. False: none of those. */
+static bool own_option(const struct ipn_sock *s, int name, int *val)
+{
+	switch (name) {
+	case SO_TYPE:
+		*val = SOCK_RAW;
+		return true;
+	case SO_DOMAIN:
+		*val = s->family;
+		return true;
+	case SO_PROTOCOL:
+		*val = s->policy;
+		return true;
+	case SO_ACCEPTCONN:
+	case SO_ERROR:
+		*val = 0;
+		return true;
+	default:
+		return false;
+	}
+}
+
+SHIM_API int getsockopt(int fd, int level, int name, void *val, socklen_t *len)
+{
+	int own;
+
+	SHIM_SOCK_OR(s, fd, shim_real_getsockopt(fd, level, name, val, len));
+	if (level == SOL_SOCKET && own_option(s, name, &own)) {
+		if (!val || !len)
+			return (int)shim_ret(-EFAULT);
+		if (*len > sizeof(own))
+			*len = sizeof(own);
+		memcpy(val, &own, *len);
+		return 0;
+	}
+	return (int)shim_ret(opt_get(s, level, name, val, len));
+}
+
+SHIM_API int ioctl(int fd, unsigned long request, ...)
+{
+	va_list ap;
+	void *arg;
+
+	va_start(ap, request);
+	arg = va_arg(ap, void *);
+	va_end(ap);
+	{
+		SHIM_SOCK_OR(s, fd, shim_real_ioctl(fd, request, arg));
+		if (request == FIOCLEX || request == FIONCLEX)
+			shim_keep_cloexec(s, request == FIOCLEX);
+		if (request == FIOCLEX || request == FIONCLEX || request == FIOASYNC)
+			return shim_real_ioctl(fd, request, arg);
+		return ipn_ioctl(fd, request, arg);
+	}
+}
+
+/* All descriptors of a socket have these flags; after the death of a manager they are two files. */
+static int set_flags(struct ipn_sock *s, int fd, void *arg)
+{
+	const long flags = (long)(intptr_t)arg;
+	int r = shim_real_fcntl(fd, F_SETFL, arg);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&s->lock);
+	if (s->fd != fd)
+		r = shim_real_fcntl(s->fd, F_SETFL, arg);
+	__atomic_store_n(&s->nonblock, flags & O_NONBLOCK ? 1 : 0, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
+static int control(int fd, int cmd, void *arg)
+{
+	int r;
+
+	SHIM_SOCK_OR(s, fd, shim_real_fcntl(fd, cmd, arg));
+	switch (cmd) {
+	case F_SETFL:
+		return set_flags(s, fd, arg);
+	case F_DUPFD:
+	case F_DUPFD_CLOEXEC:
+		r = shim_real_fcntl(fd, cmd, arg);
+		return r < 0 ? r : shim_dup_entry(s, r);
+	case F_SETFD:
+		r = shim_real_fcntl(fd, cmd, arg);
+		if (!r)
+			shim_keep_cloexec(s, (intptr_t)arg & FD_CLOEXEC);
+		return r;
+	default:
+		return shim_real_fcntl(fd, cmd, arg);
+	}
+}
+
+#define FCNTL(name)                             \
+	SHIM_API int name(int fd, int cmd, ...) \
+	{                                       \
+		va_list ap;                     \
+		void *arg;                      \
+                                                \
+		va_start(ap, cmd);              \
+		arg = va_arg(ap, void *);       \
+		va_end(ap);                     \
+		return control(fd, cmd, arg);   \
+	}
+#undef fcntl
+#undef fcntl64
+int __fcntl(int fd, int cmd, ...);
+FCNTL(fcntl)
+FCNTL(fcntl64)
+FCNTL(__fcntl)
