@@ -251,7 +251,7 @@ INLINE int deliver_port(const struct ipn_ctx *c, const struct ipn_msg *m, struct
 		WRITE_ONCE(((struct __sk_buff *)c->ctx)->mark, m->ifindex);
 		return bpf_redirect(gw, 0);
 	}
-	why = log_write(c, m, net->log_class, IPN_LOG_OF_NODE(dest->node), net->log_mask, net, 0);
+	why = log_write(c, m, net->log_class, IPN_LOG_OF_NODE(dest->node), net->log_mask, 0);
 	if (why >= 0)
 		return drop(c, m->node, why);
 	wake_one(net, port);
@@ -290,7 +290,7 @@ INLINE int flood_processes(const struct ipn_ctx *c, struct ipn_msg *m, struct ip
 			stats_drop(m->node, IPN_DROP_GATEWAY);
 		return 0;
 	}
-	why = log_write(c, m, net->log_class, IPN_LOG_OF_NET(id), net->log_mask, net, lossless);
+	why = log_write(c, m, net->log_class, IPN_LOG_OF_NET(id), net->log_mask, lossless);
 	if (why >= 0 && lossless && c->hook == HOOK_XDP &&
 	    (why == IPN_DROP_POOL || why == IPN_DROP_BUSY)) {
 		m->refused = (why == IPN_DROP_POOL ? IPN_TX_FULL : IPN_TX_AGAIN) >> 32;

@@ -53,8 +53,7 @@ INLINE long log_copy(const struct ipn_ctx *c, const struct ipn_msg *m, __u8 *dat
 
 /* Returns as log_write. */
 INLINE int log_write_class(const struct ipn_ctx *c, const struct ipn_msg *m, void *logs,
-			   const __u32 max, __u32 id, __u32 mask, struct ipn_net *net,
-			   __u32 lossless)
+			   const __u32 max, __u32 id, __u32 mask, __u32 lossless)
 {
 	struct ipn_log_head *head;
 	struct ipn_slot *slot;
@@ -70,7 +69,7 @@ INLINE int log_write_class(const struct ipn_ctx *c, const struct ipn_msg *m, voi
 		return IPN_DROP_NO_LOG;
 
 	if (lossless) {
-		why = pool_number(net, log, &n);
+		why = pool_number(id, &n);
 		if (why)
 			return why == POOL_FULL ? IPN_DROP_POOL : IPN_DROP_BUSY;
 	} else {
@@ -107,7 +106,7 @@ INLINE int log_write_class(const struct ipn_ctx *c, const struct ipn_msg *m, voi
 	slot->src = m->port;
 	KEEP(XCHG(&slot->seq, n + 1));
 	if (lossless && READ_ONCE(head->waiting))
-		pool_moved(net, log);
+		pool_moved(id);
 	return -1;
 }
 
@@ -116,17 +115,17 @@ INLINE int log_write_class(const struct ipn_ctx *c, const struct ipn_msg *m, voi
  * ipn_drop that tells why not.
  */
 INLINE int log_write(const struct ipn_ctx *c, const struct ipn_msg *m, __u32 log_class, __u32 id,
-		     __u32 mask, struct ipn_net *net, __u32 lossless)
+		     __u32 mask, __u32 lossless)
 {
 	switch (log_class) {
 	case IPN_LOG_SMALL:
 		return log_write_class(c, m, &ipn_logs_small, IPN_SLOT_SMALL - IPN_SLOT_HDR, id,
-				       mask, net, lossless);
+				       mask, lossless);
 	case IPN_LOG_ETH:
 		return log_write_class(c, m, &ipn_logs_eth, IPN_SLOT_ETH - IPN_SLOT_HDR, id, mask,
-				       net, lossless);
+				       lossless);
 	case IPN_LOG_JUMBO:
-		return log_write_class(c, m, &ipn_logs_jumbo, IPN_MTU_MAX, id, mask, net, lossless);
+		return log_write_class(c, m, &ipn_logs_jumbo, IPN_MTU_MAX, id, mask, lossless);
 	}
 	return IPN_DROP_NO_LOG;
 }

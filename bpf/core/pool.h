@@ -94,7 +94,7 @@ static long pool_own(__u32 i, struct pool_count *p)
 }
 
 /* Counts, and keeps the limit that comes of it. Is there room? */
-static int pool_room(struct ipn_net *net, void *log)
+static int pool_count(struct ipn_net *net, void *log)
 {
 	struct pool_count p = { .net = net, .log = log, .c1 = ~0ULL, .c2 = ~0ULL };
 	__u64 slots = (__u64)net->log_mask + 1, pending, limit;
@@ -129,29 +129,59 @@ static int pool_room(struct ipn_net *net, void *log)
 	return p.head < limit;
 }
 
+/* The log of a network, which is also the network's number. */
+INLINE void *pool_log(const struct ipn_net *net, __u32 *id)
+{
+	switch (net->log_class) {
+	case IPN_LOG_SMALL:
+		return bpf_map_lookup_elem(&ipn_logs_small, id);
+	case IPN_LOG_ETH:
+		return bpf_map_lookup_elem(&ipn_logs_eth, id);
+	case IPN_LOG_JUMBO:
+		return bpf_map_lookup_elem(&ipn_logs_jumbo, id);
+	}
+	return NULL;
+}
+
+INLINE struct ipn_log_head *pool_head(const struct ipn_net *net, __u32 id)
+{
+	void *log = net ? pool_log(net, &id) : NULL;
+	__u32 zero = 0;
+
+	return log ? bpf_map_lookup_elem(log, &zero) : NULL;
+}
+
+/*
+ * Global functions, which the verifier looks at once per program, not at each place from which
+ * they are called.
+ */
+#define GLOBAL __attribute__((noinline, weak))
+
+GLOBAL int pool_room(__u32 id)
+{
+	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
+	void *log = net ? pool_log(net, &id) : NULL;
+
+	return log ? pool_count(net, log) : 0;
+}
+
 struct pool_take {
-	struct ipn_net *net;
-	void *log;
+	struct ipn_log_head *head;
 	__u64 n;
+	__u32 id;
 	__u32 result;
 };
 
 static long pool_try(__u32 i, struct pool_take *t)
 {
-	struct ipn_log_head *head;
-	__u32 zero = 0;
-	__u64 n;
+	__u64 n = READ_ONCE(t->head->head);
 
-	head = bpf_map_lookup_elem(t->log, &zero);
-	if (!head)
-		return 1;
-	n = READ_ONCE(head->head);
-	if (n >= READ_ONCE(head->limit) && !pool_room(t->net, t->log)) {
+	if (n >= READ_ONCE(t->head->limit) && !pool_room(t->id)) {
 		t->result = POOL_FULL;
 		return 1;
 	}
 	/* with a limit that was counted anew, the head is looked at again */
-	if (n >= READ_ONCE(head->limit) || CAS(&head->head, n, n + 1) != n)
+	if (n >= READ_ONCE(t->head->limit) || CAS(&t->head->head, n, n + 1) != n)
 		return 0;
 	t->n = n;
 	t->result = POOL_OK;
@@ -159,12 +189,15 @@ static long pool_try(__u32 i, struct pool_take *t)
 }
 
 /* Takes the next number. POOL_*. */
-INLINE int pool_number(struct ipn_net *net, void *log, __u64 *n)
+GLOBAL int pool_number(__u32 id, __u64 *number)
 {
-	struct pool_take t = { .net = net, .log = log, .result = POOL_CONTENDED };
+	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
+	struct pool_take t = { .head = pool_head(net, id), .id = id, .result = POOL_CONTENDED };
 
+	if (!t.head || !number)
+		return POOL_CONTENDED;
 	bpf_loop(POOL_TRIES, pool_try, &t, 0);
-	*n = t.n;
+	*number = t.n;
 	return t.result;
 }
 
@@ -199,14 +232,13 @@ static long pool_ring_word(__u32 i, struct pool_wake *w)
 }
 
 /* R3 to R7. */
-static int pool_moved(struct ipn_net *net, void *log)
+GLOBAL int pool_moved(__u32 id)
 {
+	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
+	struct ipn_log_head *head = pool_head(net, id);
 	struct pool_wake w = { .net = net };
-	struct ipn_log_head *head;
-	__u32 zero = 0;
 
-	head = bpf_map_lookup_elem(log, &zero);
-	if (!head || !READ_ONCE(head->waiting) || !pool_room(net, log))
+	if (!net || !head || !READ_ONCE(head->waiting) || !pool_room(id))
 		return 0;
 	KEEP(XCHG(&head->waiting, 0));
 	bpf_loop((net->numnodes + 63) / 64, pool_ring_word, &w, 0);
@@ -214,53 +246,27 @@ static int pool_moved(struct ipn_net *net, void *log)
 }
 
 /* S1 to S4, for the process at this port. */
-static int pool_wait(struct ipn_net *net, void *log, __u32 port)
+GLOBAL int pool_wait(__u32 id, __u32 port)
 {
-	__u32 word = (port / 64) & (IPN_SLEEP_WORDS - 1), node, zero = 0;
-	struct ipn_page *page = wake_page(net, port, &node, 0);
-	struct ipn_log_head *head = bpf_map_lookup_elem(log, &zero);
+	__u32 word = (port / 64) & (IPN_SLEEP_WORDS - 1), node;
+	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
+	struct ipn_log_head *head = pool_head(net, id);
+	struct ipn_page *page;
 
-	if (!page || !head)
+	if (!net || !head)
+		return 0;
+	page = wake_page(net, port, &node, 0);
+	if (!page)
 		return 0;
 	FETCH_OR(&net->full[word], 1ULL << (port & 63));
 	KEEP(XCHG(&head->waiting, 1));
-	if (!pool_room(net, log)) {
+	if (!pool_room(id)) {
 		WRITE_ONCE(page->room, 0);
 		return 0;
 	}
 	FETCH_AND(&net->full[word], ~(1ULL << (port & 63)));
 	WRITE_ONCE(page->room, 1);
 	return 0;
-}
-
-enum pool_op { POOL_WAIT, POOL_MOVED };
-
-INLINE void pool_op_class(struct ipn_net *net, void *logs, __u32 id, __u32 port,
-			  const enum pool_op op)
-{
-	void *log = bpf_map_lookup_elem(logs, &id);
-
-	if (!log)
-		return;
-	if (op == POOL_WAIT)
-		pool_wait(net, log, port);
-	else
-		pool_moved(net, log);
-}
-
-INLINE void pool_op(struct ipn_net *net, __u32 id, __u32 port, const enum pool_op op)
-{
-	switch (net->log_class) {
-	case IPN_LOG_SMALL:
-		pool_op_class(net, &ipn_logs_small, id, port, op);
-		break;
-	case IPN_LOG_ETH:
-		pool_op_class(net, &ipn_logs_eth, id, port, op);
-		break;
-	case IPN_LOG_JUMBO:
-		pool_op_class(net, &ipn_logs_jumbo, id, port, op);
-		break;
-	}
 }
 
 #endif

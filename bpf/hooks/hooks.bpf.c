@@ -63,9 +63,9 @@ INLINE int xdp_control(const struct ipn_ctx *c, const struct ipn_port *port, __u
 		bell_ring(port->node, IPN_EVENT_WAKE, 0);
 		room_ring(port->node);
 	} else if (op == IPN_TX_ROOM && net && net->flags & IPN_FLAG_LOSSLESS)
-		pool_op(net, id, port->port, POOL_WAIT);
+		pool_wait(id, port->port);
 	else if (op == IPN_TX_MOVED && net && net->flags & IPN_FLAG_LOSSLESS)
-		pool_op(net, id, port->port, POOL_MOVED);
+		pool_moved(id);
 	else
 		return drop(c, port->node, IPN_DROP_BAD_FRAME);
 	return XDP_DROP;
@@ -296,14 +296,11 @@ SEC("tc") int ipn_tc_gw(struct __sk_buff *skb)
 SEC("syscall") int ipn_notify(struct ipn_notify *ctx)
 {
 	__u32 id = ctx->node;
-	struct ipn_net *net;
 
 	if (ctx->op == IPN_NOTIFY_ROOM)
 		return room_ring(id) ? 1 : 0;
 	if (ctx->op == IPN_NOTIFY_POOL) {
-		net = bpf_map_lookup_elem(&ipn_nets, &id);
-		if (net)
-			pool_op(net, id, 0, POOL_MOVED);
+		pool_moved(id);
 		return 0;
 	}
 	return bell_ring(ctx->node, ctx->event.type, ctx->event.arg) ? 1 : 0;

@@ -6,7 +6,7 @@
  *
  * Who writes what
  *   log      BPF only; the map is frozen, members map it read-only
- *   page     its process node, BPF and the manager the words that say so; they believe nothing in it
+ *   page     its process node; BPF and the manager what says so, and they believe nothing in it
  *   bell     BPF writes, the node consumes (a BPF ring buffer)
  *   nets     manager writes the first part, BPF the sleep bits, with atomics
  *   the rest manager only, except fdb and stats, which BPF writes

@@ -324,8 +324,8 @@ IPN_ABI_ASSERT(ipn_ctl_port, 512);
 IPN_ABI_ASSERT(ipn_ctl_fdb, 20);
 
 /*
- * What a monitor is told, live: packets with the type IPN_CTL_MONITOR. Such a session takes no other
- * request. A monitor that does not keep up loses events, and is told how many.
+ * What a monitor is told, live: packets with the type IPN_CTL_MONITOR. Such a session takes no
+ * other request. A monitor that does not keep up loses events, and is told how many.
  */
 enum ipn_ctl_what {
 	IPN_WATCH_NET_ADD = 1,

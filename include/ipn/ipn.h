@@ -71,9 +71,9 @@ int ipn_poll(struct pollfd *fds, nfds_t nfds, int timeout_ms);
 
 /*
  * Level 0: IPN_SO_*. SOL_SOCKET: SO_RCVTIMEO, SO_SNDTIMEO, and what the kernel answers
- * (SO_TYPE...). The number of the network's policy: the policy's own options, up to 16384 bytes; what
- * *val holds goes along with a get. Errors there: EPROTONOSUPPORT another level, EOPNOTSUPP a policy
- * without options, and what the policy says.
+ * (SO_TYPE...). The number of the network's policy: the policy's own options, up to 16384 bytes;
+ * what *val holds goes along with a get. Errors there: EPROTONOSUPPORT another level, EOPNOTSUPP a
+ * policy without options, and what the policy says.
  */
 int ipn_setsockopt(int fd, int level, int name, const void *val, socklen_t len);
 int ipn_getsockopt(int fd, int level, int name, void *val, socklen_t *len);

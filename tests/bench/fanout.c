@@ -970,7 +970,8 @@ static void sender(uint32_t *samples)
 }
 
 static const char usage[] =
-	"usage: fanout -t udp|unix|seqpacket|vde|ipn|container [-a ADDRESS] [-n ENDS] [-p PROCESSES]\n"
+	"usage: fanout -t udp|unix|seqpacket|vde|ipn|container [-a ADDRESS] [-n ENDS]\n"
+	"              [-p PROCESSES]\n"
 	"              [-z] [-u] [-1] [-i] [-r MESSAGES/S] [-s SECONDS] [-w WARM-UP] [-c CPU]\n"
 	"  -a  multicast group, directory of the vde_switch, path of the IPN network, or\n"
 	"      SENDER-NETNS,RECEIVER-NETNS,RECEIVER-ADDRESS\n"

@@ -212,6 +212,7 @@ static void no_right(void)
 		ERR(by_name(fd, IPN_JOIN_NETDEV, "confnr0"), EPERM);
 		ERR(by_name(new_socket(IPN_ANY), IPN_SETPERSIST_NETDEV, "confnr0"), EPERM);
 		ERR(by_name(new_socket(IPN_ANY), IPN_CLRPERSIST_NETDEV, "confnr0"), EPERM);
+		ifr.ifr_hwaddr.sa_family = 1; /* Ethernet */
 		ERR(X(ioctl)(fd, SIOCSIFHWADDR, &ifr), EPERM);
 		_exit(0);
 	}

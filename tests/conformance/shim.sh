@@ -4,6 +4,5 @@
 . "$(dirname "$0")/../lib.sh"
 
 start_fabric
-ipn-fabric help run >/dev/null 2>&1 || fail "not run: there is no 'ipn-fabric run' yet"
 ipn-fabric run -- "$IPN_BUILD/tests/conformance-plain" -d "$IPN_TEST_TMP" "$@"
 stop_fabric

@@ -126,7 +126,8 @@ tell last "recvlen 100" "ok 17"
 tell last overruns "ok 0"
 
 step "senders and readers by the dozen, one slow, some killed: nothing lost, doubled, out of order"
-for load in "1 1 1 5000 0 0" "1 8 4 500 0 4" "8 8 16 300 200 0" "8 8 16 300 200 6" "64 4 8 5000 100 6"; do
+for load in "1 1 1 5000 0 0" "1 8 4 500 0 4" "8 8 16 300 200 0" "8 8 16 300 200 6" \
+	"64 4 8 5000 100 6"; do
 	read -r pool rest <<<"$load"
 	# shellcheck disable=SC2086
 	read -r rate stalls kills < <(pool "$NETS/$pool" $rest) || fail "pool $load"

@@ -33,7 +33,6 @@ until_there()
 	[ -s "$log" ] && [ -s "$log.nobody" ] && kill -0 $one
 }
 wait_until 10 until_there
-told '.event == "network" and (.path | endswith("/probe"))'
 told '.event == "removed" and (.path | endswith("/probe"))'
 
 step "joins, counts and leaves, of every kind"

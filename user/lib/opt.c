@@ -376,6 +376,9 @@ static int ioctl_locked(struct ipn_sock *s, unsigned long request, void *arg)
 		return -EBADF;
 	if (s->state == SOCK_NEW)
 		return -ENOTTY;
+	/* before the argument is believed to be as long as the request says */
+	if (s->policy <= IPN_POLICY_BUILTIN)
+		return -EOPNOTSUPP;
 	if (size && !arg)
 		return -EFAULT;
 	option = calloc(1, sizeof(*option));

@@ -713,8 +713,8 @@ static int rx_sleep(struct ipn_sock *s, struct rx_wait *w, bool armed)
 }
 
 /*
- * Waits for one of `what` (RX_*), or for the end. Called and returns with rx.lock held. Returns 0 to
- * look again, or -EAGAIN, -EINTR, -EBADF.
+ * Waits for one of `what` (RX_*), or for the end. Called and returns with rx.lock held. Returns 0
+ * to look again, or -EAGAIN, -EINTR, -EBADF.
  */
 static int rx_wait(struct ipn_sock *s, unsigned int what, int flags, struct rx_wait *w)
 {
