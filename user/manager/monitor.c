@@ -4,8 +4,8 @@
  *
  * A monitor is a session that has asked for it. Events are composed only while there is one, and
  * sent without waiting: a monitor that does not read them loses some, and is told how many.
- * Overruns are known to the readers alone, who write them into their pages, so they are looked for once a
- * second.
+ * Overruns are known to the readers alone, who write them into their pages, so they are looked for
+ * once a second.
  */
 #include <time.h>
 
