@@ -42,7 +42,7 @@ struct sockaddr_un conf_addr(const char *path)
 
 	if (strlen(path) >= sizeof(addr.sun_path))
 		FAIL("%s: too long for a path", path);
-	strcpy(addr.sun_path, path);
+	memcpy(addr.sun_path, path, strlen(path) + 1);
 	return addr;
 }
 

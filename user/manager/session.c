@@ -992,6 +992,8 @@ static void sessions_reap(struct manager *m, struct session *but)
 
 	for (struct session *s = m->sessions; s; s = s->next)
 		count++;
+	if (!count)
+		return;
 	p = calloc(count, sizeof(*p));
 	of = calloc(count, sizeof(struct session *));
 	if (!p || !of)
