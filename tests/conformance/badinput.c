@@ -113,6 +113,11 @@ static void get_descr_length(void)
 	TRUE(one_of(X(setsockopt)(fd, 0, IPN_SO_DESCR, NULL, 4), EINVAL, EFAULT));
 }
 
+static int join_by(int connects, int fd, const void *addr, socklen_t len)
+{
+	return connects ? X(connect)(fd, addr, len) : X(bind)(fd, addr, len);
+}
+
 static void bad_address(void)
 {
 	struct sockaddr_un a = conf_addr(NET), unix_addr = a, empty = a;
@@ -123,16 +128,14 @@ static void bad_address(void)
 	empty.sun_path[0] = '\0';
 	memcpy(big, &a, sizeof(a));
 	for (int i = 0; i < 2; i++) {
-		int (*call)(int, const struct sockaddr *, socklen_t) = i ? X(connect) : X(bind);
-
-		ERR(call(fd, (struct sockaddr *)&unix_addr, sizeof(a)), EINVAL);
-		ERR(call(fd, (struct sockaddr *)&empty, sizeof(a)), EINVAL);
-		ERR(call(fd, (struct sockaddr *)&a, 0), EINVAL);
-		ERR(call(fd, (struct sockaddr *)&a, 1), EINVAL);
-		ERR(call(fd, (struct sockaddr *)&a, sizeof(a.sun_family)), EINVAL);
-		ERR(call(fd, (struct sockaddr *)big, sizeof(big)), EINVAL);
-		ERR(call(fd, (struct sockaddr *)&a, (socklen_t)-1), EINVAL);
-		TRUE(one_of(call(fd, NULL, sizeof(a)), EINVAL, EFAULT));
+		ERR(join_by(i, fd, &unix_addr, sizeof(a)), EINVAL);
+		ERR(join_by(i, fd, (struct sockaddr *)&empty, sizeof(a)), EINVAL);
+		ERR(join_by(i, fd, (struct sockaddr *)&a, 0), EINVAL);
+		ERR(join_by(i, fd, (struct sockaddr *)&a, 1), EINVAL);
+		ERR(join_by(i, fd, (struct sockaddr *)&a, sizeof(a.sun_family)), EINVAL);
+		ERR(join_by(i, fd, (struct sockaddr *)big, sizeof(big)), EINVAL);
+		ERR(join_by(i, fd, (struct sockaddr *)&a, (socklen_t)-1), EINVAL);
+		TRUE(one_of(join_by(i, fd, NULL, sizeof(a)), EINVAL, EFAULT));
 	}
 	ERR(access(NET, F_OK), ENOENT);
 	OK(try_bind(fd, NET));

@@ -33,12 +33,14 @@ static void peer_run(int number, const struct gate *in, const struct gate *go,
 	EQ(X(send)(s, &c, 1, 0), 1);
 	while (heard != (1u << PEERS) - 1) {
 		struct pollfd p = { .fd = s, .events = POLLIN };
+		unsigned int peer;
 
 		EQ(X(poll)(&p, 1, LONG_MS), 1);
 		EQ(X(recv)(s, &c, 1, 0), 1);
-		TRUE(c >= 0 && c < PEERS);
-		TRUE(!(heard & 1u << c)); /* each once, and never itself */
-		heard |= 1u << c;
+		peer = (unsigned char)c;
+		TRUE(peer < PEERS);
+		TRUE(!(heard & 1u << peer)); /* each once, and never itself */
+		heard |= 1u << peer;
 	}
 	gate_open(done);
 	gate_wait(end);

@@ -102,7 +102,7 @@ static void reader(int id)
 		if (ipn_recv(fd, &m, sizeof(m), 0) != sizeof(m))
 			die("recv");
 		atomic_fetch_add(&shared->progress, 1);
-		if (m.sender >= VICTIM || id < 0)
+		if (m.sender >= MAX || id < 0) /* a victim's */
 			continue;
 		if (m.number != ++last[m.sender]) {
 			fprintf(stderr, "pool: reader %d: sender %u: number %u, not %u\n", id,

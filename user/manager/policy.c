@@ -639,6 +639,8 @@ static void __attribute__((noreturn)) child(struct loader *l, int out)
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != l->parent)
 		_exit(1);
 	signal(SIGTERM, SIG_DFL);
+	/* this function does not return */
+	// cppcheck-suppress autoVariables
 	l->a = &result.a;
 	r = file_read(l);
 	if (!r)
