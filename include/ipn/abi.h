@@ -16,7 +16,7 @@
 
 #include <linux/types.h>
 
-#define IPN_ABI_VERSION 1
+#define IPN_ABI_VERSION 2
 
 #define IPN_PATH_MAX 108    /* as sockaddr_un, with the final NUL */
 #define IPN_NAME_MAX 16     /* as IFNAMSIZ */
@@ -86,7 +86,7 @@ enum ipn_drop {
 	IPN_DROP_OVERRUN,    /* counted at a reader: messages it was too slow for */
 	IPN_DROP_POOL,       /* LOSSLESS: the pool was full, and a device cannot wait */
 	IPN_DROP_DEVICE, /* counted at a device port: its own queue was full or nobody held it */
-	IPN_DROP_MAX = 24,
+	IPN_DROP_MAX = 64, /* size of the counters */
 };
 
 /* map `abi`: one entry */

@@ -63,7 +63,7 @@ enum ipn_ctl_type {
 	IPN_CTL_IOCTL = 29, /* ipn_ctl_option       -> ipn_ctl_option */
 
 	IPN_CTL_NETDEV = 30, /* ipn_ctl_netdev      -> CONN, JOIN: ipn_ctl_port; else - */
-	IPN_CTL_TYPES = 40,
+	IPN_CTL_TYPES = 64,
 };
 /* clang-format on */
 
