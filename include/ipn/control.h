@@ -320,7 +320,7 @@ IPN_ABI_ASSERT(ipn_ctl_attach, 152);
 IPN_ABI_ASSERT(ipn_ctl_netdev, 168);
 IPN_ABI_ASSERT(ipn_ctl_list, 16);
 IPN_ABI_ASSERT(ipn_ctl_page, 16);
-IPN_ABI_ASSERT(ipn_ctl_port, 512);
+IPN_ABI_ASSERT(ipn_ctl_port, 320 + 8 * IPN_DROP_MAX);
 IPN_ABI_ASSERT(ipn_ctl_fdb, 20);
 
 /*
