@@ -21,7 +21,7 @@
 #include <time.h>
 
 #define BACKLOG 512
-#define PORTS_PER_PAGE 48
+#define PORTS_PER_PAGE 32
 #define NETS_PER_PAGE 128
 #define FDB_PER_PAGE 512
 #define FDB_BATCH 256
