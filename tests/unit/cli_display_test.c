@@ -171,7 +171,7 @@ static void stats_name_all_reasons_and_show_those_that_count(void **state)
 	util_copy(port.path, sizeof(port.path), "/run/ipn/lan");
 	assert_int_equal(display_table(out, &display_stats, &port, 1), 0);
 	fclose(out);
-	assert_non_null(strstr(output, "runt=4 overrun=9 reason_23=1\n"));
+	assert_non_null(strstr(output, "runt=4 overrun=9 reason_63=1\n"));
 	assert_null(strstr(output, "mtu"));
 
 	object = display_object(&display_stats, &port);
