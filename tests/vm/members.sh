@@ -160,7 +160,7 @@ ipn-fabric net add "$net" --policy switch
 chmod 0777 "$net" # for the processes, which are nobody
 for i in 1 2; do
 	ipn-fabric attach "$net" --tap "vm$i"
-	guest_start "guest$i" "vm$i" "${addr[guest$i]}/24"
+	guest_start "guest$i" --tap "vm$i" --ip "${addr[guest$i]}/24"
 done
 container box
 ipn-fabric attach "$net" --veth eth0:box
