@@ -614,8 +614,8 @@ static int host_serve(struct host *h, int signals, bool commands, bool once)
 	return 0;
 }
 
-/* Joins the network at the path. */
-static int host_join(struct host *h, const char *path)
+/* Joins the network at the path, at that port or (IPN_PORTNO_ANY) at any. */
+static int host_join(struct host *h, const char *path, int port)
 {
 	struct sockaddr_un addr = { .sun_family = AF_IPN };
 
@@ -625,6 +625,8 @@ static int host_join(struct host *h, const char *path)
 	h->fd = ipn_socket(AF_IPN, SOCK_RAW | SOCK_CLOEXEC, IPN_ANY);
 	if (h->fd < 0)
 		return fail("socket: %s", strerror(errno));
+	if (port != IPN_PORTNO_ANY && ipn_setsockopt(h->fd, 0, IPN_SO_PORT, &port, sizeof(port)))
+		return fail("port %d: %s", port, strerror(errno));
 	if (ipn_connect(h->fd, (struct sockaddr *)&addr, sizeof(addr)))
 		return fail("connect: %s: %s", path, strerror(errno));
 	return 0;
@@ -680,8 +682,8 @@ static int parse_number(const char *text, unsigned int min, unsigned int max, un
 
 static int usage(void)
 {
-	fputs("usage: ipnhost PATH ADDR[/LEN] [--gateway ADDR] [--mac MAC] [--stdin]\n"
-	      "       ipnhost PATH ADDR[/LEN] [--gateway ADDR] [--mac MAC]\n"
+	fputs("usage: ipnhost PATH ADDR[/LEN] [--gateway ADDR] [--mac MAC] [--port N] [--stdin]\n"
+	      "       ipnhost PATH ADDR[/LEN] [--gateway ADDR] [--mac MAC] [--port N]\n"
 	      "               --ping ADDR [--count N] [--size BYTES] [--timeout S]\n",
 	      stderr);
 	return 2;
@@ -703,6 +705,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "mac", required_argument, NULL, 'm' },
 		{ "gateway", required_argument, NULL, 'g' },
+		{ "port", required_argument, NULL, 'o' },
 		{ "stdin", no_argument, NULL, 'i' },
 		{ "ping", required_argument, NULL, 'p' },
 		{ "count", required_argument, NULL, 'c' },
@@ -710,7 +713,8 @@ int main(int argc, char **argv)
 		{ "timeout", required_argument, NULL, 't' },
 		{ NULL, 0, NULL, 0 },
 	};
-	unsigned int count = 3, size = 56, seconds = 5;
+	unsigned int count = 3, size = 56, seconds = 5, number = 0;
+	int port = IPN_PORTNO_ANY;
 	bool once = false, commands = false, have_mac = false;
 	static struct host h;
 	struct in_addr to = { 0 };
@@ -721,6 +725,10 @@ int main(int argc, char **argv)
 		case 'm':
 			r = parse_mac(optarg, h.mac);
 			have_mac = true;
+			break;
+		case 'o':
+			r = parse_number(optarg, 0, 65535, &number);
+			port = (int)number;
 			break;
 		case 'g':
 			r = parse_addr(optarg, &h.gateway);
@@ -761,7 +769,7 @@ int main(int argc, char **argv)
 	signals = open_signals();
 	if (signals < 0)
 		fail("signalfd: %s", strerror(errno));
-	if (signals < 0 || host_join(&h, argv[optind]))
+	if (signals < 0 || host_join(&h, argv[optind], port))
 		return 1;
 	puts("ready");
 	if (once)
