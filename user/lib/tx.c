@@ -260,6 +260,13 @@ static int tx_lossless(struct ipn_sock *s, const struct iovec *iov, size_t iovcn
 	}
 }
 
+/* Own messages, n of them, do not displace what is pending for this node. */
+static inline void tx_clear(struct ipn_sock *s, unsigned int n)
+{
+	if (__builtin_expect(rx_crowded(&s->rx, n), 0))
+		rx_keep(s);
+}
+
 ssize_t tx_send(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, int flags)
 {
 	size_t len = 0;
@@ -279,6 +286,7 @@ ssize_t tx_send(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, int 
 	}
 	if (!__atomic_load_n(&s->rx.sent, __ATOMIC_RELAXED))
 		__atomic_store_n(&s->rx.sent, 1, __ATOMIC_RELEASE);
+	tx_clear(s, 1);
 	if (s->rx.lossless)
 		r = tx_lossless(s, iov, iovcnt, len, flags);
 	else
@@ -303,9 +311,12 @@ static int tx_singly(struct ipn_sock *s, const struct iovec *msgs, unsigned int 
 static unsigned int tx_pack(const struct ipn_sock *s, uint8_t *frame, size_t *len,
 			    const struct iovec *msgs, unsigned int n)
 {
+	uint32_t room = s->rx.own_room;
 	size_t at = IPN_TX_HDR;
 	unsigned int i;
 
+	if (room && n > room)
+		n = room;
 	for (i = 0; i < n && i < IPN_TX_BATCH_MAX; i++) {
 		size_t size = msgs[i].iov_len;
 		uint16_t wire = (uint16_t)size;
@@ -344,6 +355,7 @@ static int tx_frame(struct ipn_sock *s, const struct iovec *msgs, unsigned int n
 	if (n < 2)
 		return 0;
 	hdr.count = (uint8_t)n;
+	tx_clear(s, n);
 	pthread_mutex_lock(&s->tx_lock);
 	s->ticket++;
 	memcpy(hdr.ticket, &s->ticket, sizeof(hdr.ticket));
