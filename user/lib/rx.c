@@ -402,6 +402,12 @@ static inline const struct ipn_slot *rx_next(struct rx *rx, struct rx_log **out)
 	return rx_next_of(rx, out);
 }
 
+/* LOSSLESS: does somebody wait for room in it? */
+static inline bool log_awaited(const struct rx_log *log)
+{
+	return log->base && load_relaxed(&((const struct ipn_log_head *)log->base)->waiting);
+}
+
 /*
  * Tells whoever looks at the page how far this reader is; on a LOSSLESS network that may make room
  * for who waits: see bpf/core/pool.h.
@@ -419,11 +425,9 @@ static void rx_publish(struct ipn_sock *s)
 	store_relaxed(&page->rx_bytes, rx->bytes);
 	store_relaxed(&page->overrun, rx->overrun);
 	rx->overrun_published = rx->overrun;
-	if (unlikely(rx->lossless) && rx->log[RX_NET].base) {
-		const struct ipn_log_head *head = (const void *)rx->log[RX_NET].base;
-
+	if (unlikely(rx->lossless)) {
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
-		if (load_relaxed(&head->waiting))
+		if (log_awaited(&rx->log[RX_NET]) || log_awaited(&rx->log[RX_NODE]))
 			tx_op(s, IPN_TX_MOVED);
 	}
 }
