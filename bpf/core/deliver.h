@@ -218,10 +218,39 @@ INLINE void to_gateway(struct __sk_buff *skb, const struct ipn_msg *m, __u32 gw)
 	WRITE_ONCE(skb->mark, mark);
 }
 
-INLINE int deliver_port(const struct ipn_ctx *c, const struct ipn_msg *m, struct ipn_net *net,
-			__u32 port)
+/*
+ * Tells a process that its message was not taken: nothing of it has gone anywhere. It finds its
+ * ticket in its page when write() returns.
+ */
+INLINE void pool_refuse(const struct ipn_ctx *c, const struct ipn_msg *m, __u64 why, __u32 taken)
+{
+	__u32 node = m->node, zero = 0, ticket;
+	void *pages = bpf_map_lookup_elem(&ipn_pages, &node);
+	struct ipn_page *page = pages ? bpf_map_lookup_elem(pages, &zero) : NULL;
+
+	if (!page || bpf_xdp_load_bytes(c->ctx, offsetof(struct ipn_tx_hdr, ticket), &ticket,
+					sizeof(ticket)))
+		return;
+	WRITE_ONCE(page->taken, taken);
+	WRITE_ONCE(page->tx_refused, why << 32 | ticket);
+}
+
+/* LOSSLESS, a process's message: the log has not taken it. full: as for pool_wait. */
+INLINE void pool_refused(const struct ipn_ctx *c, struct ipn_msg *m, int why, __u32 full)
+{
+	m->refused = (why == IPN_DROP_POOL ? IPN_TX_FULL : IPN_TX_AGAIN) >> 32;
+	m->refused |= full << IPN_TX_LOG_SHIFT;
+	if (m->batch) /* policy_batch does it at the end */
+		return;
+	pool_refuse(c, m, m->refused, 0);
+	stats_in_undo(m->node, m->len);
+}
+
+INLINE int deliver_port(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net *net, __u32 port)
 {
 	__u32 at = m->port_base + port, gw;
+	/* the manager gives no LOSSLESS network to a policy that sends; the stack would not do */
+	__u32 lossless = c->sends ? 0 : net->flags & IPN_FLAG_LOSSLESS;
 	struct ipn_dest *dest = bpf_map_lookup_elem(&ipn_dests, &at);
 	int why;
 
@@ -251,34 +280,22 @@ INLINE int deliver_port(const struct ipn_ctx *c, const struct ipn_msg *m, struct
 		WRITE_ONCE(((struct __sk_buff *)c->ctx)->mark, m->ifindex);
 		return bpf_redirect(gw, 0);
 	}
-	why = log_write(c, m, net->log_class, IPN_LOG_OF_NODE(dest->node), net->log_mask, 0);
+	why = log_write(c, m, net->log_class, IPN_LOG_OF_NODE(dest->node), net->log_mask, lossless,
+			port);
+	if (why >= 0 && lossless && c->hook == HOOK_XDP &&
+	    (why == IPN_DROP_POOL || why == IPN_DROP_BUSY)) {
+		pool_refused(c, m, why, port + 1);
+		return act_drop(c);
+	}
 	if (why >= 0)
 		return drop(c, m->node, why);
 	wake_one(net, port);
 	return act_drop(c);
 }
 
-/*
- * Tells a process that its message was not taken: nothing of it has gone anywhere. It finds its
- * ticket in its page when write() returns.
- */
-INLINE void pool_refuse(const struct ipn_ctx *c, const struct ipn_msg *m, __u64 why, __u32 taken)
-{
-	__u32 node = m->node, zero = 0, ticket;
-	void *pages = bpf_map_lookup_elem(&ipn_pages, &node);
-	struct ipn_page *page = pages ? bpf_map_lookup_elem(pages, &zero) : NULL;
-
-	if (!page || bpf_xdp_load_bytes(c->ctx, offsetof(struct ipn_tx_hdr, ticket), &ticket,
-					sizeof(ticket)))
-		return;
-	WRITE_ONCE(page->taken, taken);
-	WRITE_ONCE(page->tx_refused, why << 32 | ticket);
-}
-
 /* Returns 0, or 1 when the message was refused. */
 INLINE int flood_processes(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net *net)
 {
-	/* the manager gives no LOSSLESS network to a policy that sends; the stack would not do */
 	__u32 id = m->net, gw, lossless = c->sends ? 0 : net->flags & IPN_FLAG_LOSSLESS;
 	int why;
 
@@ -290,14 +307,11 @@ INLINE int flood_processes(const struct ipn_ctx *c, struct ipn_msg *m, struct ip
 			stats_drop(m->node, IPN_DROP_GATEWAY);
 		return 0;
 	}
-	why = log_write(c, m, net->log_class, IPN_LOG_OF_NET(id), net->log_mask, lossless);
+	why = log_write(c, m, net->log_class, IPN_LOG_OF_NET(id), net->log_mask, lossless,
+			IPN_PORT_NONE);
 	if (why >= 0 && lossless && c->hook == HOOK_XDP &&
 	    (why == IPN_DROP_POOL || why == IPN_DROP_BUSY)) {
-		m->refused = (why == IPN_DROP_POOL ? IPN_TX_FULL : IPN_TX_AGAIN) >> 32;
-		if (!m->batch) { /* else policy_batch does */
-			pool_refuse(c, m, m->refused, 0);
-			stats_in_undo(m->node, m->len);
-		}
+		pool_refused(c, m, why, 0);
 		return 1;
 	}
 	if (why >= 0) {

@@ -481,7 +481,8 @@ INLINE int ipn_call_send(const struct ipn_call *call, __u32 port, __u32 len)
 	dest = bpf_map_lookup_elem(&ipn_dests, &at);
 	if (!dest || dest->kind != IPN_KIND_PROC || !(dest->flags & IPN_PF_READER))
 		return -1;
-	if (log_write(&c, &m, net->log_class, IPN_LOG_OF_NODE(dest->node), net->log_mask, 0) >= 0)
+	if (log_write(&c, &m, net->log_class, IPN_LOG_OF_NODE(dest->node), net->log_mask, 0,
+		      port) >= 0)
 		return -1;
 	wake_one(net, port);
 	return 0;
@@ -494,8 +495,8 @@ INLINE int ipn_call_flood(const struct ipn_call *call, __u32 len)
 	struct ipn_msg m = { 0 };
 	struct ipn_net *net = call_message(call, len, &m);
 
-	if (!net ||
-	    log_write(&c, &m, net->log_class, IPN_LOG_OF_NET(call->net), net->log_mask, 0) >= 0)
+	if (!net || log_write(&c, &m, net->log_class, IPN_LOG_OF_NET(call->net), net->log_mask, 0,
+			      IPN_PORT_NONE) >= 0)
 		return -1;
 	if (READ_ONCE(net->sleep_any))
 		wake_sleepers(call->net);

@@ -52,9 +52,11 @@ INLINE struct ipn_msg *msg_start(const struct ipn_port *port, __u32 ifindex, __u
 	return m;
 }
 
-INLINE int xdp_control(const struct ipn_ctx *c, const struct ipn_port *port, __u8 op)
+INLINE int xdp_control(const struct ipn_ctx *c, const struct ipn_port *port,
+		       const struct ipn_tx_hdr *hdr)
 {
-	__u32 id = port->net;
+	__u32 id = port->net, number = port->port, full;
+	__u8 op = hdr->op;
 	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
 
 	if (op == IPN_TX_SLEEP && net)
@@ -62,11 +64,13 @@ INLINE int xdp_control(const struct ipn_ctx *c, const struct ipn_port *port, __u
 	else if (op == IPN_TX_RING) {
 		bell_ring(port->node, IPN_EVENT_WAKE, 0);
 		room_ring(port->node);
-	} else if (op == IPN_TX_ROOM && net && net->flags & IPN_FLAG_LOSSLESS)
-		pool_wait(id, port->port);
-	else if (op == IPN_TX_MOVED && net && net->flags & IPN_FLAG_LOSSLESS)
+	} else if (op == IPN_TX_ROOM && net && net->flags & IPN_FLAG_LOSSLESS) {
+		__builtin_memcpy(&full, hdr->ticket, sizeof(full));
+		pool_wait(id, number, full);
+	} else if (op == IPN_TX_MOVED && net && net->flags & IPN_FLAG_LOSSLESS) {
 		pool_moved(id);
-	else
+		pool_own_moved(id, number);
+	} else
 		return drop(c, port->node, IPN_DROP_BAD_FRAME);
 	return XDP_DROP;
 }
@@ -112,7 +116,7 @@ SEC("xdp") int ipn_xdp(struct xdp_md *ctx)
 	if (hdr->op == IPN_TX_BATCH)
 		batch = hdr->count;
 	if (hdr->op != IPN_TX_DATA && !batch)
-		return xdp_control(&c, port, hdr->op);
+		return xdp_control(&c, port, hdr);
 
 	if (!(port->flags & IPN_PF_WRITER)) {
 		stats_drops(port->node, IPN_DROP_NOT_WRITER, batch ? batch : 1);
@@ -300,7 +304,7 @@ SEC("syscall") int ipn_notify(struct ipn_notify *ctx)
 	if (ctx->op == IPN_NOTIFY_ROOM)
 		return room_ring(id) ? 1 : 0;
 	if (ctx->op == IPN_NOTIFY_POOL) {
-		pool_moved(id);
+		pool_left(id);
 		return 0;
 	}
 	return bell_ring(ctx->node, ctx->event.type, ctx->event.arg) ? 1 : 0;

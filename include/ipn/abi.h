@@ -85,7 +85,7 @@ enum ipn_drop {
 	IPN_DROP_META,       /* no room for the verdict on the way from XDP to tc */
 	IPN_DROP_OVERRUN,    /* counted at a reader: messages it was too slow for */
 	IPN_DROP_POOL,       /* LOSSLESS: the pool was full, and a device cannot wait */
-	IPN_DROP_DEVICE, /* counted at a device port: its own queue was full or nobody held it */
+	IPN_DROP_DEVICE,   /* counted at a device port: its own queue was full or nobody held it */
 	IPN_DROP_MAX = 64, /* size of the counters */
 };
 
@@ -249,7 +249,8 @@ struct ipn_page {
 	/*
 	 * Written by the program at the tap: ticket of the last frame that was refused whole, and
 	 * why: IPN_TX_REFUSED: a batch, and the network takes single messages only; IPN_TX_FULL:
-	 * LOSSLESS, the pool is full; IPN_TX_AGAIN: others were faster, try again.
+	 * LOSSLESS, the pool is full, of the own log of the process at port IPN_TX_LOG(word) - 1,
+	 * or, if that is 0, of the network's; IPN_TX_AGAIN: others were faster, try again.
 	 */
 	__u64 tx_refused;
 	__u64 counts; /* written by the manager: IPN_COUNTS_*, another value at each change */
@@ -298,8 +299,9 @@ enum ipn_tx_op {
 struct ipn_tx_hdr {
 	__u8 magic[4];
 	__u8 op;
-	__u8 count;     /* BATCH */
-	__u8 ticket[4]; /* BATCH, and DATA on LOSSLESS networks: anything; see tx_refused */
+	__u8 count; /* BATCH */
+	/* BATCH, and DATA on LOSSLESS networks: anything; see tx_refused. ROOM: in which log */
+	__u8 ticket[4];
 	__u8 pad[2];
 	__u8 proto[2];
 };
@@ -310,6 +312,10 @@ struct ipn_tx_hdr {
 #define IPN_TX_REFUSED (1ULL << 32)
 #define IPN_TX_FULL (2ULL << 32)
 #define IPN_TX_AGAIN (3ULL << 32)
+#define IPN_TX_LOG_SHIFT 8 /* in the upper half */
+#define IPN_TX_WHY(refused) ((refused)&0xffffffffffULL)
+#define IPN_TX_LOG(refused) ((__u32)((refused) >> 40))
+#define IPN_TX_ROOM_LOOK (1U << 31) /* ROOM: who asks does not wait; others of its process may */
 
 /* Verdict of the XDP stage for the tc stage of the same tap, in the frame's metadata (or a tag). */
 enum ipn_verdict_kind {

@@ -199,7 +199,7 @@ struct ipn_ctl_detach {
 
 /*
  * The session is bound. Errors: ENOTCONN it is not; EINVAL out of range; EADDRINUSE a port to be
- * cut is in use; ENOSPC no room for so many ports.
+ * cut is in use; ENOSPC no room for so many ports; and what the policy says that refuses.
  */
 struct ipn_ctl_resize {
 	__u32 numnodes;

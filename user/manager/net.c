@@ -185,8 +185,11 @@ static int check(struct manager *m, struct ipn_network *info, struct answer *a)
 			      info->policy);
 	if (info->flags & ~(__u32)IPN_FLAG_LOSSLESS)
 		return ANSWER(a, -EINVAL, "flags 0x%x: there is only LOSSLESS (0x1)", info->flags);
-	if (info->flags && info->policy != IPN_POLICY_BROADCAST)
-		return ANSWER(a, -EOPNOTSUPP, "LOSSLESS is for the policy broadcast only");
+	if (info->flags && info->policy > IPN_POLICY_BUILTIN)
+		return ANSWER(
+			a, -EOPNOTSUPP,
+			"LOSSLESS is for built-in policies, %s is loaded (leave out LOSSLESS)",
+			m->policies[info->policy]->name);
 	r = range(&info->mtu, IPN_MTU_DEFAULT, IPN_MTU_MIN, IPN_MTU_MAX, "MTU", a);
 	if (!r)
 		r = range(&info->numnodes, IPN_NODES_DEFAULT, 1, IPN_NET_PORTS, "number of nodes",
