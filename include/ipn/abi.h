@@ -27,6 +27,7 @@
 #define IPN_NET_PORTS 4096  /* ports of one network, at most */
 #define IPN_SLEEP_WORDS (IPN_NET_PORTS / 64)
 #define IPN_FDB_MAX 65536
+#define IPN_HOPS_MAX 8 /* cables between networks that a message may cross */
 
 #define IPN_MTU_MIN 1
 #define IPN_MTU_MAX 65535
@@ -45,11 +46,12 @@ enum ipn_policy_number {
 
 enum ipn_kind {
 	IPN_KIND_NONE = 0,
-	IPN_KIND_PROC = 1, /* process: sends through its tap, reads the log */
-	IPN_KIND_TAP = 2,  /* tap for a VM */
-	IPN_KIND_VETH = 3, /* container: the far end is in another namespace */
-	IPN_KIND_HOST = 4, /* interface of the host */
-	IPN_KIND_GRAB = 5, /* interface that was there before: the host keeps its own copies */
+	IPN_KIND_PROC = 1,  /* process: sends through its tap, reads the log */
+	IPN_KIND_TAP = 2,   /* tap for a VM */
+	IPN_KIND_VETH = 3,  /* container: the far end is in another namespace */
+	IPN_KIND_HOST = 4,  /* interface of the host */
+	IPN_KIND_GRAB = 5,  /* interface that was there before: the host keeps its own copies */
+	IPN_KIND_CABLE = 6, /* one end of a cable to another network */
 };
 
 enum ipn_port_flag {
@@ -85,8 +87,9 @@ enum ipn_drop {
 	IPN_DROP_META,       /* no room for the verdict on the way from XDP to tc */
 	IPN_DROP_OVERRUN,    /* counted at a reader: messages it was too slow for */
 	IPN_DROP_POOL,       /* LOSSLESS: the pool was full, and a device cannot wait */
-	IPN_DROP_DEVICE,   /* counted at a device port: its own queue was full or nobody held it */
-	IPN_DROP_MAX = 64, /* size of the counters */
+	IPN_DROP_DEVICE,    /* counted at a device port: its own queue was full or nobody held it */
+	IPN_DROP_HOPS = 19, /* came over more cables than a message may */
+	IPN_DROP_MAX = 64,  /* size of the counters */
 };
 
 /* map `abi`: one entry */
@@ -132,7 +135,9 @@ struct ipn_net {
 	__u32 floods;    /* entries used in `floods` from port_base on (some may be 0) */
 	__u32 flags;     /* IPN_FLAG_LOSSLESS */
 	__u32 pool;      /* messages */
-	__u64 pad[3];
+	__u32 cables;    /* ports that are ends of cables */
+	__u32 devices;   /* ports that are interfaces */
+	__u64 pad[2];
 	__u64 sleep_any; /* bit w set: sleep[w] may be non-zero */
 	__u64 pad2[7];
 	__u64 sleep[IPN_SLEEP_WORDS]; /* bit per port: its process may sleep, look into its page */
@@ -295,6 +300,7 @@ enum ipn_tx_op {
 	IPN_TX_ROOM = 4,  /* LOSSLESS: is there room? If not, ring my room bell when there is */
 	IPN_TX_MOVED = 5, /* LOSSLESS: my cursor has moved, and somebody waits */
 	IPN_TX_BATCH = 3, /* `count` messages, each behind its length: two bytes, host order */
+	IPN_TX_UP = 6,    /* not for processes: see xdp_up_kept in bpf/core/cable.h */
 };
 struct ipn_tx_hdr {
 	__u8 magic[4];

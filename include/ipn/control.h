@@ -63,6 +63,7 @@ enum ipn_ctl_type {
 	IPN_CTL_IOCTL = 29, /* ipn_ctl_option       -> ipn_ctl_option */
 
 	IPN_CTL_NETDEV = 30, /* ipn_ctl_netdev      -> CONN, JOIN: ipn_ctl_port; else - */
+	IPN_CTL_CABLE = 31, /* ipn_ctl_cable        -> ipn_ctl_port[2]   fds: path, path */
 	IPN_CTL_TYPES = 64,
 };
 /* clang-format on */
@@ -191,6 +192,15 @@ struct ipn_ctl_attach {
 	char descr[IPN_DESCR_MAX];
 };
 
+/*
+ * Joins two networks, whose ports are the ends; DETACH of either removes both.
+ * Errors: as for attach, of either network; EINVAL both paths are one network.
+ */
+struct ipn_ctl_cable {
+	__s32 port[2];
+	char descr[IPN_DESCR_MAX];
+};
+
 /* Errors: ECONNREFUSED; EPERM; ENOENT nothing at that port */
 struct ipn_ctl_detach {
 	__u32 port;
@@ -258,7 +268,9 @@ struct ipn_ctl_port {
 	char path[IPN_PATH_MAX];
 	__u8 pad2[4];
 	char descr[IPN_DESCR_MAX];
-	struct ipn_stats stats; /* sum over CPUs */
+	struct ipn_stats stats;  /* sum over CPUs */
+	__u32 peer_port;         /* cable: the other end's port and network */
+	char peer[IPN_PATH_MAX]; /* empty: no cable, or a network the asker has no rights on */
 };
 
 struct ipn_ctl_fdb {
@@ -320,7 +332,8 @@ IPN_ABI_ASSERT(ipn_ctl_attach, 152);
 IPN_ABI_ASSERT(ipn_ctl_netdev, 168);
 IPN_ABI_ASSERT(ipn_ctl_list, 16);
 IPN_ABI_ASSERT(ipn_ctl_page, 16);
-IPN_ABI_ASSERT(ipn_ctl_port, 320 + 8 * IPN_DROP_MAX);
+IPN_ABI_ASSERT(ipn_ctl_port, 320 + 8 * IPN_DROP_MAX + 4 + IPN_PATH_MAX);
+IPN_ABI_ASSERT(ipn_ctl_cable, 8 + IPN_DESCR_MAX);
 IPN_ABI_ASSERT(ipn_ctl_fdb, 20);
 
 /*

@@ -103,11 +103,41 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 		.name = "detach",
 		.summary = "take a port away",
 		.text = "The interface of the port is removed, a grabbed one given back as it was "
-			"found. A process there gets end of file.",
+			"found. A process there gets end of file. A cable goes with both its ends.",
 		.params = {
 			PATH,
 			{ CLI_PORT, "--port", "N", CLI_TYPE_NUMBER, 0, IPN_NET_PORTS - 1,
 			 CLI_REQUIRED, "port number" },
+		},
+	},
+	[CLI_CABLE] = {
+		.name = "cable",
+		.summary = "join two networks",
+		.text = "What either network delivers to its port enters the other one there. A "
+			"message crosses up to 8 cables. Prints the ports.",
+		.params = {
+			{ CLI_PATH, NULL, "PATH1", CLI_TYPE_NETWORK, 0, 0, CLI_REQUIRED,
+			  "path of one network" },
+			{ CLI_PATH2, NULL, "PATH2", CLI_TYPE_NETWORK, 0, 0, CLI_REQUIRED,
+			  "path of the other" },
+			{ CLI_PORT, "--port", "N", CLI_TYPE_NUMBER, 0, IPN_NET_PORTS - 1, 0,
+			  "port number in PATH1 (default: the lowest that is free)" },
+			{ CLI_PORT2, "--port2", "N", CLI_TYPE_NUMBER, 0, IPN_NET_PORTS - 1, 0,
+			  "port number in PATH2 (the same)" },
+			{ CLI_DESCR, "--descr", "TEXT", CLI_TYPE_TEXT, 0, IPN_DESCR_MAX - 1, 0,
+			  "description, shown by `show`" },
+			JSON,
+		},
+	},
+	[CLI_UNCABLE] = {
+		.name = "uncable",
+		.summary = "remove the cable between two networks",
+		.text = "`detach` of the port at either end does the same.",
+		.params = {
+			{ CLI_PATH, NULL, "PATH1", CLI_TYPE_NETWORK, 0, 0, CLI_REQUIRED,
+			  "path of one network" },
+			{ CLI_PATH2, NULL, "PATH2", CLI_TYPE_NETWORK, 0, 0, CLI_REQUIRED,
+			  "path of the other" },
 		},
 	},
 	[CLI_SHOW] = {

@@ -30,7 +30,8 @@
 	X(IPN_DROP_OVERRUN, "overrun", "counted at a reader: it was too slow for its pool")     \
 	X(IPN_DROP_POOL, "pool", "LOSSLESS: the pool was full, and a device cannot wait")       \
 	X(IPN_DROP_DEVICE, "device",                                                            \
-	  "counted at an interface: its queue was full, or no program held it")
+	  "counted at an interface: its queue was full, or no program held it")                 \
+	X(IPN_DROP_HOPS, "hops", "came over as many cables as a message may")
 
 #define KINDS(X)                     \
 	X(IPN_KIND_NONE, "none", "") \
@@ -38,7 +39,8 @@
 	X(IPN_KIND_TAP, "tap", "")   \
 	X(IPN_KIND_VETH, "veth", "") \
 	X(IPN_KIND_HOST, "host", "") \
-	X(IPN_KIND_GRAB, "grab", "")
+	X(IPN_KIND_GRAB, "grab", "") \
+	X(IPN_KIND_CABLE, "cable", "")
 
 #define POLICIES(X)                              \
 	X(IPN_POLICY_ANY, "any", "")             \

@@ -193,6 +193,7 @@ static void take_fds(struct bpf_state *b)
 	b->prog_tc_tap = bpf_program__fd(b->hooks->progs.ipn_tc_tap);
 	b->prog_tc_gw = bpf_program__fd(b->hooks->progs.ipn_tc_gw);
 	b->prog_tc_grab = bpf_program__fd(b->hooks->progs.ipn_tc_grab);
+	b->prog_tc_cable = bpf_program__fd(b->hooks->progs.ipn_tc_cable);
 	b->prog_notify = bpf_program__fd(b->hooks->progs.ipn_notify);
 }
 
@@ -237,6 +238,8 @@ static int link_update(struct bpf_state *b, const char *name)
 		prog = b->prog_xdp;
 	else if (strstr(name, "-grab"))
 		prog = b->prog_tc_grab;
+	else if (strstr(name, "-cable"))
+		prog = b->prog_tc_cable;
 	else if (ifindex == b->abi.gateway_out)
 		prog = b->prog_tc_gw;
 	else
@@ -527,6 +530,15 @@ void bpf_detach(struct bpf_state *b, __u32 ifindex)
 		unlink(path);
 	if (!pin_path(b, path, sizeof(path), "link/%u-grab", ifindex))
 		unlink(path);
+	if (!pin_path(b, path, sizeof(path), "link/%u-cable", ifindex))
+		unlink(path);
+}
+
+int bpf_attach_cable(struct bpf_state *b, __u32 ifindex)
+{
+	if (b->abi.hook == IPN_HOOK_CLSACT)
+		return bpf_attach_clsact(ifindex, b->prog_tc_cable);
+	return attach_link(b, ifindex, b->prog_tc_cable, ATTACH_TCX_INGRESS, "cable");
 }
 
 int bpf_attach_grab(struct bpf_state *b, __u32 ifindex)

@@ -102,6 +102,7 @@ struct node {
 	__u32 gso;               /* what the other end was told */
 	__u64 overrun;           /* as the monitors know it */
 	sd_event_source *holder; /* after a restart: tells of the end of the process it is of */
+	struct node *peer;       /* cable: the other end, which lives as long as this one */
 	bool from_config;
 	bool welcome; /* its policy was told that it is there */
 };
@@ -200,6 +201,14 @@ int node_connect(struct net *net, const struct node_want *want, struct node **ou
 		 struct node_fds *fds, __u64 *cursor, struct answer *a);
 /* A device joins: all or nothing. */
 int node_attach(struct net *net, const struct node_want *want, struct node **out, struct answer *a);
+/*
+ * The parts of joining, for cable.c. node_new takes a port and all numbers, and node_del takes back
+ * whatever stands; with its interface it becomes a source; node_deliver: messages go to it.
+ */
+int node_new(struct net *net, const struct node_want *want, size_t memory, struct node **out,
+	     struct answer *a);
+int node_source(struct node *node);
+int node_deliver(struct node *node);
 /* why: 0 its holder left; else the errno its holder is told. device_gone: nothing to remove. */
 void node_del(struct node *node, int why, bool device_gone);
 /* Writes node->port and what follows from it into the maps. */
@@ -243,6 +252,14 @@ int netdev_persist(struct node *node, bool on);
 /* After a restart: ports that end with a process. */
 void netdev_watch_holders(struct manager *m);
 
+/*
+ * cable.c: joins two networks, all or nothing. want: uid and descr; ports: numbers, or
+ * IPN_PORTNO_ANY.
+ */
+int cable_add(struct net *const nets[2], const struct node_want *want, const __s32 ports[2],
+	      struct node *ends[2], struct answer *a);
+void cable_adopt(struct manager *m);
+
 /* gso.c */
 __u32 gso_want(const struct net *net);
 /* Tells the containers of a network, if that has changed. */
@@ -256,6 +273,8 @@ int policy_init(struct manager *m);
 void policy_free_all(struct manager *m);
 int policy_load(struct manager *m, int file, __u32 number, const char *name, struct answer *a);
 int policy_unload(struct manager *m, __u32 number, struct answer *a);
+/* The number of a policy by its name; 0: there is none. */
+__u32 policy_find(struct manager *m, const char *name);
 void policy_describe(struct manager *m, __u32 number, struct ipn_ctl_policy *out);
 bool policy_has(const struct net *net, enum ipn_policy_call which);
 /*

@@ -219,6 +219,7 @@ static void counts_tell(struct net *net, __u32 readers, __u32 writers)
 void node_count(struct net *net)
 {
 	__u32 process_readers = 0, readers = net->readers, writers = net->writers;
+	__u32 cables = 0, devices = 0;
 
 	net->readers = net->writers = net->nports = 0;
 	for (__u32 i = 0; i < net->info.numnodes; i++) {
@@ -230,10 +231,15 @@ void node_count(struct net *net)
 		net->readers += !!(n->port.flags & IPN_PF_READER);
 		net->writers += !!(n->port.flags & IPN_PF_WRITER);
 		process_readers += !is_device(n) && (n->port.flags & IPN_PF_READER);
+		cables += n->port.kind == IPN_KIND_CABLE;
+		devices += is_device(n) && n->port.kind != IPN_KIND_CABLE;
 	}
 	/* while ports are taken over, the old number is right and this one is not yet */
 	if (net->m->adopting)
 		return;
+	/* see xdp_up_flood: whoever sees cables must see devices, too */
+	__atomic_store_n(&net->m->bpf->nets[net->id].devices, devices, __ATOMIC_RELEASE);
+	__atomic_store_n(&net->m->bpf->nets[net->id].cables, cables, __ATOMIC_RELEASE);
 	__atomic_store_n(&net->m->bpf->nets[net->id].readers, process_readers, __ATOMIC_SEQ_CST);
 	counts_tell(net, readers, writers);
 }
@@ -307,6 +313,16 @@ int node_publish(struct node *node)
 	return r;
 }
 
+/* Step 6, of a device. */
+int node_deliver(struct node *node)
+{
+	int r = dest_set(node, true);
+
+	if (!r)
+		r = flood_take(node);
+	return r ? r : node_publish(node);
+}
+
 static int port_take(struct net *net, __s32 want, __u32 *port, struct answer *a)
 {
 	if (want == IPN_PORTNO_ANY) {
@@ -331,8 +347,8 @@ static int port_take(struct net *net, __s32 want, __u32 *port, struct answer *a)
 }
 
 /* Step 1. What node_new returned is taken back by node_del. */
-static int node_new(struct net *net, const struct node_want *want, size_t memory, struct node **out,
-		    struct answer *a)
+int node_new(struct net *net, const struct node_want *want, size_t memory, struct node **out,
+	     struct answer *a)
 {
 	struct manager *m = net->m;
 	struct user *u = user_get(m, want->uid);
@@ -381,7 +397,7 @@ static int node_new(struct net *net, const struct node_want *want, size_t memory
 }
 
 /* Step 4. */
-static int node_source(struct node *node)
+int node_source(struct node *node)
 {
 	struct bpf_state *b = node->net->m->bpf;
 
@@ -560,11 +576,7 @@ int node_attach(struct net *net, const struct node_want *want, struct node **out
 			    ? grab_begin(node)
 			    : bpf_attach_tc(m->bpf, node->ifindex, m->bpf->prog_tc);
 	if (!r)
-		r = dest_set(node, true);
-	if (!r)
-		r = flood_take(node);
-	if (!r)
-		r = node_publish(node);
+		r = node_deliver(node);
 	if (r) {
 		ANSWER(a, r, "cannot attach %s: %s", want->name, strerror(-r));
 		goto err;
@@ -664,7 +676,10 @@ void node_del(struct node *node, int why, bool device_gone)
 	struct user *u = user_get(m, node->port.uid);
 	bool device = is_device(node), lossless = net->info.flags & IPN_FLAG_LOSSLESS;
 	bool grabbed = node->port.kind == IPN_KIND_GRAB;
+	struct node *peer = node->peer;
 
+	if (peer)
+		node->peer = peer->peer = NULL;
 	if (node->ifindex) /* else it never joined */
 		monitor_tell(m, net, node, IPN_WATCH_LEAVE);
 	if (node->welcome)
@@ -705,6 +720,8 @@ void node_del(struct node *node, int why, bool device_gone)
 		u->memory -= node->memory;
 	}
 	free(node);
+	if (peer) /* the veth took its interface along */
+		node_del(peer, why, true);
 	if (device)
 		gso_update(net);
 	net_unused(net);
@@ -740,6 +757,10 @@ void node_describe(struct node *node, struct ipn_ctl_port *out, bool stats)
 	memcpy(out->name, node->port.name, sizeof(out->name));
 	memcpy(out->path, node->net->info.path, sizeof(out->path));
 	memcpy(out->descr, node->info.descr, sizeof(out->descr));
+	if (node->peer) {
+		out->peer_port = node->peer->port.port;
+		memcpy(out->peer, node->peer->net->info.path, sizeof(out->peer));
+	}
 	if (!stats)
 		return;
 	bpf_stats_get(node->net->m->bpf, node->port.node, &out->stats);
@@ -838,8 +859,10 @@ int node_adopt(struct manager *m, const struct ipn_port *found)
 		if (m->bpf->abi.hook == IPN_HOOK_CLSACT)
 			bpf_attach_grab(m->bpf, node->ifindex);
 	} else if (!is_device(node) || m->bpf->abi.hook == IPN_HOOK_CLSACT)
-		bpf_attach_clsact(node->ifindex,
-				  is_device(node) ? m->bpf->prog_tc : m->bpf->prog_tc_tap);
+		bpf_attach_clsact(node->ifindex, !is_device(node) ? m->bpf->prog_tc_tap
+						 : port->kind == IPN_KIND_CABLE
+							 ? m->bpf->prog_tc_cable
+							 : m->bpf->prog_tc);
 	return node_publish(node);
 }
 
@@ -879,12 +902,15 @@ void node_link_event(const struct link_info *info, bool gone, void *arg)
 
 void node_check_links(struct manager *m)
 {
-	struct node *node, *tmp;
-
-	HASH_ITER(hh, m->nodes, node, tmp) {
+	/* by number: with one node others may go */
+	for (__u32 i = 0; i < IPN_MAX_NODES; i++) {
+		struct node *node = m->node_by_id[i];
 		struct link_info info;
-		int r = link_get(m->link, node->ifindex, &info);
+		int r;
 
+		if (!node)
+			continue;
+		r = link_get(m->link, node->ifindex, &info);
 		if (r == -ENODEV)
 			node_del(node, ENODEV, true);
 		else if (!r)

@@ -77,14 +77,14 @@ static int net_of_fd(struct request *q, int fd, struct net **net, struct perm_in
 	return 0;
 }
 
-static int net_managed(struct request *q, struct net **net)
+static int net_managed_by(struct request *q, int fd, struct net **net)
 {
 	struct perm_inode inode;
-	int r = net_of_fd(q, q->fds[0], net, &inode);
+	int r = net_of_fd(q, fd, net, &inode);
 
 	if (r)
 		return r;
-	r = perm_check(q->fds[0], &q->s->peer);
+	r = perm_check(fd, &q->s->peer);
 	if (r < 0)
 		return ANSWER(&q->answer, r, "cannot judge the permissions of %s: %s",
 			      (*net)->info.path, strerror(-r));
@@ -92,6 +92,11 @@ static int net_managed(struct request *q, struct net **net)
 		return ANSWER(&q->answer, -EPERM, "no x permission on %s: uid %u may not manage it",
 			      (*net)->info.path, q->s->peer.uid);
 	return 0;
+}
+
+static int net_managed(struct request *q, struct net **net)
+{
+	return net_managed_by(q, q->fds[0], net);
 }
 
 static int policy_fits(struct request *q, const struct net *net, __u32 policy)
@@ -476,6 +481,32 @@ static int do_attach(struct request *q)
 	return 0;
 }
 
+static int do_cable(struct request *q)
+{
+	const struct ipn_ctl_cable *cable = q->body;
+	struct session *s = q->s;
+	char descr[IPN_DESCR_MAX];
+	struct node_want want = { .uid = s->peer.uid, .netns_fd = -1, .descr = descr };
+	struct net *nets[2] = { NULL, NULL };
+	struct node *ends[2];
+	int r;
+
+	memcpy(descr, cable->descr, sizeof(descr));
+	clean_text(descr, sizeof(descr));
+	if (!s->peer.net_admin)
+		return ANSWER(&q->answer, -EPERM, "a cable needs CAP_NET_ADMIN (run as root)");
+	r = net_managed_by(q, q->fds[0], &nets[0]);
+	if (!r)
+		r = net_managed_by(q, q->fds[1], &nets[1]);
+	if (!r)
+		r = cable_add(nets, &want, cable->port, ends, &q->answer);
+	for (int i = 0; !r && i < 2; i++) {
+		node_describe(ends[i], (struct ipn_ctl_port *)(void *)q->reply + i, false);
+		q->reply_len += sizeof(struct ipn_ctl_port);
+	}
+	return r;
+}
+
 static int do_detach(struct request *q)
 {
 	const struct ipn_ctl_detach *detach = q->body;
@@ -683,7 +714,10 @@ static int do_port_list(struct request *q)
 			page->next = at;
 			break;
 		}
-		node_describe(net->ports[port], &out[page->count++], list->stats);
+		node_describe(net->ports[port], &out[page->count], list->stats);
+		if (net->ports[port]->peer && !visible(q->s, net->ports[port]->peer->net))
+			memset(out[page->count].peer, 0, sizeof(out[page->count].peer));
+		page->count++;
 	}
 	q->reply_len = sizeof(*page) + page->count * sizeof(*out);
 	return 0;
@@ -968,6 +1002,7 @@ static const struct {
 	[IPN_CTL_GETSOCKOPT] = { do_getsockopt, sizeof(struct ipn_ctl_option), 0, 0 },
 	[IPN_CTL_IOCTL] = { do_ioctl, sizeof(struct ipn_ctl_option), 0, 0 },
 	[IPN_CTL_NETDEV] = { do_netdev, sizeof(struct ipn_ctl_netdev), 0, 0 },
+	[IPN_CTL_CABLE] = { do_cable, sizeof(struct ipn_ctl_cable), 2, 2 },
 };
 _Static_assert(sizeof(struct ipn_ctl_page) + PORTS_PER_PAGE * sizeof(struct ipn_ctl_port) <=
 		       REPLY_ROOM,
@@ -1016,7 +1051,7 @@ static void sessions_reap(struct manager *m, struct session *but)
 static bool joins(__u16 type)
 {
 	return type == IPN_CTL_NET_ADD || type == IPN_CTL_BIND || type == IPN_CTL_CONNECT ||
-	       type == IPN_CTL_ATTACH || type == IPN_CTL_RESIZE;
+	       type == IPN_CTL_ATTACH || type == IPN_CTL_RESIZE || type == IPN_CTL_CABLE;
 }
 
 static int dispatch(struct request *q, size_t len)
