@@ -405,8 +405,10 @@ static int frames_make(struct ipn_xsk *x)
 	x->mine = calloc(x->frames, 1);
 	if (!x->stack || !x->mine)
 		return -ENOMEM;
-	for (__u32 i = 0; i < x->frames; i++)
-		frame_free(x, x->frames - 1 - i);
+	/* the manager has given the first half to the kernel */
+	x->receiving = x->fill.at = x->frames / 2;
+	for (__u32 i = x->receiving; i < x->frames; i++)
+		frame_free(x, i);
 	return 0;
 }
 
@@ -465,7 +467,6 @@ struct ipn_xsk *ipn_xsk_open(const char *path, const char *name)
 		errno = -r;
 		return NULL;
 	}
-	refill(x);
 	return x;
 }
 
