@@ -90,6 +90,9 @@ struct policy {
 	int call[IPN_CALLS]; /* programs; -1: it has none */
 };
 
+struct xsk;
+struct xsk_job;
+
 struct node {
 	struct net *net;
 	struct session *session; /* NULL: interface, or adopted */
@@ -103,6 +106,7 @@ struct node {
 	__u64 overrun;           /* as the monitors know it */
 	sd_event_source *holder; /* after a restart: tells of the end of the process it is of */
 	struct node *peer;       /* cable: the other end, which lives as long as this one */
+	struct xsk *xsk;         /* xsk ports: xsk.c */
 	bool from_config;
 	bool welcome; /* its policy was told that it is there */
 };
@@ -195,6 +199,9 @@ struct node_want {
 	const char *name;  /* devices; LINK_NAME_AUTO: the next that is free */
 	int netns_fd;      /* veth: -1 none */
 	const char *descr; /* IPN_DESCR_MAX bytes, maybe unterminated */
+	__u32 frames;      /* xsk */
+	__u32 frame_size;
+	bool own;
 };
 /* A process joins: all or nothing. *cursor: the first message of the network's log that it gets. */
 int node_connect(struct net *net, const struct node_want *want, struct node **out,
@@ -259,6 +266,33 @@ void netdev_watch_holders(struct manager *m);
 int cable_add(struct net *const nets[2], const struct node_want *want, const __s32 ports[2],
 	      struct node *ends[2], struct answer *a);
 void cable_adopt(struct manager *m);
+/* Takes over how its interface is: up or not. */
+int node_link_state(struct node *node, const struct link_info *link);
+
+/* xsk.c: AF_XDP ports */
+/* Fills in defaults. -EINVAL. */
+int xsk_check(const struct net *net, struct node_want *want, struct answer *a);
+/* Makes the interface; and, when the node stands in `ports`, what is at the far end. */
+int xsk_make(struct node *node, const char *pattern, const struct node_want *want, __u32 mtu);
+int xsk_begin(struct node *node);
+int xsk_adopt(struct node *node);
+/* Removes what a manager that died left of ports that are not there. */
+void xsk_adopt_rest(struct manager *m);
+/* After a restart: looks for the end of sockets that no session has. */
+int xsk_watch(struct manager *m);
+/* Takes it off the node; only lets go of it. */
+void xsk_end(struct node *node);
+void xsk_free(struct node *node);
+/* Does somebody receive there? Any other port: true. */
+bool xsk_ready(const struct node *node);
+/* Looks whether somebody does, and makes the port up or down. */
+int xsk_look(struct node *node);
+void xsk_stats(const struct node *node, struct ipn_stats *out);
+/* Begins to make a socket for the session, which gets its answer later. Errors: IPN_CTL_XSK_OPEN */
+int xsk_open(struct node *node, struct session *s, __u32 pid, struct answer *a);
+/* The session ended: that it waited for, that had the socket. */
+void xsk_forget(struct xsk_job *job);
+void xsk_left(struct node *node);
 
 /* gso.c */
 __u32 gso_want(const struct net *net);
@@ -305,5 +339,12 @@ int session_listen(struct manager *m);
 void session_free(struct session *s);
 void session_drop_net(struct manager *m, struct net *net);
 void session_drop_node(struct session *s);
+/* It has the socket of this node, or (NULL) no longer. */
+void session_take_xsk(struct session *s, struct node *node);
+/* Its request is answered when the job is done: until then (NULL) nothing more is read from it. */
+void session_waits_for(struct session *s, struct xsk_job *job);
+/* That answer. status: 0 or -errno with `a`. It may end the session. */
+void session_answer(struct session *s, int status, const struct answer *a, const void *body,
+		    size_t len, const int *fds, unsigned int nfds);
 
 #endif

@@ -216,6 +216,9 @@ static int loop_open(struct manager *m)
 			return r;
 	}
 	netdev_watch_holders(m);
+	r = xsk_watch(m);
+	if (r)
+		return r;
 	r = sd_event_add_io(m->event, NULL, m->watch_fd, EPOLLIN, on_link, m);
 	return r < 0 ? r : 0;
 }
@@ -494,6 +497,7 @@ static void manager_close(struct manager *m)
 		if (node->session)
 			session_drop_node(node->session);
 		sd_event_source_disable_unref(node->holder);
+		xsk_free(node);
 		free(node);
 	}
 	HASH_ITER(hh, m->nets, net, tmp) {

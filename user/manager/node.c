@@ -521,7 +521,9 @@ static int device_make(struct node *node, const struct node_want *want, struct a
 	int r;
 
 	node->gso = gso_want(node->net);
-	if (want->kind == IPN_KIND_TAP)
+	if (want->kind == IPN_KIND_XSK)
+		r = xsk_make(node, FAB_VETH, want, mtu);
+	else if (want->kind == IPN_KIND_TAP)
 		r = link_tap_vm(m->link, want->name, want->uid, mtu, &node->ifindex);
 	else
 		r = link_veth(m->link, FAB_VETH, want->name, want->netns_fd, mtu, node->gso,
@@ -540,11 +542,14 @@ static int device_make(struct node *node, const struct node_want *want, struct a
 	return 0;
 }
 
-int node_attach(struct net *net, const struct node_want *want, struct node **out, struct answer *a)
+int node_attach(struct net *net, const struct node_want *wanted, struct node **out,
+		struct answer *a)
 {
+	struct node_want full = *wanted, *want = &full;
 	struct manager *m = net->m;
 	struct link_info far;
 	struct node *node;
+	size_t memory = 0;
 	int r;
 
 	/* it may rewrite what the host is to see as it came */
@@ -552,7 +557,14 @@ int node_attach(struct net *net, const struct node_want *want, struct node **out
 		return ANSWER(a, -EOPNOTSUPP,
 			      "%s has a loaded policy (%u): it takes no grabbed interface",
 			      net->info.path, net->info.policy);
-	r = node_new(net, want, 0, &node, a);
+	if (want->kind == IPN_KIND_XSK) {
+		r = xsk_check(net, want, a);
+		if (r)
+			return r;
+		want->flags |= want->own ? IPN_PF_OWN : 0;
+		memory = want->own ? 0 : (size_t)want->frames * want->frame_size;
+	}
+	r = node_new(net, want, memory, &node, a);
 	if (r)
 		return r;
 	util_copy(node->port.name, sizeof(node->port.name), want->name);
@@ -564,13 +576,15 @@ int node_attach(struct net *net, const struct node_want *want, struct node **out
 	if (!strcmp(want->name, LINK_NAME_AUTO) && !netdev_far(node, &far))
 		util_copy(node->port.name, sizeof(node->port.name), far.name);
 	/* not: whose VM is still to come; which may be down */
-	if (want->kind != IPN_KIND_TAP && want->kind != IPN_KIND_GRAB)
+	if (want->kind != IPN_KIND_TAP && want->kind != IPN_KIND_GRAB && xsk_ready(node))
 		node->port.flags |= IPN_PF_UP;
 	if (want->netns_fd >= 0) {
 		node->port.flags |= IPN_PF_PEER;
 		link_netns_inode_of(want->netns_fd, &node->info.netns);
 	}
 	r = node_source(node);
+	if (!r && node->xsk)
+		r = xsk_begin(node);
 	if (!r)
 		r = want->kind == IPN_KIND_GRAB
 			    ? grab_begin(node)
@@ -690,6 +704,7 @@ void node_del(struct node *node, int why, bool device_gone)
 	net->ports[node->port.port] = NULL;
 	node_count(net);
 	policy_tell(net, node, IPN_CALL_DELPORT);
+	xsk_end(node);
 	if (grabbed && node->ifindex && !device_gone)
 		grab_end(m, node->ifindex, node->port.flags);
 	if (node->ifindex) {
@@ -771,13 +786,17 @@ void node_describe(struct node *node, struct ipn_ctl_port *out, bool stats)
 	} else if (is_device(node) && !link_get(node->net->m->link, node->ifindex, &link)) {
 		out->stats.drop[IPN_DROP_DEVICE] = link.tx_dropped;
 	}
+	xsk_stats(node, &out->stats);
 }
 
 /* Up: it is set up, and somebody is at the other end. */
-static __u32 up_flag(__u32 flags, const struct link_info *link)
+static __u32 up_flag(const struct node *node, const struct link_info *link)
 {
-	return (link->flags & IFF_UP) && link->running ? flags | IPN_PF_UP
-						       : flags & ~(__u32)IPN_PF_UP;
+	__u32 flags = node->port.flags;
+
+	return (link->flags & IFF_UP) && link->running && xsk_ready(node)
+		       ? flags | IPN_PF_UP
+		       : flags & ~(__u32)IPN_PF_UP;
 }
 
 /*
@@ -836,8 +855,13 @@ int node_adopt(struct manager *m, const struct ipn_port *found)
 	node->welcome = true;
 	node->port = *port;
 	node->ifindex = port->ifindex;
-	node->port.flags = up_flag(node->port.flags, &link);
 	bpf_map_lookup_elem(m->bpf->fd_portinfo, &node->ifindex, &node->info);
+	if (port->kind == IPN_KIND_XSK && xsk_adopt(node)) {
+		xsk_free(node);
+		free(node);
+		return -ENODEV;
+	}
+	node->port.flags = up_flag(node, &link);
 	if (port->flags & IPN_PF_NODELOG) {
 		node->memory = net_log_bytes(net->log_class, net->slots);
 		m->id_log[port->node] =
@@ -866,9 +890,18 @@ int node_adopt(struct manager *m, const struct ipn_port *found)
 	return node_publish(node);
 }
 
+int node_link_state(struct node *node, const struct link_info *info)
+{
+	__u32 flags = up_flag(node, info);
+
+	if (flags == node->port.flags)
+		return 0;
+	node->port.flags = flags;
+	return node_publish(node);
+}
+
 static void link_changed(struct manager *m, struct node *node, const struct link_info *info)
 {
-	__u32 flags = node->port.flags;
 	struct link_info now;
 
 	if (!is_device(node)) {
@@ -877,11 +910,7 @@ static void link_changed(struct manager *m, struct node *node, const struct link
 			node_del(node, 0, false);
 		return;
 	}
-	flags = up_flag(flags, info);
-	if (flags == node->port.flags)
-		return;
-	node->port.flags = flags;
-	node_publish(node);
+	node_link_state(node, info);
 }
 
 void node_link_event(const struct link_info *info, bool gone, void *arg)

@@ -15,6 +15,7 @@
 #include <ipn/af_ipn.h>
 #include <poll.h>
 #include <stdalign.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -39,6 +40,9 @@ struct session {
 	__u64 lost;              /* events */
 	char only[IPN_PATH_MAX]; /* monitor of one network: its path, else empty */
 	struct node *node;
+	struct node *xsk;        /* whose AF_XDP socket it has */
+	struct xsk_job *job;     /* that its request waits for */
+	struct ipn_ctl_hdr late; /* that request */
 };
 
 struct request {
@@ -54,6 +58,7 @@ struct request {
 	unsigned int nreply_fds;
 	struct answer answer;
 };
+#define LATER 1 /* of a request: it will be answered by session_answer */
 #define REPLY_ROOM (IPN_CTL_MAX_PACKET - sizeof(struct ipn_ctl_hdr))
 
 /* --- what requests have in common --- */
@@ -448,13 +453,16 @@ static int do_attach(struct request *q)
 		.flags = IPN_PF_READER | IPN_PF_WRITER,
 		.uid = s->peer.uid,
 		.netns_fd = q->nfds > 1 ? q->fds[1] : -1,
+		.frames = attach->frames,
+		.frame_size = attach->frame_size,
+		.own = attach->own,
 	};
 	char name[IPN_NAME_MAX], descr[IPN_DESCR_MAX];
 	struct node *node;
 	struct net *net;
 	int r;
 
-	if (want.kind < IPN_KIND_TAP || want.kind > IPN_KIND_GRAB)
+	if ((want.kind < IPN_KIND_TAP || want.kind > IPN_KIND_GRAB) && want.kind != IPN_KIND_XSK)
 		return ANSWER(&q->answer, -EINVAL, "there is no kind %u of port to attach",
 			      want.kind);
 	memcpy(name, attach->name, sizeof(name));
@@ -524,6 +532,89 @@ static int do_detach(struct request *q)
 			      "detaching an interface needs CAP_NET_ADMIN (run as root)");
 	node_del(net->ports[detach->port], ENODEV, false);
 	return 0;
+}
+
+/* --- AF_XDP ports --- */
+
+/* The port asked for: by name, by number, or the first that nobody has. */
+static int xsk_find(struct request *q, struct net *net, struct node **out)
+{
+	const struct ipn_ctl_xsk_open *open = q->body;
+	char name[IPN_NAME_MAX];
+	bool any;
+
+	memcpy(name, open->name, sizeof(name));
+	name[sizeof(name) - 1] = '\0';
+	any = !name[0] && open->port == IPN_PORTNO_ANY;
+	clean_text(name, sizeof(name));
+	*out = NULL;
+	for (__u32 i = 0; i < net->info.numnodes; i++) {
+		struct node *node = net->ports[i];
+
+		if (!node || !node->xsk || (any && (node->port.flags & IPN_PF_OWN)) ||
+		    (name[0] && strcmp(name, node->port.name) != 0) ||
+		    (open->port != IPN_PORTNO_ANY && open->port != (__s32)i))
+			continue;
+		if (!*out)
+			*out = node;
+		if (!any || !(node->port.flags & IPN_PF_UP)) {
+			*out = node;
+			return 0;
+		}
+	}
+	if (*out)
+		return 0; /* somebody has it, which is said later */
+	if (any)
+		return ANSWER(&q->answer, -ENOENT,
+			      "%s has no AF_XDP port (make one: ipn-fabric attach %s --xsk NAME)",
+			      net->info.path, net->info.path);
+	if (name[0])
+		return ANSWER(&q->answer, -ENOENT,
+			      "%s has no AF_XDP port %s (see: ipn-fabric show %s)", net->info.path,
+			      name, net->info.path);
+	return ANSWER(&q->answer, -ENOENT,
+		      "port %d of %s is no AF_XDP port (see: ipn-fabric show %s)", open->port,
+		      net->info.path, net->info.path);
+}
+
+static int do_xsk_open(struct request *q)
+{
+	struct session *s = q->s;
+	struct perm_inode inode;
+	struct node *node;
+	struct net *net;
+	int r;
+
+	if (s->node || s->net || s->xsk)
+		return ANSWER(&q->answer, -EISCONN, "this connection has a network already");
+	r = net_of_fd(q, q->fds[0], &net, &inode);
+	if (r)
+		return r;
+	r = perm_check(q->fds[0], &s->peer);
+	if (r < 0)
+		return ANSWER(&q->answer, r, "cannot judge the permissions of %s: %s",
+			      net->info.path, strerror(-r));
+	if ((r & (PERM_R | PERM_W)) != (PERM_R | PERM_W))
+		return ANSWER(&q->answer, -EACCES, "uid %u has not both r and w on %s", s->peer.uid,
+			      net->info.path);
+	r = xsk_find(q, net, &node);
+	if (!r)
+		r = xsk_open(node, s, (__u32)s->peer.pid, &q->answer);
+	if (r)
+		return r;
+	s->late = *q->hdr;
+	return LATER;
+}
+
+void session_take_xsk(struct session *s, struct node *node)
+{
+	s->xsk = node;
+}
+
+void session_waits_for(struct session *s, struct xsk_job *job)
+{
+	s->job = job;
+	sd_event_source_set_io_events(s->source, job ? 0 : EPOLLIN);
 }
 
 /* --- interfaces as nodes of sockets --- */
@@ -1003,6 +1094,7 @@ static const struct {
 	[IPN_CTL_IOCTL] = { do_ioctl, sizeof(struct ipn_ctl_option), 0, 0 },
 	[IPN_CTL_NETDEV] = { do_netdev, sizeof(struct ipn_ctl_netdev), 0, 0 },
 	[IPN_CTL_CABLE] = { do_cable, sizeof(struct ipn_ctl_cable), 2, 2 },
+	[IPN_CTL_XSK_OPEN] = { do_xsk_open, sizeof(struct ipn_ctl_xsk_open), 1, 1 },
 };
 _Static_assert(sizeof(struct ipn_ctl_page) + PORTS_PER_PAGE * sizeof(struct ipn_ctl_port) <=
 		       REPLY_ROOM,
@@ -1034,7 +1126,7 @@ static void sessions_reap(struct manager *m, struct session *but)
 	if (!p || !of)
 		return; /* they end a moment later */
 	for (struct session *s = m->sessions; s; s = s->next) {
-		if (s == but || (!s->node && !s->bound))
+		if (s == but || (!s->node && !s->bound && !s->xsk && !s->job))
 			continue;
 		p[n].fd = s->fd;
 		p[n].events = POLLRDHUP;
@@ -1051,7 +1143,8 @@ static void sessions_reap(struct manager *m, struct session *but)
 static bool joins(__u16 type)
 {
 	return type == IPN_CTL_NET_ADD || type == IPN_CTL_BIND || type == IPN_CTL_CONNECT ||
-	       type == IPN_CTL_ATTACH || type == IPN_CTL_RESIZE || type == IPN_CTL_CABLE;
+	       type == IPN_CTL_ATTACH || type == IPN_CTL_RESIZE || type == IPN_CTL_CABLE ||
+	       type == IPN_CTL_XSK_OPEN;
 }
 
 static int dispatch(struct request *q, size_t len)
@@ -1180,7 +1273,7 @@ static int session_packet(struct session *s)
 	}
 	r = dispatch(&q, (size_t)n);
 	close_fds(fds, q.nfds);
-	r = reply_send(&q, out, r);
+	r = r == LATER ? 0 : reply_send(&q, out, r);
 	close_fds(q.reply_fds, q.nreply_fds);
 	return r;
 }
@@ -1194,6 +1287,10 @@ void session_free(struct session *s)
 		s->node->session = NULL;
 	else if (s->node)
 		node_del(s->node, 0, false);
+	if (s->job)
+		xsk_forget(s->job);
+	if (s->xsk)
+		xsk_left(s->xsk);
 	session_unbind(s);
 	sd_event_source_disable_unref(s->source);
 	close(s->fd);
@@ -1207,6 +1304,27 @@ void session_free(struct session *s)
 		s->next->prev = s->prev;
 	perm_peer_free(&s->peer);
 	free(s);
+}
+
+void session_answer(struct session *s, int status, const struct answer *a, const void *body,
+		    size_t len, const int *fds, unsigned int nfds)
+{
+	static alignas(8) __u8 out[IPN_CTL_MAX_PACKET];
+	struct request q = {
+		.s = s,
+		.hdr = &s->late,
+		.reply = out + sizeof(struct ipn_ctl_hdr),
+		.reply_len = len,
+		.nreply_fds = nfds,
+		.answer = *a,
+	};
+
+	if (len)
+		memcpy(q.reply, body, len);
+	if (nfds)
+		memcpy(q.reply_fds, fds, sizeof(int) * nfds);
+	if (reply_send(&q, out, status))
+		session_free(s);
 }
 
 static int on_packet(sd_event_source *source, int fd, uint32_t events, void *arg)
