@@ -50,6 +50,7 @@ struct user {
 	__u32 nets;
 	__u32 nodes;
 	size_t memory;
+	unsigned int closing; /* of its descriptors, under way: closer.c */
 	UT_hash_handle hh;
 };
 
@@ -139,6 +140,7 @@ struct manager {
 	struct user *users;
 	struct policy *policies[IPN_POLICY_MAX];
 	struct session *sessions;
+	struct closer *closer;
 	int run_fd;      /* the run directory */
 	int lock_fd;     /* in it */
 	int bpf_lock_fd; /* directory on the bpffs, locked */
@@ -279,11 +281,23 @@ void monitor_tell(struct manager *m, struct net *net, struct node *node, __u32 w
 /* A monitor came: from now on overruns are looked for, while there is one. */
 int monitor_begin(struct manager *m);
 
+/* closer.c: closes the descriptors of clients where that holds nobody up */
+int closer_new(struct manager *m);
+/* False: it is at work still, and counts in struct user. */
+bool closer_free(struct manager *m);
+void fd_drop(struct manager *m, struct user *u, int fd);
+/* So many descriptors of that user cannot be closed that no more are taken. */
+bool user_stuck(struct user *u);
+
 /* session.c */
 /* To every monitor that may see the network (NULL: all). How many monitors there are. */
 __u32 session_tell(struct manager *m, struct net *net, const struct ipn_ctl_event *event);
 int session_listen(struct manager *m);
 void session_free(struct session *s);
+/* Those of users who are not stuck any more. */
+void sessions_go_on(struct manager *m);
+/* At the very end: what the sockets hold goes with the process. */
+void sessions_forget(struct manager *m);
 void session_drop_net(struct manager *m, struct net *net);
 void session_drop_node(struct session *s);
 

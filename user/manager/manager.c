@@ -216,6 +216,9 @@ static int loop_open(struct manager *m)
 			return r;
 	}
 	netdev_watch_holders(m);
+	r = closer_new(m);
+	if (r < 0)
+		return r;
 	r = sd_event_add_io(m->event, NULL, m->watch_fd, EPOLLIN, on_link, m);
 	return r < 0 ? r : 0;
 }
@@ -468,19 +471,12 @@ static void manager_close(struct manager *m)
 		free(net->ports);
 		free(net);
 	}
-	/* who asked for `down` waits for the end of its session: that is to be the end of all */
-	if (m->down) {
-		static struct session *until_exit;
-
-		until_exit = m->sessions;
-		(void)until_exit;
-		m->sessions = NULL;
-	}
-	while (m->sessions)
-		session_free(m->sessions);
-	HASH_ITER(hh, m->users, u, utmp) {
-		HASH_DEL(m->users, u);
-		free(u);
+	sessions_forget(m);
+	if (closer_free(m)) {
+		HASH_ITER(hh, m->users, u, utmp) {
+			HASH_DEL(m->users, u);
+			free(u);
+		}
 	}
 	sd_event_source_disable_unref(m->refill);
 	sd_event_source_disable_unref(m->counts);
