@@ -11,6 +11,7 @@
  *                     belongs to nobody; as root
  *   hoard PATH COUNT  makes a network, keeps its log, lets it end, COUNT times: says how often it
  *                     could
+ *   flip DIR COUNT    makes networks by a path in DIR whose directory is now DIR/real, now DIR/victim
  *   monitors COUNT    that many monitors: says how many it could have
  *   overruns PATH COUNT  joins so often, and says ever more overruns in its pages
  *
@@ -60,7 +61,8 @@ static int manager(void)
 	return fd;
 }
 
-static void put(int fd, const void *packet, size_t len, const int *fds, unsigned int nfds)
+/* False: the manager hung up before. */
+static bool put(int fd, const void *packet, size_t len, const int *fds, unsigned int nfds)
 {
 	union {
 		struct cmsghdr align;
@@ -80,8 +82,11 @@ static void put(int fd, const void *packet, size_t len, const int *fds, unsigned
 		c->cmsg_len = CMSG_LEN(nfds * sizeof(int));
 		memcpy(CMSG_DATA(c), fds, nfds * sizeof(int));
 	}
-	if (sendmsg(fd, &msg, MSG_NOSIGNAL) != (ssize_t)len && errno != EPIPE)
+	if (sendmsg(fd, &msg, MSG_NOSIGNAL) == (ssize_t)len)
+		return true;
+	if (errno != EPIPE)
 		die("send");
+	return false;
 }
 
 /* One request and its reply: the status, the body and the descriptors. */
@@ -163,13 +168,19 @@ static int give(int fd, bool last, const char *how)
 				    .type = IPN_CTL_INFO,
 				    .len = sizeof(info) };
 	struct ipn_ctl_hdr none = { 0 };
-	int fds[MANY], s = manager();
+	unsigned int nfds = strcmp(how, "many") ? 1 : MANY;
+	size_t len = strcmp(how, "empty") ? sizeof(info) : 0;
+	int fds[MANY], s = -1;
 
 	for (int i = 0; i < MANY; i++)
 		fds[i] = fd;
-	if (!strcmp(how, "queue"))
-		put(s, &none, sizeof(none), NULL, 0);
-	put(s, &info, strcmp(how, "empty") ? sizeof(info) : 0, fds, strcmp(how, "many") ? 1 : MANY);
+	do { /* until the manager does not hang up between the two */
+		if (s >= 0)
+			close(s);
+		s = manager();
+		if (!strcmp(how, "queue"))
+			put(s, &none, sizeof(none), NULL, 0);
+	} while (!put(s, &info, len, fds, nfds));
 	if (last)
 		close(fd);
 	if (strcmp(how, "close"))
@@ -349,6 +360,39 @@ static int hoard(const char *path, int count)
 	return 0;
 }
 
+static int flip(const char *dir, int count)
+{
+	char path[256], there[256];
+	int s = manager();
+
+	snprintf(path, sizeof(path), "%s/real", dir);
+	snprintf(there, sizeof(there), "%s/to", dir);
+	if (mkdir(path, 0755) || symlink("real", there))
+		die(dir);
+	for (int i = 0; i < count; i++) {
+		struct ipn_ctl_net_add add = { .policy = IPN_BROADCAST, .persistent = 1 };
+		int fd;
+
+		snprintf(path, sizeof(path), "%s/real/n%d", dir, i);
+		if (mknod(path, S_IFSOCK | 0777, 0))
+			die(path);
+		fd = open(path, O_PATH);
+		snprintf(add.path, sizeof(add.path), "%s/to/n%d", dir, i);
+		errno = call(s, IPN_CTL_NET_ADD, &add, sizeof(add), fd, NULL, 0);
+		if (errno)
+			die(path);
+		close(fd);
+	}
+	snprintf(path, sizeof(path), "%s/other", dir);
+	if (symlink("victim", path))
+		die(path);
+	puts("ready");
+	fflush(stdout);
+	for (;;)
+		renameat2(AT_FDCWD, path, AT_FDCWD, there, RENAME_EXCHANGE);
+	return 0;
+}
+
 static int monitors(int count)
 {
 	int n = 0, r = 0;
@@ -410,6 +454,8 @@ int main(int argc, char **argv)
 		return fuse(arg);
 	if (!strcmp(what, "hoard"))
 		return hoard(arg, count);
+	if (!strcmp(what, "flip"))
+		return flip(arg, count);
 	if (!strcmp(what, "monitors"))
 		return monitors(atoi(arg));
 	if (!strcmp(what, "overruns"))

@@ -64,6 +64,26 @@ for attack in linger flush; do
 	done
 done
 
+step "memory of networks that ended, while it is kept: counts for who made them"
+mkdir "$NETS/hoard"
+chown 65534 "$NETS/hoard"
+attack_start hoard "$NETS/hoard/n" 40
+read -r n why <<<"$OUT"
+[ "$n" -lt 10 ] && [ "$why" = EDQUOT ] || complain "$n logs of 64 MiB kept: $why"
+attack_stop
+attack_start hoard "$NETS/hoard/n" 5
+read -r n why <<<"$OUT"
+[ "$n" = 5 ] || complain "what was let go counts still: $n $why"
+attack_stop
+
 steady_stop quiet 5000
+
+step "down: a path that leads elsewhere meanwhile"
+mkdir "$NETS/flip" "$NETS/flip/victim"
+chown 65534 "$NETS/flip"
+touch "$NETS/flip/victim/n"{0..49}
+attack_start flip "$NETS/flip" 50
 stop_fabric
+attack_stop
+assert_eq 50 "$(find "$NETS/flip/victim" -type f | wc -l)" "files of others"
 [ $BAD = 0 ] || fail "$BAD attacks"

@@ -363,18 +363,30 @@ static int config_port_add(struct manager *m, const struct config_port *p, struc
 	return r;
 }
 
-/* The path of a network that `net add` made goes with it, if it still is the same inode. */
+/*
+ * The path of a network that `net add` made goes with it, if it still is the same inode. The path is
+ * a user's word, and its directories may be his: what was looked at and what is removed must be in
+ * one directory, however the way there changes meanwhile.
+ */
 static void path_remove(const struct net *net)
 {
+	char dir[IPN_PATH_MAX], *name;
+	_cleanup_close_ int dir_fd = -1, fd = -1;
 	struct perm_inode inode;
-	_cleanup_close_ int fd = -1;
 
-	if (!net->info.persistent)
+	if (!net->info.persistent || util_copy(dir, sizeof(dir), net->info.path))
 		return;
-	fd = open(net->info.path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
+	name = strrchr(dir, '/');
+	if (!name)
+		return;
+	*name++ = '\0';
+	dir_fd = open(*dir ? dir : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dir_fd < 0)
+		return;
+	fd = openat(dir_fd, name, O_PATH | O_CLOEXEC | O_NOFOLLOW);
 	if (fd >= 0 && !perm_inode_get(fd, &inode) && inode.dev == net->info.dev &&
 	    inode.ino == net->info.ino)
-		unlink(net->info.path);
+		unlinkat(dir_fd, name, 0);
 }
 
 /* A file that cannot be carried out leaves nothing of itself. */
@@ -452,7 +464,6 @@ static void manager_close(struct manager *m)
 {
 	struct net *net, *tmp;
 	struct node *node, *ntmp;
-	struct user *u, *utmp;
 
 	/* not session_free: that would end their nodes */
 	HASH_ITER(hh, m->nodes, node, ntmp) {
@@ -472,12 +483,8 @@ static void manager_close(struct manager *m)
 		free(net);
 	}
 	sessions_forget(m);
-	if (closer_free(m)) {
-		HASH_ITER(hh, m->users, u, utmp) {
-			HASH_DEL(m->users, u);
-			free(u);
-		}
-	}
+	if (closer_free(m))
+		users_free(m);
 	sd_event_source_disable_unref(m->refill);
 	sd_event_source_disable_unref(m->counts);
 	sd_event_source_disable_unref(m->overruns);
