@@ -50,6 +50,8 @@ struct user {
 	__u32 nets;
 	__u32 nodes;
 	size_t memory;
+	struct ghost *ghosts; /* logs that are held though their networks and ports are gone */
+	__u32 nghosts, reap_at;
 	unsigned int closing; /* of its descriptors, under way: closer.c */
 	UT_hash_handle hh;
 };
@@ -156,7 +158,14 @@ struct manager {
 
 /* user.c part of net.c: quotas; root has none. Returns 0 or -EDQUOT with the answer filled in. */
 struct user *user_get(struct manager *m, uid_t uid);
-int user_may(struct user *u, __u32 nets, __u32 nodes, size_t memory, struct answer *a);
+int user_may(struct manager *m, struct user *u, __u32 nets, __u32 nodes, size_t memory,
+	     struct answer *a);
+/*
+ * The log at `index` of its map will be handed out no more; the user's memory goes down by `bytes`
+ * as soon as nobody holds it. To be called before it is replaced.
+ */
+void user_log_gone(struct manager *m, struct user *u, __u32 log_class, __u32 index, size_t bytes);
+void users_free(struct manager *m);
 
 /* net.c */
 struct net *net_find(struct manager *m, const struct perm_inode *inode);

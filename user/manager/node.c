@@ -343,7 +343,7 @@ static int node_new(struct net *net, const struct node_want *want, size_t memory
 
 	if (!u)
 		return -ENOMEM;
-	r = user_may(u, 0, 1, memory, a);
+	r = user_may(m, u, 0, 1, memory, a);
 	if (!r)
 		r = policy_newport(net, want->kind, want->flags, want->uid, &number, a);
 	if (!r)
@@ -702,7 +702,9 @@ void node_del(struct node *node, int why, bool device_gone)
 	refill_later(m);
 	if (u) {
 		u->nodes--;
-		u->memory -= node->memory;
+		if (node->memory)
+			user_log_gone(m, u, net->log_class, IPN_LOG_OF_NODE(node->port.node),
+				      node->memory);
 	}
 	free(node);
 	if (device)
