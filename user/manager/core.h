@@ -50,6 +50,9 @@ struct user {
 	__u32 nets;
 	__u32 nodes;
 	size_t memory;
+	struct ghost *ghosts; /* logs that are held though their networks and ports are gone */
+	__u32 nghosts, reap_at;
+	unsigned int closing; /* of its descriptors, under way: closer.c */
 	UT_hash_handle hh;
 };
 
@@ -144,6 +147,7 @@ struct manager {
 	struct user *users;
 	struct policy *policies[IPN_POLICY_MAX];
 	struct session *sessions;
+	struct closer *closer;
 	int run_fd;      /* the run directory */
 	int lock_fd;     /* in it */
 	int bpf_lock_fd; /* directory on the bpffs, locked */
@@ -159,7 +163,14 @@ struct manager {
 
 /* user.c part of net.c: quotas; root has none. Returns 0 or -EDQUOT with the answer filled in. */
 struct user *user_get(struct manager *m, uid_t uid);
-int user_may(struct user *u, __u32 nets, __u32 nodes, size_t memory, struct answer *a);
+int user_may(struct manager *m, struct user *u, __u32 nets, __u32 nodes, size_t memory,
+	     struct answer *a);
+/*
+ * The log at `index` of its map will be handed out no more; the user's memory goes down by `bytes`
+ * as soon as nobody holds it. To be called before it is replaced.
+ */
+void user_log_gone(struct manager *m, struct user *u, __u32 log_class, __u32 index, size_t bytes);
+void users_free(struct manager *m);
 
 /* net.c */
 struct net *net_find(struct manager *m, const struct perm_inode *inode);
@@ -332,11 +343,23 @@ void monitor_tell(struct manager *m, struct net *net, struct node *node, __u32 w
 /* A monitor came: from now on overruns are looked for, while there is one. */
 int monitor_begin(struct manager *m);
 
+/* closer.c: closes the descriptors of clients where that holds nobody up */
+int closer_new(struct manager *m);
+/* False: it is at work still, and counts in struct user. */
+bool closer_free(struct manager *m);
+void fd_drop(struct manager *m, struct user *u, int fd);
+/* So many descriptors of that user cannot be closed that no more are taken. */
+bool user_stuck(struct user *u);
+
 /* session.c */
 /* To every monitor that may see the network (NULL: all). How many monitors there are. */
 __u32 session_tell(struct manager *m, struct net *net, const struct ipn_ctl_event *event);
 int session_listen(struct manager *m);
 void session_free(struct session *s);
+/* Those of users who are not stuck any more. */
+void sessions_go_on(struct manager *m);
+/* At the very end: what the sockets hold goes with the process. */
+void sessions_forget(struct manager *m);
 void session_drop_net(struct manager *m, struct net *net);
 void session_drop_node(struct session *s);
 /* It has the socket of this node, or (NULL) no longer. */

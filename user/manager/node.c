@@ -359,7 +359,7 @@ int node_new(struct net *net, const struct node_want *want, size_t memory, struc
 
 	if (!u)
 		return -ENOMEM;
-	r = user_may(u, 0, 1, memory, a);
+	r = user_may(m, u, 0, 1, memory, a);
 	if (!r)
 		r = policy_newport(net, want->kind, want->flags, want->uid, &number, a);
 	if (!r)
@@ -732,7 +732,9 @@ void node_del(struct node *node, int why, bool device_gone)
 	refill_later(m);
 	if (u) {
 		u->nodes--;
-		u->memory -= node->memory;
+		if (node->memory)
+			user_log_gone(m, u, net->log_class, IPN_LOG_OF_NODE(node->port.node),
+				      node->memory);
 	}
 	free(node);
 	if (peer) /* the veth took its interface along */

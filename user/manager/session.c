@@ -4,7 +4,8 @@
  *
  * The peer is hostile. A packet is looked at only when its header, length and number of descriptors
  * fit the table of requests below; strings are terminated before use; every descriptor that came is
- * closed on every path. One request is answered before the next is read, and a reply that does not
+ * closed on every path, and not here (closer.c): also those that nobody has read when a session
+ * ends. So its socket is shut down, then read to its end, and only then closed. One request is answered before the next is read, and a reply that does not
  * fit into the socket means that the client does not read its replies: it is cut off. So a session
  * costs a bounded amount of work per turn of the event loop, and the loop is fair between them.
  */
@@ -26,6 +27,7 @@
 #define NETS_PER_PAGE 128
 #define FDB_PER_PAGE 512
 #define FDB_BATCH 256
+#define FDS_MAX 253 /* SCM_MAX_FD: what one packet can have; none may be left to the kernel */
 
 struct session {
 	struct manager *m;
@@ -33,6 +35,9 @@ struct session {
 	int fd;
 	sd_event_source *source;
 	struct perm_peer peer;
+	struct user *user;
+	bool ending;     /* nothing is left of it but what is in its socket */
+	bool held;       /* not read from while its user is stuck */
 	struct net *net; /* bound or connected */
 	bool bound;      /* keeps the network alive and may manage it */
 	bool keeper;     /* counted in net->bound */
@@ -1217,85 +1222,122 @@ static void close_fds(const int *fds, unsigned int n)
 		close(fds[i]);
 }
 
-/* Takes the descriptors out of a message. */
-static unsigned int take_fds(struct msghdr *msg, int *fds)
+/* One packet as it came. */
+struct packet {
+	ssize_t len;
+	bool cut;     /* it was longer, or had more descriptors */
+	bool cut_fds; /* the latter */
+	bool sender;  /* it says who sent it (SO_PASSCRED): so it is a packet and no end of file */
+	unsigned int nfds;
+	int fds[FDS_MAX];
+};
+
+static void packet_take_fds(struct packet *p, struct msghdr *msg)
 {
-	unsigned int n = 0;
-
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-		size_t count;
+		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+		if (c->cmsg_level != SOL_SOCKET)
 			continue;
-		count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (size_t i = 0; i < count; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-			if (n < IPN_CTL_MAX_FDS)
-				fds[n++] = fd;
-			else
-				close(fd);
-		}
+		if (c->cmsg_type == SCM_CREDENTIALS)
+			p->sender = true;
+		if (c->cmsg_type != SCM_RIGHTS || count > FDS_MAX)
+			continue;
+		memcpy(p->fds, CMSG_DATA(c), count * sizeof(int));
+		p->nfds = (unsigned int)count;
 	}
-	return n;
+}
+
+/* flags: 0, or MSG_PEEK, which takes no descriptors. Returns 0 or -errno. */
+static int packet_receive(int fd, struct packet *p, void *buf, size_t size, int flags)
+{
+	const size_t creds = CMSG_SPACE(sizeof(struct ucred));
+	alignas(struct cmsghdr) char
+		control[CMSG_SPACE(sizeof(int) * FDS_MAX) + CMSG_SPACE(sizeof(struct ucred))];
+	struct iovec iov = { buf, size };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control,
+			      .msg_controllen = flags & MSG_PEEK ? creds : sizeof(control) };
+
+	p->nfds = 0;
+	p->sender = false;
+	p->len = recvmsg(fd, &msg, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (p->len < 0)
+		return -errno;
+	p->cut = msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC);
+	p->cut_fds = msg.msg_flags & MSG_CTRUNC;
+	packet_take_fds(p, &msg);
+	return 0;
+}
+
+static void packet_drop_fds(struct session *s, const struct packet *p)
+{
+	for (unsigned int i = 0; i < p->nfds; i++)
+		fd_drop(s->m, s->user, p->fds[i]);
 }
 
 /* Handles one packet. Non-zero ends the session. */
 static int session_packet(struct session *s)
 {
 	static alignas(8) __u8 in[IPN_CTL_MAX_PACKET], out[IPN_CTL_MAX_PACKET];
-	alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * IPN_CTL_MAX_FDS)];
-	struct iovec iov = { in, sizeof(in) };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = control,
-			      .msg_controllen = sizeof(control) };
-	int fds[IPN_CTL_MAX_FDS], r;
+	struct packet p;
 	struct request q = { .s = s,
 			     .hdr = (void *)in,
 			     .body = in + sizeof(struct ipn_ctl_hdr),
-			     .fds = fds,
+			     .fds = p.fds,
 			     .reply = out + sizeof(struct ipn_ctl_hdr) };
-	ssize_t n = recvmsg(s->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	int r = packet_receive(s->fd, &p, in, sizeof(in), 0);
 
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-	q.nfds = take_fds(&msg, fds);
-	if (n == 0) { /* end, or an empty packet: no request either way */
-		close_fds(fds, q.nfds);
-		return -ECONNRESET;
-	}
-	if ((size_t)n < sizeof(struct ipn_ctl_hdr) || q.hdr->magic != IPN_CTL_MAGIC ||
-	    (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
-		close_fds(fds, q.nfds); /* nothing that could be answered */
+	if (r)
+		return r == -EAGAIN || r == -EINTR ? 0 : r;
+	q.nfds = p.nfds;
+	/* nothing that could be answered; of length 0: the end, or an empty packet */
+	if ((size_t)p.len < sizeof(struct ipn_ctl_hdr) || q.hdr->magic != IPN_CTL_MAGIC || p.cut ||
+	    p.nfds > IPN_CTL_MAX_FDS) {
+		packet_drop_fds(s, &p);
 		return -EBADMSG;
 	}
-	r = dispatch(&q, (size_t)n);
-	close_fds(fds, q.nfds);
+	r = dispatch(&q, (size_t)p.len);
+	packet_drop_fds(s, &p);
 	r = r == LATER ? 0 : reply_send(&q, out, r);
 	close_fds(q.reply_fds, q.nreply_fds);
 	return r;
 }
 
-void session_free(struct session *s)
+/*
+ * Takes out of its socket what the client sent and nobody read. False: the user is stuck, and there
+ * are more descriptors.
+ */
+static bool session_drain(struct session *s)
 {
-	struct user *u = user_get(s->m, s->peer.uid);
+	struct packet p;
+	char byte;
+	int r, errors = 0;
 
-	/* an interface that is persistent goes on without a socket */
-	if (s->node && s->node->port.kind != IPN_KIND_PROC && !(s->node->port.flags & IPN_PF_HELD))
-		s->node->session = NULL;
-	else if (s->node)
-		node_del(s->node, 0, false);
-	if (s->job)
-		xsk_forget(s->job);
-	if (s->xsk)
-		xsk_left(s->xsk);
-	session_unbind(s);
+	for (;;) {
+		bool stuck = user_stuck(s->user);
+
+		r = packet_receive(s->fd, &p, &byte, 1, stuck ? MSG_PEEK : 0);
+		/* an error of the socket is told once; then comes what was sent before */
+		if (r && errors++ < 2)
+			continue;
+		if (r || (!p.sender && !p.nfds && p.len == 0))
+			return true;
+		if (!stuck)
+			packet_drop_fds(s, &p);
+		else if (p.cut_fds)
+			return false;
+		else
+			(void)recv(s->fd, &byte, 1, MSG_DONTWAIT);
+	}
+}
+
+static void session_destroy(struct session *s)
+{
 	sd_event_source_disable_unref(s->source);
 	close(s->fd);
-	if (u)
-		u->sessions--;
+	s->user->sessions--;
 	if (s->prev)
 		s->prev->next = s->next;
 	else
@@ -1327,12 +1369,74 @@ void session_answer(struct session *s, int status, const struct answer *a, const
 		session_free(s);
 }
 
+/* Its socket may stay, shut down, until its user is not stuck any more. */
+void session_free(struct session *s)
+{
+	const int on = 1;
+
+	/* an interface that is persistent goes on without a socket */
+	if (s->node && s->node->port.kind != IPN_KIND_PROC && !(s->node->port.flags & IPN_PF_HELD))
+		s->node->session = NULL;
+	else if (s->node)
+		node_del(s->node, 0, false);
+	s->node = NULL;
+	if (s->job)
+		xsk_forget(s->job);
+	s->job = NULL;
+	if (s->xsk)
+		xsk_left(s->xsk);
+	s->xsk = NULL;
+	session_unbind(s);
+	s->monitor = false;
+	if (!s->ending) {
+		s->ending = true;
+		setsockopt(s->fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
+		shutdown(s->fd, SHUT_RDWR);
+	}
+	if (session_drain(s)) {
+		session_destroy(s);
+		return;
+	}
+	s->held = true;
+	sd_event_source_set_enabled(s->source, SD_EVENT_OFF);
+}
+
+void sessions_go_on(struct manager *m)
+{
+	struct session *s, *next;
+
+	for (s = m->sessions; s; s = next) {
+		next = s->next;
+		if (!s->held || user_stuck(s->user))
+			continue;
+		s->held = false;
+		sd_event_source_set_enabled(s->source, SD_EVENT_ON);
+		if (s->ending)
+			session_free(s);
+	}
+}
+
+void sessions_forget(struct manager *m)
+{
+	while (m->sessions) {
+		struct session *s = m->sessions;
+
+		m->sessions = s->next;
+		sd_event_source_disable_unref(s->source);
+		perm_peer_free(&s->peer);
+		free(s);
+	}
+}
+
 static int on_packet(sd_event_source *source, int fd, uint32_t events, void *arg)
 {
 	struct session *s = arg;
 
-	(void)source;
 	(void)fd;
+	if (user_stuck(s->user)) {
+		s->held = true;
+		return sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	}
 	/* what was sent before the end is a request like any other */
 	if (events & EPOLLIN) {
 		if (!session_packet(s))
@@ -1344,10 +1448,10 @@ static int on_packet(sd_event_source *source, int fd, uint32_t events, void *arg
 	return 0;
 }
 
+/* Every connection becomes a session, if only to be ended as one. */
 static int session_new(struct manager *m, int fd)
 {
 	struct session *s = calloc(1, sizeof(*s));
-	struct user *u;
 	int r;
 
 	if (!s)
@@ -1357,24 +1461,37 @@ static int session_new(struct manager *m, int fd)
 	r = perm_peer_get(fd, &s->peer);
 	if (r)
 		goto err;
-	u = user_get(m, s->peer.uid);
-	r = -EDQUOT;
-	if (!u || (u->uid && u->sessions >= QUOTA_SESSIONS))
+	s->user = user_get(m, s->peer.uid);
+	r = -ENOMEM;
+	if (!s->user)
 		goto err_peer;
 	r = sd_event_add_io(m->event, &s->source, fd, EPOLLIN, on_packet, s);
 	if (r < 0)
 		goto err_peer;
-	u->sessions++;
+	s->user->sessions++;
 	s->next = m->sessions;
 	if (s->next)
 		s->next->prev = s;
 	m->sessions = s;
+	if (s->user->uid && s->user->sessions > QUOTA_SESSIONS)
+		session_free(s);
 	return 0;
 err_peer:
 	perm_peer_free(&s->peer);
 err:
 	free(s);
 	return r;
+}
+
+/* A connection that cannot become a session. */
+static void turn_away(struct manager *m, int fd)
+{
+	struct user *nobody = user_get(m, (uid_t)-1);
+
+	if (nobody)
+		fd_drop(m, nobody, fd);
+	else
+		close(fd);
 }
 
 static int on_connection(sd_event_source *source, int listen_fd, uint32_t events, void *arg)
@@ -1389,13 +1506,13 @@ static int on_connection(sd_event_source *source, int listen_fd, uint32_t events
 		close(m->spare_fd);
 		fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
 		if (fd >= 0)
-			close(fd);
+			turn_away(m, fd);
 		m->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 		say(LOG_WARNING, "turned a client away: no descriptors left");
 		return 0;
 	}
 	if (fd >= 0 && session_new(m, fd))
-		close(fd);
+		turn_away(m, fd);
 	return 0;
 }
 
