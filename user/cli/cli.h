@@ -62,6 +62,9 @@ enum cli_key {
 	CLI_VETH,
 	CLI_HOST,
 	CLI_GRAB,
+	CLI_VDE,
+	CLI_UNIX,
+	CLI_PEER,
 	CLI_PORT,
 	CLI_DESCR,
 	CLI_COUNT,
@@ -107,7 +110,7 @@ struct cli_param {
 	const char *help;
 };
 
-#define CLI_MAX_PARAMS 12 /* a row without help ends them: there is always one */
+#define CLI_MAX_PARAMS 16 /* a row without help ends them: there is always one */
 
 struct cli_command {
 	const char *name;    /* one word, or "group word" */

@@ -30,7 +30,12 @@
 	X(IPN_DROP_OVERRUN, "overrun", "counted at a reader: it was too slow for its pool")     \
 	X(IPN_DROP_POOL, "pool", "LOSSLESS: the pool was full, and a device cannot wait")       \
 	X(IPN_DROP_DEVICE, "device",                                                            \
-	  "counted at an interface: its queue was full, or no program held it")
+	  "counted at an interface: its queue was full, or no program held it")                 \
+	X(IPN_DROP_PUNT_FULL, "punt_full",                                                      \
+	  "the ring to the manager was full, or this port's share of it")                       \
+	X(IPN_DROP_PUNT_RATE, "punt_rate", "more than one port may send through the manager")   \
+	X(IPN_DROP_SLOW, "slow", "counted at a sock port: it did not read what it was sent")    \
+	X(IPN_DROP_SOCK_SIZE, "sock_size", "to or from a sock port: not 14 to 16064 bytes")
 
 #define KINDS(X)                     \
 	X(IPN_KIND_NONE, "none", "") \
@@ -38,7 +43,8 @@
 	X(IPN_KIND_TAP, "tap", "")   \
 	X(IPN_KIND_VETH, "veth", "") \
 	X(IPN_KIND_HOST, "host", "") \
-	X(IPN_KIND_GRAB, "grab", "")
+	X(IPN_KIND_GRAB, "grab", "") \
+	X(IPN_KIND_SOCK, "sock", "")
 
 #define POLICIES(X)                              \
 	X(IPN_POLICY_ANY, "any", "")             \

@@ -451,12 +451,15 @@ static void manager_close(struct manager *m)
 	struct node *node, *ntmp;
 	struct user *u, *utmp;
 
+	door_free_all(m);
+	punt_end(m);
 	/* not session_free: that would end their nodes */
 	HASH_ITER(hh, m->nodes, node, ntmp) {
 		HASH_DEL(m->nodes, node);
 		if (node->session)
 			session_drop_node(node->session);
 		sd_event_source_disable_unref(node->holder);
+		sock_let_go(node);
 		free(node);
 	}
 	HASH_ITER(hh, m->nets, net, tmp) {
@@ -485,6 +488,7 @@ static void manager_close(struct manager *m)
 	sd_event_source_disable_unref(m->refill);
 	sd_event_source_disable_unref(m->counts);
 	sd_event_source_disable_unref(m->overruns);
+	sd_event_source_disable_unref(m->sock_look);
 	sd_event_source_disable_unref(m->orphan_timer);
 	sd_event_unref(m->event);
 	policy_free_all(m);
@@ -563,6 +567,8 @@ static int serve(const struct manager_opts *opts, int ready_fd)
 		r = loop_open(m);
 	if (!r)
 		r = lock_write(m);
+	if (!r)
+		door_adopt(m);
 	if (!r && config)
 		r = config_apply(m, config, &a);
 	if (!r)
@@ -663,6 +669,10 @@ int manager_down_offline(const struct manager_opts *opts)
 		return 1;
 	}
 	r = start(m, NULL, &a);
+	if (!r)
+		r = loop_open(m);
+	if (!r)
+		door_adopt(m); /* so that their files go */
 	if (r == -EPROTO)
 		r = remove_foreign(m, &a);
 	if (!r)
