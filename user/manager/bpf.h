@@ -29,11 +29,13 @@ struct bpf_state {
 		fd_stats;
 	int fd_bells, fd_rooms, fd_pages, fd_logs[IPN_LOG_CLASSES];
 	int fd_calls, fd_pol_xdp, fd_pol_tc;
+	int fd_l3_nets, fd_l3_ports, fd_l3_route4, fd_l3_route6, fd_l3_neigh, fd_l3_static, fd_l3_held;
 	int prog_xdp, prog_tc, prog_tc_tap, prog_tc_gw, prog_tc_grab, prog_notify;
 
 	struct hooks_bpf *hooks;
 	struct hub_bpf *hub;
 	struct switch_bpf *ethernet_switch;
+	struct l3_bpf *l3;
 };
 
 /*

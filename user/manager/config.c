@@ -167,6 +167,7 @@ int config_policy(const char *s, __u32 *out)
 		{ "broadcast", IPN_POLICY_BROADCAST },
 		{ "hub", IPN_POLICY_BROADCAST },
 		{ "switch", IPN_POLICY_SWITCH },
+		{ "l3", IPN_POLICY_L3 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
@@ -300,7 +301,7 @@ static int set_key(struct parser *p, const char *name, const char *value)
 	case KEY_POLICY:
 		if (config_policy(value, &net->policy))
 			return fail(p,
-				    "%s: \"%s\" is not switch, broadcast, hub or a number from 1 "
+				    "%s: \"%s\" is not switch, broadcast, l3 or a number from 1 "
 				    "to %d",
 				    name, value, IPN_POLICY_MAX - 1);
 		return 0;

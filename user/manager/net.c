@@ -48,6 +48,13 @@ int user_may(struct user *u, __u32 nets, __u32 nodes, size_t memory, struct answ
 	return 0;
 }
 
+/* What a network takes of its maker's quota. */
+static size_t net_bytes(const struct ipn_network *info, __u32 log_class, __u32 slots)
+{
+	return net_log_bytes(log_class, slots) +
+	       (info->policy == IPN_POLICY_L3 ? l3_bytes(info->routes) : 0);
+}
+
 size_t net_log_bytes(__u32 log_class, __u32 slots)
 {
 	return (size_t)ipn_slot_size(log_class) * (slots + 1);
@@ -180,13 +187,21 @@ static int check(struct manager *m, struct ipn_network *info, struct answer *a)
 
 	if (info->policy >= IPN_POLICY_MAX || !m->policies[info->policy])
 		return ANSWER(a, -EPROTONOSUPPORT,
-			      "there is no policy %u (1 broadcast, 2 switch; see: "
+			      "there is no policy %u (1 broadcast, 2 switch, 3 l3; see: "
 			      "ipn-fabric policy list)",
 			      info->policy);
 	if (info->flags & ~(__u32)IPN_FLAG_LOSSLESS)
 		return ANSWER(a, -EINVAL, "flags 0x%x: there is only LOSSLESS (0x1)", info->flags);
 	if (info->flags && info->policy != IPN_POLICY_BROADCAST)
 		return ANSWER(a, -EOPNOTSUPP, "LOSSLESS is for the policy broadcast only");
+	if (info->policy == IPN_POLICY_L3) {
+		r = range(&info->routes, IPN_L3_ROUTES_DEFAULT, 16, IPN_L3_ROUTES_MAX,
+			  "number of routes", a);
+		if (r)
+			return r;
+	} else if (info->routes) {
+		return ANSWER(a, -EINVAL, "%u routes: only the policy l3 has routes", info->routes);
+	}
 	r = range(&info->mtu, IPN_MTU_DEFAULT, IPN_MTU_MIN, IPN_MTU_MAX, "MTU", a);
 	if (!r)
 		r = range(&info->numnodes, IPN_NODES_DEFAULT, 1, IPN_NET_PORTS, "number of nodes",
@@ -217,6 +232,7 @@ int net_add(struct manager *m, const struct ipn_network *wanted, int path_fd,
 			      "a pool of %u messages of %u bytes takes %zu MiB, the most is %lu "
 			      "(choose a smaller pool or MTU)",
 			      info.pool, info.mtu, bytes >> 20, LOG_BYTES_MAX >> 20);
+	bytes = net_bytes(&info, ipn_log_class_of(info.mtu), slots_for(info.pool));
 	r = user_may(u, 1, 0, bytes, a);
 	if (r)
 		return r;
@@ -241,11 +257,15 @@ int net_add(struct manager *m, const struct ipn_network *wanted, int path_fd,
 	r = net->log_fd < 0 ? net->log_fd : map_head(net);
 	if (!r)
 		r = bpf_log_set(m->bpf, net->log_class, IPN_LOG_OF_NET(net->id), net->log_fd);
+	if (!r && info.policy == IPN_POLICY_L3)
+		r = l3_new(m->bpf, net->id, info.routes);
 	if (!r && bpf_map_update_elem(m->bpf->fd_networks, &net->id, &net->info, BPF_ANY))
 		r = -errno;
 	if (r) {
 		ANSWER(a, r, "cannot make the network: %s", strerror(-r));
 		bpf_map_delete_elem(m->bpf->fd_logs[net->log_class], &net->id);
+		if (info.policy == IPN_POLICY_L3)
+			l3_free(m->bpf, net->id);
 		goto err;
 	}
 	live = &m->bpf->nets[net->id];
@@ -265,6 +285,8 @@ int net_add(struct manager *m, const struct ipn_network *wanted, int path_fd,
 		__atomic_store_n(&live->policy, 0, __ATOMIC_RELEASE);
 		bpf_map_delete_elem(m->bpf->fd_networks, &net->id);
 		bpf_map_delete_elem(m->bpf->fd_logs[net->log_class], &net->id);
+		if (info.policy == IPN_POLICY_L3)
+			l3_free(m->bpf, net->id);
 		goto err;
 	}
 
@@ -299,8 +321,10 @@ void net_del(struct net *net)
 	bpf_map_delete_elem(m->bpf->fd_logs[net->log_class], &net->id);
 	if (u) {
 		u->nets--;
-		u->memory -= net_log_bytes(net->log_class, net->slots);
+		u->memory -= net_bytes(&net->info, net->log_class, net->slots);
 	}
+	if (net->info.policy == IPN_POLICY_L3)
+		l3_free(m->bpf, net->id);
 	m->net_by_id[net->id] = NULL;
 	HASH_DEL(m->nets, net);
 	net_free(net);
@@ -383,6 +407,8 @@ int net_adopt(struct manager *m, __u32 id, const struct ipn_network *info)
 	HASH_ADD(hh, m->nets, key, sizeof(net->key), net);
 	m->net_by_id[id] = net;
 	u->nets++;
-	u->memory += net_log_bytes(net->log_class, net->slots);
+	u->memory += net_bytes(&net->info, net->log_class, net->slots);
+	if (net->info.policy == IPN_POLICY_L3)
+		l3_adopt(m->bpf, id);
 	return 0;
 }
