@@ -20,6 +20,7 @@
 #include "bpf.h"
 #include "common/util.h"
 #include "config.h"
+#include "l3.h"
 #include "link.h"
 #include "manager.h"
 #include "perm.h"
@@ -379,6 +380,9 @@ bool policy_has(const struct net *net, enum ipn_policy_call which);
  */
 int policy_call(struct net *net, const struct node *node, enum ipn_policy_call which,
 		struct ipn_call *call);
+/* setsockopt, getsockopt, ioctl: of loaded and of built-in policies. The answer says what is wrong. */
+int policy_option(struct net *net, const struct node *node, enum ipn_policy_call which,
+		  struct ipn_call *call, struct answer *a);
 /* The same for callbacks that tell the policy something and want nothing. */
 void policy_tell(struct net *net, const struct node *node, enum ipn_policy_call which);
 /* newport: the policy chooses, or refuses, the port. *want becomes its choice. */

@@ -214,6 +214,7 @@ static int do_net_add(struct request *q)
 	struct session *s = q->s;
 	struct ipn_network info = {
 		.policy = add->policy,
+		.routes = add->routes,
 		.mtu = add->mtu,
 		.numnodes = add->numnodes,
 		.pool = add->pool,
@@ -1047,7 +1048,7 @@ static int do_policy_list(struct request *q)
 }
 
 /* setsockopt, getsockopt, ioctl: for the policy of the session's network. */
-static int option_call(struct request *q, enum ipn_policy_call which, const char *what)
+static int option_call(struct request *q, enum ipn_policy_call which)
 {
 	const struct ipn_ctl_option *in = q->body;
 	struct ipn_ctl_option *out = (void *)q->reply;
@@ -1063,13 +1064,17 @@ static int option_call(struct request *q, enum ipn_policy_call which, const char
 	if (in->len > sizeof(in->data))
 		return ANSWER(&q->answer, -EINVAL, "%u bytes are too many, the most is %zu",
 			      in->len, sizeof(in->data));
+	/* a process at the network may use it; what it is made of, only who manages the path */
+	if (s->net->info.policy == IPN_POLICY_L3 && !s->bound)
+		return ANSWER(&q->answer, -EPERM, "this socket is not bound to %s",
+			      s->net->info.path);
 	call.name = in->name;
 	call.len = in->len;
 	memset(call.data, 0, sizeof(call.data));
 	memcpy(call.data, in->data, in->len);
-	r = policy_call(s->net, s->node, which, &call);
+	r = policy_option(s->net, s->node, which, &call, &q->answer);
 	if (r < 0)
-		return ANSWER(&q->answer, r, "%s: %s", what, strerror(-r));
+		return r;
 	if (which == IPN_CALL_SETSOCKOPT)
 		return 0;
 	*out = (struct ipn_ctl_option){ .level = in->level, .name = in->name, .len = in->len };
@@ -1082,17 +1087,17 @@ static int option_call(struct request *q, enum ipn_policy_call which, const char
 
 static int do_setsockopt(struct request *q)
 {
-	return option_call(q, IPN_CALL_SETSOCKOPT, "setsockopt");
+	return option_call(q, IPN_CALL_SETSOCKOPT);
 }
 
 static int do_getsockopt(struct request *q)
 {
-	return option_call(q, IPN_CALL_GETSOCKOPT, "getsockopt");
+	return option_call(q, IPN_CALL_GETSOCKOPT);
 }
 
 static int do_ioctl(struct request *q)
 {
-	return option_call(q, IPN_CALL_IOCTL, "ioctl");
+	return option_call(q, IPN_CALL_IOCTL);
 }
 
 static int do_down(struct request *q)
