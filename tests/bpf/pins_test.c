@@ -68,7 +68,7 @@ static const struct {
 	{ "sk", BPF_PROG_TYPE_SK_SKB },
 	{ "sk_look", BPF_PROG_TYPE_TRACING },
 	{ "xdp_xsk", BPF_PROG_TYPE_XDP },
-	{ "xsk_held", BPF_PROG_TYPE_SYSCALL },
+	{ "xsk_held", BPF_PROG_TYPE_XDP },
 	{ "xdp_hub", BPF_PROG_TYPE_XDP },
 	{ "tc_hub", BPF_PROG_TYPE_SCHED_CLS },
 	{ "xdp_switch", BPF_PROG_TYPE_XDP },
