@@ -61,7 +61,7 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 			{ CLI_POOL, "--pool", "N", CLI_TYPE_NUMBER, 1, IPN_POOL_MAX, 0,
 			  "messages a process may be behind before it loses some (default 8)" },
 			{ CLI_LOSSLESS, "--lossless", NULL, CLI_TYPE_FLAG, 0, 0, 0,
-			  "when the pool is full, senders wait (broadcast only)" },
+			  "when the pool is full, senders wait" },
 			{ CLI_MODE, "--mode", "MODE", CLI_TYPE_MODE, 0, 0777, 0,
 			  "permissions of the path, less the umask (default 0777)" },
 		},
