@@ -137,7 +137,9 @@ INLINE void send_device(const struct ipn_ctx *c, struct ipn_msg *m, const struct
 		stats_drop(m->node, why - 1);
 		return;
 	}
-	if (bpf_clone_redirect(c->ctx, dest->ifindex, 0))
+	if (dest->kind == IPN_KIND_CABLE)
+		cable_clone(c->ctx, dest, m->cable, m->node, m->len);
+	else if (bpf_clone_redirect(c->ctx, dest->ifindex, 0))
 		stats_drop(m->node, IPN_DROP_REDIRECT);
 	else
 		stats_out(dest->node, m->len);
@@ -172,7 +174,7 @@ INLINE void send_flood(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_ne
 	if (why)
 		stats_drop(m->node, why - 1);
 	else
-		tc_flood_devices(c->ctx, net, m->ifindex, m->node, m->len);
+		tc_flood_devices(c->ctx, net, m->ifindex, m->node, m->len, m->cable);
 }
 
 /* Sends the message, as it is now, to one port. What cannot be is counted at the sender. */
@@ -401,7 +403,7 @@ INLINE int send_run(void *ctx, const enum ipn_hook_id hook, send_fn handle, batc
 		gw = gateway();
 		if (!gw)
 			return drop(&c, m->node, IPN_DROP_GATEWAY);
-		WRITE_ONCE(((struct __sk_buff *)ctx)->mark, m->ifindex);
+		WRITE_ONCE(((struct __sk_buff *)ctx)->mark, gateway_mark(m));
 		return bpf_redirect(gw, 0);
 	}
 	m->processes_only = hook == HOOK_XDP;

@@ -27,6 +27,7 @@
 #define IPN_NET_PORTS 4096  /* ports of one network, at most */
 #define IPN_SLEEP_WORDS (IPN_NET_PORTS / 64)
 #define IPN_FDB_MAX 65536
+#define IPN_HOPS_MAX 8 /* cables between networks that a message may cross */
 
 #define IPN_MTU_MIN 1
 #define IPN_MTU_MAX 65535
@@ -45,11 +46,13 @@ enum ipn_policy_number {
 
 enum ipn_kind {
 	IPN_KIND_NONE = 0,
-	IPN_KIND_PROC = 1, /* process: sends through its tap, reads the log */
-	IPN_KIND_TAP = 2,  /* tap for a VM */
-	IPN_KIND_VETH = 3, /* container: the far end is in another namespace */
-	IPN_KIND_HOST = 4, /* interface of the host */
-	IPN_KIND_GRAB = 5, /* interface that was there before: the host keeps its own copies */
+	IPN_KIND_PROC = 1,  /* process: sends through its tap, reads the log */
+	IPN_KIND_TAP = 2,   /* tap for a VM */
+	IPN_KIND_VETH = 3,  /* container: the far end is in another namespace */
+	IPN_KIND_HOST = 4,  /* interface of the host */
+	IPN_KIND_GRAB = 5,  /* interface that was there before: the host keeps its own copies */
+	IPN_KIND_CABLE = 6, /* one end of a cable to another network */
+	IPN_KIND_XSK = 7,   /* veth with an AF_XDP program at the far end */
 };
 
 enum ipn_port_flag {
@@ -63,6 +66,8 @@ enum ipn_port_flag {
 	IPN_PF_HELD = 0x10000,    /* made by a process's socket, ends with it: not persistent */
 	IPN_PF_PROMISC = 0x20000, /* grabbed: we made it promiscuous */
 	IPN_PF_QDISC = 0x40000,   /* grabbed: we made its clsact qdisc */
+
+	IPN_PF_OWN = 0x40000000, /* xsk: the program makes the AF_XDP socket itself */
 };
 
 /* Why a message was dropped. Counted at the port it came from unless said otherwise. */
@@ -85,8 +90,14 @@ enum ipn_drop {
 	IPN_DROP_META,       /* no room for the verdict on the way from XDP to tc */
 	IPN_DROP_OVERRUN,    /* counted at a reader: messages it was too slow for */
 	IPN_DROP_POOL,       /* LOSSLESS: the pool was full, and a device cannot wait */
-	IPN_DROP_DEVICE,   /* counted at a device port: its own queue was full or nobody held it */
-	IPN_DROP_MAX = 64, /* size of the counters */
+	IPN_DROP_DEVICE,    /* counted at a device port: its own queue was full or nobody held it */
+	IPN_DROP_HOPS = 19, /* came over more cables than a message may */
+	/* counted at an xsk port, which could have received it */
+	IPN_DROP_XSK_CLOSED = 44, /* no program has its socket */
+	IPN_DROP_XSK_FULL = 45,  /* its program does not take what came: the receive ring is full */
+	IPN_DROP_XSK_FILL = 46,  /* its program has given no frames to fill */
+	IPN_DROP_XSK_OTHER = 47, /* the socket refused it for another reason, as too long */
+	IPN_DROP_MAX = 64,       /* size of the counters */
 };
 
 /* map `abi`: one entry */
@@ -132,7 +143,9 @@ struct ipn_net {
 	__u32 floods;    /* entries used in `floods` from port_base on (some may be 0) */
 	__u32 flags;     /* IPN_FLAG_LOSSLESS */
 	__u32 pool;      /* messages */
-	__u64 pad[3];
+	__u32 cables;    /* ports that are ends of cables */
+	__u32 devices;   /* ports that are interfaces */
+	__u64 pad[2];
 	__u64 sleep_any; /* bit w set: sleep[w] may be non-zero */
 	__u64 pad2[7];
 	__u64 sleep[IPN_SLEEP_WORDS]; /* bit per port: its process may sleep, look into its page */
@@ -162,6 +175,27 @@ struct ipn_portinfo {
 	__u32 pid;   /* process nodes: who connected */
 	__u32 netns; /* veth: inode of the namespace its other end was put into; 0: the fabric's */
 };
+
+/*
+ * map `xskports`, key: ifindex of the far end of an xsk port's veth, where the program is that hands
+ * frames to the AF_XDP socket in map `xsks` (index: node). Written by the manager.
+ */
+struct ipn_xskport {
+	__u32 node;
+	__u32 ifindex;    /* the fabric's end */
+	__u32 frames;     /* of the memory its holder gets */
+	__u32 frame_size; /* bytes */
+	__u64 full;       /* lost at sockets that were closed since: see enum ipn_drop */
+	__u64 fill;
+	__u64 other;
+};
+#define IPN_XSK_FRAMES_MIN 64
+#define IPN_XSK_FRAMES_MAX 65536
+#define IPN_XSK_FRAMES_DEFAULT 2048
+#define IPN_XSK_FRAME_SMALL 2048 /* bytes, the default */
+#define IPN_XSK_FRAME_LARGE 4096
+#define IPN_XSK_HEADROOM 256 /* of each frame, kept by the kernel */
+#define IPN_XSK_MTU_MAX 3500 /* what a veth takes that has an XDP program, in one page */
 
 /* map `dests`, index: the network's port_base + port */
 struct ipn_dest {
@@ -295,6 +329,7 @@ enum ipn_tx_op {
 	IPN_TX_ROOM = 4,  /* LOSSLESS: is there room? If not, ring my room bell when there is */
 	IPN_TX_MOVED = 5, /* LOSSLESS: my cursor has moved, and somebody waits */
 	IPN_TX_BATCH = 3, /* `count` messages, each behind its length: two bytes, host order */
+	IPN_TX_UP = 6,    /* not for processes: see xdp_up_kept in bpf/core/cable.h */
 };
 struct ipn_tx_hdr {
 	__u8 magic[4];
@@ -348,6 +383,7 @@ IPN_ABI_ASSERT(ipn_network, 176);
 IPN_ABI_ASSERT(ipn_net, 128 + 16 * IPN_SLEEP_WORDS);
 IPN_ABI_ASSERT(ipn_port, 64);
 IPN_ABI_ASSERT(ipn_portinfo, 136);
+IPN_ABI_ASSERT(ipn_xskport, 40);
 IPN_ABI_ASSERT(ipn_dest, 24);
 IPN_ABI_ASSERT(ipn_fdb_key, 12);
 IPN_ABI_ASSERT(ipn_fdb, 16);

@@ -30,15 +30,26 @@
 	X(IPN_DROP_OVERRUN, "overrun", "counted at a reader: it was too slow for its pool")     \
 	X(IPN_DROP_POOL, "pool", "LOSSLESS: the pool was full, and a device cannot wait")       \
 	X(IPN_DROP_DEVICE, "device",                                                            \
-	  "counted at an interface: its queue was full, or no program held it")
+	  "counted at an interface: its queue was full, or no program held it")                 \
+	X(IPN_DROP_HOPS, "hops", "came over as many cables as a message may")                   \
+	X(IPN_DROP_XSK_CLOSED, "xsk_closed",                                                    \
+	  "counted at an AF_XDP port: no program had its socket")                               \
+	X(IPN_DROP_XSK_FULL, "xsk_full",                                                        \
+	  "counted at an AF_XDP port: its program did not take what had come")                  \
+	X(IPN_DROP_XSK_FILL, "xsk_fill",                                                        \
+	  "counted at an AF_XDP port: its program had given no frames to fill")                 \
+	X(IPN_DROP_XSK_OTHER, "xsk_other",                                                      \
+	  "counted at an AF_XDP port: the socket refused it for another reason")
 
-#define KINDS(X)                     \
-	X(IPN_KIND_NONE, "none", "") \
-	X(IPN_KIND_PROC, "proc", "") \
-	X(IPN_KIND_TAP, "tap", "")   \
-	X(IPN_KIND_VETH, "veth", "") \
-	X(IPN_KIND_HOST, "host", "") \
-	X(IPN_KIND_GRAB, "grab", "")
+#define KINDS(X)                       \
+	X(IPN_KIND_NONE, "none", "")   \
+	X(IPN_KIND_PROC, "proc", "")   \
+	X(IPN_KIND_TAP, "tap", "")     \
+	X(IPN_KIND_VETH, "veth", "")   \
+	X(IPN_KIND_HOST, "host", "")   \
+	X(IPN_KIND_GRAB, "grab", "")   \
+	X(IPN_KIND_CABLE, "cable", "") \
+	X(IPN_KIND_XSK, "xsk", "")
 
 #define POLICIES(X)                              \
 	X(IPN_POLICY_ANY, "any", "")             \

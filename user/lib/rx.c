@@ -689,6 +689,7 @@ static inline bool rx_quiet(const struct ipn_sock *s)
 
 struct rx_wait {
 	uint64_t deadline; /* 0: the clock was not looked at yet */
+	bool one;          /* MSG_WAITFORONE: O_NONBLOCK is not asked for */
 };
 
 static uint64_t wait_deadline(struct ipn_sock *s, struct rx_wait *w)
@@ -831,7 +832,7 @@ static int rx_spin(struct ipn_sock *s, struct rx_wait *w)
 			check = check || crowded;
 		}
 		if (check) {
-			int r = rx_hint(s) ? 0 : sock_may_block(s);
+			int r = w->one || rx_hint(s) ? 0 : sock_may_block(s);
 
 			if (r)
 				return r;
@@ -875,7 +876,7 @@ static int rx_wait(struct ipn_sock *s, unsigned int what, int flags, struct rx_w
 	what |= RX_CLOSED | RX_EOF;
 	if (flags & MSG_DONTWAIT)
 		return -EAGAIN;
-	if (load_relaxed(&s->nonblock)) {
+	if (!w->one && load_relaxed(&s->nonblock)) {
 		r = sock_may_block(s);
 		if (r)
 			return r;
@@ -888,7 +889,7 @@ static int rx_wait(struct ipn_sock *s, unsigned int what, int flags, struct rx_w
 	}
 	if (rx_yield(s))
 		return 0;
-	r = sock_may_block(s);
+	r = w->one ? 0 : sock_may_block(s);
 	if (r)
 		return r;
 
@@ -1014,10 +1015,10 @@ static unsigned int rx_show(struct rx *rx, struct rx_log *log, struct ipn_view *
 int rx_peek(struct ipn_sock *s, struct ipn_view *views, unsigned int n, int flags)
 {
 	struct rx *rx = &s->rx;
-	struct rx_wait w = { 0 };
+	struct rx_wait w = { .one = flags & MSG_WAITFORONE };
 	int r;
 
-	if (flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL))
+	if (flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_WAITFORONE))
 		return -EOPNOTSUPP;
 	if (!n)
 		return -EINVAL;
