@@ -9,6 +9,8 @@
  *   ipn_tc_grab  devices that are the host's: whatever becomes of the message, the host gets it
  *   ipn_tc_cable ends of cables: what comes out of another network
  *   ipn_tc_gw    far end of the gateway: whole frames for processes
+ *   ipn_sk       sockets of sock ports; what an entry program does is done by the policy's program
+ *   ipn_sk_look  run by the manager: whom the sockets of sock ports are connected to
  *   ipn_notify   run by the manager: puts an event into a node's bell
  */
 #include "core/deliver.h"
@@ -188,7 +190,8 @@ SEC("tc") int ipn_tc_tap(struct __sk_buff *skb)
 	if (v.kind == IPN_TO_PORT) {
 		at = READ_ONCE(net->port_base) + v.arg;
 		dest = bpf_map_lookup_elem(&ipn_dests, &at);
-		if (!dest || v.arg >= net->numnodes || dest->kind <= IPN_KIND_PROC) {
+		if (!dest || v.arg >= net->numnodes || dest->kind <= IPN_KIND_PROC ||
+		    dest->kind == IPN_KIND_SOCK) {
 			stats_drop(node, IPN_DROP_NO_PORT);
 			return TC_DROP;
 		}
@@ -333,6 +336,44 @@ SEC("tc") int ipn_tc_cable(struct __sk_buff *skb)
 	if (port) /* somebody in the fabric's namespace sent it out of the other end */
 		stats_drop(port->node, IPN_DROP_BAD_FRAME);
 	return TC_DROP;
+}
+
+SEC("sk_skb") int ipn_sk(struct __sk_buff *skb)
+{
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct ipn_sk *sk = bpf_map_lookup_elem(&ipn_sk_ports, &cookie);
+	__u32 policy;
+
+	if (!sk) /* left just now */
+		return SK_DROP;
+	policy = sk->policy;
+	bpf_tail_call(skb, &ipn_pol_sk, policy);
+	return SK_DROP;
+}
+
+SEC("iter/sockmap") int ipn_sk_look(struct bpf_iter__sockmap *ctx)
+{
+	struct ipn_sk_look look = { 0 };
+	struct sock *sk = ctx->sk, *peer;
+	struct unix_sock *us;
+	__u32 *key = ctx->key;
+
+	if (!sk || !key)
+		return 0;
+	us = bpf_skc_to_unix_sock(sk);
+	if (!us)
+		return 0;
+	look.node = *key;
+	look.waiting = sk_waiting(us);
+	if (look.waiting)
+		BPF_CORE_READ_INTO(&look.first, sk_psock_of(us), ingress_skb.next);
+	peer = us->peer;
+	if (peer) {
+		look.uid = peer->sk_uid.val;
+		look.cookie = bpf_get_socket_cookie(peer);
+	}
+	bpf_seq_write(ctx->meta->seq, &look, sizeof(look));
+	return 0;
 }
 
 SEC("syscall") int ipn_notify(struct ipn_notify *ctx)

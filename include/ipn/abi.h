@@ -53,6 +53,7 @@ enum ipn_kind {
 	IPN_KIND_GRAB = 5,  /* interface that was there before: the host keeps its own copies */
 	IPN_KIND_CABLE = 6, /* one end of a cable to another network */
 	IPN_KIND_XSK = 7,   /* veth with an AF_XDP program at the far end */
+	IPN_KIND_SOCK = 8,  /* unix datagram socket of a program: a VDE client, QEMU's dgram */
 };
 
 enum ipn_port_flag {
@@ -97,6 +98,10 @@ enum ipn_drop {
 	IPN_DROP_XSK_FULL = 45,  /* its program does not take what came: the receive ring is full */
 	IPN_DROP_XSK_FILL = 46,  /* its program has given no frames to fill */
 	IPN_DROP_XSK_OTHER = 47, /* the socket refused it for another reason, as too long */
+	IPN_DROP_PUNT_FULL = 36, /* punt ring: full, or this port's share of it */
+	IPN_DROP_PUNT_RATE = 37, /* punt ring: the port's rate */
+	IPN_DROP_SLOW = 38,      /* counted at a sock port: it does not read what it is sent */
+	IPN_DROP_SOCK_SIZE = 39, /* to or from a sock port: not 14 to IPN_SOCK_FRAME_MAX bytes */
 	IPN_DROP_MAX = 64,       /* size of the counters */
 };
 
@@ -145,7 +150,9 @@ struct ipn_net {
 	__u32 pool;      /* messages */
 	__u32 cables;    /* ports that are ends of cables */
 	__u32 devices;   /* ports that are interfaces */
-	__u64 pad[2];
+	__u32 socks;     /* sock ports */
+	__u32 pad;
+	__u64 pad1;
 	__u64 sleep_any; /* bit w set: sleep[w] may be non-zero */
 	__u64 pad2[7];
 	__u64 sleep[IPN_SLEEP_WORDS]; /* bit per port: its process may sleep, look into its page */
@@ -365,6 +372,73 @@ struct ipn_verdict {
 	__u32 net;
 };
 
+/*
+ * Sock ports. They have no interface: in `ports`, `dests` and wherever else an ifindex tells ports
+ * apart, they have a number that no interface can have. Their sockets are in the map `socks`, index:
+ * node. Map `sk_ports`: whose message it is, by the cookie of the socket that sent it.
+ */
+#define IPN_SOCK_IFINDEX(node) (0x80000000U | (node))
+#define IPN_SOCK_FRAME_MIN 14
+#define IPN_SOCK_FRAME_MAX 16064 /* more is split when one socket is redirected to another */
+struct ipn_sk {
+	__u32 ifindex;
+	__u32 policy;
+};
+
+/* What the iterator `ipn_sk_look` writes of each entry of `socks`. */
+struct ipn_sk_look {
+	__u32 node;
+	__u32 uid;     /* of the socket that ours is connected to */
+	__u64 cookie;  /* its cookie; 0: ours is connected to none */
+	__u32 waiting; /* messages redirected to ours that are not sent yet */
+	__u32 pad;
+	__u64 first; /* tells the first of them from others */
+};
+
+/*
+ * A record in the ring `punt`: a message that programs cannot deliver, for the manager's thread.
+ * `punt_acct`, index: node of the sender; written by programs but for `done`, the manager's.
+ */
+#define IPN_PUNT_SIZE (2U << 20)
+enum ipn_punt_op {
+	IPN_PUNT_PORT = 1,    /* to one port */
+	IPN_PUNT_BYE = 2,     /* an empty message: the client's goodbye */
+	IPN_PUNT_SOCKS = 4,   /* to all sock ports but the sender's */
+	IPN_PUNT_DEVICES = 8, /* to all devices */
+};
+struct ipn_punt {
+	__u32 size; /* of the record */
+	__u32 len;  /* of the message */
+	__u32 net;
+	__u32 op;   /* enum ipn_punt_op; the last two may be together */
+	__u32 port; /* PORT: where to */
+	__u32 gen;  /* PORT: of that port, then; BYE: of the sender */
+	__u32 from; /* port */
+	__u32 node; /* of the sender */
+		    /* then the message */
+};
+struct ipn_punt_acct {
+	__u64 queued; /* bytes of records, ever */
+	__u64 done;
+	__u64 window; /* ns: when the rate was counted from */
+	__u64 used;
+};
+
+/* map `doors`: where sock ports come in. For people, and for a new manager. */
+enum ipn_door_kind { IPN_DOOR_VDE = 1, IPN_DOOR_UNIX = 2 };
+struct ipn_door {
+	enum ipn_door_kind kind;
+	__u32 net;
+	__u32 mode;
+	__u32 uid; /* who opened it */
+	__s32 port;
+	__u32 made_dir; /* 1: the directory is ours to remove */
+	__u64 dev;      /* the socket that we made there */
+	__u64 ino;
+	char path[IPN_PATH_MAX]; /* VDE: the directory */
+	char peer[IPN_PATH_MAX]; /* UNIX: whom it talks to; empty: who talks first */
+};
+
 /* Context of the syscall program `ipn_notify`. */
 enum ipn_notify_op {
 	IPN_NOTIFY_BELL = 0, /* event into the bell of `node` */
@@ -394,6 +468,11 @@ IPN_ABI_ASSERT(ipn_page, 128);
 IPN_ABI_ASSERT(ipn_tx_hdr, IPN_TX_HDR);
 IPN_ABI_ASSERT(ipn_verdict, 16);
 IPN_ABI_ASSERT(ipn_notify, 16);
+IPN_ABI_ASSERT(ipn_sk, 8);
+IPN_ABI_ASSERT(ipn_sk_look, 32);
+IPN_ABI_ASSERT(ipn_punt, 32);
+IPN_ABI_ASSERT(ipn_punt_acct, 32);
+IPN_ABI_ASSERT(ipn_door, 256);
 
 /* Slot class for a network's MTU. */
 static inline __u32 ipn_log_class_of(__u32 mtu)

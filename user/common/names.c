@@ -39,7 +39,12 @@
 	X(IPN_DROP_XSK_FILL, "xsk_fill",                                                        \
 	  "counted at an AF_XDP port: its program had given no frames to fill")                 \
 	X(IPN_DROP_XSK_OTHER, "xsk_other",                                                      \
-	  "counted at an AF_XDP port: the socket refused it for another reason")
+	  "counted at an AF_XDP port: the socket refused it for another reason")                \
+	X(IPN_DROP_PUNT_FULL, "punt_full",                                                      \
+	  "the ring to the manager was full, or this port's share of it")                       \
+	X(IPN_DROP_PUNT_RATE, "punt_rate", "more than one port may send through the manager")   \
+	X(IPN_DROP_SLOW, "slow", "counted at a sock port: it did not read what it was sent")    \
+	X(IPN_DROP_SOCK_SIZE, "sock_size", "to or from a sock port: not 14 to 16064 bytes")
 
 #define KINDS(X)                       \
 	X(IPN_KIND_NONE, "none", "")   \
@@ -49,7 +54,8 @@
 	X(IPN_KIND_HOST, "host", "")   \
 	X(IPN_KIND_GRAB, "grab", "")   \
 	X(IPN_KIND_CABLE, "cable", "") \
-	X(IPN_KIND_XSK, "xsk", "")
+	X(IPN_KIND_XSK, "xsk", "")     \
+	X(IPN_KIND_SOCK, "sock", "")
 
 #define POLICIES(X)                              \
 	X(IPN_POLICY_ANY, "any", "")             \

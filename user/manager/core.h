@@ -111,7 +111,8 @@ struct node {
 	struct node *peer;       /* cable: the other end, which lives as long as this one */
 	struct xsk *xsk;         /* xsk ports: xsk.c */
 	bool from_config;
-	bool welcome; /* its policy was told that it is there */
+	struct sock *sock; /* of a sock port */
+	bool welcome;      /* its policy was told that it is there */
 };
 
 enum node_id_state { ID_STALE = 0, ID_FRESH, ID_USED };
@@ -146,6 +147,10 @@ struct manager {
 	__u32 gen; /* last one given out */
 	struct user *users;
 	struct policy *policies[IPN_POLICY_MAX];
+	struct door *doors;
+	struct punt *punt;          /* NULL: there was no door yet */
+	sd_event_source *sock_look; /* while there are sock ports */
+	__u32 socks;
 	struct session *sessions;
 	struct closer *closer;
 	int run_fd;      /* the run directory */
@@ -304,6 +309,51 @@ int xsk_open(struct node *node, struct session *s, __u32 pid, struct answer *a);
 /* The session ended: that it waited for, that had the socket. */
 void xsk_forget(struct xsk_job *job);
 void xsk_left(struct node *node);
+/* sock.c: sock ports */
+/*
+ * A socket joins, which is connected to a program's (and is taken, also when this fails). want->uid:
+ * of that socket, or this is refused.
+ */
+int node_sock(struct net *net, const struct node_want *want, int fd, struct node **out,
+	      struct answer *a);
+/* Its step between `ports` and `dests`. -EPERM the other socket is another user's; -EADDRINUSE. */
+int sock_begin(struct node *node, int fd);
+void sock_end(struct node *node);
+/* At the end of the manager: only lets go of it. */
+void sock_let_go(struct node *node);
+/* The client's other connection, whose end is the port's (taken); door: where it came from. */
+int sock_stream(struct node *node, int stream);
+/* Says something there. */
+int sock_reply(struct node *node, const void *data, size_t len);
+/* A file that goes with the port: in the directory dir_fd, which must outlive it. */
+void sock_file(struct node *node, int dir_fd, const char *file);
+/* That directory; -1: none, or no sock port. */
+int sock_dir(const struct node *node);
+/* Its client says goodbye. */
+void sock_bye(struct manager *m, __u32 node, __u32 gen);
+
+/* punt.c: the thread behind the ring `punt` */
+int punt_begin(struct manager *m);
+void punt_end(struct manager *m);
+/* The socket of a port; del returns when the thread will not use it again. */
+void punt_add(struct manager *m, __u32 node, int fd);
+void punt_del(struct manager *m, __u32 node);
+/* Returns when the thread has forgotten what it read in the maps before. */
+void punt_wait(struct manager *m);
+void punt_zero(struct manager *m, __u32 node);
+/* Adds what the thread has counted. */
+void punt_describe(struct manager *m, __u32 node, struct ipn_stats *stats);
+
+/* user/vde/door.c: where sock ports come in */
+/* Errors as for IPN_CTL_VDE. */
+int door_open(struct net *net, const struct ipn_door *want, const char *descr, struct answer *a);
+int door_close(struct net *net, const char *path, struct answer *a);
+/* All of a network, with their files. */
+void door_close_net(struct net *net);
+/* After a restart: those of the map `doors`. */
+void door_adopt(struct manager *m);
+/* Lets go of all; their files stay. */
+void door_free_all(struct manager *m);
 
 /* gso.c */
 __u32 gso_want(const struct net *net);

@@ -505,6 +505,8 @@ static void manager_close(struct manager *m)
 	struct net *net, *tmp;
 	struct node *node, *ntmp;
 
+	door_free_all(m);
+	punt_end(m);
 	/* not session_free: that would end their nodes */
 	HASH_ITER(hh, m->nodes, node, ntmp) {
 		HASH_DEL(m->nodes, node);
@@ -512,6 +514,7 @@ static void manager_close(struct manager *m)
 			session_drop_node(node->session);
 		sd_event_source_disable_unref(node->holder);
 		xsk_free(node);
+		sock_let_go(node);
 		free(node);
 	}
 	HASH_ITER(hh, m->nets, net, tmp) {
@@ -529,6 +532,7 @@ static void manager_close(struct manager *m)
 	sd_event_source_disable_unref(m->refill);
 	sd_event_source_disable_unref(m->counts);
 	sd_event_source_disable_unref(m->overruns);
+	sd_event_source_disable_unref(m->sock_look);
 	sd_event_source_disable_unref(m->orphan_timer);
 	sd_event_unref(m->event);
 	policy_free_all(m);
@@ -607,6 +611,8 @@ static int serve(const struct manager_opts *opts, int ready_fd)
 		r = loop_open(m);
 	if (!r)
 		r = lock_write(m);
+	if (!r)
+		door_adopt(m);
 	if (!r && config)
 		r = config_apply(m, config, &a);
 	if (!r)
@@ -707,6 +713,10 @@ int manager_down_offline(const struct manager_opts *opts)
 		return 1;
 	}
 	r = start(m, NULL, &a);
+	if (!r)
+		r = loop_open(m);
+	if (!r)
+		door_adopt(m); /* so that their files go */
 	if (r == -EPROTO)
 		r = remove_foreign(m, &a);
 	if (!r)

@@ -400,6 +400,7 @@ void net_del(struct net *net)
 		if (net->ports[i])
 			node_del(net->ports[i], ENETDOWN, false);
 	node_doom_end(m);
+	door_close_net(net);
 	session_drop_net(m, net);
 	policy_tell(net, NULL, IPN_CALL_DELNET);
 	__atomic_store_n(&m->bpf->nets[net->id].policy, 0, __ATOMIC_RELEASE);

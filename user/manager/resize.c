@@ -37,11 +37,12 @@ void net_wait_programs(struct net *net)
 	if (r)
 		say(LOG_ERR, "network %s: cannot wait for programs: %s", net->info.path,
 		    strerror(-r));
+	punt_wait(net->m);
 }
 
 static bool is_device(const struct node *node)
 {
-	return node->port.kind != IPN_KIND_PROC;
+	return node->port.kind != IPN_KIND_PROC && node->port.kind != IPN_KIND_SOCK;
 }
 
 /* May the network have n ports where it stands? */

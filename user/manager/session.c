@@ -532,7 +532,8 @@ static int do_detach(struct request *q)
 		return ANSWER(&q->answer, -ENOENT,
 			      "nothing is at port %u of %s (see: ipn-fabric show %s)", detach->port,
 			      net->info.path, net->info.path);
-	if (net->ports[detach->port]->port.kind != IPN_KIND_PROC && !q->s->peer.net_admin)
+	if (net->ports[detach->port]->port.kind != IPN_KIND_PROC &&
+	    net->ports[detach->port]->port.kind != IPN_KIND_SOCK && !q->s->peer.net_admin)
 		return ANSWER(&q->answer, -EPERM,
 			      "detaching an interface needs CAP_NET_ADMIN (run as root)");
 	node_del(net->ports[detach->port], ENODEV, false);
@@ -620,6 +621,40 @@ void session_waits_for(struct session *s, struct xsk_job *job)
 {
 	s->job = job;
 	sd_event_source_set_io_events(s->source, job ? 0 : EPOLLIN);
+}
+
+static int do_door(struct request *q)
+{
+	const struct ipn_ctl_door *in = q->body;
+	struct session *s = q->s;
+	struct ipn_door door = {
+		.kind = q->hdr->type == IPN_CTL_VDE ? IPN_DOOR_VDE : IPN_DOOR_UNIX,
+		.mode = in->mode & 0777,
+		.uid = s->peer.uid,
+		.port = in->port,
+	};
+	char descr[IPN_DESCR_MAX];
+	struct net *net;
+	int r;
+
+	if (!memchr(in->path, 0, sizeof(in->path)) || !memchr(in->peer, 0, sizeof(in->peer)))
+		return ANSWER(&q->answer, -EINVAL, "the path does not end");
+	memcpy(door.path, in->path, sizeof(door.path));
+	memcpy(door.peer, in->peer, sizeof(door.peer));
+	memcpy(descr, in->descr, sizeof(descr));
+	clean_text(door.path, sizeof(door.path));
+	clean_text(descr, sizeof(descr));
+	if (!s->peer.net_admin)
+		return ANSWER(&q->answer, -EPERM,
+			      "attaching sockets needs CAP_NET_ADMIN (run as root)");
+	r = net_managed(q, &net);
+	if (r)
+		return r;
+	if (in->op == IPN_DOOR_CLOSE)
+		return door_close(net, door.path, &q->answer);
+	if (in->op != IPN_DOOR_OPEN)
+		return ANSWER(&q->answer, -EINVAL, "there is no door request %u", in->op);
+	return door_open(net, &door, descr, &q->answer);
 }
 
 /* --- interfaces as nodes of sockets --- */
@@ -1097,6 +1132,8 @@ static const struct {
 	[IPN_CTL_SETSOCKOPT] = { do_setsockopt, sizeof(struct ipn_ctl_option), 0, 0 },
 	[IPN_CTL_GETSOCKOPT] = { do_getsockopt, sizeof(struct ipn_ctl_option), 0, 0 },
 	[IPN_CTL_IOCTL] = { do_ioctl, sizeof(struct ipn_ctl_option), 0, 0 },
+	[IPN_CTL_VDE] = { do_door, sizeof(struct ipn_ctl_door), 1, 1 },
+	[IPN_CTL_UNIX] = { do_door, sizeof(struct ipn_ctl_door), 1, 1 },
 	[IPN_CTL_NETDEV] = { do_netdev, sizeof(struct ipn_ctl_netdev), 0, 0 },
 	[IPN_CTL_CABLE] = { do_cable, sizeof(struct ipn_ctl_cable), 2, 2 },
 	[IPN_CTL_XSK_OPEN] = { do_xsk_open, sizeof(struct ipn_ctl_xsk_open), 1, 1 },
