@@ -74,7 +74,7 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 			{ CLI_ROUTES, "--routes", "N", CLI_TYPE_NUMBER, 16, IPN_L3_ROUTES_MAX, 0,
 			  "policy l3: size of each table of routes (default 4096)" },
 			{ CLI_LOSSLESS, "--lossless", NULL, CLI_TYPE_FLAG, 0, 0, 0,
-			  "when the pool is full, senders wait (broadcast only)" },
+			  "when the pool is full, senders wait" },
 			{ CLI_MODE, "--mode", "MODE", CLI_TYPE_MODE, 0, 0777, 0,
 			  "permissions of the path, less the umask (default 0777)" },
 		},
