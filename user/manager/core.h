@@ -153,6 +153,7 @@ struct manager {
 	bool made_run_dir, made_bpffs_dir;
 	bool adopting; /* ports are not complete: their count is not published */
 	bool down;     /* remove everything on the way out */
+	bool closing;  /* only this process ends: nobody is to be told anything */
 	__u64 started; /* monotonic, us */
 };
 
@@ -321,7 +322,7 @@ int session_listen(struct manager *m);
 void session_free(struct session *s);
 void session_drop_net(struct manager *m, struct net *net);
 void session_drop_node(struct session *s);
-/* It has the socket of this node, or (NULL) no longer. */
+/* It has the socket of this node, or (NULL) no longer: then it is ended. */
 void session_take_xsk(struct session *s, struct node *node);
 /* Its request is answered when the job is done: until then (NULL) nothing more is read from it. */
 void session_waits_for(struct session *s, struct xsk_job *job);

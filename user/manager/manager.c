@@ -454,6 +454,7 @@ static void manager_close(struct manager *m)
 	struct node *node, *ntmp;
 	struct user *u, *utmp;
 
+	m->closing = true;
 	/* not session_free: that would end their nodes */
 	HASH_ITER(hh, m->nodes, node, ntmp) {
 		HASH_DEL(m->nodes, node);
