@@ -19,6 +19,8 @@ static const struct {
 	{ "nets", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_net), IPN_MAX_NETS },
 	{ "ports", BPF_MAP_TYPE_HASH, 4, sizeof(struct ipn_port), IPN_MAX_NODES },
 	{ "portinfo", BPF_MAP_TYPE_HASH, 4, sizeof(struct ipn_portinfo), IPN_MAX_NODES },
+	{ "xskports", BPF_MAP_TYPE_HASH, 4, sizeof(struct ipn_xskport), IPN_MAX_NODES },
+	{ "xsks", BPF_MAP_TYPE_XSKMAP, 4, 4, IPN_MAX_NODES },
 	{ "dests", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_dest), IPN_MAX_PORTS },
 	{ "floods", BPF_MAP_TYPE_ARRAY, 4, 4, IPN_MAX_PORTS },
 	{ "fdb", BPF_MAP_TYPE_LRU_HASH, sizeof(struct ipn_fdb_key), sizeof(struct ipn_fdb), 0 },
@@ -44,6 +46,7 @@ static const struct {
 	{ "tc_tap", BPF_PROG_TYPE_SCHED_CLS },  { "tc_gw", BPF_PROG_TYPE_SCHED_CLS },
 	{ "tc_grab", BPF_PROG_TYPE_SCHED_CLS }, { "notify", BPF_PROG_TYPE_SYSCALL },
 	{ "xdp_hub", BPF_PROG_TYPE_XDP },       { "tc_hub", BPF_PROG_TYPE_SCHED_CLS },
+	{ "xdp_xsk", BPF_PROG_TYPE_XDP },       { "xsk_held", BPF_PROG_TYPE_XDP },
 	{ "xdp_switch", BPF_PROG_TYPE_XDP },    { "tc_switch", BPF_PROG_TYPE_SCHED_CLS },
 };
 
@@ -103,6 +106,7 @@ static void every_map_is_pinned_by_its_name(void **state)
 		if (maps[i].entries)
 			assert_int_equal(info.max_entries, maps[i].entries);
 		assert_true(info.btf_id || info.type == BPF_MAP_TYPE_PROG_ARRAY ||
+			    info.type == BPF_MAP_TYPE_XSKMAP ||
 			    info.type == BPF_MAP_TYPE_ARRAY_OF_MAPS); /* reads like a table */
 		close(fd);
 	}
