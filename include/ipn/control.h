@@ -63,7 +63,11 @@ enum ipn_ctl_type {
 	IPN_CTL_IOCTL = 29, /* ipn_ctl_option       -> ipn_ctl_option */
 
 	IPN_CTL_NETDEV = 30, /* ipn_ctl_netdev      -> CONN, JOIN: ipn_ctl_port; else - */
+	IPN_CTL_CABLE = 31, /* ipn_ctl_cable        -> ipn_ctl_port[2]   fds: path, path */
 	IPN_CTL_XSK_OPEN = 38, /* ipn_ctl_xsk_open  -> ipn_ctl_xsk       fds: path; reply: two */
+
+	IPN_CTL_VDE = 36,  /* ipn_ctl_door          -> -                 fds: path */
+	IPN_CTL_UNIX = 37, /* ipn_ctl_door          -> -                 fds: path */
 	IPN_CTL_TYPES = 64,
 };
 /* clang-format on */
@@ -225,6 +229,15 @@ struct ipn_ctl_xsk {
 	char name[IPN_NAME_MAX];
 };
 
+/*
+ * Joins two networks, whose ports are the ends; DETACH of either removes both.
+ * Errors: as for attach, of either network; EINVAL both paths are one network.
+ */
+struct ipn_ctl_cable {
+	__s32 port[2];
+	char descr[IPN_DESCR_MAX];
+};
+
 /* Errors: ECONNREFUSED; EPERM; ENOENT nothing at that port */
 struct ipn_ctl_detach {
 	__u32 port;
@@ -233,7 +246,7 @@ struct ipn_ctl_detach {
 
 /*
  * The session is bound. Errors: ENOTCONN it is not; EINVAL out of range; EADDRINUSE a port to be
- * cut is in use; ENOSPC no room for so many ports.
+ * cut is in use; ENOSPC no room for so many ports; and what the policy says that refuses.
  */
 struct ipn_ctl_resize {
 	__u32 numnodes;
@@ -267,6 +280,28 @@ struct ipn_ctl_netdev {
 	char descr[IPN_DESCR_MAX];
 };
 
+/*
+ * A door: where programs come in that talk over unix sockets. VDE: path is a directory; it is made
+ * with that mode if it is not there, and gets a socket `ctl` of that mode. UNIX: path is a datagram
+ * socket that is made with that mode; peer: the socket of the program it talks to, or empty: who
+ * writes first. Both paths are absolute, as the manager sees them.
+ * Errors: EPERM without CAP_NET_ADMIN or without x; EINVAL, ENAMETOOLONG the path; EEXIST it is a
+ * door already; EADDRINUSE there is such a file, of somebody else; EOPNOTSUPP the network's policy
+ * takes no sock ports; CLOSE: ENOENT it is no door of this network.
+ */
+enum ipn_ctl_door_op { IPN_DOOR_OPEN = 1, IPN_DOOR_CLOSE = 2 };
+struct ipn_ctl_door {
+	__u32 op;
+	__u32 mode;
+	__s32 port; /* UNIX: IPN_PORTNO_ANY or a number */
+	__u32 pad;
+	char path[IPN_PATH_MAX];
+	__u8 pad2[4];
+	char peer[IPN_PATH_MAX];
+	__u8 pad3[4];
+	char descr[IPN_DESCR_MAX];
+};
+
 struct ipn_ctl_list {
 	__u64 from;  /* 0, then `next` of the page before, until that is 0 */
 	__u32 stats; /* PORT_LIST: 1 fills the counters */
@@ -292,7 +327,9 @@ struct ipn_ctl_port {
 	char path[IPN_PATH_MAX];
 	__u8 pad2[4];
 	char descr[IPN_DESCR_MAX];
-	struct ipn_stats stats; /* sum over CPUs */
+	struct ipn_stats stats;  /* sum over CPUs */
+	__u32 peer_port;         /* cable: the other end's port and network */
+	char peer[IPN_PATH_MAX]; /* empty: no cable, or a network the asker has no rights on */
 };
 
 struct ipn_ctl_fdb {
@@ -354,9 +391,11 @@ IPN_ABI_ASSERT(ipn_ctl_attach, 168);
 IPN_ABI_ASSERT(ipn_ctl_xsk_open, 24);
 IPN_ABI_ASSERT(ipn_ctl_xsk, 56);
 IPN_ABI_ASSERT(ipn_ctl_netdev, 168);
+IPN_ABI_ASSERT(ipn_ctl_door, 368);
 IPN_ABI_ASSERT(ipn_ctl_list, 16);
 IPN_ABI_ASSERT(ipn_ctl_page, 16);
-IPN_ABI_ASSERT(ipn_ctl_port, 320 + 8 * IPN_DROP_MAX);
+IPN_ABI_ASSERT(ipn_ctl_port, 320 + 8 * IPN_DROP_MAX + 4 + IPN_PATH_MAX);
+IPN_ABI_ASSERT(ipn_ctl_cable, 8 + IPN_DESCR_MAX);
 IPN_ABI_ASSERT(ipn_ctl_fdb, 20);
 
 /*

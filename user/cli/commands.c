@@ -79,9 +79,9 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 	},
 	[CLI_ATTACH] = {
 		.name = "attach",
-		.summary = "attach an interface to a network",
+		.summary = "attach an interface, or sockets, to a network",
 		.text = "Makes the interface, unless it is grabbed. Prints the number of the port, "
-			"its kind and name.",
+			"its kind and name. Programs that connect to DIR become ports themselves.",
 		.params = {
 			PATH,
 			{ CLI_TAP, "--tap", "NAME", CLI_TYPE_IFNAME, 0, 0, CLI_ONE_OF,
@@ -102,6 +102,15 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 			  "--xsk: bytes of each, 256 of them the kernel's (default 2048)" },
 			{ CLI_OWN, "--own", NULL, CLI_TYPE_FLAG, 0, 0, 0,
 			  "--xsk: the program makes the AF_XDP socket itself, as DPDK does" },
+			{ CLI_VDE, "--vde", "DIR", CLI_TYPE_DIR, 0, 0, CLI_ONE_OF,
+			  "a directory where clients of VDE connect, as that of a vde_switch" },
+			{ CLI_UNIX, "--unix", "FILE", CLI_TYPE_FILE, 0, 0, CLI_ONE_OF,
+			  "a datagram socket for one program, such as QEMU -netdev dgram" },
+			{ CLI_PEER, "--peer", "FILE", CLI_TYPE_FILE, 0, 0, 0,
+			  "with --unix: the program's socket (default: who writes first)" },
+			{ CLI_MODE, "--mode", "MODE", CLI_TYPE_MODE, 0, 0777, 0,
+			  "with --vde: of the directory; with --unix: of the socket (default "
+			  "0700)" },
 			{ CLI_PORT, "--port", "N", CLI_TYPE_NUMBER, 0, IPN_NET_PORTS - 1, 0,
 			  "port number (default: the lowest that is free)" },
 			{ CLI_DESCR, "--descr", "TEXT", CLI_TYPE_TEXT, 0, IPN_DESCR_MAX - 1, 0,
@@ -113,11 +122,46 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 		.name = "detach",
 		.summary = "take a port away",
 		.text = "The interface of the port is removed, a grabbed one given back as it was "
-			"found. A process there gets end of file.",
+			"found. A process there gets end of file. A cable goes with both its ends, "
+			"a directory of VDE with its clients.",
 		.params = {
 			PATH,
 			{ CLI_PORT, "--port", "N", CLI_TYPE_NUMBER, 0, IPN_NET_PORTS - 1,
-			 CLI_REQUIRED, "port number" },
+			  CLI_ONE_OF, "port number" },
+			{ CLI_VDE, "--vde", "DIR", CLI_TYPE_DIR, 0, 0, CLI_ONE_OF,
+			  "as it was attached" },
+			{ CLI_UNIX, "--unix", "FILE", CLI_TYPE_FILE, 0, 0, CLI_ONE_OF,
+			  "as it was attached" },
+		},
+	},
+	[CLI_CABLE] = {
+		.name = "cable",
+		.summary = "join two networks",
+		.text = "What either network delivers to its port enters the other one there. A "
+			"message crosses up to 8 cables. Prints the ports.",
+		.params = {
+			{ CLI_PATH, NULL, "PATH1", CLI_TYPE_NETWORK, 0, 0, CLI_REQUIRED,
+			  "path of one network" },
+			{ CLI_PATH2, NULL, "PATH2", CLI_TYPE_NETWORK, 0, 0, CLI_REQUIRED,
+			  "path of the other" },
+			{ CLI_PORT, "--port", "N", CLI_TYPE_NUMBER, 0, IPN_NET_PORTS - 1, 0,
+			  "port number in PATH1 (default: the lowest that is free)" },
+			{ CLI_PORT2, "--port2", "N", CLI_TYPE_NUMBER, 0, IPN_NET_PORTS - 1, 0,
+			  "port number in PATH2 (the same)" },
+			{ CLI_DESCR, "--descr", "TEXT", CLI_TYPE_TEXT, 0, IPN_DESCR_MAX - 1, 0,
+			  "description, shown by `show`" },
+			JSON,
+		},
+	},
+	[CLI_UNCABLE] = {
+		.name = "uncable",
+		.summary = "remove the cable between two networks",
+		.text = "`detach` of the port at either end does the same.",
+		.params = {
+			{ CLI_PATH, NULL, "PATH1", CLI_TYPE_NETWORK, 0, 0, CLI_REQUIRED,
+			  "path of one network" },
+			{ CLI_PATH2, NULL, "PATH2", CLI_TYPE_NETWORK, 0, 0, CLI_REQUIRED,
+			  "path of the other" },
 		},
 	},
 	[CLI_SHOW] = {

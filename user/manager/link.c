@@ -785,6 +785,31 @@ int link_gateway(struct link_ctx *ctx, const char *near_pattern, const char *far
 	return 0;
 }
 
+int link_cable(struct link_ctx *ctx, const char *pattern, __u32 ifindex[2])
+{
+	char name[2][IPN_NAME_MAX];
+	__u32 ends[2] = { 0, 0 };
+	int r = name_random(pattern, name[0]);
+
+	if (r == 0)
+		r = name_random(pattern, name[1]);
+	if (r == 0)
+		r = veth_new(ctx, name[0], name[1], &ends[0], &ends[1]);
+	if (r < 0)
+		return r;
+	for (int i = 0; r == 0 && i < 2; i++) {
+		r = link_set_gso(ctx, ends[i], LINK_GSO_BIG);
+		if (r == 0)
+			r = fabric_end_up(ctx, ends[i], pattern, MTU_MAX_VETH);
+	}
+	if (r < 0) {
+		link_del(ctx, ends[0]);
+		return r;
+	}
+	memcpy(ifindex, ends, sizeof(ends));
+	return 0;
+}
+
 int link_xsk(struct link_ctx *ctx, const char *pattern, const char *name, __u32 mtu, __u32 *ifindex,
 	     __u32 *far_ifindex)
 {

@@ -89,6 +89,11 @@ int link_set_gso(struct link_ctx *ctx, __u32 ifindex, __u32 gso);
 int link_gateway(struct link_ctx *ctx, const char *near_pattern, const char *far_pattern,
 		 __u32 *near_ifindex, __u32 *far_ifindex);
 
+/*
+ * A cable: a veth pair with both ends here, up, for frames of any size. All or nothing.
+ */
+int link_cable(struct link_ctx *ctx, const char *pattern, __u32 ifindex[2]);
+
 /* Removes an interface (persistent taps too). -ENODEV when it is gone already. */
 int link_del(struct link_ctx *ctx, __u32 ifindex);
 /*
