@@ -114,7 +114,7 @@ static void entries_come_out_in_the_order_they_went_in(void **state)
 
 static void an_index_that_cannot_be_is_no_room_and_nothing_to_read(void **state)
 {
-	static const __u32 lies[] = { 1, SIZE + 1, 1U << 16, 1U << 31, UINT32_MAX };
+	static const __u32 lies[] = { 1, SIZE + 1, 1U << 16, 1U << 31 };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
