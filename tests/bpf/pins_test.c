@@ -20,6 +20,8 @@ static const struct {
 	{ "nets", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_net), IPN_MAX_NETS },
 	{ "ports", BPF_MAP_TYPE_HASH, 4, sizeof(struct ipn_port), IPN_MAX_NODES },
 	{ "portinfo", BPF_MAP_TYPE_HASH, 4, sizeof(struct ipn_portinfo), IPN_MAX_NODES },
+	{ "xskports", BPF_MAP_TYPE_HASH, 4, sizeof(struct ipn_xskport), IPN_MAX_NODES },
+	{ "xsks", BPF_MAP_TYPE_XSKMAP, 4, 4, IPN_MAX_NODES },
 	{ "dests", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_dest), IPN_MAX_PORTS },
 	{ "floods", BPF_MAP_TYPE_ARRAY, 4, 4, IPN_MAX_PORTS },
 	{ "fdb", BPF_MAP_TYPE_LRU_HASH, sizeof(struct ipn_fdb_key), sizeof(struct ipn_fdb), 0 },
@@ -33,13 +35,11 @@ static const struct {
 	{ "pol_xdp", BPF_MAP_TYPE_PROG_ARRAY, 4, 4, IPN_POLICY_MAX },
 	{ "pol_tc", BPF_MAP_TYPE_PROG_ARRAY, 4, 4, IPN_POLICY_MAX },
 	{ "pol_sk", BPF_MAP_TYPE_PROG_ARRAY, 4, 4, IPN_POLICY_MAX },
-	{ "xskports", BPF_MAP_TYPE_HASH, 4, 0, IPN_MAX_NODES },
-	{ "xsks", BPF_MAP_TYPE_XSKMAP, 4, 4, IPN_MAX_NODES },
 	{ "socks", BPF_MAP_TYPE_SOCKMAP, 4, 4, IPN_MAX_NODES },
-	{ "sk_ports", BPF_MAP_TYPE_HASH, 8, 0, IPN_MAX_NODES },
+	{ "sk_ports", BPF_MAP_TYPE_HASH, 8, sizeof(struct ipn_sk), IPN_MAX_NODES },
 	{ "punt", BPF_MAP_TYPE_RINGBUF, 0, 0, 0 },
-	{ "punt_acct", BPF_MAP_TYPE_ARRAY, 4, 0, IPN_MAX_NODES },
-	{ "doors", BPF_MAP_TYPE_HASH, 4, 0, 0 },
+	{ "punt_acct", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_punt_acct), IPN_MAX_NODES },
+	{ "doors", BPF_MAP_TYPE_HASH, 4, sizeof(struct ipn_door), IPN_MAX_NODES },
 	{ "l3_nets", BPF_MAP_TYPE_ARRAY, 4, 0, IPN_MAX_NETS },
 	{ "l3_ports", BPF_MAP_TYPE_HASH, 8, 0, 0 },
 	{ "l3_route4", BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, IPN_MAX_NETS },
@@ -71,12 +71,12 @@ static const struct {
 	{ "xsk_held", BPF_PROG_TYPE_XDP },
 	{ "xdp_hub", BPF_PROG_TYPE_XDP },
 	{ "tc_hub", BPF_PROG_TYPE_SCHED_CLS },
+	{ "sk_hub", BPF_PROG_TYPE_SK_SKB },
+	{ "sk_switch", BPF_PROG_TYPE_SK_SKB },
 	{ "xdp_switch", BPF_PROG_TYPE_XDP },
 	{ "tc_switch", BPF_PROG_TYPE_SCHED_CLS },
 	{ "xdp_l3", BPF_PROG_TYPE_XDP },
 	{ "tc_l3", BPF_PROG_TYPE_SCHED_CLS },
-	{ "sk_hub", BPF_PROG_TYPE_SK_SKB },
-	{ "sk_switch", BPF_PROG_TYPE_SK_SKB },
 };
 
 static int pin_open(const char *sub, const char *name)
@@ -135,7 +135,7 @@ static void every_map_is_pinned_by_its_name(void **state)
 		if (maps[i].entries)
 			assert_int_equal(info.max_entries, maps[i].entries);
 		assert_true(info.btf_id || info.type == BPF_MAP_TYPE_PROG_ARRAY ||
-			    info.type == BPF_MAP_TYPE_SOCKMAP || info.type == BPF_MAP_TYPE_XSKMAP ||
+			    info.type == BPF_MAP_TYPE_XSKMAP || info.type == BPF_MAP_TYPE_SOCKMAP ||
 			    info.type == BPF_MAP_TYPE_RINGBUF ||
 			    info.type == BPF_MAP_TYPE_ARRAY_OF_MAPS); /* reads like a table */
 		close(fd);

@@ -164,6 +164,7 @@ struct manager {
 	bool made_run_dir, made_bpffs_dir;
 	bool adopting; /* ports are not complete: their count is not published */
 	bool down;     /* remove everything on the way out */
+	bool closing;  /* only this process ends: nobody is to be told anything */
 	__u64 started; /* monotonic, us */
 };
 
@@ -416,7 +417,7 @@ void sessions_go_on(struct manager *m);
 void sessions_forget(struct manager *m);
 void session_drop_net(struct manager *m, struct net *net);
 void session_drop_node(struct session *s);
-/* It has the socket of this node, or (NULL) no longer. */
+/* It has the socket of this node, or (NULL) no longer: then it is ended. */
 void session_take_xsk(struct session *s, struct node *node);
 /* Its request is answered when the job is done: until then (NULL) nothing more is read from it. */
 void session_waits_for(struct session *s, struct xsk_job *job);

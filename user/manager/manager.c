@@ -505,6 +505,7 @@ static void manager_close(struct manager *m)
 	struct net *net, *tmp;
 	struct node *node, *ntmp;
 
+	m->closing = true;
 	door_free_all(m);
 	punt_end(m);
 	/* not session_free: that would end their nodes */

@@ -615,6 +615,8 @@ static int do_xsk_open(struct request *q)
 
 void session_take_xsk(struct session *s, struct node *node)
 {
+	if (!node && !s->m->closing)
+		shutdown(s->fd, SHUT_RDWR); /* tells its holder; the session ends by that */
 	s->xsk = node;
 }
 
