@@ -103,6 +103,21 @@ struct {
 	__type(value, struct ipn_dest);
 } ipn_dests SEC(".maps");
 
+/* xsk ports: what stands at the far end of the veth, and its socket, by node. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, IPN_MAX_NODES);
+	__type(key, __u32);
+	__type(value, struct ipn_xskport);
+} ipn_xskports SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_XSKMAP);
+	__uint(max_entries, IPN_MAX_NODES);
+	__type(key, __u32);
+	__type(value, __u32);
+} ipn_xsks SEC(".maps");
+
 /* From a network's port_base on: its devices, as index in dests + 1; 0 is a hole. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

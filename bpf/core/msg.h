@@ -35,6 +35,7 @@ struct ipn_msg {
 	__u32 draft;          /* enum ipn_draft; only looked at where ipn_ctx says `sends` */
 	__u32 draft_at;       /* where the message starts in the draft */
 	__u32 keep;           /* came into a grabbed interface: the host goes on with the frame */
+	__u32 cable;          /* came over a cable: CABLE_* of cable.h, the number of hops too */
 };
 
 /* A message as a hook sees it. `hook` is a constant wherever this is used. */

@@ -16,10 +16,8 @@ static const struct {
 	enum cli_key key;
 	enum ipn_kind kind;
 } kinds[] = {
-	{ CLI_TAP, IPN_KIND_TAP },
-	{ CLI_VETH, IPN_KIND_VETH },
-	{ CLI_HOST, IPN_KIND_HOST },
-	{ CLI_GRAB, IPN_KIND_GRAB },
+	{ CLI_TAP, IPN_KIND_TAP },   { CLI_VETH, IPN_KIND_VETH }, { CLI_HOST, IPN_KIND_HOST },
+	{ CLI_GRAB, IPN_KIND_GRAB }, { CLI_XSK, IPN_KIND_XSK },
 };
 
 /* Opens a network namespace, by name or path. Prints what is wrong. A descriptor, or -errno. */
@@ -127,6 +125,13 @@ int cmd_attach(const struct cli_args *args)
 			attach.kind = kinds[i].kind;
 			name = args->value[kinds[i].key].text;
 		}
+	if (attach.kind != IPN_KIND_XSK &&
+	    (cli_given(args, CLI_FRAMES) || cli_given(args, CLI_OWN) ||
+	     cli_given(args, CLI_FRAME_SIZE)))
+		return cli_fail(args, name, "--frames, --frame-size and --own are for --xsk");
+	attach.frames = (__u32)args->value[CLI_FRAMES].number;
+	attach.frame_size = (__u32)args->value[CLI_FRAME_SIZE].number;
+	attach.own = cli_given(args, CLI_OWN);
 	colon = strchr(name, ':');
 	if (colon) {
 		netns = netns_open(args, colon + 1);

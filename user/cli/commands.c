@@ -92,6 +92,16 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 			  "an interface of the host itself" },
 			{ CLI_GRAB, "--grab", "NAME", CLI_TYPE_IFNAME, 0, 0, CLI_ONE_OF,
 			  "an interface that is there; the host keeps it, and its copies" },
+			{ CLI_XSK, "--xsk", "NAME", CLI_TYPE_IFNAME, 0, 0, CLI_ONE_OF,
+			  "an interface for an AF_XDP program (libipn: ipn_xsk_open)" },
+			{ CLI_FRAMES, "--frames", "N", CLI_TYPE_NUMBER, IPN_XSK_FRAMES_MIN,
+			  IPN_XSK_FRAMES_MAX, 0,
+			  "--xsk: frames of its memory, a power of two (default 2048)" },
+			{ CLI_FRAME_SIZE, "--frame-size", "B", CLI_TYPE_NUMBER, IPN_XSK_FRAME_SMALL,
+			  IPN_XSK_FRAME_LARGE, 0,
+			  "--xsk: bytes of each, 256 of them the kernel's (default 2048)" },
+			{ CLI_OWN, "--own", NULL, CLI_TYPE_FLAG, 0, 0, 0,
+			  "--xsk: the program makes the AF_XDP socket itself, as DPDK does" },
 			{ CLI_VDE, "--vde", "DIR", CLI_TYPE_DIR, 0, 0, CLI_ONE_OF,
 			  "a directory where clients of VDE connect, as that of a vde_switch" },
 			{ CLI_UNIX, "--unix", "FILE", CLI_TYPE_FILE, 0, 0, CLI_ONE_OF,
@@ -112,8 +122,8 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 		.name = "detach",
 		.summary = "take a port away",
 		.text = "The interface of the port is removed, a grabbed one given back as it was "
-			"found. A process there gets end of file. With a directory of VDE go its "
-			"clients.",
+			"found. A process there gets end of file. A cable goes with both its ends, "
+			"a directory of VDE with its clients.",
 		.params = {
 			PATH,
 			{ CLI_PORT, "--port", "N", CLI_TYPE_NUMBER, 0, IPN_NET_PORTS - 1,
@@ -122,6 +132,36 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 			  "as it was attached" },
 			{ CLI_UNIX, "--unix", "FILE", CLI_TYPE_FILE, 0, 0, CLI_ONE_OF,
 			  "as it was attached" },
+		},
+	},
+	[CLI_CABLE] = {
+		.name = "cable",
+		.summary = "join two networks",
+		.text = "What either network delivers to its port enters the other one there. A "
+			"message crosses up to 8 cables. Prints the ports.",
+		.params = {
+			{ CLI_PATH, NULL, "PATH1", CLI_TYPE_NETWORK, 0, 0, CLI_REQUIRED,
+			  "path of one network" },
+			{ CLI_PATH2, NULL, "PATH2", CLI_TYPE_NETWORK, 0, 0, CLI_REQUIRED,
+			  "path of the other" },
+			{ CLI_PORT, "--port", "N", CLI_TYPE_NUMBER, 0, IPN_NET_PORTS - 1, 0,
+			  "port number in PATH1 (default: the lowest that is free)" },
+			{ CLI_PORT2, "--port2", "N", CLI_TYPE_NUMBER, 0, IPN_NET_PORTS - 1, 0,
+			  "port number in PATH2 (the same)" },
+			{ CLI_DESCR, "--descr", "TEXT", CLI_TYPE_TEXT, 0, IPN_DESCR_MAX - 1, 0,
+			  "description, shown by `show`" },
+			JSON,
+		},
+	},
+	[CLI_UNCABLE] = {
+		.name = "uncable",
+		.summary = "remove the cable between two networks",
+		.text = "`detach` of the port at either end does the same.",
+		.params = {
+			{ CLI_PATH, NULL, "PATH1", CLI_TYPE_NETWORK, 0, 0, CLI_REQUIRED,
+			  "path of one network" },
+			{ CLI_PATH2, NULL, "PATH2", CLI_TYPE_NETWORK, 0, 0, CLI_REQUIRED,
+			  "path of the other" },
 		},
 	},
 	[CLI_SHOW] = {

@@ -18,6 +18,7 @@
 #include "hooks.skel.h"
 #include "hub.skel.h"
 #include "switch.skel.h"
+#include "xsk.skel.h"
 
 #define ATTACH_TCX_INGRESS 46 /* BPF_TCX_INGRESS: newer than Debian 12's headers */
 #define CLSACT_PRIORITY 1
@@ -143,7 +144,8 @@ static int load_all(struct bpf_state *b)
 	b->hooks = hooks_bpf__open();
 	b->hub = hub_bpf__open();
 	b->ethernet_switch = switch_bpf__open();
-	if (!b->hooks || !b->hub || !b->ethernet_switch)
+	b->xsk = xsk_bpf__open();
+	if (!b->hooks || !b->hub || !b->ethernet_switch || !b->xsk)
 		return -errno;
 	hooks = b->hooks->obj;
 	r = bpf_map__set_max_entries(b->hooks->maps.ipn_drafts, 1 + libbpf_num_possible_cpus());
@@ -154,7 +156,11 @@ static int load_all(struct bpf_state *b)
 	if (!r)
 		r = load_object(b, b->ethernet_switch->obj, hooks);
 	if (!r)
+		r = load_object(b, b->xsk->obj, hooks);
+	if (!r)
 		r = pin_progs(b, hooks);
+	if (!r)
+		r = pin_progs(b, b->xsk->obj);
 	if (!r)
 		r = pin_progs(b, b->hub->obj);
 	if (!r)
@@ -197,11 +203,16 @@ static void take_fds(struct bpf_state *b)
 	b->fd_logs[IPN_LOG_SMALL] = bpf_map__fd(b->hooks->maps.ipn_logs_small);
 	b->fd_logs[IPN_LOG_ETH] = bpf_map__fd(b->hooks->maps.ipn_logs_eth);
 	b->fd_logs[IPN_LOG_JUMBO] = bpf_map__fd(b->hooks->maps.ipn_logs_jumbo);
+	b->fd_xsks = bpf_map__fd(b->hooks->maps.ipn_xsks);
+	b->fd_xskports = bpf_map__fd(b->hooks->maps.ipn_xskports);
+	b->prog_xsk = bpf_program__fd(b->xsk->progs.ipn_xdp_xsk);
+	b->prog_xsk_held = bpf_program__fd(b->xsk->progs.ipn_xsk_held);
 	b->prog_xdp = bpf_program__fd(b->hooks->progs.ipn_xdp);
 	b->prog_tc = bpf_program__fd(b->hooks->progs.ipn_tc);
 	b->prog_tc_tap = bpf_program__fd(b->hooks->progs.ipn_tc_tap);
 	b->prog_tc_gw = bpf_program__fd(b->hooks->progs.ipn_tc_gw);
 	b->prog_tc_grab = bpf_program__fd(b->hooks->progs.ipn_tc_grab);
+	b->prog_tc_cable = bpf_program__fd(b->hooks->progs.ipn_tc_cable);
 	b->prog_notify = bpf_program__fd(b->hooks->progs.ipn_notify);
 }
 
@@ -286,8 +297,12 @@ static int link_update(struct bpf_state *b, const char *name)
 	ifindex = strtoul(name, NULL, 10);
 	if (strstr(name, "-xdp"))
 		prog = b->prog_xdp;
+	else if (strstr(name, "-xsk"))
+		prog = b->prog_xsk;
 	else if (strstr(name, "-grab"))
 		prog = b->prog_tc_grab;
+	else if (strstr(name, "-cable"))
+		prog = b->prog_tc_cable;
 	else if (ifindex == b->abi.gateway_out)
 		prog = b->prog_tc_gw;
 	else
@@ -478,6 +493,7 @@ void bpf_state_free(struct bpf_state *b)
 	hooks_bpf__destroy(b->hooks);
 	hub_bpf__destroy(b->hub);
 	switch_bpf__destroy(b->ethernet_switch);
+	xsk_bpf__destroy(b->xsk);
 	free(b);
 }
 
@@ -568,6 +584,19 @@ int bpf_attach_xdp(struct bpf_state *b, __u32 ifindex)
 	return attach_link(b, ifindex, b->prog_xdp, BPF_XDP, "xdp");
 }
 
+int bpf_attach_xsk(struct bpf_state *b, __u32 ifindex)
+{
+	return attach_link(b, ifindex, b->prog_xsk, BPF_XDP, "xsk");
+}
+
+bool bpf_xsk_held(struct bpf_state *b, __u32 node)
+{
+	__u32 packet[4] = { node };
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = packet, .data_size_in = sizeof(packet));
+
+	return !bpf_prog_test_run_opts(b->prog_xsk_held, &opts) && opts.retval == XDP_PASS;
+}
+
 int bpf_attach_tc(struct bpf_state *b, __u32 ifindex, int prog)
 {
 	if (b->abi.hook == IPN_HOOK_CLSACT)
@@ -585,6 +614,17 @@ void bpf_detach(struct bpf_state *b, __u32 ifindex)
 		unlink(path);
 	if (!pin_path(b, path, sizeof(path), "link/%u-grab", ifindex))
 		unlink(path);
+	if (!pin_path(b, path, sizeof(path), "link/%u-cable", ifindex))
+		unlink(path);
+	if (!pin_path(b, path, sizeof(path), "link/%u-xsk", ifindex))
+		unlink(path);
+}
+
+int bpf_attach_cable(struct bpf_state *b, __u32 ifindex)
+{
+	if (b->abi.hook == IPN_HOOK_CLSACT)
+		return bpf_attach_clsact(ifindex, b->prog_tc_cable);
+	return attach_link(b, ifindex, b->prog_tc_cable, ATTACH_TCX_INGRESS, "cable");
 }
 
 int bpf_attach_grab(struct bpf_state *b, __u32 ifindex)

@@ -84,6 +84,14 @@ static __u32 nets_of(struct manager *m, __u32 number)
 	return n;
 }
 
+__u32 policy_find(struct manager *m, const char *name)
+{
+	for (__u32 i = 0; i < IPN_POLICY_MAX; i++)
+		if (m->policies[i] && !strcmp(m->policies[i]->name, name))
+			return i;
+	return 0;
+}
+
 void policy_describe(struct manager *m, __u32 number, struct ipn_ctl_policy *out)
 {
 	const struct policy *p = m->policies[number];
