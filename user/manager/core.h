@@ -63,6 +63,7 @@ struct net_key {
 };
 
 struct node;
+struct door;
 struct session;
 struct manager;
 
@@ -151,7 +152,7 @@ struct manager {
 	struct door *doors;
 	struct punt *punt;          /* NULL: there was no door yet */
 	sd_event_source *sock_look; /* while there are sock ports */
-	__u32 socks;
+	__u32 socks, socks_waiting;
 	struct session *sessions;
 	struct closer *closer;
 	int run_fd;      /* the run directory */
@@ -329,8 +330,9 @@ int sock_stream(struct node *node, int stream);
 int sock_reply(struct node *node, const void *data, size_t len);
 /* A file that goes with the port: in the directory dir_fd, which must outlive it. */
 void sock_file(struct node *node, int dir_fd, const char *file);
-/* That directory; -1: none, or no sock port. */
-int sock_dir(const struct node *node);
+/* Where it came in. */
+void sock_door(struct node *node, struct door *door);
+struct door *sock_of(const struct node *node);
 /* Its client says goodbye. */
 void sock_bye(struct manager *m, __u32 node, __u32 gen);
 
@@ -350,6 +352,8 @@ void punt_describe(struct manager *m, __u32 node, struct ipn_stats *stats);
 /* Errors as for IPN_CTL_VDE. */
 int door_open(struct net *net, const struct ipn_door *want, const char *descr, struct answer *a);
 int door_close(struct net *net, const char *path, struct answer *a);
+/* UNIX: its port is gone, and another program may come. */
+void door_port_gone(struct door *door);
 /* All of a network, with their files. */
 void door_close_net(struct net *net);
 /* After a restart: those of the map `doors`. */
