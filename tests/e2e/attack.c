@@ -39,6 +39,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define MANY 200
@@ -141,17 +142,17 @@ static void until_term(void)
 
 /* --- descriptors whose close takes long --- */
 
+static int listener = -1;
+
 static int lingering(void)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET,
-				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct linger linger = { .l_onoff = 1, .l_linger = 60 };
-	int listener = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	struct sockaddr_in to;
 	socklen_t len = sizeof(to);
 	static char junk[65536];
 
-	if (bind(listener, (void *)&to, len) || listen(listener, 1) ||
-	    getsockname(listener, (void *)&to, &len) || connect(fd, (void *)&to, len))
+	if (getsockname(listener, (void *)&to, &len) || connect(fd, (void *)&to, len))
 		die("TCP");
 	if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)))
 		die("SO_LINGER");
@@ -160,8 +161,7 @@ static int lingering(void)
 	return fd;
 }
 
-/* The descriptor goes to the manager. last: and is nobody else's. */
-static int give(int fd, bool last, const char *how)
+static void give(int fd, const char *how)
 {
 	struct ipn_ctl_hdr info = { .magic = IPN_CTL_MAGIC,
 				    .version = IPN_CTL_VERSION,
@@ -181,10 +181,29 @@ static int give(int fd, bool last, const char *how)
 		if (!strcmp(how, "queue"))
 			put(s, &none, sizeof(none), NULL, 0);
 	} while (!put(s, &info, len, fds, nfds));
-	if (last)
-		close(fd);
-	if (strcmp(how, "close"))
-		close(s); /* what was not read is thrown away with it */
+}
+
+/*
+ * The manager must have the last of it: who exits does not wait. It may be faster than the exit, so
+ * there are some.
+ */
+static int linger(const char *how)
+{
+	struct sockaddr_in any = { .sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+
+	listener = socket(AF_INET, SOCK_STREAM, 0);
+	if (bind(listener, (void *)&any, sizeof(any)) || listen(listener, 100))
+		die("TCP");
+	for (int i = 0; i < 10; i++) {
+		pid_t pid = fork();
+
+		if (!pid) {
+			give(lingering(), how);
+			_exit(0);
+		}
+		waitpid(pid, NULL, 0);
+	}
 	until_term();
 	return 0;
 }
@@ -315,7 +334,9 @@ static int flush(const char *how)
 	fd = open("/mnt/file", O_RDWR);
 	if (fd < 0)
 		die("file on FUSE");
-	return give(fd, false, how); /* each close of it asks the server */
+	give(fd, how); /* each close of it asks the server */
+	until_term();
+	return 0;
 }
 
 static int fuse(const char *dir)
@@ -447,7 +468,7 @@ int main(int argc, char **argv)
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
 	if (!strcmp(what, "linger"))
-		return give(lingering(), true, arg);
+		return linger(arg);
 	if (!strcmp(what, "flush"))
 		return flush(arg);
 	if (!strcmp(what, "fuse"))
