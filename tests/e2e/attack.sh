@@ -76,6 +76,18 @@ read -r n why <<<"$OUT"
 [ "$n" = 5 ] || complain "what was let go counts still: $n $why"
 attack_stop
 
+step "monitors, and overruns that never were"
+attack_start monitors 2000
+[ "$OUT" = "16 EDQUOT" ] || complain "monitors of one user: $OUT"
+monitors=$ATTACK
+as_nobody ipn-fabric net add "$NETS/wide" --nodes 500
+attack_start overruns "$NETS/wide" 500
+sleep 2 # they are looked for once a second
+go_on "overruns"
+attack_stop
+ATTACK=$monitors
+attack_stop
+
 steady_stop quiet 5000
 
 step "down: a path that leads elsewhere meanwhile"

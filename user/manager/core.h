@@ -34,6 +34,7 @@
 #define QUOTA_SESSIONS 2048
 #define QUOTA_NETS 64
 #define QUOTA_NODES 1024
+#define QUOTA_MONITORS 16 /* each costs something at every event */
 #define QUOTA_MEMORY (512UL << 20) /* bytes of logs */
 
 #define LOG_BYTES_MAX (256UL << 20) /* one log */
@@ -47,6 +48,7 @@ struct answer {
 struct user {
 	uid_t uid;
 	__u32 sessions;
+	__u32 monitors;
 	__u32 nets;
 	__u32 nodes;
 	size_t memory;

@@ -41,7 +41,10 @@ struct session {
 	bool bound;      /* keeps the network alive and may manage it */
 	bool keeper;     /* counted in net->bound */
 	bool monitor;
-	__u64 lost;              /* events */
+	__u64 lost;           /* events */
+	struct net *judged;   /* monitor: the last network, in this turn of the loop, */
+	uint64_t judged_turn; /* and whether it may know of it: many events come at once */
+	bool judged_visible;
 	char only[IPN_PATH_MAX]; /* monitor of one network: its path, else empty */
 	struct node *node;
 };
@@ -139,6 +142,8 @@ static void session_unbind(struct session *s)
 void session_drop_net(struct manager *m, struct net *net)
 {
 	for (struct session *s = m->sessions; s; s = s->next) {
+		if (s->judged == net)
+			s->judged = NULL;
 		if (s->net == net) {
 			s->net = NULL;
 			s->bound = s->keeper = false;
@@ -774,12 +779,17 @@ static int do_monitor(struct request *q)
 		return r;
 	if (s->net)
 		return ANSWER(&q->answer, -EISCONN, "this connection has a network already");
+	if (s->user->uid && s->user->monitors >= QUOTA_MONITORS)
+		return ANSWER(&q->answer, -EDQUOT,
+			      "uid %u has %u monitors, the most a user may have", s->user->uid,
+			      s->user->monitors);
 	r = monitor_begin(s->m);
 	if (r < 0)
 		return ANSWER(&q->answer, r, "cannot look for overruns: %s", strerror(-r));
 	if (only)
 		memcpy(s->only, only->info.path, sizeof(s->only));
 	s->monitor = true;
+	s->user->monitors++;
 	return 0;
 }
 
@@ -799,6 +809,20 @@ static int event_send(const struct session *s, const struct ipn_ctl_event *event
 	return send(s->fd, &packet, sizeof(packet), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
+/* Judged once a turn. */
+static bool monitor_sees(struct session *s, struct net *net)
+{
+	uint64_t turn = 0;
+
+	sd_event_get_iteration(s->m->event, &turn);
+	if (s->judged != net || s->judged_turn != turn) {
+		s->judged_visible = visible(s, net);
+		s->judged = net;
+		s->judged_turn = turn;
+	}
+	return s->judged_visible;
+}
+
 __u32 session_tell(struct manager *m, struct net *net, const struct ipn_ctl_event *event)
 {
 	__u32 n = 0;
@@ -806,7 +830,7 @@ __u32 session_tell(struct manager *m, struct net *net, const struct ipn_ctl_even
 	for (struct session *s = m->sessions; s; s = s->next) {
 		n += s->monitor;
 		if (!s->monitor || !event || (s->only[0] && strcmp(s->only, event->path) != 0) ||
-		    !visible(s, net))
+		    !monitor_sees(s, net))
 			continue;
 		if (s->lost) {
 			struct ipn_ctl_event lost = { .what = IPN_WATCH_LOST,
@@ -1232,6 +1256,7 @@ void session_free(struct session *s)
 		node_del(s->node, 0, false);
 	s->node = NULL;
 	session_unbind(s);
+	s->user->monitors -= s->monitor;
 	s->monitor = false;
 	if (!s->ending) {
 		s->ending = true;
