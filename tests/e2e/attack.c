@@ -9,6 +9,7 @@
  *                     namespace)
  *   fuse DIRECTORY    mounts such a file system there, for everybody, with a socket `net` in it that
  *                     belongs to nobody; as root
+ *   net PATH           makes a network of the socket there: says what came of it
  *   hoard PATH COUNT  makes a network, keeps its log, lets it end, COUNT times: says how often it
  *                     could
  *   flip DIR COUNT    makes networks by a path in DIR whose directory is now DIR/real, now DIR/victim
@@ -414,6 +415,18 @@ static int flip(const char *dir, int count)
 	return 0;
 }
 
+static int net(const char *path)
+{
+	struct ipn_ctl_net_add add = { .policy = IPN_BROADCAST, .persistent = 1 };
+	int r;
+
+	snprintf(add.path, sizeof(add.path), "%s", path);
+	r = call(manager(), IPN_CTL_NET_ADD, &add, sizeof(add), open(path, O_PATH), NULL, 0);
+	puts(r > 0 ? strerrorname_np(r) : r ? "hung up" : "ok");
+	until_term();
+	return 0;
+}
+
 static int monitors(int count)
 {
 	int n = 0, r = 0;
@@ -475,6 +488,8 @@ int main(int argc, char **argv)
 		return fuse(arg);
 	if (!strcmp(what, "hoard"))
 		return hoard(arg, count);
+	if (!strcmp(what, "net"))
+		return net(arg);
 	if (!strcmp(what, "flip"))
 		return flip(arg, count);
 	if (!strcmp(what, "monitors"))

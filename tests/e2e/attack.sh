@@ -76,6 +76,22 @@ read -r n why <<<"$OUT"
 [ "$n" = 5 ] || complain "what was let go counts still: $n $why"
 attack_stop
 
+step "a network on a file system that does not answer"
+mkdir "$IPN_TEST_TMP/fuse"
+attack fuse "$IPN_TEST_TMP/fuse" >"$IPN_TEST_TMP/fuse.out" &
+fuse=$!
+wait_until 20 bash -c "grep -q ready '$IPN_TEST_TMP/fuse.out' || ! kill -0 $fuse"
+if kill -0 $fuse 2>/dev/null; then
+	# the client itself asks nothing that is not answered
+	attack_start net "$IPN_TEST_TMP/fuse/net"
+	assert_eq EOPNOTSUPP "$OUT" "network on FUSE"
+	attack_stop
+	timeout 20 setpriv --reuid=65534 --regid=65534 --clear-groups -- ipn-fabric net show >/dev/null ||
+		complain "network on FUSE: no answer to net show"
+	go_on "network on FUSE"
+	kill -KILL $fuse
+fi
+
 step "monitors, and overruns that never were"
 attack_start monitors 2000
 [ "$OUT" = "16 EDQUOT" ] || complain "monitors of one user: $OUT"

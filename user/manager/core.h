@@ -188,6 +188,9 @@ size_t net_log_bytes(__u32 log_class, __u32 slots);
 int net_place(struct manager *m, __u32 n, __u32 *base);
 void net_place_clear(struct manager *m, __u32 base, __u32 n);
 
+/* local.c: -EOPNOTSUPP unless the inode's file system answers by itself. client: or 0 */
+int local_check(int fd, pid_t client, struct answer *a);
+
 /* resize.c: errors as for IPN_CTL_RESIZE */
 int net_resize(struct net *net, __u32 numnodes, struct answer *a);
 /* Returns when no program runs any more that began before. */

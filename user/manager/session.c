@@ -240,7 +240,9 @@ static int do_net_add(struct request *q)
 		return ANSWER(&q->answer, -EPERM,
 			      "belongs to uid %u (only its owner can make it a network)",
 			      inode.uid);
-	r = net_add(s->m, &info, q->fds[0], &inode, &net, &q->answer);
+	r = local_check(q->fds[0], s->peer.pid, &q->answer);
+	if (!r)
+		r = net_add(s->m, &info, q->fds[0], &inode, &net, &q->answer);
 	if (r)
 		return r;
 	if (!info.persistent)
