@@ -13,6 +13,7 @@
  *   hoard PATH COUNT  makes a network, keeps its log, lets it end, COUNT times: says how often it
  *                     could
  *   flip DIR COUNT    makes networks by a path in DIR whose directory is now DIR/real, now DIR/victim
+ *   busy PATH COUNT   makes a network and resizes it all the time, in so many sessions
  *   monitors COUNT    that many monitors: says how many it could have
  *   overruns PATH COUNT  joins so often, and says ever more overruns in its pages
  *
@@ -427,6 +428,47 @@ static int net(const char *path)
 	return 0;
 }
 
+static void resize_forever(int s)
+{
+	struct ipn_ctl_resize resize = { .numnodes = 4096 };
+
+	for (;;) {
+		if (call(s, IPN_CTL_RESIZE, &resize, sizeof(resize), -1, NULL, 0) < 0)
+			exit(1);
+		resize.numnodes ^= 4096 ^ 1;
+	}
+}
+
+static int busy(const char *path, int count)
+{
+	struct ipn_ctl_net_add add = { .policy = IPN_BROADCAST, .persistent = 1 };
+	struct ipn_ctl_bind bind = { .policy = IPN_ANY };
+	int fd, *sessions = calloc((size_t)count, sizeof(int));
+
+	snprintf(add.path, sizeof(add.path), "%s", path);
+	if (!sessions || mknod(path, S_IFSOCK | 0777, 0))
+		die(path);
+	fd = open(path, O_PATH);
+	errno = call(manager(), IPN_CTL_NET_ADD, &add, sizeof(add), fd, NULL, 0);
+	if (errno)
+		die(path);
+	for (int i = 0; i < count; i++) {
+		int s = sessions[i] = manager();
+
+		errno = call(s, IPN_CTL_BIND, &bind, sizeof(bind), fd, NULL, 0);
+		if (errno)
+			die("bind");
+	}
+	for (int i = 0; i < count; i++) {
+		if (!fork()) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			resize_forever(sessions[i]);
+		}
+	}
+	until_term();
+	return 0;
+}
+
 static int monitors(int count)
 {
 	int n = 0, r = 0;
@@ -488,6 +530,8 @@ int main(int argc, char **argv)
 		return fuse(arg);
 	if (!strcmp(what, "hoard"))
 		return hoard(arg, count);
+	if (!strcmp(what, "busy"))
+		return busy(arg, count);
 	if (!strcmp(what, "net"))
 		return net(arg);
 	if (!strcmp(what, "flip"))

@@ -90,6 +90,7 @@ if kill -0 $fuse 2>/dev/null; then
 		complain "network on FUSE: no answer to net show"
 	go_on "network on FUSE"
 	kill -KILL $fuse
+	wait $fuse 2>/dev/null || true
 fi
 
 step "monitors, and overruns that never were"
@@ -102,6 +103,19 @@ sleep 2 # they are looked for once a second
 go_on "overruns"
 attack_stop
 ATTACK=$monitors
+attack_stop
+
+step "200 sessions that keep the manager busy: others come first"
+attack_start busy "$NETS/hoard/busy" 200
+best=9999
+for _ in 1 2 3 4 5; do
+	t=${EPOCHREALTIME/[.,]/}
+	go_on "busy"
+	ms=$(((${EPOCHREALTIME/[.,]/} - t) / 1000))
+	[ $ms -ge $best ] || best=$ms
+done
+echo "   answers after $best ms" # in turn with the others it would be seconds
+[ $best -lt 1000 ] || complain "busy: answers after $best ms"
 attack_stop
 
 steady_stop quiet 5000

@@ -52,6 +52,7 @@ struct user {
 	__u32 nets;
 	__u32 nodes;
 	size_t memory;
+	__u64 used, used_at; /* us of the manager's time, lately: session.c */
 	struct ghost *ghosts; /* logs that are held though their networks and ports are gone */
 	__u32 nghosts, reap_at;
 	unsigned int closing; /* of its descriptors, under way: closer.c */

@@ -26,6 +26,9 @@
 #define NETS_PER_PAGE 128
 #define FDB_PER_PAGE 512
 #define FDB_BATCH 256
+#define FORGET_US 500000
+#define USED_STEP_US 20000 /* of time used for each step behind others */
+#define PRIORITY_MAX 50
 #define FDS_MAX 253 /* SCM_MAX_FD: what one packet can have; none may be left to the kernel */
 
 struct session {
@@ -41,6 +44,7 @@ struct session {
 	bool bound;      /* keeps the network alive and may manage it */
 	bool keeper;     /* counted in net->bound */
 	bool monitor;
+	int64_t priority;     /* of its source */
 	__u64 lost;           /* events */
 	struct net *judged;   /* monitor: the last network, in this turn of the loop, */
 	uint64_t judged_turn; /* and whether it may know of it: many events come at once */
@@ -1300,9 +1304,36 @@ void sessions_forget(struct manager *m)
 	}
 }
 
+/*
+ * Who has taken much of the manager's time lately comes after those who have not, with each of his
+ * sessions. Nobody waits while there is nobody else.
+ */
+static void user_charge(struct session *s, __u64 began)
+{
+	struct user *u = s->user;
+	__u64 now = now_us();
+	int64_t priority;
+
+	if (now - u->used_at >= FORGET_US) { /* half of it is forgotten each time */
+		__u64 times = (now - u->used_at) / FORGET_US;
+
+		u->used = times < 32 ? u->used >> times : 0;
+		u->used_at = now;
+	}
+	u->used += now - began;
+	priority = (int64_t)(u->used / USED_STEP_US);
+	if (priority > PRIORITY_MAX)
+		priority = PRIORITY_MAX;
+	if (priority == s->priority)
+		return;
+	s->priority = priority;
+	sd_event_source_set_priority(s->source, priority);
+}
+
 static int on_packet(sd_event_source *source, int fd, uint32_t events, void *arg)
 {
 	struct session *s = arg;
+	__u64 began = now_us();
 
 	(void)fd;
 	if (user_stuck(s->user)) {
@@ -1311,7 +1342,10 @@ static int on_packet(sd_event_source *source, int fd, uint32_t events, void *arg
 	}
 	/* what was sent before the end is a request like any other */
 	if (events & EPOLLIN) {
-		if (!session_packet(s))
+		int r = session_packet(s);
+
+		user_charge(s, began);
+		if (!r)
 			return 0;
 	} else if (!(events & (EPOLLHUP | EPOLLERR))) {
 		return 0;
