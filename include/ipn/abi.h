@@ -244,6 +244,13 @@ struct ipn_fdb {
 };
 #define IPN_FDB_AGE_NS (300ULL * 1000000000ULL)
 
+/* map `learns`, index: node, or IPN_MAX_NODES + network id: how fast addresses are learned */
+struct ipn_learn {
+	__u64 next; /* ns, coarse monotonic clock: when it may learn a whole burst again */
+	__u32 gen;  /* of the port; another holder begins anew */
+	__u32 pad;
+};
+
 /* map `stats`, index: node, per CPU. in: from the port into the fabric; out: to the port. */
 struct ipn_stats {
 	__u64 in_packets;
@@ -478,6 +485,7 @@ IPN_ABI_ASSERT(ipn_xskport, 40);
 IPN_ABI_ASSERT(ipn_dest, 24);
 IPN_ABI_ASSERT(ipn_fdb_key, 12);
 IPN_ABI_ASSERT(ipn_fdb, 16);
+IPN_ABI_ASSERT(ipn_learn, 16);
 IPN_ABI_ASSERT(ipn_stats, 32 + 8 * IPN_DROP_MAX);
 IPN_ABI_ASSERT(ipn_log_head, 64);
 IPN_ABI_ASSERT(ipn_slot, IPN_SLOT_HDR);

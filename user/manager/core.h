@@ -35,6 +35,7 @@
 #define QUOTA_SESSIONS 2048
 #define QUOTA_NETS 64
 #define QUOTA_NODES 1024
+#define QUOTA_MONITORS 16 /* each costs something at every event */
 #define QUOTA_MEMORY (512UL << 20) /* bytes of logs */
 
 #define LOG_BYTES_MAX (256UL << 20) /* one log */
@@ -48,9 +49,11 @@ struct answer {
 struct user {
 	uid_t uid;
 	__u32 sessions;
+	__u32 monitors;
 	__u32 nets;
 	__u32 nodes;
 	size_t memory;
+	__u64 used, used_at; /* us of the manager's time, lately: session.c */
 	struct ghost *ghosts; /* logs that are held though their networks and ports are gone */
 	__u32 nghosts, reap_at;
 	unsigned int closing; /* of its descriptors, under way: closer.c */
@@ -198,6 +201,9 @@ size_t net_log_bytes(__u32 log_class, __u32 slots);
 /* The first place in `dests` and `floods` with n free in a row, cleared. -ENOSPC. */
 int net_place(struct manager *m, __u32 n, __u32 *base);
 void net_place_clear(struct manager *m, __u32 base, __u32 n);
+
+/* local.c: -EOPNOTSUPP unless the inode's file system answers by itself. client: or 0 */
+int local_check(int fd, pid_t client, struct answer *a);
 
 /* resize.c: errors as for IPN_CTL_RESIZE */
 int net_resize(struct net *net, __u32 numnodes, struct answer *a);
