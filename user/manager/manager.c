@@ -471,7 +471,8 @@ static void remove_files(struct manager *m)
 /* `down`: all that the fabric made goes, and nothing else. */
 static void remove_all(struct manager *m)
 {
-	while (m->nets) { /* with one of them others may go */
+	policy_load_cancel_all(m); /* or it would go on pinning */
+	while (m->nets) {          /* with one of them others may go */
 		path_remove(m->nets);
 		net_del(m->nets);
 	}
@@ -519,6 +520,7 @@ static void manager_close(struct manager *m)
 		HASH_DEL(m->users, u);
 		free(u);
 	}
+	policy_load_cancel_all(m);
 	sd_event_source_disable_unref(m->refill);
 	sd_event_source_disable_unref(m->counts);
 	sd_event_source_disable_unref(m->overruns);

@@ -39,6 +39,8 @@ struct session {
 	__u64 lost;              /* events */
 	char only[IPN_PATH_MAX]; /* monitor of one network: its path, else empty */
 	struct node *node;
+	struct loading *loading;    /* a policy: its request is not answered yet */
+	struct ipn_ctl_hdr waiting; /* the header of that request */
 };
 
 struct request {
@@ -52,6 +54,7 @@ struct request {
 	size_t reply_len; /* of the body */
 	int reply_fds[IPN_CTL_MAX_FDS];
 	unsigned int nreply_fds;
+	bool later; /* the answer comes by itself */
 	struct answer answer;
 };
 #define REPLY_ROOM (IPN_CTL_MAX_PACKET - sizeof(struct ipn_ctl_hdr))
@@ -835,7 +838,7 @@ __u32 session_tell(struct manager *m, struct net *net, const struct ipn_ctl_even
 	for (struct session *s = m->sessions; s; s = s->next) {
 		n += s->monitor;
 		if (!s->monitor || !event || (s->only[0] && strcmp(s->only, event->path) != 0) ||
-		    !visible(s, net))
+		    (net && !visible(s, net)))
 			continue;
 		if (s->lost) {
 			struct ipn_ctl_event lost = { .what = IPN_WATCH_LOST,
@@ -875,21 +878,46 @@ static int may_policies(struct request *q, const char *what)
 					     "%s a policy needs CAP_NET_ADMIN (run as root)", what);
 }
 
+static int reply_send(struct request *q, __u8 *packet, int status);
+
+/* The answer to a request that was answered by nothing so far. From here on, requests are read. */
+static void on_policy_loaded(void *arg, __u32 number, int r, const struct answer *a)
+{
+	static alignas(8) __u8 out[IPN_CTL_MAX_PACKET];
+	struct session *s = arg;
+	struct request q = {
+		.s = s, .hdr = &s->waiting, .reply = out + sizeof(struct ipn_ctl_hdr), .answer = *a
+	};
+
+	s->loading = NULL;
+	if (!r) {
+		policy_describe(s->m, number, (void *)q.reply);
+		q.reply_len = sizeof(struct ipn_ctl_policy);
+	}
+	if (reply_send(&q, out, r) || sd_event_source_set_io_events(s->source, EPOLLIN) < 0)
+		session_free(s);
+}
+
+/* Takes seconds, maybe: others are served meanwhile, and this session when it is done. */
 static int do_policy_load(struct request *q)
 {
 	const struct ipn_ctl_policy_load *load = q->body;
+	struct session *s = q->s;
 	char name[IPN_POLICY_NAME_MAX];
 	int r = may_policies(q, "loading");
 
 	memcpy(name, load->name, sizeof(name));
 	name[sizeof(name) - 1] = '\0';
 	if (!r)
-		r = policy_load(q->s->m, q->fds[0], load->number, name, &q->answer);
+		r = policy_load(s->m, q->fds[0], load->number, name, on_policy_loaded, s,
+				&s->loading, &q->answer);
 	if (r)
 		return r;
-	policy_describe(q->s->m, load->number, (void *)q->reply);
-	q->reply_len = sizeof(struct ipn_ctl_policy);
-	return 0;
+	s->waiting = *q->hdr;
+	q->later = true;
+	/* its end is told all the same */
+	r = sd_event_source_set_io_events(s->source, 0);
+	return r < 0 ? r : 0;
 }
 
 static int do_policy_unload(struct request *q)
@@ -1180,6 +1208,8 @@ static int session_packet(struct session *s)
 	}
 	r = dispatch(&q, (size_t)n);
 	close_fds(fds, q.nfds);
+	if (q.later)
+		return r;
 	r = reply_send(&q, out, r);
 	close_fds(q.reply_fds, q.nreply_fds);
 	return r;
@@ -1189,6 +1219,8 @@ void session_free(struct session *s)
 {
 	struct user *u = user_get(s->m, s->peer.uid);
 
+	if (s->loading)
+		policy_load_cancel(s->loading);
 	/* an interface that is persistent goes on without a socket */
 	if (s->node && s->node->port.kind != IPN_KIND_PROC && !(s->node->port.flags & IPN_PF_HELD))
 		s->node->session = NULL;
