@@ -547,11 +547,6 @@ int node_attach(struct net *net, const struct node_want *want, struct node **out
 	struct node *node;
 	int r;
 
-	/* it may rewrite what the host is to see as it came */
-	if (want->kind == IPN_KIND_GRAB && net->info.policy > IPN_POLICY_BUILTIN)
-		return ANSWER(a, -EOPNOTSUPP,
-			      "%s has a loaded policy (%u): it takes no grabbed interface",
-			      net->info.path, net->info.policy);
 	r = node_new(net, want, 0, &node, a);
 	if (r)
 		return r;
