@@ -297,9 +297,9 @@ static int config_net_add(struct manager *m, const struct config_net *n, struct 
 		info.policy = policy_find(m, n->policy_name);
 		if (!info.policy)
 			return ANSWER(a, -EPROTONOSUPPORT,
-				      "network %s: there is no policy %s (see: ipn-fabric policy "
-				      "list)",
-				      n->path, n->policy_name);
+				      "%s:%u: policy: \"%s\" is not switch, broadcast, hub or a "
+				      "policy that is loaded (see: ipn-fabric policy list)",
+				      m->opts.config, n->policy_line, n->policy_name);
 	}
 	mask = umask(0);
 	made = !mknod(n->path, S_IFSOCK | n->mode, 0);
