@@ -7,11 +7,16 @@
  * names has the holder it had then (gen): nothing need be flushed when a port changes hands. The
  * time is refreshed once a second at the most, to keep the entry's cache line shared. Another CPU's
  * clock may be a little ahead of ours, so ages are signed.
+ *
+ * What a station sends to all comes back where cables form a ring, and by more than one way. The
+ * first to come is the one over the fewest cables, so what came over a cable takes no address from
+ * a port where it was seen just now.
  */
 #include <ipn/policy.h>
 
 #define ETH_HLEN 14
 #define REFRESH_NS 1000000000ULL
+#define HOLD_NS (2 * REFRESH_NS)
 
 INLINE void learn(const struct ipn_msg *m, struct ipn_fdb_key *key, const __u8 *mac, __u64 now)
 {
@@ -24,6 +29,8 @@ INLINE void learn(const struct ipn_msg *m, struct ipn_fdb_key *key, const __u8 *
 			e->seen = now;
 		return;
 	}
+	if (e && m->cable && (__s64)(now - e->seen) < (__s64)HOLD_NS)
+		return;
 	bpf_map_update_elem(&ipn_fdb, key, &fresh, BPF_ANY);
 }
 

@@ -125,8 +125,9 @@ static void a_message_longer_than_the_mtu_is_dropped(void **state)
 				continue;
 			print_message("  mtu %u, %u bytes, %s\n", rows[i].port_mtu, rows[i].len,
 				      way_name(way));
-			if (way == WAY_TAG)
-				put_bytes(message + 12, "\x81\x00\x60\x21", TAG_LEN);
+			put_bytes(message + 12,
+				  way == WAY_TAG ? "\x81\x00\x60\x21" : "\x88\xb5\x45\x00",
+				  TAG_LEN);
 			from->port.mtu = rows[i].port_mtu;
 			port_store(from);
 			pass(way, from, message, rows[i].len, &o);

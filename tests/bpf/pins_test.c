@@ -40,11 +40,17 @@ static const struct {
 	const char *name;
 	enum bpf_prog_type type;
 } progs[] = {
-	{ "xdp", BPF_PROG_TYPE_XDP },           { "tc", BPF_PROG_TYPE_SCHED_CLS },
-	{ "tc_tap", BPF_PROG_TYPE_SCHED_CLS },  { "tc_gw", BPF_PROG_TYPE_SCHED_CLS },
-	{ "tc_grab", BPF_PROG_TYPE_SCHED_CLS }, { "notify", BPF_PROG_TYPE_SYSCALL },
-	{ "xdp_hub", BPF_PROG_TYPE_XDP },       { "tc_hub", BPF_PROG_TYPE_SCHED_CLS },
-	{ "xdp_switch", BPF_PROG_TYPE_XDP },    { "tc_switch", BPF_PROG_TYPE_SCHED_CLS },
+	{ "xdp", BPF_PROG_TYPE_XDP },
+	{ "tc", BPF_PROG_TYPE_SCHED_CLS },
+	{ "tc_tap", BPF_PROG_TYPE_SCHED_CLS },
+	{ "tc_gw", BPF_PROG_TYPE_SCHED_CLS },
+	{ "tc_grab", BPF_PROG_TYPE_SCHED_CLS },
+	{ "tc_cable", BPF_PROG_TYPE_SCHED_CLS },
+	{ "notify", BPF_PROG_TYPE_SYSCALL },
+	{ "xdp_hub", BPF_PROG_TYPE_XDP },
+	{ "tc_hub", BPF_PROG_TYPE_SCHED_CLS },
+	{ "xdp_switch", BPF_PROG_TYPE_XDP },
+	{ "tc_switch", BPF_PROG_TYPE_SCHED_CLS },
 };
 
 static int pin_open(const char *sub, const char *name)

@@ -24,6 +24,8 @@ enum cli_command_id {
 	CLI_NET_SHOW,
 	CLI_ATTACH,
 	CLI_DETACH,
+	CLI_CABLE,
+	CLI_UNCABLE,
 	CLI_SHOW,
 	CLI_STATS,
 	CLI_FDB_SHOW,
@@ -56,6 +58,7 @@ enum cli_key {
 	CLI_VERSION,
 	CLI_JSON,
 	CLI_PATH,
+	CLI_PATH2,
 	CLI_FILE,
 	CLI_FOREGROUND,
 	CLI_CONFIG,
@@ -72,7 +75,15 @@ enum cli_key {
 	CLI_VETH,
 	CLI_HOST,
 	CLI_GRAB,
+	CLI_XSK,
+	CLI_FRAMES,
+	CLI_FRAME_SIZE,
+	CLI_OWN,
+	CLI_VDE,
+	CLI_UNIX,
+	CLI_PEER,
 	CLI_PORT,
+	CLI_PORT2,
 	CLI_DESCR,
 	CLI_COUNT,
 	CLI_TIMEOUT,
@@ -122,7 +133,7 @@ struct cli_param {
 	const char *help;
 };
 
-#define CLI_MAX_PARAMS 12 /* a row without help ends them: there is always one */
+#define CLI_MAX_PARAMS 20 /* a row without help ends them: there is always one */
 
 struct cli_command {
 	const char *name;    /* one word, or "group word" */

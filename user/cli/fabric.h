@@ -50,6 +50,8 @@ int fabric_list(const struct cli_args *args, int fd, const struct fabric_list *l
  * given. Prints what is wrong. Returns 0, or -errno.
  */
 int fabric_open_path(const struct cli_args *args, int *fd);
+/* The same for the second path. */
+int fabric_open_path2(const struct cli_args *args, int *fd);
 
 /*
  * The number of a policy given as its name or number, which may have been loaded. Prints what is
@@ -67,6 +69,8 @@ int cmd_net_del(const struct cli_args *args);
 int cmd_net_show(const struct cli_args *args);
 int cmd_attach(const struct cli_args *args);
 int cmd_detach(const struct cli_args *args);
+int cmd_cable(const struct cli_args *args);
+int cmd_uncable(const struct cli_args *args);
 int cmd_show(const struct cli_args *args);
 int cmd_stats(const struct cli_args *args);
 int cmd_fdb_show(const struct cli_args *args);

@@ -14,7 +14,9 @@
  */
 #include "config.h"
 
+#include <ctype.h>
 #include <ini.h>
+#include <ipn/af_ipn.h>
 #include <limits.h>
 #include <stdarg.h>
 
@@ -24,6 +26,8 @@
 
 #define CONFIG_MODE_DEFAULT 0777 /* IPN_SO_MODE of the specification */
 #define MARKER "section = here"  /* what inih sees of any section header */
+#define DEVICES "tap, veth, host, grab, cable"
+#define HAS_ONE "has an interface already, give one of " DEVICES
 #define NOT_A_LINE "neither [section] nor key = value (nor a comment: ; or #)"
 
 enum section { SECTION_NONE, SECTION_FABRIC, SECTION_NETWORK, SECTION_PORT };
@@ -47,6 +51,8 @@ enum key {
 	KEY_ROUTE,
 	KEY_ADDR,
 	KEY_NEIGH,
+	KEY_CABLE,
+	KEY_LOSSLESS,
 };
 #define KEYS_MANY (1U << KEY_ROUTE | 1U << KEY_ADDR | 1U << KEY_NEIGH) /* may be given again */
 
@@ -186,6 +192,17 @@ int config_policy(const char *s, __u32 *out)
 	return config_number(s, IPN_POLICY_ANY + 1, IPN_POLICY_MAX - 1, out);
 }
 
+bool config_policy_name_ok(const char *s)
+{
+	if (!islower((unsigned char)*s) || strlen(s) >= IPN_POLICY_NAME_MAX || !strcmp(s, "any"))
+		return false;
+	for (; *s; s++)
+		if (!islower((unsigned char)*s) && !isdigit((unsigned char)*s) && *s != '_' &&
+		    *s != '-')
+			return false;
+	return true;
+}
+
 static int set_number(struct parser *p, const char *key, const char *value, __u32 min, __u32 max,
 		      __u32 *out)
 {
@@ -199,10 +216,7 @@ static int set_device(struct parser *p, const char *key, const char *name, enum 
 	struct config_port *port = p->port;
 
 	if (port->kind != IPN_KIND_NONE)
-		return fail(p,
-			    "%s: port %s has an interface already, give one of tap, veth, host, "
-			    "grab",
-			    key, port->label);
+		return fail(p, "%s: port %s " HAS_ONE, key, port->label);
 	if (!link_name_ok(name))
 		return fail(p,
 			    "%s: \"%s\" is not an interface name (1 to %d bytes, no '/', ':', '%%' "
@@ -247,6 +261,17 @@ static int set_path(struct parser *p, const char *what, const char *value, char 
 	return util_copy(path, IPN_PATH_MAX, value);
 }
 
+static int set_cable(struct parser *p, const char *value)
+{
+	struct config_port *port = p->port;
+
+	if (port->kind != IPN_KIND_NONE)
+		return fail(p, "cable: port %s " HAS_ONE, port->label);
+	port->kind = IPN_KIND_CABLE;
+	p->lines->device = p->line;
+	return set_path(p, "cable", value, port->cable);
+}
+
 static int set_hook(struct parser *p, const char *key, const char *value)
 {
 	static const char *const names[] = {
@@ -268,22 +293,33 @@ static const struct {
 	enum section section;
 	const char *name;
 } keys[] = {
-	[KEY_HOOK] = { SECTION_FABRIC, "hook" },     [KEY_POLICY] = { SECTION_NETWORK, "policy" },
-	[KEY_MTU] = { SECTION_NETWORK, "mtu" },      [KEY_NODES] = { SECTION_NETWORK, "nodes" },
-	[KEY_POOL] = { SECTION_NETWORK, "pool" },    [KEY_MODE] = { SECTION_NETWORK, "mode" },
-	[KEY_NETWORK] = { SECTION_PORT, "network" }, [KEY_TAP] = { SECTION_PORT, "tap" },
-	[KEY_VETH] = { SECTION_PORT, "veth" },       [KEY_HOST] = { SECTION_PORT, "host" },
-	[KEY_PORT] = { SECTION_PORT, "port" },       [KEY_DESCR] = { SECTION_PORT, "descr" },
-	[KEY_GRAB] = { SECTION_PORT, "grab" },       [KEY_ROUTES] = { SECTION_NETWORK, "routes" },
-	[KEY_ROUTE] = { SECTION_NETWORK, "route" },  [KEY_ADDR] = { SECTION_PORT, "addr" },
+	[KEY_HOOK] = { SECTION_FABRIC, "hook" },
+	[KEY_POLICY] = { SECTION_NETWORK, "policy" },
+	[KEY_MTU] = { SECTION_NETWORK, "mtu" },
+	[KEY_NODES] = { SECTION_NETWORK, "nodes" },
+	[KEY_POOL] = { SECTION_NETWORK, "pool" },
+	[KEY_MODE] = { SECTION_NETWORK, "mode" },
+	[KEY_NETWORK] = { SECTION_PORT, "network" },
+	[KEY_TAP] = { SECTION_PORT, "tap" },
+	[KEY_VETH] = { SECTION_PORT, "veth" },
+	[KEY_HOST] = { SECTION_PORT, "host" },
+	[KEY_PORT] = { SECTION_PORT, "port" },
+	[KEY_DESCR] = { SECTION_PORT, "descr" },
+	[KEY_GRAB] = { SECTION_PORT, "grab" },
+	[KEY_CABLE] = { SECTION_PORT, "cable" },
+	[KEY_LOSSLESS] = { SECTION_NETWORK, "lossless" },
+	[KEY_ROUTES] = { SECTION_NETWORK, "routes" },
+	[KEY_ROUTE] = { SECTION_NETWORK, "route" },
+	[KEY_ADDR] = { SECTION_PORT, "addr" },
 	[KEY_NEIGH] = { SECTION_PORT, "neigh" },
 };
 
 static const char *const section_help[] = {
 	[SECTION_NONE] = "a section must come first: [fabric], [network PATH] or [port LABEL]",
 	[SECTION_FABRIC] = "[fabric] has: hook",
-	[SECTION_NETWORK] = "[network] has: policy, mtu, nodes, pool, mode, routes, route",
-	[SECTION_PORT] = "[port] has: network, tap, veth, host, grab, port, descr, addr, neigh",
+	[SECTION_NETWORK] = "[network] has: policy, mtu, nodes, pool, lossless, mode, routes, route",
+	[SECTION_PORT] = "[port] has: network, tap, veth, host, grab, cable, port, descr, "
+			 "addr, neigh",
 };
 
 /* An address, a route or a neighbour of a router. */
@@ -349,11 +385,19 @@ static int set_key(struct parser *p, const char *name, const char *value)
 	case KEY_HOOK:
 		return set_hook(p, name, value);
 	case KEY_POLICY:
-		if (config_policy(value, &net->policy))
+		if (!config_policy(value, &net->policy))
+			return 0;
+		if (!config_policy_name_ok(value))
 			return fail(p,
-				    "%s: \"%s\" is not switch, broadcast, l3 or a number from 1 "
-				    "to %d",
+				    "%s: \"%s\" is not switch, broadcast, hub, the name of a "
+				    "loaded policy or a number from 1 to %d",
 				    name, value, IPN_POLICY_MAX - 1);
+		net->policy = IPN_POLICY_ANY;
+		return util_copy(net->policy_name, sizeof(net->policy_name), value);
+	case KEY_LOSSLESS:
+		if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
+			return fail(p, "%s: \"%s\" is not yes or no", name, value);
+		net->flags = strcmp(value, "yes") ? 0 : IPN_FLAG_LOSSLESS;
 		return 0;
 	case KEY_MTU:
 		return set_number(p, name, value, IPN_MTU_MIN, IPN_MTU_MAX, &net->mtu);
@@ -383,6 +427,8 @@ static int set_key(struct parser *p, const char *name, const char *value)
 		return set_device(p, name, value, IPN_KIND_HOST);
 	case KEY_GRAB:
 		return set_device(p, name, value, IPN_KIND_GRAB);
+	case KEY_CABLE:
+		return set_cable(p, value);
 	case KEY_PORT:
 		r = set_number(p, name, value, 0, IPN_NET_PORTS - 1, &number);
 		if (r)
@@ -604,8 +650,7 @@ static int port_check(struct parser *p, const struct port_lines *l)
 		return fail_at(p, EINVAL, l->section, "port %s: no network: write network = PATH",
 			       port->label);
 	if (port->kind == IPN_KIND_NONE)
-		return fail_at(p, EINVAL, l->section,
-			       "port %s: no interface: give one of tap, veth, host, grab",
+		return fail_at(p, EINVAL, l->section, "port %s: no interface: give one of " DEVICES,
 			       port->label);
 	net = net_find(p->config, port->path);
 	if (!net)
@@ -616,8 +661,19 @@ static int port_check(struct parser *p, const struct port_lines *l)
 			       "port: \"%d\" is not a number from 0 to %u: %s has %u nodes",
 			       port->port, net->numnodes - 1, net->path, net->numnodes);
 
+	if (port->kind == IPN_KIND_CABLE && !net_find(p->config, port->cable))
+		return fail_at(p, EINVAL, l->device,
+			       "cable: \"%s\" has no [network] section in this file", port->cable);
+	if (port->kind == IPN_KIND_CABLE && !strcmp(port->path, port->cable))
+		return fail_at(p, EINVAL, l->device, "cable: \"%s\" is the port's own network",
+			       port->cable);
 	for (const struct config_port *o = p->config->ports; o != port; o = o->next) {
-		if (!strcmp(o->name, port->name) && !strcmp(o->netns, port->netns))
+		if (port->kind == IPN_KIND_CABLE && o->kind == IPN_KIND_CABLE &&
+		    ((!strcmp(o->path, port->path) && !strcmp(o->cable, port->cable)) ||
+		     (!strcmp(o->path, port->cable) && !strcmp(o->cable, port->path))))
+			return fail_at(p, EINVAL, l->device, "cable: port %s joins %s and %s",
+				       o->label, o->path, o->cable);
+		if (*port->name && !strcmp(o->name, port->name) && !strcmp(o->netns, port->netns))
 			return fail_at(p, EINVAL, l->device, "%s: port %s has that interface",
 				       port->name, o->label);
 		if (port->port >= 0 && o->port == port->port && !strcmp(o->path, port->path))

@@ -216,6 +216,12 @@ static int loop_open(struct manager *m)
 			return r;
 	}
 	netdev_watch_holders(m);
+	r = xsk_watch(m);
+	if (r)
+		return r;
+	r = closer_new(m);
+	if (r < 0)
+		return r;
 	r = sd_event_add_io(m->event, NULL, m->watch_fd, EPOLLIN, on_link, m);
 	return r < 0 ? r : 0;
 }
@@ -279,6 +285,7 @@ static int start(struct manager *m, const struct config *config, struct answer *
 static int config_net_add(struct manager *m, const struct config_net *n, struct answer *a)
 {
 	struct ipn_network info = { .policy = n->policy,
+				    .flags = n->flags,
 				    .mtu = n->mtu,
 				    .numnodes = n->numnodes,
 				    .pool = n->pool,
@@ -293,6 +300,14 @@ static int config_net_add(struct manager *m, const struct config_net *n, struct 
 	mode_t mask;
 	int r;
 
+	if (n->policy_name[0]) {
+		info.policy = policy_find(m, n->policy_name);
+		if (!info.policy)
+			return ANSWER(a, -EPROTONOSUPPORT,
+				      "network %s: there is no policy %s (see: ipn-fabric policy "
+				      "list)",
+				      n->path, n->policy_name);
+	}
 	mask = umask(0);
 	made = !mknod(n->path, S_IFSOCK | n->mode, 0);
 	r = made ? 0 : -errno;
@@ -304,8 +319,9 @@ static int config_net_add(struct manager *m, const struct config_net *n, struct 
 		return ANSWER(a, -errno, "network %s: %s", n->path, strerror(errno));
 	net = net_find(m, &inode);
 	if (net) {
-		if (net->info.policy == n->policy && net->info.mtu == n->mtu &&
-		    net->info.numnodes == n->numnodes && net->info.pool == n->pool)
+		if (net->info.policy == info.policy && net->info.flags == n->flags &&
+		    net->info.mtu == n->mtu && net->info.numnodes == n->numnodes &&
+		    net->info.pool == n->pool)
 			return 0;
 		return ANSWER(a, -EEXIST,
 			      "network %s: is there with other properties "
@@ -323,6 +339,35 @@ static int config_net_add(struct manager *m, const struct config_net *n, struct 
 		net->from_config = true;
 	else if (made)
 		unlink(n->path);
+	return r;
+}
+
+static int config_cable_add(struct manager *m, const struct config_port *p, struct answer *a)
+{
+	const char *paths[2] = { p->path, p->cable };
+	const __s32 ports[2] = { p->port, IPN_PORTNO_ANY };
+	const struct node_want want = { .uid = geteuid(), .netns_fd = -1, .descr = p->descr };
+	struct net *nets[2];
+	struct node *ends[2];
+	int r;
+
+	for (int i = 0; i < 2; i++) {
+		_cleanup_close_ int fd = open(paths[i], O_PATH | O_CLOEXEC | O_NOFOLLOW);
+		struct perm_inode inode;
+
+		if (fd < 0 || perm_inode_get(fd, &inode) || !(nets[i] = net_find(m, &inode)))
+			return ANSWER(a, -ENOENT, "port %s: %s is no network", p->label, paths[i]);
+	}
+	for (__u32 i = 0; i < nets[0]->info.numnodes; i++) {
+		struct node *node = nets[0]->ports[i];
+
+		if (node && node->peer && node->peer->net == nets[1] &&
+		    (p->port < 0 || (__u32)p->port == i))
+			return 0; /* adopted */
+	}
+	r = cable_add(nets, &want, ports, ends, a);
+	for (int i = 0; !r && i < 2; i++)
+		ends[i]->from_config = true;
 	return r;
 }
 
@@ -361,35 +406,46 @@ static int config_port_add(struct manager *m, const struct config_port *p, struc
 	return r;
 }
 
-/* The path of a network that `net add` made goes with it, if it still is the same inode. */
+/*
+ * The path of a network that `net add` made goes with it, if it still is the same inode. The path is
+ * a user's word, and its directories may be his: what was looked at and what is removed must be in
+ * one directory, however the way there changes meanwhile.
+ */
 static void path_remove(const struct net *net)
 {
+	char dir[IPN_PATH_MAX], *name;
+	_cleanup_close_ int dir_fd = -1, fd = -1;
 	struct perm_inode inode;
-	_cleanup_close_ int fd = -1;
 
-	if (!net->info.persistent)
+	if (!net->info.persistent || util_copy(dir, sizeof(dir), net->info.path))
 		return;
-	fd = open(net->info.path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
+	name = strrchr(dir, '/');
+	if (!name)
+		return;
+	*name++ = '\0';
+	dir_fd = open(*dir ? dir : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dir_fd < 0)
+		return;
+	fd = openat(dir_fd, name, O_PATH | O_CLOEXEC | O_NOFOLLOW);
 	if (fd >= 0 && !perm_inode_get(fd, &inode) && inode.dev == net->info.dev &&
 	    inode.ino == net->info.ino)
-		unlink(net->info.path);
+		unlinkat(dir_fd, name, 0);
 }
 
 /* A file that cannot be carried out leaves nothing of itself. */
 static void config_undo(struct manager *m)
 {
-	struct net *net, *tmp;
-	struct node *node, *ntmp;
+	/* by number: with one of them others may go */
+	for (__u32 i = 0; i < IPN_MAX_NODES; i++)
+		if (m->node_by_id[i] && m->node_by_id[i]->from_config)
+			node_del(m->node_by_id[i], 0, false);
+	for (__u32 i = 0; i < IPN_MAX_NETS; i++) {
+		struct net *net = m->net_by_id[i];
 
-	HASH_ITER(hh, m->nodes, node, ntmp) {
-		if (node->from_config)
-			node_del(node, 0, false);
-	}
-	HASH_ITER(hh, m->nets, net, tmp) {
-		if (net->from_config) {
-			path_remove(net);
-			net_del(net);
-		}
+		if (!net || !net->from_config)
+			continue;
+		path_remove(net);
+		net_del(net);
 	}
 }
 
@@ -449,7 +505,8 @@ static int config_apply(struct manager *m, const struct config *config, struct a
 	for (struct config_net *n = config->nets; !r && n; n = n->next)
 		r = config_net_add(m, n, a);
 	for (struct config_port *p = config->ports; !r && p; p = p->next)
-		r = config_port_add(m, p, a);
+		r = p->kind == IPN_KIND_CABLE ? config_cable_add(m, p, a)
+					      : config_port_add(m, p, a);
 	/* addresses first: next hops are behind them */
 	for (struct config_l3 *l = config->l3; !r && l; l = l->next)
 		if (l->option == IPN_L3_ADDR_ADD)
@@ -489,11 +546,9 @@ static void remove_files(struct manager *m)
 /* `down`: all that the fabric made goes, and nothing else. */
 static void remove_all(struct manager *m)
 {
-	struct net *net, *tmp;
-
-	HASH_ITER(hh, m->nets, net, tmp) {
-		path_remove(net);
-		net_del(net);
+	while (m->nets) { /* with one of them others may go */
+		path_remove(m->nets);
+		net_del(m->nets);
 	}
 	node_orphans_end(m);
 	if (m->link && m->bpf && m->bpf->abi.gateway)
@@ -506,14 +561,17 @@ static void manager_close(struct manager *m)
 {
 	struct net *net, *tmp;
 	struct node *node, *ntmp;
-	struct user *u, *utmp;
 
+	door_free_all(m);
+	punt_end(m);
 	/* not session_free: that would end their nodes */
 	HASH_ITER(hh, m->nodes, node, ntmp) {
 		HASH_DEL(m->nodes, node);
 		if (node->session)
 			session_drop_node(node->session);
 		sd_event_source_disable_unref(node->holder);
+		xsk_free(node);
+		sock_let_go(node);
 		free(node);
 	}
 	HASH_ITER(hh, m->nets, net, tmp) {
@@ -525,23 +583,13 @@ static void manager_close(struct manager *m)
 		free(net->ports);
 		free(net);
 	}
-	/* who asked for `down` waits for the end of its session: that is to be the end of all */
-	if (m->down) {
-		static struct session *until_exit;
-
-		until_exit = m->sessions;
-		(void)until_exit;
-		m->sessions = NULL;
-	}
-	while (m->sessions)
-		session_free(m->sessions);
-	HASH_ITER(hh, m->users, u, utmp) {
-		HASH_DEL(m->users, u);
-		free(u);
-	}
+	sessions_forget(m);
+	if (closer_free(m))
+		users_free(m);
 	sd_event_source_disable_unref(m->refill);
 	sd_event_source_disable_unref(m->counts);
 	sd_event_source_disable_unref(m->overruns);
+	sd_event_source_disable_unref(m->sock_look);
 	sd_event_source_disable_unref(m->orphan_timer);
 	sd_event_unref(m->event);
 	policy_free_all(m);
@@ -620,6 +668,8 @@ static int serve(const struct manager_opts *opts, int ready_fd)
 		r = loop_open(m);
 	if (!r)
 		r = lock_write(m);
+	if (!r)
+		door_adopt(m);
 	if (!r && config)
 		r = config_apply(m, config, &a);
 	if (!r)
@@ -720,6 +770,10 @@ int manager_down_offline(const struct manager_opts *opts)
 		return 1;
 	}
 	r = start(m, NULL, &a);
+	if (!r)
+		r = loop_open(m);
+	if (!r)
+		door_adopt(m); /* so that their files go */
 	if (r == -EPROTO)
 		r = remove_foreign(m, &a);
 	if (!r)
