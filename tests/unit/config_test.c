@@ -291,7 +291,7 @@ static const struct {
 	{ PORT "descr = " X100 X10 X10 "12345678\n", "4: descr: \"" X100 },
 	{ PORT "mtu = 5\n",
 	  "4: mtu: unknown key ([port] has: network, tap, veth, host, grab, cable, port, "
-	  "descr)" },
+	  "descr, addr, neigh)" },
 	{ PORT "cable = run/b\n", "4: cable: \"run/b\" is not an absolute path" },
 	{ PORT "cable = /b\n", "4: cable: \"/b\" has no [network] section" },
 	{ PORT "cable = /run/ipn/lan\n", "4: cable: \"/run/ipn/lan\" is the port's own network" },
