@@ -93,7 +93,7 @@ static void to_all(struct message *m)
 	m->all = 1;
 }
 
-/* Tells the switch where it is. What others say of that is read meanwhile, or nobody would go on. */
+/* Tells the switch where it is. Meanwhile what others say of that is read, or nobody goes on. */
 static void announce(int fd, const uint8_t *mac)
 {
 	struct message hello = { .proto = 0xb688, .sender = HELLO }, m;
