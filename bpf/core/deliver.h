@@ -12,6 +12,12 @@
  * is one whole frame each, and goes to processes only, since devices have had the frame as it was.
  * The mark carries the ifindex it came from.
  *
+ * Sock ports, and what comes from them:
+ *
+ *   from \ to   process                  device      sock port
+ *   SK (sock)   written into the log     punt ring   redirected; a flood: punt ring
+ *   XDP, tc                                          punt ring; at tc whole frames only
+ *
  * A frame that came into a grabbed interface is the host's: everybody gets a clone, and the program
  * passes it whatever became of the message.
  */
@@ -20,12 +26,13 @@
 
 #include "cable.h"
 #include "log.h"
+#include "sk.h"
 #include "stats.h"
 #include "wake.h"
 
 INLINE int act_drop(const struct ipn_ctx *c)
 {
-	return c->hook == HOOK_XDP ? XDP_DROP : TC_DROP;
+	return c->hook == HOOK_XDP ? XDP_DROP : c->hook == HOOK_SK ? SK_DROP : TC_DROP;
 }
 
 INLINE int drop(const struct ipn_ctx *c, __u32 node, enum ipn_drop why)
@@ -264,47 +271,6 @@ INLINE void to_gateway(struct __sk_buff *skb, const struct ipn_msg *m, __u32 gw)
 	WRITE_ONCE(skb->mark, mark);
 }
 
-INLINE int deliver_port(const struct ipn_ctx *c, const struct ipn_msg *m, struct ipn_net *net,
-			__u32 port)
-{
-	__u32 at = m->port_base + port, gw;
-	struct ipn_dest *dest = bpf_map_lookup_elem(&ipn_dests, &at);
-	int why;
-
-	if (!dest || port >= net->numnodes || !dest->kind)
-		return drop(c, m->node, IPN_DROP_NO_PORT);
-	if (dest->kind != IPN_KIND_PROC) {
-		if (m->batch) /* attached just now: a batch is for processes */
-			return drop(c, m->node, IPN_DROP_NO_PORT);
-		if (m->processes_only) /* was for a process when it went into the gateway */
-			return drop(c, m->node, IPN_DROP_NO_PORT);
-		if (c->hook == HOOK_XDP)
-			return dest->kind == IPN_KIND_CABLE ? xdp_up_kept(c, m, IPN_TO_PORT, port)
-							    : xdp_up(c, m, IPN_TO_PORT, port);
-		if (m->keep)
-			return tc_clone_to_device(c->ctx, dest, m->node, m->len);
-		return tc_to_device(c->ctx, dest, m->node, m->len, m->cable);
-	}
-	if (!(dest->flags & IPN_PF_READER))
-		return drop(c, m->node, IPN_DROP_NOT_READER);
-	if (c->hook == HOOK_TC && !m->whole) {
-		gw = gateway();
-		if (!gw)
-			return drop(c, m->node, IPN_DROP_GATEWAY);
-		if (m->keep) {
-			to_gateway(c->ctx, m, gw);
-			return act_drop(c);
-		}
-		WRITE_ONCE(((struct __sk_buff *)c->ctx)->mark, gateway_mark(m));
-		return bpf_redirect(gw, 0);
-	}
-	why = log_write(c, m, net->log_class, IPN_LOG_OF_NODE(dest->node), net->log_mask, 0);
-	if (why >= 0)
-		return drop(c, m->node, why);
-	wake_one(net, port);
-	return act_drop(c);
-}
-
 /*
  * Tells a process that its message was not taken: nothing of it has gone anywhere. It finds its
  * ticket in its page when write() returns.
@@ -322,10 +288,104 @@ INLINE void pool_refuse(const struct ipn_ctx *c, const struct ipn_msg *m, __u64 
 	WRITE_ONCE(page->tx_refused, why << 32 | ticket);
 }
 
+/* LOSSLESS, a process's message: the log has not taken it. full: as for pool_wait. */
+INLINE void pool_refused(const struct ipn_ctx *c, struct ipn_msg *m, int why, __u32 full)
+{
+	m->refused = (why == IPN_DROP_POOL ? IPN_TX_FULL : IPN_TX_AGAIN) >> 32;
+	m->refused |= full << IPN_TX_LOG_SHIFT;
+	if (m->batch) /* policy_batch does it at the end */
+		return;
+	pool_refuse(c, m, m->refused, 0);
+	stats_in_undo(m->node, m->len);
+}
+
+/* To a frame's processes and sock ports, behind the gateway. */
+INLINE int divert_to_gateway(const struct ipn_ctx *c, const struct ipn_msg *m)
+{
+	__u32 gw = gateway();
+
+	if (!gw)
+		return drop(c, m->node, IPN_DROP_GATEWAY);
+	if (m->keep) {
+		to_gateway(c->ctx, m, gw);
+		return act_drop(c);
+	}
+	WRITE_ONCE(((struct __sk_buff *)c->ctx)->mark, gateway_mark(m));
+	return bpf_redirect(gw, 0);
+}
+
+INLINE int sock_size_ok(const struct ipn_msg *m)
+{
+	return m->len >= IPN_SOCK_FRAME_MIN && m->len <= IPN_SOCK_FRAME_MAX;
+}
+
+INLINE int deliver_sock(const struct ipn_ctx *c, const struct ipn_msg *m,
+			const struct ipn_dest *dest, __u32 port)
+{
+	__u32 node = dest->node;
+
+	if (c->hook == HOOK_TC && !m->whole)
+		return divert_to_gateway(c, m);
+	if (!sock_size_ok(m))
+		return drop(c, m->node, IPN_DROP_SOCK_SIZE);
+	if (c->hook != HOOK_SK) {
+		punt(c, m, IPN_PUNT_PORT, port, dest->gen);
+		return act_drop(c);
+	}
+	if (sk_slow(node))
+		return drop(c, node, IPN_DROP_SLOW);
+	stats_out_sk(node, m->len);
+	return bpf_sk_redirect_map(c->ctx, &ipn_socks, node, 0);
+}
+
+INLINE int deliver_port(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net *net, __u32 port)
+{
+	__u32 at = m->port_base + port;
+	/* the manager gives no LOSSLESS network to a policy that sends; the stack would not do */
+	__u32 lossless = c->sends ? 0 : net->flags & IPN_FLAG_LOSSLESS;
+	struct ipn_dest *dest = bpf_map_lookup_elem(&ipn_dests, &at);
+	int why;
+
+	if (!dest || port >= net->numnodes || !dest->kind)
+		return drop(c, m->node, IPN_DROP_NO_PORT);
+	if (dest->kind != IPN_KIND_PROC) {
+		if (dest->kind == IPN_KIND_SOCK)
+			return deliver_sock(c, m, dest, port);
+		if (c->hook == HOOK_SK) {
+			punt(c, m, IPN_PUNT_PORT, port, dest->gen);
+			return act_drop(c);
+		}
+		if (m->batch) /* attached just now: a batch is for processes */
+			return drop(c, m->node, IPN_DROP_NO_PORT);
+		if (m->processes_only) /* was for a process when it went into the gateway */
+			return drop(c, m->node, IPN_DROP_NO_PORT);
+		if (c->hook == HOOK_XDP)
+			return dest->kind == IPN_KIND_CABLE ? xdp_up_kept(c, m, IPN_TO_PORT, port)
+							    : xdp_up(c, m, IPN_TO_PORT, port);
+		if (m->keep)
+			return tc_clone_to_device(c->ctx, dest, m->node, m->len);
+		return tc_to_device(c->ctx, dest, m->node, m->len, m->cable);
+	}
+	if (!(dest->flags & IPN_PF_READER))
+		return drop(c, m->node, IPN_DROP_NOT_READER);
+	if (c->hook == HOOK_TC && !m->whole)
+		return divert_to_gateway(c, m);
+	why = log_write(c, m, net->log_class, IPN_LOG_OF_NODE(dest->node), net->log_mask, lossless,
+			port);
+	if (why >= 0 && lossless && c->hook == HOOK_XDP &&
+	    (why == IPN_DROP_POOL || why == IPN_DROP_BUSY)) {
+		pool_refused(c, m, why, port + 1);
+		return act_drop(c);
+	}
+	if (why >= 0)
+		return drop(c, m->node, why);
+	wake_one(net, port);
+	return act_drop(c);
+}
+
 /* Returns 0, or 1 when the message was refused. */
 INLINE int flood_processes(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net *net)
 {
-	/* the manager gives no LOSSLESS network to a policy that sends; the stack would not do */
 	__u32 id = m->net, gw, lossless = c->sends ? 0 : net->flags & IPN_FLAG_LOSSLESS;
 	int why;
 
@@ -337,14 +397,11 @@ INLINE int flood_processes(const struct ipn_ctx *c, struct ipn_msg *m, struct ip
 			stats_drop(m->node, IPN_DROP_GATEWAY);
 		return 0;
 	}
-	why = log_write(c, m, net->log_class, IPN_LOG_OF_NET(id), net->log_mask, lossless);
+	why = log_write(c, m, net->log_class, IPN_LOG_OF_NET(id), net->log_mask, lossless,
+			IPN_PORT_NONE);
 	if (why >= 0 && lossless && c->hook == HOOK_XDP &&
 	    (why == IPN_DROP_POOL || why == IPN_DROP_BUSY)) {
-		m->refused = (why == IPN_DROP_POOL ? IPN_TX_FULL : IPN_TX_AGAIN) >> 32;
-		if (!m->batch) { /* else policy_batch does */
-			pool_refuse(c, m, m->refused, 0);
-			stats_in_undo(m->node, m->len);
-		}
+		pool_refused(c, m, why, 0);
 		return 1;
 	}
 	if (why >= 0) {
@@ -358,9 +415,39 @@ INLINE int flood_processes(const struct ipn_ctx *c, struct ipn_msg *m, struct ip
 	return 0;
 }
 
+/* To sock ports, and from one also to devices. */
+INLINE void flood_socks(const struct ipn_ctx *c, const struct ipn_msg *m, const struct ipn_net *net)
+{
+	__u32 op = IPN_PUNT_SOCKS, gw;
+
+	if (c->hook == HOOK_SK) {
+		op = READ_ONCE(net->socks) > 1 ? IPN_PUNT_SOCKS : 0;
+		op |= READ_ONCE(net->floods) ? IPN_PUNT_DEVICES : 0;
+		if (!op)
+			return;
+	} else if (c->hook == HOOK_TC && !m->whole) {
+		gw = gateway();
+		if (READ_ONCE(net->readers)) /* it went there for the processes */
+			return;
+		if (gw)
+			to_gateway(c->ctx, m, gw);
+		else
+			stats_drop(m->node, IPN_DROP_GATEWAY);
+		return;
+	}
+	if (sock_size_ok(m))
+		punt(c, m, op, 0, 0);
+	else
+		stats_drop(m->node, IPN_DROP_SOCK_SIZE);
+}
+
 INLINE int deliver_flood(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net *net)
 {
 	if (READ_ONCE(net->readers) && flood_processes(c, m, net))
+		return act_drop(c);
+	if (READ_ONCE(net->socks))
+		flood_socks(c, m, net);
+	if (c->hook == HOOK_SK)
 		return act_drop(c);
 	if (!m->processes_only && !m->batch && READ_ONCE(net->floods)) {
 		if (c->hook == HOOK_XDP)

@@ -340,6 +340,12 @@ INLINE __s32 ipn_next_reader(const struct ipn_msg *m, __u32 after)
 
 typedef struct verdict (*send_fn)(const struct ipn_ctx *, struct ipn_msg *);
 
+/*
+ * send_message for one hook, as a function of its own: the program and what it does for each message
+ * of a batch share it, and so it is on the stack, which is short, once.
+ */
+typedef int (*message_fn)(void *ctx, struct ipn_msg *, struct ipn_net *);
+
 INLINE int send_message(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net *net,
 			send_fn handle)
 {
@@ -363,9 +369,8 @@ INLINE int send_message(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_n
 	return act_drop(c);
 }
 
-INLINE long send_batch_one(struct batch *b, send_fn handle)
+INLINE long send_batch_one(struct batch *b, message_fn message)
 {
-	const struct ipn_ctx c = { b->xdp, HOOK_XDP, 1 };
 	struct ipn_net *net;
 	struct ipn_msg *m;
 	long end;
@@ -379,12 +384,12 @@ INLINE long send_batch_one(struct batch *b, send_fn handle)
 	if (!net)
 		return 1;
 	m->processes_only = 1;
-	send_message(&c, m, net, handle);
+	message(b->xdp, m, net);
 	policy_batch_took(b, m);
 	return m->refused ? 1 : 0;
 }
 
-INLINE int send_run(void *ctx, const enum ipn_hook_id hook, send_fn handle, batch_fn one)
+INLINE int send_run(void *ctx, const enum ipn_hook_id hook, message_fn message, batch_fn one)
 {
 	const struct ipn_ctx c = { ctx, hook, 1 };
 	__u32 zero = 0, id, gw;
@@ -420,22 +425,32 @@ INLINE int send_run(void *ctx, const enum ipn_hook_id hook, send_fn handle, batc
 		return bpf_redirect(gw, 0);
 	}
 	m->processes_only = hook == HOOK_XDP;
-	return send_message(&c, m, net, handle);
+	return message(ctx, m, net);
 }
 
-#define IPN_POLICY_SEND(name, handle)                                     \
-	static long batch_one_##name(__u32 i, struct batch *b)            \
-	{                                                                 \
-		return send_batch_one(b, handle);                         \
-	}                                                                 \
-	SEC("xdp") int ipn_xdp_##name(struct xdp_md *ctx)                 \
-	{                                                                 \
-		return send_run(ctx, HOOK_XDP, handle, batch_one_##name); \
-	}                                                                 \
-	SEC("tc") int ipn_tc_##name(struct __sk_buff *ctx)                \
-	{                                                                 \
-		return send_run(ctx, HOOK_TC, handle, NULL);              \
-	}                                                                 \
+#define SEND_MESSAGE(name, handle, hook)                                                        \
+	NOINLINE int message_##hook##_##name(void *ctx, struct ipn_msg *m, struct ipn_net *net) \
+	{                                                                                       \
+		const struct ipn_ctx c = { ctx, HOOK_##hook, 1 };                               \
+                                                                                                \
+		return send_message(&c, m, net, handle);                                        \
+	}
+
+#define IPN_POLICY_SEND(name, handle)                                                 \
+	SEND_MESSAGE(name, handle, XDP)                                               \
+	SEND_MESSAGE(name, handle, TC)                                                \
+	static long batch_one_##name(__u32 i, struct batch *b)                        \
+	{                                                                             \
+		return send_batch_one(b, message_XDP_##name);                         \
+	}                                                                             \
+	SEC("xdp") int ipn_xdp_##name(struct xdp_md *ctx)                             \
+	{                                                                             \
+		return send_run(ctx, HOOK_XDP, message_XDP_##name, batch_one_##name); \
+	}                                                                             \
+	SEC("tc") int ipn_tc_##name(struct __sk_buff *ctx)                            \
+	{                                                                             \
+		return send_run(ctx, HOOK_TC, message_TC_##name, NULL);               \
+	}                                                                             \
 	IPN_POLICY_MARK
 
 /* --- callbacks ----------------------------------------------------------------------------- */
@@ -496,7 +511,8 @@ INLINE int ipn_call_send(const struct ipn_call *call, __u32 port, __u32 len)
 	dest = bpf_map_lookup_elem(&ipn_dests, &at);
 	if (!dest || dest->kind != IPN_KIND_PROC || !(dest->flags & IPN_PF_READER))
 		return -1;
-	if (log_write(&c, &m, net->log_class, IPN_LOG_OF_NODE(dest->node), net->log_mask, 0) >= 0)
+	if (log_write(&c, &m, net->log_class, IPN_LOG_OF_NODE(dest->node), net->log_mask, 0,
+		      port) >= 0)
 		return -1;
 	wake_one(net, port);
 	return 0;
@@ -509,8 +525,8 @@ INLINE int ipn_call_flood(const struct ipn_call *call, __u32 len)
 	struct ipn_msg m = { 0 };
 	struct ipn_net *net = call_message(call, len, &m);
 
-	if (!net ||
-	    log_write(&c, &m, net->log_class, IPN_LOG_OF_NET(call->net), net->log_mask, 0) >= 0)
+	if (!net || log_write(&c, &m, net->log_class, IPN_LOG_OF_NET(call->net), net->log_mask, 0,
+			      IPN_PORT_NONE) >= 0)
 		return -1;
 	if (READ_ONCE(net->sleep_any))
 		wake_sleepers(call->net);

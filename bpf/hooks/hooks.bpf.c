@@ -9,6 +9,8 @@
  *   ipn_tc_grab  devices that are the host's: whatever becomes of the message, the host gets it
  *   ipn_tc_cable ends of cables: what comes out of another network
  *   ipn_tc_gw    far end of the gateway: whole frames for processes
+ *   ipn_sk       sockets of sock ports; what an entry program does is done by the policy's program
+ *   ipn_sk_look  run by the manager: whom the sockets of sock ports are connected to
  *   ipn_notify   run by the manager: puts an event into a node's bell
  */
 #include "core/deliver.h"
@@ -54,9 +56,11 @@ INLINE struct ipn_msg *msg_start(const struct ipn_port *port, __u32 ifindex, __u
 	return m;
 }
 
-INLINE int xdp_control(const struct ipn_ctx *c, const struct ipn_port *port, __u8 op)
+INLINE int xdp_control(const struct ipn_ctx *c, const struct ipn_port *port,
+		       const struct ipn_tx_hdr *hdr)
 {
-	__u32 id = port->net;
+	__u32 id = port->net, number = port->port, full;
+	__u8 op = hdr->op;
 	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
 
 	if (op == IPN_TX_SLEEP && net)
@@ -64,11 +68,13 @@ INLINE int xdp_control(const struct ipn_ctx *c, const struct ipn_port *port, __u
 	else if (op == IPN_TX_RING) {
 		bell_ring(port->node, IPN_EVENT_WAKE, 0);
 		room_ring(port->node);
-	} else if (op == IPN_TX_ROOM && net && net->flags & IPN_FLAG_LOSSLESS)
-		pool_wait(id, port->port);
-	else if (op == IPN_TX_MOVED && net && net->flags & IPN_FLAG_LOSSLESS)
+	} else if (op == IPN_TX_ROOM && net && net->flags & IPN_FLAG_LOSSLESS) {
+		__builtin_memcpy(&full, hdr->ticket, sizeof(full));
+		pool_wait(id, number, full);
+	} else if (op == IPN_TX_MOVED && net && net->flags & IPN_FLAG_LOSSLESS) {
 		pool_moved(id);
-	else
+		pool_own_moved(id, number);
+	} else
 		return drop(c, port->node, IPN_DROP_BAD_FRAME);
 	return XDP_DROP;
 }
@@ -114,7 +120,7 @@ SEC("xdp") int ipn_xdp(struct xdp_md *ctx)
 	if (hdr->op == IPN_TX_BATCH)
 		batch = hdr->count;
 	if (hdr->op != IPN_TX_DATA && !batch)
-		return xdp_control(&c, port, hdr->op);
+		return xdp_control(&c, port, hdr);
 
 	if (!(port->flags & IPN_PF_WRITER)) {
 		stats_drops(port->node, IPN_DROP_NOT_WRITER, batch ? batch : 1);
@@ -184,7 +190,8 @@ SEC("tc") int ipn_tc_tap(struct __sk_buff *skb)
 	if (v.kind == IPN_TO_PORT) {
 		at = READ_ONCE(net->port_base) + v.arg;
 		dest = bpf_map_lookup_elem(&ipn_dests, &at);
-		if (!dest || v.arg >= net->numnodes || dest->kind <= IPN_KIND_PROC) {
+		if (!dest || v.arg >= net->numnodes || dest->kind <= IPN_KIND_PROC ||
+		    dest->kind == IPN_KIND_SOCK) {
 			stats_drop(node, IPN_DROP_NO_PORT);
 			return TC_DROP;
 		}
@@ -323,12 +330,50 @@ SEC("tc") int ipn_tc_cable(struct __sk_buff *skb)
 	struct ipn_port *port;
 
 	WRITE_ONCE(skb->mark, 0);
-	if ((mark & CABLE_MARK_MASK) == CABLE_MARK && hops && hops <= IPN_HOPS_MAX)
+	if ((mark & CABLE_MARK_MASK) == IPN_CABLE_MARK && hops && hops <= IPN_HOPS_MAX)
 		return tc_run(skb, ifindex, FROM_CABLE, mark & (CABLE_HOPS | CABLE_KEPT));
 	port = bpf_map_lookup_elem(&ipn_ports, &ifindex);
 	if (port) /* somebody in the fabric's namespace sent it out of the other end */
 		stats_drop(port->node, IPN_DROP_BAD_FRAME);
 	return TC_DROP;
+}
+
+SEC("sk_skb") int ipn_sk(struct __sk_buff *skb)
+{
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct ipn_sk *sk = bpf_map_lookup_elem(&ipn_sk_ports, &cookie);
+	__u32 policy;
+
+	if (!sk) /* left just now */
+		return SK_DROP;
+	policy = sk->policy;
+	bpf_tail_call(skb, &ipn_pol_sk, policy);
+	return SK_DROP;
+}
+
+SEC("iter/sockmap") int ipn_sk_look(struct bpf_iter__sockmap *ctx)
+{
+	struct ipn_sk_look look = { 0 };
+	struct sock *sk = ctx->sk, *peer;
+	struct unix_sock *us;
+	__u32 *key = ctx->key;
+
+	if (!sk || !key)
+		return 0;
+	us = bpf_skc_to_unix_sock(sk);
+	if (!us)
+		return 0;
+	look.node = *key;
+	look.waiting = sk_waiting(us);
+	if (look.waiting)
+		BPF_CORE_READ_INTO(&look.first, sk_psock_of(us), ingress_skb.next);
+	peer = us->peer;
+	if (peer) {
+		look.uid = peer->sk_uid.val;
+		look.cookie = bpf_get_socket_cookie(peer);
+	}
+	bpf_seq_write(ctx->meta->seq, &look, sizeof(look));
+	return 0;
 }
 
 SEC("syscall") int ipn_notify(struct ipn_notify *ctx)
@@ -338,7 +383,7 @@ SEC("syscall") int ipn_notify(struct ipn_notify *ctx)
 	if (ctx->op == IPN_NOTIFY_ROOM)
 		return room_ring(id) ? 1 : 0;
 	if (ctx->op == IPN_NOTIFY_POOL) {
-		pool_moved(id);
+		pool_left(id);
 		return 0;
 	}
 	return bell_ring(ctx->node, ctx->event.type, ctx->event.arg) ? 1 : 0;

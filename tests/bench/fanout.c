@@ -555,7 +555,8 @@ static void ipn_open_tx(struct end *e, const struct options *o)
 static int ipn_recv_views(struct end *e, struct arrived *msgs)
 {
 	struct ipn_view views[BATCH];
-	int n = ipn_recv_peek(e->fd, views, opt.plain ? 1 : BATCH, e->block ? 0 : MSG_DONTWAIT);
+	int n = ipn_recv_peek(e->fd, views, opt.plain ? 1 : BATCH,
+			      e->block ? MSG_WAITFORONE : MSG_DONTWAIT);
 
 	if (n < 0) {
 		if (errno == EAGAIN || errno == EINTR)

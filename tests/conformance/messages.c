@@ -370,6 +370,11 @@ static void lossy_own(void)
 	own_messages(20);
 }
 
+static void lossy_own_flood(void)
+{
+	own_messages(1000);
+}
+
 static const struct row rows_messages_table[] = {
 	{ "send.length", "returns the length; any bytes of any length arrive", send_length },
 	{ "send.zero", "an empty message is a message", send_zero },
@@ -399,5 +404,6 @@ static const struct row rows_messages_table[] = {
 	{ "lossy.count", "it can learn how many", lossy_count },
 #endif
 	{ "lossy.own", "own messages take no place in one's pool", lossy_own },
+	{ "lossy.own_flood", "nor do many of them displace what is pending", lossy_own_flood },
 };
 ROWS(rows_messages);

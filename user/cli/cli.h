@@ -66,6 +66,13 @@ enum cli_key {
 	CLI_VETH,
 	CLI_HOST,
 	CLI_GRAB,
+	CLI_XSK,
+	CLI_FRAMES,
+	CLI_FRAME_SIZE,
+	CLI_OWN,
+	CLI_VDE,
+	CLI_UNIX,
+	CLI_PEER,
 	CLI_PORT,
 	CLI_PORT2,
 	CLI_OFF,
@@ -113,7 +120,7 @@ struct cli_param {
 	const char *help;
 };
 
-#define CLI_MAX_PARAMS 12 /* a row without help ends them: there is always one */
+#define CLI_MAX_PARAMS 20 /* a row without help ends them: there is always one */
 
 struct cli_command {
 	const char *name;    /* one word, or "group word" */

@@ -79,9 +79,9 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 	},
 	[CLI_ATTACH] = {
 		.name = "attach",
-		.summary = "attach an interface to a network",
+		.summary = "attach an interface, or sockets, to a network",
 		.text = "Makes the interface, unless it is grabbed. Prints the number of the port, "
-			"its kind and name.",
+			"its kind and name. Programs that connect to DIR become ports themselves.",
 		.params = {
 			PATH,
 			{ CLI_TAP, "--tap", "NAME", CLI_TYPE_IFNAME, 0, 0, CLI_ONE_OF,
@@ -92,6 +92,25 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 			  "an interface of the host itself" },
 			{ CLI_GRAB, "--grab", "NAME", CLI_TYPE_IFNAME, 0, 0, CLI_ONE_OF,
 			  "an interface that is there; the host keeps it, and its copies" },
+			{ CLI_XSK, "--xsk", "NAME", CLI_TYPE_IFNAME, 0, 0, CLI_ONE_OF,
+			  "an interface for an AF_XDP program (libipn: ipn_xsk_open)" },
+			{ CLI_FRAMES, "--frames", "N", CLI_TYPE_NUMBER, IPN_XSK_FRAMES_MIN,
+			  IPN_XSK_FRAMES_MAX, 0,
+			  "--xsk: frames of its memory, a power of two (default 2048)" },
+			{ CLI_FRAME_SIZE, "--frame-size", "B", CLI_TYPE_NUMBER, IPN_XSK_FRAME_SMALL,
+			  IPN_XSK_FRAME_LARGE, 0,
+			  "--xsk: bytes of each, 256 of them the kernel's (default 2048)" },
+			{ CLI_OWN, "--own", NULL, CLI_TYPE_FLAG, 0, 0, 0,
+			  "--xsk: the program makes the AF_XDP socket itself, as DPDK does" },
+			{ CLI_VDE, "--vde", "DIR", CLI_TYPE_DIR, 0, 0, CLI_ONE_OF,
+			  "a directory where clients of VDE connect, as that of a vde_switch" },
+			{ CLI_UNIX, "--unix", "FILE", CLI_TYPE_FILE, 0, 0, CLI_ONE_OF,
+			  "a datagram socket for one program, such as QEMU -netdev dgram" },
+			{ CLI_PEER, "--peer", "FILE", CLI_TYPE_FILE, 0, 0, 0,
+			  "with --unix: the program's socket (default: who writes first)" },
+			{ CLI_MODE, "--mode", "MODE", CLI_TYPE_MODE, 0, 0777, 0,
+			  "with --vde: of the directory; with --unix: of the socket (default "
+			  "0700)" },
 			{ CLI_PORT, "--port", "N", CLI_TYPE_NUMBER, 0, IPN_NET_PORTS - 1, 0,
 			  "port number (default: the lowest that is free)" },
 			{ CLI_DESCR, "--descr", "TEXT", CLI_TYPE_TEXT, 0, IPN_DESCR_MAX - 1, 0,
@@ -103,11 +122,16 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 		.name = "detach",
 		.summary = "take a port away",
 		.text = "The interface of the port is removed, a grabbed one given back as it was "
-			"found. A process there gets end of file. A cable goes with both its ends.",
+			"found. A process there gets end of file. A cable goes with both its ends, "
+			"a directory of VDE with its clients.",
 		.params = {
 			PATH,
 			{ CLI_PORT, "--port", "N", CLI_TYPE_NUMBER, 0, IPN_NET_PORTS - 1,
-			 CLI_REQUIRED, "port number" },
+			  CLI_ONE_OF, "port number" },
+			{ CLI_VDE, "--vde", "DIR", CLI_TYPE_DIR, 0, 0, CLI_ONE_OF,
+			  "as it was attached" },
+			{ CLI_UNIX, "--unix", "FILE", CLI_TYPE_FILE, 0, 0, CLI_ONE_OF,
+			  "as it was attached" },
 		},
 	},
 	[CLI_CABLE] = {

@@ -89,9 +89,27 @@ static json_t *port_kind(const void *row)
 	return word(names_kind(port->kind), port->kind);
 }
 
+static json_t *port_kind_shown(const void *row)
+{
+	const struct ipn_ctl_port *port = row;
+	json_t *kind = word(names_kind(port->kind), port->kind), *own;
+
+	if (!kind || !port_flag(row, IPN_PF_OWN))
+		return kind;
+	own = json_sprintf("%s,own", json_string_value(kind));
+	json_decref(kind);
+	return own;
+}
+
 static json_t *port_up(const void *row)
 {
 	return json_boolean(port_flag(row, IPN_PF_UP));
+}
+
+/* xsk: the program makes its socket itself */
+static json_t *port_own(const void *row)
+{
+	return json_boolean(port_flag(row, IPN_PF_OWN));
 }
 
 static json_t *port_reader(const void *row)
@@ -137,16 +155,18 @@ static json_t *port_peer(const void *row)
 			 "port", (json_int_t)port->peer_port);
 }
 
-#define PORT_NAME_COLUMNS                                                                       \
-	DISPLAY_FIELD("NETWORK", "network", DISPLAY_TEXT, struct ipn_ctl_port, path),           \
-		DISPLAY_FIELD("PORT", "port", DISPLAY_U32, struct ipn_ctl_port, port),          \
-		DISPLAY_CALL("KIND", "kind", port_kind), DISPLAY_CALL("NAME", NULL, port_name), \
+#define PORT_NAME_COLUMNS                                                                     \
+	DISPLAY_FIELD("NETWORK", "network", DISPLAY_TEXT, struct ipn_ctl_port, path),         \
+		DISPLAY_FIELD("PORT", "port", DISPLAY_U32, struct ipn_ctl_port, port),        \
+		DISPLAY_CALL("KIND", NULL, port_kind_shown),                                  \
+		DISPLAY_CALL(NULL, "kind", port_kind), DISPLAY_CALL("NAME", NULL, port_name), \
 		DISPLAY_FIELD(NULL, "name", DISPLAY_TEXT, struct ipn_ctl_port, name)
 
 static const struct display_column port_columns[] = {
 	PORT_NAME_COLUMNS,
 	DISPLAY_CALL("STATE", NULL, port_state),
 	DISPLAY_CALL("SIDES", NULL, port_sides),
+	DISPLAY_CALL(NULL, "own", port_own),
 	DISPLAY_CALL(NULL, "up", port_up),
 	DISPLAY_CALL(NULL, "reader", port_reader),
 	DISPLAY_CALL(NULL, "writer", port_writer),

@@ -31,16 +31,31 @@
 	X(IPN_DROP_POOL, "pool", "LOSSLESS: the pool was full, and a device cannot wait")       \
 	X(IPN_DROP_DEVICE, "device",                                                            \
 	  "counted at an interface: its queue was full, or no program held it")                 \
-	X(IPN_DROP_HOPS, "hops", "came over as many cables as a message may")
+	X(IPN_DROP_HOPS, "hops", "came over as many cables as a message may")                   \
+	X(IPN_DROP_XSK_CLOSED, "xsk_closed",                                                    \
+	  "counted at an AF_XDP port: no program had its socket")                               \
+	X(IPN_DROP_XSK_FULL, "xsk_full",                                                        \
+	  "counted at an AF_XDP port: its program did not take what had come")                  \
+	X(IPN_DROP_XSK_FILL, "xsk_fill",                                                        \
+	  "counted at an AF_XDP port: its program had given no frames to fill")                 \
+	X(IPN_DROP_XSK_OTHER, "xsk_other",                                                      \
+	  "counted at an AF_XDP port: the socket refused it for another reason")                \
+	X(IPN_DROP_PUNT_FULL, "punt_full",                                                      \
+	  "the ring to the manager was full, or this port's share of it")                       \
+	X(IPN_DROP_PUNT_RATE, "punt_rate", "more than one port may send through the manager")   \
+	X(IPN_DROP_SLOW, "slow", "counted at a sock port: it did not read what it was sent")    \
+	X(IPN_DROP_SOCK_SIZE, "sock_size", "to or from a sock port: not 14 to 16064 bytes")
 
-#define KINDS(X)                     \
-	X(IPN_KIND_NONE, "none", "") \
-	X(IPN_KIND_PROC, "proc", "") \
-	X(IPN_KIND_TAP, "tap", "")   \
-	X(IPN_KIND_VETH, "veth", "") \
-	X(IPN_KIND_HOST, "host", "") \
-	X(IPN_KIND_GRAB, "grab", "") \
-	X(IPN_KIND_CABLE, "cable", "")
+#define KINDS(X)                       \
+	X(IPN_KIND_NONE, "none", "")   \
+	X(IPN_KIND_PROC, "proc", "")   \
+	X(IPN_KIND_TAP, "tap", "")     \
+	X(IPN_KIND_VETH, "veth", "")   \
+	X(IPN_KIND_HOST, "host", "")   \
+	X(IPN_KIND_GRAB, "grab", "")   \
+	X(IPN_KIND_CABLE, "cable", "") \
+	X(IPN_KIND_XSK, "xsk", "")     \
+	X(IPN_KIND_SOCK, "sock", "")
 
 #define POLICIES(X)                              \
 	X(IPN_POLICY_ANY, "any", "")             \

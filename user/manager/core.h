@@ -50,6 +50,9 @@ struct user {
 	__u32 nets;
 	__u32 nodes;
 	size_t memory;
+	struct ghost *ghosts; /* logs that are held though their networks and ports are gone */
+	__u32 nghosts, reap_at;
+	unsigned int closing; /* of its descriptors, under way: closer.c */
 	UT_hash_handle hh;
 };
 
@@ -90,6 +93,9 @@ struct policy {
 	int call[IPN_CALLS]; /* programs; -1: it has none */
 };
 
+struct xsk;
+struct xsk_job;
+
 struct node {
 	struct net *net;
 	struct session *session; /* NULL: interface, or adopted */
@@ -103,8 +109,10 @@ struct node {
 	__u64 overrun;           /* as the monitors know it */
 	sd_event_source *holder; /* after a restart: tells of the end of the process it is of */
 	struct node *peer;       /* cable: the other end, which lives as long as this one */
+	struct xsk *xsk;         /* xsk ports: xsk.c */
 	bool from_config;
-	bool welcome; /* its policy was told that it is there */
+	struct sock *sock; /* of a sock port */
+	bool welcome;      /* its policy was told that it is there */
 };
 
 enum node_id_state { ID_STALE = 0, ID_FRESH, ID_USED };
@@ -140,7 +148,12 @@ struct manager {
 	struct user *users;
 	struct policy *policies[IPN_POLICY_MAX];
 	struct loading *loadings; /* on their way */
+	struct door *doors;
+	struct punt *punt;          /* NULL: there was no door yet */
+	sd_event_source *sock_look; /* while there are sock ports */
+	__u32 socks;
 	struct session *sessions;
+	struct closer *closer;
 	int run_fd;      /* the run directory */
 	int lock_fd;     /* in it */
 	int bpf_lock_fd; /* directory on the bpffs, locked */
@@ -156,7 +169,14 @@ struct manager {
 
 /* user.c part of net.c: quotas; root has none. Returns 0 or -EDQUOT with the answer filled in. */
 struct user *user_get(struct manager *m, uid_t uid);
-int user_may(struct user *u, __u32 nets, __u32 nodes, size_t memory, struct answer *a);
+int user_may(struct manager *m, struct user *u, __u32 nets, __u32 nodes, size_t memory,
+	     struct answer *a);
+/*
+ * The log at `index` of its map will be handed out no more; the user's memory goes down by `bytes`
+ * as soon as nobody holds it. To be called before it is replaced.
+ */
+void user_log_gone(struct manager *m, struct user *u, __u32 log_class, __u32 index, size_t bytes);
+void users_free(struct manager *m);
 
 /* net.c */
 struct net *net_find(struct manager *m, const struct perm_inode *inode);
@@ -196,6 +216,9 @@ struct node_want {
 	const char *name;  /* devices; LINK_NAME_AUTO: the next that is free */
 	int netns_fd;      /* veth: -1 none */
 	const char *descr; /* IPN_DESCR_MAX bytes, maybe unterminated */
+	__u32 frames;      /* xsk */
+	__u32 frame_size;
+	bool own;
 };
 /* A process joins: all or nothing. *cursor: the first message of the network's log that it gets. */
 int node_connect(struct net *net, const struct node_want *want, struct node **out,
@@ -260,6 +283,78 @@ void netdev_watch_holders(struct manager *m);
 int cable_add(struct net *const nets[2], const struct node_want *want, const __s32 ports[2],
 	      struct node *ends[2], struct answer *a);
 void cable_adopt(struct manager *m);
+/* Takes over how its interface is: up or not. */
+int node_link_state(struct node *node, const struct link_info *link);
+
+/* xsk.c: AF_XDP ports */
+/* Fills in defaults. -EINVAL. */
+int xsk_check(const struct net *net, struct node_want *want, struct answer *a);
+/* Makes the interface; and, when the node stands in `ports`, what is at the far end. */
+int xsk_make(struct node *node, const char *pattern, const struct node_want *want, __u32 mtu);
+int xsk_begin(struct node *node);
+int xsk_adopt(struct node *node);
+/* Removes what a manager that died left of ports that are not there. */
+void xsk_adopt_rest(struct manager *m);
+/* After a restart: looks for the end of sockets that no session has. */
+int xsk_watch(struct manager *m);
+/* Takes it off the node; only lets go of it. */
+void xsk_end(struct node *node);
+void xsk_free(struct node *node);
+/* Does somebody receive there? Any other port: true. */
+bool xsk_ready(const struct node *node);
+/* Looks whether somebody does, and makes the port up or down. */
+int xsk_look(struct node *node);
+void xsk_stats(const struct node *node, struct ipn_stats *out);
+/* Begins to make a socket for the session, which gets its answer later. Errors: IPN_CTL_XSK_OPEN */
+int xsk_open(struct node *node, struct session *s, __u32 pid, struct answer *a);
+/* The session ended: that it waited for, that had the socket. */
+void xsk_forget(struct xsk_job *job);
+void xsk_left(struct node *node);
+/* sock.c: sock ports */
+/*
+ * A socket joins, which is connected to a program's (and is taken, also when this fails). want->uid:
+ * of that socket, or this is refused.
+ */
+int node_sock(struct net *net, const struct node_want *want, int fd, struct node **out,
+	      struct answer *a);
+/* Its step between `ports` and `dests`. -EPERM the other socket is another user's; -EADDRINUSE. */
+int sock_begin(struct node *node, int fd);
+void sock_end(struct node *node);
+/* At the end of the manager: only lets go of it. */
+void sock_let_go(struct node *node);
+/* The client's other connection, whose end is the port's (taken); door: where it came from. */
+int sock_stream(struct node *node, int stream);
+/* Says something there. */
+int sock_reply(struct node *node, const void *data, size_t len);
+/* A file that goes with the port: in the directory dir_fd, which must outlive it. */
+void sock_file(struct node *node, int dir_fd, const char *file);
+/* That directory; -1: none, or no sock port. */
+int sock_dir(const struct node *node);
+/* Its client says goodbye. */
+void sock_bye(struct manager *m, __u32 node, __u32 gen);
+
+/* punt.c: the thread behind the ring `punt` */
+int punt_begin(struct manager *m);
+void punt_end(struct manager *m);
+/* The socket of a port; del returns when the thread will not use it again. */
+void punt_add(struct manager *m, __u32 node, int fd);
+void punt_del(struct manager *m, __u32 node);
+/* Returns when the thread has forgotten what it read in the maps before. */
+void punt_wait(struct manager *m);
+void punt_zero(struct manager *m, __u32 node);
+/* Adds what the thread has counted. */
+void punt_describe(struct manager *m, __u32 node, struct ipn_stats *stats);
+
+/* user/vde/door.c: where sock ports come in */
+/* Errors as for IPN_CTL_VDE. */
+int door_open(struct net *net, const struct ipn_door *want, const char *descr, struct answer *a);
+int door_close(struct net *net, const char *path, struct answer *a);
+/* All of a network, with their files. */
+void door_close_net(struct net *net);
+/* After a restart: those of the map `doors`. */
+void door_adopt(struct manager *m);
+/* Lets go of all; their files stay. */
+void door_free_all(struct manager *m);
 
 /* gso.c */
 __u32 gso_want(const struct net *net);
@@ -274,7 +369,7 @@ int policy_init(struct manager *m);
 void policy_free_all(struct manager *m);
 /*
  * Begins to load a policy; `done` is called when it is there or was refused (r, with the answer),
- * unless it is cancelled before. *out is the manager's, until then.
+ * unless it is cancelled before. *out is the manager's, and NULL again when it has ended.
  */
 struct loading;
 typedef void (*policy_loaded_fn)(void *arg, __u32 number, int r, const struct answer *a);
@@ -311,12 +406,31 @@ void monitor_refused(struct net *net, enum ipn_kind kind, __u32 uid, int err);
 /* A monitor came: from now on overruns are looked for, while there is one. */
 int monitor_begin(struct manager *m);
 
+/* closer.c: closes the descriptors of clients where that holds nobody up */
+int closer_new(struct manager *m);
+/* False: it is at work still, and counts in struct user. */
+bool closer_free(struct manager *m);
+void fd_drop(struct manager *m, struct user *u, int fd);
+/* So many descriptors of that user cannot be closed that no more are taken. */
+bool user_stuck(struct user *u);
+
 /* session.c */
 /* To every monitor that may see the network (NULL: all). How many monitors there are. */
 __u32 session_tell(struct manager *m, struct net *net, const struct ipn_ctl_event *event);
 int session_listen(struct manager *m);
 void session_free(struct session *s);
+/* Those of users who are not stuck any more. */
+void sessions_go_on(struct manager *m);
+/* At the very end: what the sockets hold goes with the process. */
+void sessions_forget(struct manager *m);
 void session_drop_net(struct manager *m, struct net *net);
 void session_drop_node(struct session *s);
+/* It has the socket of this node, or (NULL) no longer. */
+void session_take_xsk(struct session *s, struct node *node);
+/* Its request is answered when the job is done: until then (NULL) nothing more is read from it. */
+void session_waits_for(struct session *s, struct xsk_job *job);
+/* That answer. status: 0 or -errno with `a`. It may end the session. */
+void session_answer(struct session *s, int status, const struct answer *a, const void *body,
+		    size_t len, const int *fds, unsigned int nfds);
 
 #endif

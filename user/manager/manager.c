@@ -216,6 +216,12 @@ static int loop_open(struct manager *m)
 			return r;
 	}
 	netdev_watch_holders(m);
+	r = xsk_watch(m);
+	if (r)
+		return r;
+	r = closer_new(m);
+	if (r < 0)
+		return r;
 	r = sd_event_add_io(m->event, NULL, m->watch_fd, EPOLLIN, on_link, m);
 	return r < 0 ? r : 0;
 }
@@ -399,18 +405,30 @@ static int config_port_add(struct manager *m, const struct config_port *p, struc
 	return r;
 }
 
-/* The path of a network that `net add` made goes with it, if it still is the same inode. */
+/*
+ * The path of a network that `net add` made goes with it, if it still is the same inode. The path is
+ * a user's word, and its directories may be his: what was looked at and what is removed must be in
+ * one directory, however the way there changes meanwhile.
+ */
 static void path_remove(const struct net *net)
 {
+	char dir[IPN_PATH_MAX], *name;
+	_cleanup_close_ int dir_fd = -1, fd = -1;
 	struct perm_inode inode;
-	_cleanup_close_ int fd = -1;
 
-	if (!net->info.persistent)
+	if (!net->info.persistent || util_copy(dir, sizeof(dir), net->info.path))
 		return;
-	fd = open(net->info.path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
+	name = strrchr(dir, '/');
+	if (!name)
+		return;
+	*name++ = '\0';
+	dir_fd = open(*dir ? dir : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dir_fd < 0)
+		return;
+	fd = openat(dir_fd, name, O_PATH | O_CLOEXEC | O_NOFOLLOW);
 	if (fd >= 0 && !perm_inode_get(fd, &inode) && inode.dev == net->info.dev &&
 	    inode.ino == net->info.ino)
-		unlink(net->info.path);
+		unlinkat(dir_fd, name, 0);
 }
 
 /* A file that cannot be carried out leaves nothing of itself. */
@@ -487,14 +505,17 @@ static void manager_close(struct manager *m)
 {
 	struct net *net, *tmp;
 	struct node *node, *ntmp;
-	struct user *u, *utmp;
 
+	door_free_all(m);
+	punt_end(m);
 	/* not session_free: that would end their nodes */
 	HASH_ITER(hh, m->nodes, node, ntmp) {
 		HASH_DEL(m->nodes, node);
 		if (node->session)
 			session_drop_node(node->session);
 		sd_event_source_disable_unref(node->holder);
+		xsk_free(node);
+		sock_let_go(node);
 		free(node);
 	}
 	HASH_ITER(hh, m->nets, net, tmp) {
@@ -506,24 +527,14 @@ static void manager_close(struct manager *m)
 		free(net->ports);
 		free(net);
 	}
-	/* who asked for `down` waits for the end of its session: that is to be the end of all */
-	if (m->down) {
-		static struct session *until_exit;
-
-		until_exit = m->sessions;
-		(void)until_exit;
-		m->sessions = NULL;
-	}
-	while (m->sessions)
-		session_free(m->sessions);
-	HASH_ITER(hh, m->users, u, utmp) {
-		HASH_DEL(m->users, u);
-		free(u);
-	}
 	policy_load_cancel_all(m);
+	sessions_forget(m);
+	if (closer_free(m))
+		users_free(m);
 	sd_event_source_disable_unref(m->refill);
 	sd_event_source_disable_unref(m->counts);
 	sd_event_source_disable_unref(m->overruns);
+	sd_event_source_disable_unref(m->sock_look);
 	sd_event_source_disable_unref(m->orphan_timer);
 	sd_event_unref(m->event);
 	policy_free_all(m);
@@ -602,6 +613,8 @@ static int serve(const struct manager_opts *opts, int ready_fd)
 		r = loop_open(m);
 	if (!r)
 		r = lock_write(m);
+	if (!r)
+		door_adopt(m);
 	if (!r && config)
 		r = config_apply(m, config, &a);
 	if (!r)
@@ -702,6 +715,10 @@ int manager_down_offline(const struct manager_opts *opts)
 		return 1;
 	}
 	r = start(m, NULL, &a);
+	if (!r)
+		r = loop_open(m);
+	if (!r)
+		door_adopt(m); /* so that their files go */
 	if (r == -EPROTO)
 		r = remove_foreign(m, &a);
 	if (!r)

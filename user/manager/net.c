@@ -30,7 +30,104 @@ struct user *user_get(struct manager *m, uid_t uid)
 	return u;
 }
 
-int user_may(struct user *u, __u32 nets, __u32 nodes, size_t memory, struct answer *a)
+/*
+ * Ghosts. Whoever has the descriptor of a log holds its memory, also when its network or its port
+ * has gone. It counts for the user who had it made until it is gone, or somebody could take
+ * memory without end by making networks and leaving them.
+ */
+#define REAP_MIN 64
+#define REAP_BATCH 32
+struct ghost {
+	struct ghost *next;
+	__u32 id; /* the kernel's, of the map */
+	__u32 log_class;
+	__u32 index;
+	size_t bytes;
+};
+
+static void ghosts_reap(struct user *u)
+{
+	struct ghost **at = &u->ghosts, *g;
+
+	while ((g = *at)) {
+		int fd = bpf_map_get_fd_by_id(g->id);
+
+		if (fd >= 0 || errno != ENOENT) {
+			if (fd >= 0)
+				close(fd);
+			at = &g->next;
+			continue;
+		}
+		*at = g->next;
+		u->nghosts--;
+		u->memory -= g->bytes;
+		free(g);
+	}
+	u->reap_at = u->nghosts < REAP_MIN / 2 ? REAP_MIN : 2 * u->nghosts;
+}
+
+/* Lets go of those that only stand in their map, until their number is used again. */
+static void ghosts_release(struct manager *m, struct user *u)
+{
+	for (__u32 c = 0; c < IPN_LOG_CLASSES; c++) {
+		__u32 ids[REAP_BATCH], n = 0;
+
+		for (struct ghost *g = u->ghosts; g; g = g->next) {
+			__u32 node = g->index - IPN_MAX_NETS;
+
+			if (g->log_class != c || g->index < IPN_MAX_NETS ||
+			    m->id_state[node] != ID_STALE || !m->id_log[node].slots)
+				continue;
+			m->id_log[node].slots = 0;
+			ids[n++] = node;
+			if (n == REAP_BATCH) {
+				bpf_node_logs_clear(m->bpf, c, ids, n);
+				n = 0;
+			}
+		}
+		if (n)
+			bpf_node_logs_clear(m->bpf, c, ids, n);
+	}
+}
+
+void user_log_gone(struct manager *m, struct user *u, __u32 log_class, __u32 index, size_t bytes)
+{
+	struct ghost *g;
+	__u32 id;
+
+	if (u->uid == 0 || bpf_map_lookup_elem(m->bpf->fd_logs[log_class], &index, &id)) {
+		u->memory -= bytes;
+		return;
+	}
+	g = malloc(sizeof(*g));
+	if (!g) {
+		u->memory -= bytes;
+		return;
+	}
+	*g = (struct ghost){ u->ghosts, id, log_class, index, bytes };
+	u->ghosts = g;
+	if (++u->nghosts >= u->reap_at)
+		ghosts_reap(u);
+}
+
+void users_free(struct manager *m)
+{
+	struct user *u, *tmp;
+
+	HASH_ITER(hh, m->users, u, tmp) {
+		HASH_DEL(m->users, u);
+		while (u->ghosts) {
+			struct ghost *g = u->ghosts;
+
+			u->ghosts = g->next;
+			free(g);
+		}
+		free(u);
+	}
+}
+
+int user_may(struct manager *m, struct user *u, __u32 nets, __u32 nodes, size_t memory,
+	     struct answer *a)
 {
 	if (u->uid == 0)
 		return 0;
@@ -40,10 +137,18 @@ int user_may(struct user *u, __u32 nets, __u32 nodes, size_t memory, struct answ
 	if (u->nodes + nodes > QUOTA_NODES)
 		return ANSWER(a, -EDQUOT, "uid %u has %u ports, the most a user may have", u->uid,
 			      u->nodes);
+	if (u->memory + memory > QUOTA_MEMORY) {
+		ghosts_reap(u);
+		if (u->memory + memory > QUOTA_MEMORY) {
+			ghosts_release(m, u);
+			ghosts_reap(u);
+		}
+	}
 	if (u->memory + memory > QUOTA_MEMORY)
 		return ANSWER(a, -EDQUOT,
 			      "uid %u would hold %zu MiB of messages, the most a user may is %lu "
-			      "(choose a smaller pool or MTU)",
+			      "(choose a smaller pool or MTU; what readers of networks that have "
+			      "ended keep open counts, too)",
 			      u->uid, (u->memory + memory) >> 20, QUOTA_MEMORY >> 20);
 	return 0;
 }
@@ -185,8 +290,11 @@ static int check(struct manager *m, struct ipn_network *info, struct answer *a)
 			      info->policy);
 	if (info->flags & ~(__u32)IPN_FLAG_LOSSLESS)
 		return ANSWER(a, -EINVAL, "flags 0x%x: there is only LOSSLESS (0x1)", info->flags);
-	if (info->flags && info->policy != IPN_POLICY_BROADCAST)
-		return ANSWER(a, -EOPNOTSUPP, "LOSSLESS is for the policy broadcast only");
+	if (info->flags && info->policy > IPN_POLICY_BUILTIN)
+		return ANSWER(
+			a, -EOPNOTSUPP,
+			"LOSSLESS is for built-in policies, %s is loaded (leave out LOSSLESS)",
+			m->policies[info->policy]->name);
 	r = range(&info->mtu, IPN_MTU_DEFAULT, IPN_MTU_MIN, IPN_MTU_MAX, "MTU", a);
 	if (!r)
 		r = range(&info->numnodes, IPN_NODES_DEFAULT, 1, IPN_NET_PORTS, "number of nodes",
@@ -217,7 +325,7 @@ int net_add(struct manager *m, const struct ipn_network *wanted, int path_fd,
 			      "a pool of %u messages of %u bytes takes %zu MiB, the most is %lu "
 			      "(choose a smaller pool or MTU)",
 			      info.pool, info.mtu, bytes >> 20, LOG_BYTES_MAX >> 20);
-	r = user_may(u, 1, 0, bytes, a);
+	r = user_may(m, u, 1, 0, bytes, a);
 	if (r)
 		return r;
 	net = net_alloc(m, &info);
@@ -292,15 +400,17 @@ void net_del(struct net *net)
 		if (net->ports[i])
 			node_del(net->ports[i], ENETDOWN, false);
 	node_doom_end(m);
+	door_close_net(net);
 	session_drop_net(m, net);
 	policy_tell(net, NULL, IPN_CALL_DELNET);
 	__atomic_store_n(&m->bpf->nets[net->id].policy, 0, __ATOMIC_RELEASE);
-	bpf_map_delete_elem(m->bpf->fd_networks, &net->id);
-	bpf_map_delete_elem(m->bpf->fd_logs[net->log_class], &net->id);
 	if (u) {
 		u->nets--;
-		u->memory -= net_log_bytes(net->log_class, net->slots);
+		user_log_gone(m, u, net->log_class, IPN_LOG_OF_NET(net->id),
+			      net_log_bytes(net->log_class, net->slots));
 	}
+	bpf_map_delete_elem(m->bpf->fd_networks, &net->id);
+	bpf_map_delete_elem(m->bpf->fd_logs[net->log_class], &net->id);
 	m->net_by_id[net->id] = NULL;
 	HASH_DEL(m->nets, net);
 	net_free(net);

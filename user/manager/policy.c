@@ -6,6 +6,7 @@
  *
  *	policy/NUMBER/info       map: number, name, ABI version
  *	policy/NUMBER/xdp, tc    handlemsg for each hook
+ *	policy/NUMBER/sk         the same for sock ports; a policy without takes none
  *	policy/NUMBER/call_NAME  callbacks
  *	policy/NUMBER/map_NAME   the maps of its own
  *
@@ -237,8 +238,11 @@ static int programs_set(struct manager *m, __u32 number)
 {
 	_cleanup_close_ int xdp = -1;
 	_cleanup_close_ int tc = -1;
+	_cleanup_close_ int sk = -1;
 	char path[PATH_LEN];
 
+	path_of(m, path, "%u/sk", number);
+	sk = bpf_obj_get(path);
 	path_of(m, path, "%u/xdp", number);
 	xdp = bpf_obj_get(path);
 	path_of(m, path, "%u/tc", number);
@@ -246,7 +250,8 @@ static int programs_set(struct manager *m, __u32 number)
 	if (xdp < 0 || tc < 0)
 		return -errno;
 	if (bpf_map_update_elem(m->bpf->fd_pol_xdp, &number, &xdp, BPF_ANY) ||
-	    bpf_map_update_elem(m->bpf->fd_pol_tc, &number, &tc, BPF_ANY))
+	    bpf_map_update_elem(m->bpf->fd_pol_tc, &number, &tc, BPF_ANY) ||
+	    (sk >= 0 && bpf_map_update_elem(m->bpf->fd_pol_sk, &number, &sk, BPF_ANY)))
 		return -errno;
 	return 0;
 }
@@ -255,6 +260,7 @@ static void programs_clear(struct manager *m, __u32 number)
 {
 	bpf_map_delete_elem(m->bpf->fd_pol_xdp, &number);
 	bpf_map_delete_elem(m->bpf->fd_pol_tc, &number);
+	bpf_map_delete_elem(m->bpf->fd_pol_sk, &number);
 }
 
 /* Makes the policy of what is pinned. */
@@ -343,6 +349,7 @@ struct loading {
 	sd_event_source *exit, *timer;
 	policy_loaded_fn done;
 	void *arg;
+	struct loading **ref; /* of the session; NULL again when this goes */
 };
 
 struct loader {
@@ -528,7 +535,7 @@ static int call_of(const char *name)
 static int progs_check(struct loader *l)
 {
 	struct bpf_program *prog;
-	int xdp = 0, tc = 0;
+	int xdp = 0, tc = 0, sk = 0;
 
 	bpf_object__for_each_program(prog, l->obj) {
 		const char *name = bpf_program__name(prog);
@@ -538,6 +545,8 @@ static int progs_check(struct loader *l)
 			xdp++;
 		else if (type == BPF_PROG_TYPE_SCHED_CLS && !strncmp(name, "ipn_tc_", 7))
 			tc++;
+		else if (type == BPF_PROG_TYPE_SK_SKB && !strncmp(name, "ipn_sk_", 7))
+			sk++;
 		else if (type != BPF_PROG_TYPE_SYSCALL || call_of(name) < 0)
 			return ANSWER(l->a, -EINVAL,
 				      "program %.40s: is neither handlemsg nor a callback "
@@ -551,7 +560,7 @@ static int progs_check(struct loader *l)
 			      xdp  ? "tc"
 			      : tc ? "XDP"
 				   : "any hook");
-	if (xdp > 1 || tc > 1)
+	if (xdp > 1 || tc > 1 || sk > 1)
 		return ANSWER(l->a, -EINVAL, "has more than one handlemsg (one per object)");
 	return 0;
 }
@@ -643,9 +652,10 @@ static int object_pin(struct loader *l)
 
 		if (!r)
 			r = pin(l, bpf_program__fd(prog), call ? "call_" : "",
-				call                        ? bpf_program__name(prog) + 4
-				: type == BPF_PROG_TYPE_XDP ? "xdp"
-							    : "tc");
+				call                           ? bpf_program__name(prog) + 4
+				: type == BPF_PROG_TYPE_XDP    ? "xdp"
+				: type == BPF_PROG_TYPE_SK_SKB ? "sk"
+							       : "tc");
 	}
 	bpf_object__for_each_map(map, l->obj)
 		if (!r && !bpf_map__is_internal(map) &&
@@ -725,6 +735,7 @@ static void loading_free(struct loading *l)
 		l->m->loadings = l->next;
 	if (l->next)
 		l->next->prev = l->prev;
+	*l->ref = NULL;
 	free(l);
 }
 
@@ -860,6 +871,7 @@ int policy_load(struct manager *m, int file, __u32 number, const char *name, pol
 	l->number = number;
 	l->done = done;
 	l->arg = arg;
+	l->ref = out;
 	util_copy(l->name, sizeof(l->name), name);
 	loader.name = l->name;
 	l->next = m->loadings;

@@ -4,7 +4,8 @@
  *
  * The peer is hostile. A packet is looked at only when its header, length and number of descriptors
  * fit the table of requests below; strings are terminated before use; every descriptor that came is
- * closed on every path. One request is answered before the next is read, and a reply that does not
+ * closed on every path, and not here (closer.c): also those that nobody has read when a session
+ * ends. So its socket is shut down, then read to its end, and only then closed. One request is answered before the next is read, and a reply that does not
  * fit into the socket means that the client does not read its replies: it is cut off. So a session
  * costs a bounded amount of work per turn of the event loop, and the loop is fair between them.
  */
@@ -15,6 +16,7 @@
 #include <ipn/af_ipn.h>
 #include <poll.h>
 #include <stdalign.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -25,6 +27,7 @@
 #define NETS_PER_PAGE 128
 #define FDB_PER_PAGE 512
 #define FDB_BATCH 256
+#define FDS_MAX 253 /* SCM_MAX_FD: what one packet can have; none may be left to the kernel */
 
 struct session {
 	struct manager *m;
@@ -32,6 +35,9 @@ struct session {
 	int fd;
 	sd_event_source *source;
 	struct perm_peer peer;
+	struct user *user;
+	bool ending;     /* nothing is left of it but what is in its socket */
+	bool held;       /* not read from while its user is stuck */
 	struct net *net; /* bound or connected */
 	bool bound;      /* keeps the network alive and may manage it */
 	bool keeper;     /* counted in net->bound */
@@ -39,8 +45,10 @@ struct session {
 	__u64 lost;              /* events */
 	char only[IPN_PATH_MAX]; /* monitor of one network: its path, else empty */
 	struct node *node;
-	struct loading *loading;    /* a policy: its request is not answered yet */
-	struct ipn_ctl_hdr waiting; /* the header of that request */
+	struct loading *loading; /* a policy that its request waits for */
+	struct node *xsk;        /* whose AF_XDP socket it has */
+	struct xsk_job *job;     /* that its request waits for */
+	struct ipn_ctl_hdr late; /* that request */
 };
 
 struct request {
@@ -54,9 +62,9 @@ struct request {
 	size_t reply_len; /* of the body */
 	int reply_fds[IPN_CTL_MAX_FDS];
 	unsigned int nreply_fds;
-	bool later; /* the answer comes by itself */
 	struct answer answer;
 };
+#define LATER 1 /* of a request: it will be answered by session_answer */
 #define REPLY_ROOM (IPN_CTL_MAX_PACKET - sizeof(struct ipn_ctl_hdr))
 
 /* --- what requests have in common --- */
@@ -451,13 +459,16 @@ static int do_attach(struct request *q)
 		.flags = IPN_PF_READER | IPN_PF_WRITER,
 		.uid = s->peer.uid,
 		.netns_fd = q->nfds > 1 ? q->fds[1] : -1,
+		.frames = attach->frames,
+		.frame_size = attach->frame_size,
+		.own = attach->own,
 	};
 	char name[IPN_NAME_MAX], descr[IPN_DESCR_MAX];
 	struct node *node;
 	struct net *net;
 	int r;
 
-	if (want.kind < IPN_KIND_TAP || want.kind > IPN_KIND_GRAB)
+	if ((want.kind < IPN_KIND_TAP || want.kind > IPN_KIND_GRAB) && want.kind != IPN_KIND_XSK)
 		return ANSWER(&q->answer, -EINVAL, "there is no kind %u of port to attach",
 			      want.kind);
 	memcpy(name, attach->name, sizeof(name));
@@ -522,11 +533,129 @@ static int do_detach(struct request *q)
 		return ANSWER(&q->answer, -ENOENT,
 			      "nothing is at port %u of %s (see: ipn-fabric show %s)", detach->port,
 			      net->info.path, net->info.path);
-	if (net->ports[detach->port]->port.kind != IPN_KIND_PROC && !q->s->peer.net_admin)
+	if (net->ports[detach->port]->port.kind != IPN_KIND_PROC &&
+	    net->ports[detach->port]->port.kind != IPN_KIND_SOCK && !q->s->peer.net_admin)
 		return ANSWER(&q->answer, -EPERM,
 			      "detaching an interface needs CAP_NET_ADMIN (run as root)");
 	node_del(net->ports[detach->port], ENODEV, false);
 	return 0;
+}
+
+/* --- AF_XDP ports --- */
+
+/* The port asked for: by name, by number, or the first that nobody has. */
+static int xsk_find(struct request *q, struct net *net, struct node **out)
+{
+	const struct ipn_ctl_xsk_open *open = q->body;
+	char name[IPN_NAME_MAX];
+	bool any;
+
+	memcpy(name, open->name, sizeof(name));
+	name[sizeof(name) - 1] = '\0';
+	any = !name[0] && open->port == IPN_PORTNO_ANY;
+	clean_text(name, sizeof(name));
+	*out = NULL;
+	for (__u32 i = 0; i < net->info.numnodes; i++) {
+		struct node *node = net->ports[i];
+
+		if (!node || !node->xsk || (any && (node->port.flags & IPN_PF_OWN)) ||
+		    (name[0] && strcmp(name, node->port.name) != 0) ||
+		    (open->port != IPN_PORTNO_ANY && open->port != (__s32)i))
+			continue;
+		if (!*out)
+			*out = node;
+		if (!any || !(node->port.flags & IPN_PF_UP)) {
+			*out = node;
+			return 0;
+		}
+	}
+	if (*out)
+		return 0; /* somebody has it, which is said later */
+	if (any)
+		return ANSWER(&q->answer, -ENOENT,
+			      "%s has no AF_XDP port (make one: ipn-fabric attach %s --xsk NAME)",
+			      net->info.path, net->info.path);
+	if (name[0])
+		return ANSWER(&q->answer, -ENOENT,
+			      "%s has no AF_XDP port %s (see: ipn-fabric show %s)", net->info.path,
+			      name, net->info.path);
+	return ANSWER(&q->answer, -ENOENT,
+		      "port %d of %s is no AF_XDP port (see: ipn-fabric show %s)", open->port,
+		      net->info.path, net->info.path);
+}
+
+static int do_xsk_open(struct request *q)
+{
+	struct session *s = q->s;
+	struct perm_inode inode;
+	struct node *node;
+	struct net *net;
+	int r;
+
+	if (s->node || s->net || s->xsk)
+		return ANSWER(&q->answer, -EISCONN, "this connection has a network already");
+	r = net_of_fd(q, q->fds[0], &net, &inode);
+	if (r)
+		return r;
+	r = perm_check(q->fds[0], &s->peer);
+	if (r < 0)
+		return ANSWER(&q->answer, r, "cannot judge the permissions of %s: %s",
+			      net->info.path, strerror(-r));
+	if ((r & (PERM_R | PERM_W)) != (PERM_R | PERM_W))
+		return ANSWER(&q->answer, -EACCES, "uid %u has not both r and w on %s", s->peer.uid,
+			      net->info.path);
+	r = xsk_find(q, net, &node);
+	if (!r)
+		r = xsk_open(node, s, (__u32)s->peer.pid, &q->answer);
+	if (r)
+		return r;
+	s->late = *q->hdr;
+	return LATER;
+}
+
+void session_take_xsk(struct session *s, struct node *node)
+{
+	s->xsk = node;
+}
+
+void session_waits_for(struct session *s, struct xsk_job *job)
+{
+	s->job = job;
+	sd_event_source_set_io_events(s->source, job ? 0 : EPOLLIN);
+}
+
+static int do_door(struct request *q)
+{
+	const struct ipn_ctl_door *in = q->body;
+	struct session *s = q->s;
+	struct ipn_door door = {
+		.kind = q->hdr->type == IPN_CTL_VDE ? IPN_DOOR_VDE : IPN_DOOR_UNIX,
+		.mode = in->mode & 0777,
+		.uid = s->peer.uid,
+		.port = in->port,
+	};
+	char descr[IPN_DESCR_MAX];
+	struct net *net;
+	int r;
+
+	if (!memchr(in->path, 0, sizeof(in->path)) || !memchr(in->peer, 0, sizeof(in->peer)))
+		return ANSWER(&q->answer, -EINVAL, "the path does not end");
+	memcpy(door.path, in->path, sizeof(door.path));
+	memcpy(door.peer, in->peer, sizeof(door.peer));
+	memcpy(descr, in->descr, sizeof(descr));
+	clean_text(door.path, sizeof(door.path));
+	clean_text(descr, sizeof(descr));
+	if (!s->peer.net_admin)
+		return ANSWER(&q->answer, -EPERM,
+			      "attaching sockets needs CAP_NET_ADMIN (run as root)");
+	r = net_managed(q, &net);
+	if (r)
+		return r;
+	if (in->op == IPN_DOOR_CLOSE)
+		return door_close(net, door.path, &q->answer);
+	if (in->op != IPN_DOOR_OPEN)
+		return ANSWER(&q->answer, -EINVAL, "there is no door request %u", in->op);
+	return door_open(net, &door, descr, &q->answer);
 }
 
 /* --- interfaces as nodes of sockets --- */
@@ -878,24 +1007,16 @@ static int may_policies(struct request *q, const char *what)
 					     "%s a policy needs CAP_NET_ADMIN (run as root)", what);
 }
 
-static int reply_send(struct request *q, __u8 *packet, int status);
-
-/* The answer to a request that was answered by nothing so far. From here on, requests are read. */
+/* From here on, its requests are read again. */
 static void on_policy_loaded(void *arg, __u32 number, int r, const struct answer *a)
 {
-	static alignas(8) __u8 out[IPN_CTL_MAX_PACKET];
+	struct ipn_ctl_policy policy;
 	struct session *s = arg;
-	struct request q = {
-		.s = s, .hdr = &s->waiting, .reply = out + sizeof(struct ipn_ctl_hdr), .answer = *a
-	};
 
-	s->loading = NULL;
-	if (!r) {
-		policy_describe(s->m, number, (void *)q.reply);
-		q.reply_len = sizeof(struct ipn_ctl_policy);
-	}
-	if (reply_send(&q, out, r) || sd_event_source_set_io_events(s->source, EPOLLIN) < 0)
-		session_free(s);
+	sd_event_source_set_io_events(s->source, EPOLLIN);
+	if (!r)
+		policy_describe(s->m, number, &policy);
+	session_answer(s, r, a, r ? NULL : &policy, r ? 0 : sizeof(policy), NULL, 0);
 }
 
 /* Takes seconds, maybe: others are served meanwhile, and this session when it is done. */
@@ -913,11 +1034,13 @@ static int do_policy_load(struct request *q)
 				&s->loading, &q->answer);
 	if (r)
 		return r;
-	s->waiting = *q->hdr;
-	q->later = true;
+	s->late = *q->hdr;
 	/* its end is told all the same */
 	r = sd_event_source_set_io_events(s->source, 0);
-	return r < 0 ? r : 0;
+	if (r >= 0)
+		return LATER;
+	policy_load_cancel(s->loading);
+	return r;
 }
 
 static int do_policy_unload(struct request *q)
@@ -1029,8 +1152,11 @@ static const struct {
 	[IPN_CTL_SETSOCKOPT] = { do_setsockopt, sizeof(struct ipn_ctl_option), 0, 0 },
 	[IPN_CTL_GETSOCKOPT] = { do_getsockopt, sizeof(struct ipn_ctl_option), 0, 0 },
 	[IPN_CTL_IOCTL] = { do_ioctl, sizeof(struct ipn_ctl_option), 0, 0 },
+	[IPN_CTL_VDE] = { do_door, sizeof(struct ipn_ctl_door), 1, 1 },
+	[IPN_CTL_UNIX] = { do_door, sizeof(struct ipn_ctl_door), 1, 1 },
 	[IPN_CTL_NETDEV] = { do_netdev, sizeof(struct ipn_ctl_netdev), 0, 0 },
 	[IPN_CTL_CABLE] = { do_cable, sizeof(struct ipn_ctl_cable), 2, 2 },
+	[IPN_CTL_XSK_OPEN] = { do_xsk_open, sizeof(struct ipn_ctl_xsk_open), 1, 1 },
 };
 _Static_assert(sizeof(struct ipn_ctl_page) + PORTS_PER_PAGE * sizeof(struct ipn_ctl_port) <=
 		       REPLY_ROOM,
@@ -1062,7 +1188,7 @@ static void sessions_reap(struct manager *m, struct session *but)
 	if (!p || !of)
 		return; /* they end a moment later */
 	for (struct session *s = m->sessions; s; s = s->next) {
-		if (s == but || (!s->node && !s->bound))
+		if (s == but || (!s->node && !s->bound && !s->xsk && !s->job))
 			continue;
 		p[n].fd = s->fd;
 		p[n].events = POLLRDHUP;
@@ -1079,7 +1205,8 @@ static void sessions_reap(struct manager *m, struct session *but)
 static bool joins(__u16 type)
 {
 	return type == IPN_CTL_NET_ADD || type == IPN_CTL_BIND || type == IPN_CTL_CONNECT ||
-	       type == IPN_CTL_ATTACH || type == IPN_CTL_RESIZE || type == IPN_CTL_CABLE;
+	       type == IPN_CTL_ATTACH || type == IPN_CTL_RESIZE || type == IPN_CTL_CABLE ||
+	       type == IPN_CTL_XSK_OPEN;
 }
 
 static int dispatch(struct request *q, size_t len)
@@ -1152,85 +1279,122 @@ static void close_fds(const int *fds, unsigned int n)
 		close(fds[i]);
 }
 
-/* Takes the descriptors out of a message. */
-static unsigned int take_fds(struct msghdr *msg, int *fds)
+/* One packet as it came. */
+struct packet {
+	ssize_t len;
+	bool cut;     /* it was longer, or had more descriptors */
+	bool cut_fds; /* the latter */
+	bool sender;  /* it says who sent it (SO_PASSCRED): so it is a packet and no end of file */
+	unsigned int nfds;
+	int fds[FDS_MAX];
+};
+
+static void packet_take_fds(struct packet *p, struct msghdr *msg)
 {
-	unsigned int n = 0;
-
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-		size_t count;
+		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+		if (c->cmsg_level != SOL_SOCKET)
 			continue;
-		count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (size_t i = 0; i < count; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-			if (n < IPN_CTL_MAX_FDS)
-				fds[n++] = fd;
-			else
-				close(fd);
-		}
+		if (c->cmsg_type == SCM_CREDENTIALS)
+			p->sender = true;
+		if (c->cmsg_type != SCM_RIGHTS || count > FDS_MAX)
+			continue;
+		memcpy(p->fds, CMSG_DATA(c), count * sizeof(int));
+		p->nfds = (unsigned int)count;
 	}
-	return n;
+}
+
+/* flags: 0, or MSG_PEEK, which takes no descriptors. Returns 0 or -errno. */
+static int packet_receive(int fd, struct packet *p, void *buf, size_t size, int flags)
+{
+	const size_t creds = CMSG_SPACE(sizeof(struct ucred));
+	alignas(struct cmsghdr) char
+		control[CMSG_SPACE(sizeof(int) * FDS_MAX) + CMSG_SPACE(sizeof(struct ucred))];
+	struct iovec iov = { buf, size };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control,
+			      .msg_controllen = flags & MSG_PEEK ? creds : sizeof(control) };
+
+	p->nfds = 0;
+	p->sender = false;
+	p->len = recvmsg(fd, &msg, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (p->len < 0)
+		return -errno;
+	p->cut = msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC);
+	p->cut_fds = msg.msg_flags & MSG_CTRUNC;
+	packet_take_fds(p, &msg);
+	return 0;
+}
+
+static void packet_drop_fds(struct session *s, const struct packet *p)
+{
+	for (unsigned int i = 0; i < p->nfds; i++)
+		fd_drop(s->m, s->user, p->fds[i]);
 }
 
 /* Handles one packet. Non-zero ends the session. */
 static int session_packet(struct session *s)
 {
 	static alignas(8) __u8 in[IPN_CTL_MAX_PACKET], out[IPN_CTL_MAX_PACKET];
-	alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * IPN_CTL_MAX_FDS)];
-	struct iovec iov = { in, sizeof(in) };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = control,
-			      .msg_controllen = sizeof(control) };
-	int fds[IPN_CTL_MAX_FDS], r;
+	struct packet p;
 	struct request q = { .s = s,
 			     .hdr = (void *)in,
 			     .body = in + sizeof(struct ipn_ctl_hdr),
-			     .fds = fds,
+			     .fds = p.fds,
 			     .reply = out + sizeof(struct ipn_ctl_hdr) };
-	ssize_t n = recvmsg(s->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	int r = packet_receive(s->fd, &p, in, sizeof(in), 0);
 
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-	q.nfds = take_fds(&msg, fds);
-	if (n == 0) { /* end, or an empty packet: no request either way */
-		close_fds(fds, q.nfds);
-		return -ECONNRESET;
-	}
-	if ((size_t)n < sizeof(struct ipn_ctl_hdr) || q.hdr->magic != IPN_CTL_MAGIC ||
-	    (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
-		close_fds(fds, q.nfds); /* nothing that could be answered */
+	if (r)
+		return r == -EAGAIN || r == -EINTR ? 0 : r;
+	q.nfds = p.nfds;
+	/* nothing that could be answered; of length 0: the end, or an empty packet */
+	if ((size_t)p.len < sizeof(struct ipn_ctl_hdr) || q.hdr->magic != IPN_CTL_MAGIC || p.cut ||
+	    p.nfds > IPN_CTL_MAX_FDS) {
+		packet_drop_fds(s, &p);
 		return -EBADMSG;
 	}
-	r = dispatch(&q, (size_t)n);
-	close_fds(fds, q.nfds);
-	if (q.later)
-		return r;
-	r = reply_send(&q, out, r);
+	r = dispatch(&q, (size_t)p.len);
+	packet_drop_fds(s, &p);
+	r = r == LATER ? 0 : reply_send(&q, out, r);
 	close_fds(q.reply_fds, q.nreply_fds);
 	return r;
 }
 
-void session_free(struct session *s)
+/*
+ * Takes out of its socket what the client sent and nobody read. False: the user is stuck, and there
+ * are more descriptors.
+ */
+static bool session_drain(struct session *s)
 {
-	struct user *u = user_get(s->m, s->peer.uid);
+	struct packet p;
+	char byte;
+	int r, errors = 0;
 
-	if (s->loading)
-		policy_load_cancel(s->loading);
-	/* an interface that is persistent goes on without a socket */
-	if (s->node && s->node->port.kind != IPN_KIND_PROC && !(s->node->port.flags & IPN_PF_HELD))
-		s->node->session = NULL;
-	else if (s->node)
-		node_del(s->node, 0, false);
-	session_unbind(s);
+	for (;;) {
+		bool stuck = user_stuck(s->user);
+
+		r = packet_receive(s->fd, &p, &byte, 1, stuck ? MSG_PEEK : 0);
+		/* an error of the socket is told once; then comes what was sent before */
+		if (r && errors++ < 2)
+			continue;
+		if (r || (!p.sender && !p.nfds && p.len == 0))
+			return true;
+		if (!stuck)
+			packet_drop_fds(s, &p);
+		else if (p.cut_fds)
+			return false;
+		else
+			(void)recv(s->fd, &byte, 1, MSG_DONTWAIT);
+	}
+}
+
+static void session_destroy(struct session *s)
+{
 	sd_event_source_disable_unref(s->source);
 	close(s->fd);
-	if (u)
-		u->sessions--;
+	s->user->sessions--;
 	if (s->prev)
 		s->prev->next = s->next;
 	else
@@ -1241,12 +1405,97 @@ void session_free(struct session *s)
 	free(s);
 }
 
+void session_answer(struct session *s, int status, const struct answer *a, const void *body,
+		    size_t len, const int *fds, unsigned int nfds)
+{
+	static alignas(8) __u8 out[IPN_CTL_MAX_PACKET];
+	struct request q = {
+		.s = s,
+		.hdr = &s->late,
+		.reply = out + sizeof(struct ipn_ctl_hdr),
+		.reply_len = len,
+		.nreply_fds = nfds,
+		.answer = *a,
+	};
+
+	if (len)
+		memcpy(q.reply, body, len);
+	if (nfds)
+		memcpy(q.reply_fds, fds, sizeof(int) * nfds);
+	if (reply_send(&q, out, status))
+		session_free(s);
+}
+
+/* Its socket may stay, shut down, until its user is not stuck any more. */
+void session_free(struct session *s)
+{
+	const int on = 1;
+
+	/* an interface that is persistent goes on without a socket */
+	if (s->node && s->node->port.kind != IPN_KIND_PROC && !(s->node->port.flags & IPN_PF_HELD))
+		s->node->session = NULL;
+	else if (s->node)
+		node_del(s->node, 0, false);
+	s->node = NULL;
+	if (s->loading)
+		policy_load_cancel(s->loading);
+	if (s->job)
+		xsk_forget(s->job);
+	s->job = NULL;
+	if (s->xsk)
+		xsk_left(s->xsk);
+	s->xsk = NULL;
+	session_unbind(s);
+	s->monitor = false;
+	if (!s->ending) {
+		s->ending = true;
+		setsockopt(s->fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
+		shutdown(s->fd, SHUT_RDWR);
+	}
+	if (session_drain(s)) {
+		session_destroy(s);
+		return;
+	}
+	s->held = true;
+	sd_event_source_set_enabled(s->source, SD_EVENT_OFF);
+}
+
+void sessions_go_on(struct manager *m)
+{
+	struct session *s, *next;
+
+	for (s = m->sessions; s; s = next) {
+		next = s->next;
+		if (!s->held || user_stuck(s->user))
+			continue;
+		s->held = false;
+		sd_event_source_set_enabled(s->source, SD_EVENT_ON);
+		if (s->ending)
+			session_free(s);
+	}
+}
+
+void sessions_forget(struct manager *m)
+{
+	while (m->sessions) {
+		struct session *s = m->sessions;
+
+		m->sessions = s->next;
+		sd_event_source_disable_unref(s->source);
+		perm_peer_free(&s->peer);
+		free(s);
+	}
+}
+
 static int on_packet(sd_event_source *source, int fd, uint32_t events, void *arg)
 {
 	struct session *s = arg;
 
-	(void)source;
 	(void)fd;
+	if (user_stuck(s->user)) {
+		s->held = true;
+		return sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	}
 	/* what was sent before the end is a request like any other */
 	if (events & EPOLLIN) {
 		if (!session_packet(s))
@@ -1258,10 +1507,10 @@ static int on_packet(sd_event_source *source, int fd, uint32_t events, void *arg
 	return 0;
 }
 
+/* Every connection becomes a session, if only to be ended as one. */
 static int session_new(struct manager *m, int fd)
 {
 	struct session *s = calloc(1, sizeof(*s));
-	struct user *u;
 	int r;
 
 	if (!s)
@@ -1271,24 +1520,37 @@ static int session_new(struct manager *m, int fd)
 	r = perm_peer_get(fd, &s->peer);
 	if (r)
 		goto err;
-	u = user_get(m, s->peer.uid);
-	r = -EDQUOT;
-	if (!u || (u->uid && u->sessions >= QUOTA_SESSIONS))
+	s->user = user_get(m, s->peer.uid);
+	r = -ENOMEM;
+	if (!s->user)
 		goto err_peer;
 	r = sd_event_add_io(m->event, &s->source, fd, EPOLLIN, on_packet, s);
 	if (r < 0)
 		goto err_peer;
-	u->sessions++;
+	s->user->sessions++;
 	s->next = m->sessions;
 	if (s->next)
 		s->next->prev = s;
 	m->sessions = s;
+	if (s->user->uid && s->user->sessions > QUOTA_SESSIONS)
+		session_free(s);
 	return 0;
 err_peer:
 	perm_peer_free(&s->peer);
 err:
 	free(s);
 	return r;
+}
+
+/* A connection that cannot become a session. */
+static void turn_away(struct manager *m, int fd)
+{
+	struct user *nobody = user_get(m, (uid_t)-1);
+
+	if (nobody)
+		fd_drop(m, nobody, fd);
+	else
+		close(fd);
 }
 
 static int on_connection(sd_event_source *source, int listen_fd, uint32_t events, void *arg)
@@ -1303,13 +1565,13 @@ static int on_connection(sd_event_source *source, int listen_fd, uint32_t events
 		close(m->spare_fd);
 		fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
 		if (fd >= 0)
-			close(fd);
+			turn_away(m, fd);
 		m->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 		say(LOG_WARNING, "turned a client away: no descriptors left");
 		return 0;
 	}
 	if (fd >= 0 && session_new(m, fd))
-		close(fd);
+		turn_away(m, fd);
 	return 0;
 }
 

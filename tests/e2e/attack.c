@@ -1,0 +1,465 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Attacks by descriptors and by what is kept: attack ATTACK [ARGUMENT...]
+ *
+ *   linger HOW        sends a TCP socket whose close takes a minute. HOW: `close` as a descriptor of
+ *                     a request, `many` among 200 of them, `empty` in a packet without a byte, `queue`
+ *                     behind a request that ends the session
+ *   flush HOW         the same with a file of a FUSE server that never answers (needs a user
+ *                     namespace)
+ *   fuse DIRECTORY    mounts such a file system there, for everybody, with a socket `net` in it that
+ *                     belongs to nobody; as root
+ *   hoard PATH COUNT  makes a network, keeps its log, lets it end, COUNT times: says how often it
+ *                     could
+ *   flip DIR COUNT    makes networks by a path in DIR whose directory is now DIR/real, now DIR/victim
+ *   monitors COUNT    that many monitors: says how many it could have
+ *   overruns PATH COUNT  joins so often, and says ever more overruns in its pages
+ *
+ * What goes on until SIGTERM says "ready" first.
+ */
+#include <ipn/af_ipn.h>
+#include <ipn/control.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define MANY 200
+
+static void die(const char *what)
+{
+	fprintf(stderr, "attack: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static int manager(void)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/" IPN_CTL_SOCKET,
+		 getenv(IPN_CTL_ENV_RUN_DIR));
+	if (fd < 0 || connect(fd, (void *)&sun, sizeof(sun)))
+		die(sun.sun_path);
+	return fd;
+}
+
+/* False: the manager hung up before. */
+static bool put(int fd, const void *packet, size_t len, const int *fds, unsigned int nfds)
+{
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(MANY * sizeof(int))];
+	} control = { 0 };
+	struct iovec iov = { (void *)packet, len };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	if (nfds) {
+		struct cmsghdr *c;
+
+		msg.msg_control = &control;
+		msg.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(nfds * sizeof(int));
+		memcpy(CMSG_DATA(c), fds, nfds * sizeof(int));
+	}
+	if (sendmsg(fd, &msg, MSG_NOSIGNAL) == (ssize_t)len)
+		return true;
+	if (errno != EPIPE)
+		die("send");
+	return false;
+}
+
+/* One request and its reply: the status, the body and the descriptors. */
+static int got_fds[IPN_CTL_MAX_FDS];
+static unsigned int ngot;
+
+static int call(int fd, __u16 type, const void *body, size_t len, int with, void *out, size_t size)
+{
+	static _Alignas(8) char buf[IPN_CTL_MAX_PACKET];
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(IPN_CTL_MAX_FDS * sizeof(int))];
+	} control;
+	struct iovec iov = { buf, sizeof(buf) };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	struct ipn_ctl_hdr *hdr = (void *)buf;
+
+	*hdr = (struct ipn_ctl_hdr){ .magic = IPN_CTL_MAGIC,
+				     .version = IPN_CTL_VERSION,
+				     .type = type,
+				     .len = (__u32)(sizeof(*hdr) + len) };
+	if (len)
+		memcpy(hdr + 1, body, len);
+	put(fd, buf, hdr->len, &with, with >= 0);
+	if (recvmsg(fd, &msg, 0) < (ssize_t)sizeof(*hdr))
+		return -1;
+	ngot = 0;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+		ngot = (unsigned int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+		memcpy(got_fds, CMSG_DATA(c), ngot * sizeof(int));
+	}
+	if (!hdr->status && size)
+		memcpy(out, hdr + 1, size);
+	return hdr->status;
+}
+
+static void until_term(void)
+{
+	sigset_t set;
+	int number;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	puts("ready");
+	fflush(stdout);
+	sigwait(&set, &number);
+}
+
+/* --- descriptors whose close takes long --- */
+
+static int lingering(void)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct linger linger = { .l_onoff = 1, .l_linger = 60 };
+	int listener = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0);
+	socklen_t len = sizeof(to);
+	static char junk[65536];
+
+	if (bind(listener, (void *)&to, len) || listen(listener, 1) ||
+	    getsockname(listener, (void *)&to, &len) || connect(fd, (void *)&to, len))
+		die("TCP");
+	if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)))
+		die("SO_LINGER");
+	while (send(fd, junk, sizeof(junk), MSG_DONTWAIT) > 0)
+		;
+	return fd;
+}
+
+/* The descriptor goes to the manager. last: and is nobody else's. */
+static int give(int fd, bool last, const char *how)
+{
+	struct ipn_ctl_hdr info = { .magic = IPN_CTL_MAGIC,
+				    .version = IPN_CTL_VERSION,
+				    .type = IPN_CTL_INFO,
+				    .len = sizeof(info) };
+	struct ipn_ctl_hdr none = { 0 };
+	unsigned int nfds = strcmp(how, "many") ? 1 : MANY;
+	size_t len = strcmp(how, "empty") ? sizeof(info) : 0;
+	int fds[MANY], s = -1;
+
+	for (int i = 0; i < MANY; i++)
+		fds[i] = fd;
+	do { /* until the manager does not hang up between the two */
+		if (s >= 0)
+			close(s);
+		s = manager();
+		if (!strcmp(how, "queue"))
+			put(s, &none, sizeof(none), NULL, 0);
+	} while (!put(s, &info, len, fds, nfds));
+	if (last)
+		close(fd);
+	if (strcmp(how, "close"))
+		close(s); /* what was not read is thrown away with it */
+	until_term();
+	return 0;
+}
+
+/* --- a file system that does not answer --- */
+
+struct answer {
+	struct fuse_out_header hdr;
+	union {
+		struct fuse_init_out init;
+		struct fuse_entry_out entry;
+		struct fuse_attr_out attr;
+		struct fuse_open_out open;
+	};
+};
+
+/*
+ * Answers what leads to a file and to opening it, and nothing else: neither FLUSH nor ACCESS nor
+ * STATFS.
+ */
+static void serve(int dev, __u32 uid)
+{
+	static _Alignas(8) char in[FUSE_MIN_READ_BUFFER + 65536];
+	struct fuse_in_header *q = (void *)in;
+
+	while (read(dev, in, sizeof(in)) > 0) {
+		struct answer a = { .hdr.unique = q->unique };
+		size_t body = 0;
+		struct fuse_attr *attr = NULL;
+
+		switch (q->opcode) {
+		case FUSE_INIT:
+			a.init.major = FUSE_KERNEL_VERSION;
+			a.init.minor = 31;
+			a.init.max_write = 65536;
+			body = sizeof(a.init);
+			break;
+		case FUSE_LOOKUP:
+			a.entry.nodeid = strcmp((char *)(q + 1), "net") ? 3 : 2;
+			a.entry.entry_valid = a.entry.attr_valid = 3600;
+			attr = &a.entry.attr;
+			attr->ino = a.entry.nodeid;
+			attr->mode = a.entry.nodeid == 2 ? S_IFSOCK | 0777 : S_IFREG | 0777;
+			body = sizeof(a.entry);
+			break;
+		case FUSE_GETATTR:
+			a.attr.attr_valid = 3600;
+			attr = &a.attr.attr;
+			attr->ino = q->nodeid;
+			attr->mode = q->nodeid == 1   ? S_IFDIR | 0777
+				     : q->nodeid == 2 ? S_IFSOCK | 0777
+						      : S_IFREG | 0777;
+			body = sizeof(a.attr);
+			break;
+		case FUSE_OPEN:
+		case FUSE_OPENDIR:
+			a.open.fh = 1;
+			body = sizeof(a.open);
+			break;
+		default:
+			continue;
+		}
+		if (attr) {
+			attr->nlink = 1;
+			attr->uid = attr->gid = uid;
+		}
+		a.hdr.len = (__u32)(sizeof(a.hdr) + body);
+		if (write(dev, &a, a.hdr.len) < 0)
+			die("FUSE");
+	}
+}
+
+static int fuse_mount(const char *dir, const char *more)
+{
+	char opts[128];
+	int dev = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+
+	snprintf(opts, sizeof(opts), "fd=%d,rootmode=40777,user_id=%u,group_id=%u%s", dev, getuid(),
+		 getgid(), more);
+	if (dev < 0 || mount("fuse", dir, "fuse", MS_NOSUID | MS_NODEV, opts)) {
+		fprintf(stderr, "attack: FUSE: %s\n", strerror(errno));
+		exit(77);
+	}
+	return dev;
+}
+
+static void map_self(uid_t uid, gid_t gid)
+{
+	char text[64];
+	int fd;
+
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNS)) {
+		fprintf(stderr, "attack: no user namespace: %s\n", strerror(errno));
+		exit(77);
+	}
+	fd = open("/proc/self/setgroups", O_WRONLY);
+	if (fd < 0 || write(fd, "deny", 4) != 4)
+		die("setgroups");
+	close(fd);
+	snprintf(text, sizeof(text), "0 %u 1", uid);
+	fd = open("/proc/self/uid_map", O_WRONLY);
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		die("uid_map");
+	close(fd);
+	snprintf(text, sizeof(text), "0 %u 1", gid);
+	fd = open("/proc/self/gid_map", O_WRONLY);
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		die("gid_map");
+	close(fd);
+}
+
+/*
+ * The server is the parent: when it is killed, the file system is gone, and the child is not kept by
+ * its own files.
+ */
+static int flush(const char *how)
+{
+	int dev, fd;
+
+	map_self(getuid(), getgid());
+	dev = fuse_mount("/mnt", "");
+	if (fork()) {
+		serve(dev, 0);
+		return 0;
+	}
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	close(dev);
+	fd = open("/mnt/file", O_RDWR);
+	if (fd < 0)
+		die("file on FUSE");
+	return give(fd, false, how); /* each close of it asks the server */
+}
+
+static int fuse(const char *dir)
+{
+	int dev = fuse_mount(dir, ",allow_other");
+
+	puts("ready");
+	fflush(stdout);
+	serve(dev, 65534);
+	return 0;
+}
+
+/* --- what is kept --- */
+
+static int hoard(const char *path, int count)
+{
+	struct ipn_ctl_net_add add = { .policy = IPN_BROADCAST, .mtu = 65535, .pool = 512 };
+	struct ipn_ctl_connect connect = { .port = IPN_PORTNO_ANY };
+	struct ipn_ctl_connected c;
+	int n = 0, r = 0;
+
+	snprintf(add.path, sizeof(add.path), "%s", path);
+	for (; n < count && !r; n++) {
+		int fd, s = manager();
+
+		unlink(path);
+		if (mknod(path, S_IFSOCK | 0777, 0))
+			die(path);
+		fd = open(path, O_PATH);
+		r = call(s, IPN_CTL_NET_ADD, &add, sizeof(add), fd, NULL, 0);
+		if (!r)
+			r = call(s, IPN_CTL_CONNECT, &connect, sizeof(connect), -1, &c, sizeof(c));
+		close(s);
+		close(fd);
+		if (r)
+			break;
+		/* all but the tap are kept */
+		close(got_fds[0]);
+	}
+	printf("%d %s\n", n, r > 0 ? strerrorname_np(r) : "-");
+	until_term();
+	return 0;
+}
+
+static int flip(const char *dir, int count)
+{
+	char path[256], there[256];
+	int s = manager();
+
+	snprintf(path, sizeof(path), "%s/real", dir);
+	snprintf(there, sizeof(there), "%s/to", dir);
+	if (mkdir(path, 0755) || symlink("real", there))
+		die(dir);
+	for (int i = 0; i < count; i++) {
+		struct ipn_ctl_net_add add = { .policy = IPN_BROADCAST, .persistent = 1 };
+		int fd;
+
+		snprintf(path, sizeof(path), "%s/real/n%d", dir, i);
+		if (mknod(path, S_IFSOCK | 0777, 0))
+			die(path);
+		fd = open(path, O_PATH);
+		snprintf(add.path, sizeof(add.path), "%s/to/n%d", dir, i);
+		errno = call(s, IPN_CTL_NET_ADD, &add, sizeof(add), fd, NULL, 0);
+		if (errno)
+			die(path);
+		close(fd);
+	}
+	snprintf(path, sizeof(path), "%s/other", dir);
+	if (symlink("victim", path))
+		die(path);
+	puts("ready");
+	fflush(stdout);
+	for (;;)
+		renameat2(AT_FDCWD, path, AT_FDCWD, there, RENAME_EXCHANGE);
+	return 0;
+}
+
+static int monitors(int count)
+{
+	int n = 0, r = 0;
+
+	while (n < count && !r) {
+		r = call(manager(), IPN_CTL_MONITOR, NULL, 0, -1, NULL, 0);
+		n += !r;
+	}
+	printf("%d %s\n", n, r > 0 ? strerrorname_np(r) : "-");
+	until_term();
+	return 0;
+}
+
+static int overruns(const char *path, int count)
+{
+	struct ipn_ctl_connect connect = { .port = IPN_PORTNO_ANY };
+	struct ipn_page **pages = calloc((size_t)count, sizeof(*pages));
+	int net = open(path, O_PATH);
+
+	if (!pages || net < 0)
+		die(path);
+	for (int i = 0; i < count; i++) {
+		struct ipn_ctl_connected c;
+		int r = call(manager(), IPN_CTL_CONNECT, &connect, sizeof(connect), net, &c,
+			     sizeof(c));
+
+		errno = r;
+		if (r)
+			die("join");
+		pages[i] = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, got_fds[2], 0);
+		if (pages[i] == MAP_FAILED)
+			die("page");
+	}
+	puts("ready");
+	fflush(stdout);
+	for (;;) {
+		for (int i = 0; i < count; i++)
+			pages[i]->overrun++;
+		usleep(100000);
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct rlimit files;
+	const char *what = argc > 1 ? argv[1] : "", *arg = argc > 2 ? argv[2] : "";
+	int count = argc > 3 ? atoi(argv[3]) : 0;
+
+	if (!getrlimit(RLIMIT_NOFILE, &files)) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	if (!strcmp(what, "linger"))
+		return give(lingering(), true, arg);
+	if (!strcmp(what, "flush"))
+		return flush(arg);
+	if (!strcmp(what, "fuse"))
+		return fuse(arg);
+	if (!strcmp(what, "hoard"))
+		return hoard(arg, count);
+	if (!strcmp(what, "flip"))
+		return flip(arg, count);
+	if (!strcmp(what, "monitors"))
+		return monitors(atoi(arg));
+	if (!strcmp(what, "overruns"))
+		return overruns(arg, count);
+	fprintf(stderr, "attack: %s: no such attack\n", what);
+	return 2;
+}
