@@ -492,7 +492,7 @@ INLINE int rewrite_whole(const struct ipn_ctx *c, const struct ipn_msg *m)
 
 	if (!gw || m->whole)
 		return drop(c, m->node, IPN_DROP_GATEWAY);
-	WRITE_ONCE(((struct __sk_buff *)c->ctx)->mark, m->ifindex);
+	WRITE_ONCE(((struct __sk_buff *)c->ctx)->mark, gateway_mark(m));
 	return bpf_redirect(gw, 0);
 }
 

@@ -52,9 +52,9 @@ struct session {
 	bool judged_visible;
 	char only[IPN_PATH_MAX]; /* monitor of one network: its path, else empty */
 	struct node *node;
-	struct loading *loading; /* a policy that its request waits for */
 	struct node *xsk;        /* whose AF_XDP socket it has */
 	struct xsk_job *job;     /* that its request waits for */
+	struct loading *loading; /* the same, of a policy */
 	struct ipn_ctl_hdr late; /* that request */
 };
 
