@@ -14,8 +14,8 @@
  *	         the kernel knows of the frame's type is that of the private header, so it goes out
  *	         of interfaces the long way, where the kernel looks again.
  *
- * Whoever can send out of an end of a cable, or set a mark there, rules the namespace of the fabric.
- * A frame that comes without our mark is none of ours, and dropped.
+ * Whoever can send out of an end of a cable, or set a mark there, rules the fabric's namespace. A
+ * frame that comes without our mark is none of ours, and dropped.
  */
 #ifndef IPN_BPF_CABLE_H
 #define IPN_BPF_CABLE_H

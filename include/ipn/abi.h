@@ -418,7 +418,7 @@ struct ipn_sk_look {
 	__u64 cookie;  /* its cookie; 0: ours is connected to none */
 	__u32 waiting; /* messages redirected to ours that are not sent yet */
 	__u32 dead;    /* that socket is closed */
-	__u64 first; /* tells the first of them from others */
+	__u64 first;   /* tells the first of them from others */
 };
 
 /*

@@ -21,7 +21,8 @@
  *	ends by itself     its pins are renamed and opened, or its words passed on
  *	takes too long     it is killed, then the same: ETIMEDOUT
  *	the session ends   it is killed, and waited for; NUMBER_new is removed
- *	the manager ends   the same; dies: it is killed by the kernel, and the next one removes NUMBER_new
+ *	the manager ends   the same
+ *	the manager dies   the kernel kills it, and the next manager removes NUMBER_new
  */
 #include "core.h"
 
