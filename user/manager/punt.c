@@ -29,6 +29,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdalign.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -82,12 +83,34 @@ static void to_sock(struct punt *p, const struct ipn_dest *dest, const void *dat
 		counted(p, dest->node, IPN_DROP_SLOW);
 }
 
+/* Out of an interface; into a cable with the mark of its first hop. */
+static ssize_t packet_send(struct punt *p, const struct ipn_dest *dest, const void *data, __u32 len)
+{
+	struct sockaddr_ll to = { .sll_family = AF_PACKET, .sll_ifindex = (int)dest->ifindex };
+	alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(__u32))] = { 0 };
+	struct iovec iov = { (void *)data, len };
+	struct msghdr msg = {
+		.msg_name = &to, .msg_namelen = sizeof(to), .msg_iov = &iov, .msg_iovlen = 1
+	};
+	const __u32 mark = IPN_CABLE_MARK | 1;
+	struct cmsghdr *c;
+
+	if (dest->kind == IPN_KIND_CABLE) {
+		msg.msg_control = control;
+		msg.msg_controllen = sizeof(control);
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SO_MARK;
+		c->cmsg_len = CMSG_LEN(sizeof(mark));
+		memcpy(CMSG_DATA(c), &mark, sizeof(mark));
+	}
+	return sendmsg(p->packet, &msg, MSG_DONTWAIT);
+}
+
 static void to_device(struct punt *p, const struct ipn_punt *rec, const struct ipn_dest *dest,
 		      const void *data)
 {
-	struct sockaddr_ll to = { .sll_family = AF_PACKET, .sll_ifindex = (int)dest->ifindex };
-
-	if (sendto(p->packet, data, rec->len, MSG_DONTWAIT, (void *)&to, sizeof(to)) >= 0)
+	if (packet_send(p, dest, data, rec->len) >= 0)
 		sent(p, dest->node, rec->len);
 	else if (errno == EMSGSIZE)
 		counted(p, rec->node, IPN_DROP_MTU);
