@@ -109,7 +109,7 @@ struct ipn_ctl_net_add {
 	__u32 flags;
 	__u32 mode;       /* asked for, before umask: for show */
 	__u32 persistent; /* 0: it ends with its last node or bound session; binds the session */
-	__u32 pad;
+	__u32 routes; /* policy l3: of each family */
 	char path[IPN_PATH_MAX]; /* absolute, as the client sees it; NUL-terminated */
 	__u8 pad2[4];
 };

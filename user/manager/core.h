@@ -20,6 +20,7 @@
 #include "bpf.h"
 #include "common/util.h"
 #include "config.h"
+#include "l3.h"
 #include "link.h"
 #include "manager.h"
 #include "perm.h"
@@ -34,6 +35,7 @@
 #define QUOTA_SESSIONS 2048
 #define QUOTA_NETS 64
 #define QUOTA_NODES 1024
+#define QUOTA_MONITORS 16 /* each costs something at every event */
 #define QUOTA_MEMORY (512UL << 20) /* bytes of logs */
 
 #define LOG_BYTES_MAX (256UL << 20) /* one log */
@@ -47,9 +49,11 @@ struct answer {
 struct user {
 	uid_t uid;
 	__u32 sessions;
+	__u32 monitors;
 	__u32 nets;
 	__u32 nodes;
 	size_t memory;
+	__u64 used, used_at; /* us of the manager's time, lately: session.c */
 	struct ghost *ghosts; /* logs that are held though their networks and ports are gone */
 	__u32 nghosts, reap_at;
 	unsigned int closing; /* of its descriptors, under way: closer.c */
@@ -62,6 +66,7 @@ struct net_key {
 };
 
 struct node;
+struct door;
 struct session;
 struct manager;
 
@@ -150,7 +155,7 @@ struct manager {
 	struct door *doors;
 	struct punt *punt;          /* NULL: there was no door yet */
 	sd_event_source *sock_look; /* while there are sock ports */
-	__u32 socks;
+	__u32 socks, socks_waiting;
 	struct session *sessions;
 	struct closer *closer;
 	int run_fd;      /* the run directory */
@@ -196,6 +201,9 @@ size_t net_log_bytes(__u32 log_class, __u32 slots);
 /* The first place in `dests` and `floods` with n free in a row, cleared. -ENOSPC. */
 int net_place(struct manager *m, __u32 n, __u32 *base);
 void net_place_clear(struct manager *m, __u32 base, __u32 n);
+
+/* local.c: -EOPNOTSUPP unless the inode's file system answers by itself. client: or 0 */
+int local_check(int fd, pid_t client, struct answer *a);
 
 /* resize.c: errors as for IPN_CTL_RESIZE */
 int net_resize(struct net *net, __u32 numnodes, struct answer *a);
@@ -328,8 +336,9 @@ int sock_stream(struct node *node, int stream);
 int sock_reply(struct node *node, const void *data, size_t len);
 /* A file that goes with the port: in the directory dir_fd, which must outlive it. */
 void sock_file(struct node *node, int dir_fd, const char *file);
-/* That directory; -1: none, or no sock port. */
-int sock_dir(const struct node *node);
+/* Where it came in. */
+void sock_door(struct node *node, struct door *door);
+struct door *sock_of(const struct node *node);
 /* Its client says goodbye. */
 void sock_bye(struct manager *m, __u32 node, __u32 gen);
 
@@ -349,6 +358,8 @@ void punt_describe(struct manager *m, __u32 node, struct ipn_stats *stats);
 /* Errors as for IPN_CTL_VDE. */
 int door_open(struct net *net, const struct ipn_door *want, const char *descr, struct answer *a);
 int door_close(struct net *net, const char *path, struct answer *a);
+/* UNIX: its port is gone, and another program may come. */
+void door_port_gone(struct door *door);
 /* All of a network, with their files. */
 void door_close_net(struct net *net);
 /* After a restart: those of the map `doors`. */
@@ -380,6 +391,9 @@ bool policy_has(const struct net *net, enum ipn_policy_call which);
  */
 int policy_call(struct net *net, const struct node *node, enum ipn_policy_call which,
 		struct ipn_call *call);
+/* setsockopt, getsockopt, ioctl: of loaded and of built-in policies. The answer says what is wrong. */
+int policy_option(struct net *net, const struct node *node, enum ipn_policy_call which,
+		  struct ipn_call *call, struct answer *a);
 /* The same for callbacks that tell the policy something and want nothing. */
 void policy_tell(struct net *net, const struct node *node, enum ipn_policy_call which);
 /* newport: the policy chooses, or refuses, the port. *want becomes its choice. */
