@@ -12,6 +12,7 @@
  *   [port vm0]                    one section per port; the word is a label, unique
  *   network = /run/ipn/lan        a network of this file
  *   tap = vm0                     or: veth = name[:netns]   or: host = name   or: grab = name
+ *                                 or: xsk = name, with frames = n, frame-size = n, own = yes
  *                                 or: cable = /run/ipn/other, another network of this file
  *   port = 3    descr = text
  */
@@ -20,6 +21,7 @@
 
 #include <ipn/abi.h>
 #include <ipn/policy_abi.h>
+#include <stdbool.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -47,6 +49,8 @@ struct config_port {
 	char netns[64];           /* empty: the fabric's */
 	__s32 port;               /* -1: any */
 	char descr[IPN_DESCR_MAX];
+	__u32 frames, frame_size; /* xsk; 0: the default */
+	bool own;
 };
 
 struct config {
