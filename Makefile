@@ -5,7 +5,7 @@
 #
 #   bpf/{hooks,policy}/X.bpf.c      build/bpf/X.bpf.o, and X.skel.h for the manager
 #   user/{common,lib}/*.c           build/libipn.so.1, build/libipn.a
-#   user/{manager,cli}/*.c          with the above: build/ipn-fabric
+#   user/{manager,vde,cli}/*.c      with the above: build/ipn-fabric
 #   user/preload/*.c                with user/lib/*.c: build/libipn-shim.so, for `ipn-fabric run`
 #   tests/{unit,bpf}/X_test.c       build/tests/X_test, linked with all but user/cli/main.c
 #   tests/{e2e,vm}/X.c              build/tests/X, linked with libipn.a
@@ -72,7 +72,7 @@ endif
 MULTIARCH = $(eval MULTIARCH := $(shell $(CC) -print-multiarch))$(MULTIARCH)
 
 LIBIPN_LIBS := -lpthread
-FABRIC_LIBS := -lbpf -lelf -lz -lsystemd -lmnl -ljansson -linih -lpthread
+FABRIC_LIBS := -lxdp -lbpf -lelf -lz -lsystemd -lmnl -ljansson -linih -lpthread
 TEST_LIBS := -lcmocka
 BENCH_LIBS := -lvdeplug
 
@@ -81,7 +81,7 @@ BENCH_LIBS := -lvdeplug
 obj = $(patsubst %.c,$(O)/%.o,$(wildcard $(1)))
 
 LIB_OBJS := $(call obj,user/common/*.c user/lib/*.c)
-FABRIC_OBJS := $(LIB_OBJS) $(call obj,user/manager/*.c user/cli/*.c)
+FABRIC_OBJS := $(LIB_OBJS) $(call obj,user/manager/*.c user/vde/*.c user/cli/*.c)
 CORE_OBJS := $(filter-out $(O)/user/cli/main.o,$(FABRIC_OBJS))
 TEST_OBJS := $(call obj,tests/unit/*.c tests/bpf/*.c)
 HELPER_OBJS := $(call obj,tests/e2e/*.c tests/vm/*.c)
@@ -109,7 +109,7 @@ CONFORMANCE := $(addprefix $(B)/tests/conformance-,lib plain)
 MANPAGES := $(patsubst docs/%.scd,$(B)/man/%,$(wildcard docs/*.[1-8].scd))
 PROGRAMS := $(if $(wildcard user/cli/main.c),$(B)/ipn-fabric)
 LIBRARIES := $(if $(LIB_OBJS),$(B)/libipn.so $(B)/libipn.a) $(if $(SHIM_OBJS),$(B)/libipn-shim.so)
-HEADERS := $(addprefix include/ipn/,ipn.h af_ipn.h abi.h control.h policy.h policy_abi.h)
+HEADERS := $(addprefix include/ipn/,ipn.h xsk.h l3.h af_ipn.h abi.h control.h policy.h policy_abi.h)
 KIT_HEADERS := $(wildcard bpf/core/*.h)
 
 SAME_NAME := $(shell printf '%s\n' $(TESTS) $(HELPERS) | sort | uniq -d)
@@ -208,7 +208,7 @@ $(O)/plain/%.o: %.c $(O)/flags.user
 	$(call run,CC,$(CC) $(CPPFLAGS_ALL) -DCONFORMANCE_PLAIN $(CFLAGS_ALL) -MMD -MP -c -o $@ $<)
 
 # The skeletons must be there before the first compilation; after that the .d files know.
-$(filter $(O)/user/manager/% $(O)/tests/bpf/%,$(FABRIC_OBJS) $(TEST_OBJS)): | $(SKELETONS)
+$(filter $(O)/user/manager/% $(O)/user/vde/% $(O)/tests/bpf/%,$(FABRIC_OBJS) $(TEST_OBJS)): | $(SKELETONS)
 
 # Debug information stays out of the object that the manager carries; BTF stays in.
 define bpf_rule

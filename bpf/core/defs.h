@@ -57,6 +57,40 @@ struct sk_buff {
 	unsigned int end;
 	unsigned char *head, *data;
 } __attribute__((preserve_access_index));
+struct sk_buff_head {
+	struct sk_buff *next;
+	__u32 qlen;
+} __attribute__((preserve_access_index));
+typedef struct {
+	__u32 val;
+} kuid_t;
+struct sock_common {
+	unsigned long skc_flags;
+} __attribute__((preserve_access_index));
+struct sock {
+	struct sock_common __sk_common;
+	struct sk_buff_head sk_receive_queue;
+	__u32 sk_max_ack_backlog;
+	void *sk_user_data;
+	kuid_t sk_uid;
+} __attribute__((preserve_access_index));
+struct unix_sock {
+	struct sock sk;
+	struct sock *peer;
+} __attribute__((preserve_access_index));
+struct sk_psock {
+	struct sk_buff_head ingress_skb;
+} __attribute__((preserve_access_index));
+struct seq_file;
+struct bpf_iter_meta {
+	struct seq_file *seq;
+} __attribute__((preserve_access_index));
+struct bpf_iter__sockmap {
+	struct bpf_iter_meta *meta;
+	void *key;
+	struct sock *sk;
+} __attribute__((preserve_access_index));
+#define SOCK_DEAD 0 /* bit of sk_flags */
 #define CHECKSUM_PARTIAL 3
 #define GSO_TCP (1 << 0 | 1 << 4) /* SKB_GSO_TCPV4, SKB_GSO_TCPV6 */
 

@@ -12,19 +12,27 @@
  * is one whole frame each, and goes to processes only, since devices have had the frame as it was.
  * The mark carries the ifindex it came from.
  *
+ * Sock ports, and what comes from them:
+ *
+ *   from \ to   process                  device      sock port
+ *   SK (sock)   written into the log     punt ring   redirected; a flood: punt ring
+ *   XDP, tc                                          punt ring; at tc whole frames only
+ *
  * A frame that came into a grabbed interface is the host's: everybody gets a clone, and the program
  * passes it whatever became of the message.
  */
 #ifndef IPN_BPF_DELIVER_H
 #define IPN_BPF_DELIVER_H
 
+#include "cable.h"
 #include "log.h"
+#include "sk.h"
 #include "stats.h"
 #include "wake.h"
 
 INLINE int act_drop(const struct ipn_ctx *c)
 {
-	return c->hook == HOOK_XDP ? XDP_DROP : TC_DROP;
+	return c->hook == HOOK_XDP ? XDP_DROP : c->hook == HOOK_SK ? SK_DROP : TC_DROP;
 }
 
 INLINE int drop(const struct ipn_ctx *c, __u32 node, enum ipn_drop why)
@@ -76,7 +84,7 @@ INLINE int xdp_up(const struct ipn_ctx *c, const struct ipn_msg *m, __u32 kind, 
 	struct xdp_md *ctx = c->ctx;
 	struct ipn_verdict *v;
 
-	if (m->len < 14)
+	if (!xdp_is_frame(c, m))
 		return drop(c, m->node, IPN_DROP_RUNT);
 	if (bpf_xdp_adjust_head(ctx, IPN_TX_HDR))
 		return drop(c, m->node, IPN_DROP_META);
@@ -92,8 +100,25 @@ INLINE int xdp_up(const struct ipn_ctx *c, const struct ipn_msg *m, __u32 kind, 
 	return XDP_PASS;
 }
 
-/* The verdict of xdp_up. Takes it off the frame. */
-INLINE int tc_verdict(struct __sk_buff *skb, const struct ipn_port *port, struct ipn_verdict *out)
+/* What is for all devices: with its private header where only cables will take it. */
+INLINE int xdp_up_flood(const struct ipn_ctx *c, const struct ipn_msg *m, const struct ipn_net *net)
+{
+	if (!net->cables)
+		return xdp_up(c, m, IPN_TO_FLOOD, 0);
+	if (net->devices) {
+		if (xdp_is_frame(c, m))
+			return xdp_up(c, m, IPN_TO_FLOOD, 0);
+		stats_drop(m->node, IPN_DROP_RUNT);
+	}
+	return xdp_up_kept(c, m, IPN_TO_FLOOD, 0);
+}
+
+/*
+ * The verdict of xdp_up. Takes it off the frame. *cable becomes CABLE_KEPT if it has its private
+ * header.
+ */
+INLINE int tc_verdict(struct __sk_buff *skb, const struct ipn_port *port, struct ipn_verdict *out,
+		      __u32 *cable)
 {
 	struct ipn_verdict *v = (void *)(long)skb->data_meta;
 
@@ -101,8 +126,14 @@ INLINE int tc_verdict(struct __sk_buff *skb, const struct ipn_port *port, struct
 		*out = *v;
 		return v->magic == IPN_TX_MAGIC ? 0 : -1;
 	}
-	if (!skb->vlan_present)
-		return -1;
+	if (!skb->vlan_present) {
+		if (tc_verdict_kept(skb, out))
+			return -1;
+		*cable = CABLE_KEPT;
+		out->net = port->net;
+		barrier();
+		return READ_ONCE(port->ifindex) == skb->ifindex ? 0 : -1; /* see msg_start */
+	}
 	out->kind = skb->vlan_proto == bpf_htons(TAG_TO_PORT) ? IPN_TO_PORT : IPN_TO_FLOOD;
 	out->arg = skb->vlan_tci;
 	if (out->kind == IPN_TO_FLOOD && out->arg == TAG_TO_POLICY)
@@ -125,8 +156,9 @@ INLINE int tc_outgrows(struct __sk_buff *skb, const struct ipn_dest *dest)
 	       bpf_check_mtu(skb, dest->ifindex, &mtu, 0, skb->gso_size ? BPF_MTU_CHK_SEGS : 0) > 0;
 }
 
+/* cable: that of the message. */
 INLINE int tc_to_device(struct __sk_buff *skb, const struct ipn_dest *dest, __u32 from_node,
-			__u32 len)
+			__u32 len, __u32 cable)
 {
 	if (!(dest->flags & IPN_PF_UP)) {
 		stats_drop(from_node, IPN_DROP_PORT_DOWN);
@@ -136,8 +168,17 @@ INLINE int tc_to_device(struct __sk_buff *skb, const struct ipn_dest *dest, __u3
 		stats_drop(from_node, IPN_DROP_MTU);
 		return TC_DROP;
 	}
+	if (dest->kind == IPN_KIND_CABLE) {
+		if (cable_mark(skb, cable)) {
+			stats_drop(from_node, IPN_DROP_HOPS);
+			return TC_DROP;
+		}
+	} else if (cable & CABLE_KEPT) { /* attached just now */
+		stats_drop(from_node, IPN_DROP_NO_PORT);
+		return TC_DROP;
+	}
 	stats_out(dest->node, len);
-	if (dest->flags & IPN_PF_PEER)
+	if (dest->flags & IPN_PF_PEER && !(cable & CABLE_MADE))
 		return bpf_redirect_peer(dest->ifindex, 0);
 	return bpf_redirect(dest->ifindex, 0);
 }
@@ -150,6 +191,8 @@ INLINE int tc_clone_to_device(struct __sk_buff *skb, const struct ipn_dest *dest
 		stats_drop(from_node, IPN_DROP_PORT_DOWN);
 	else if (tc_outgrows(skb, dest))
 		stats_drop(from_node, IPN_DROP_MTU);
+	else if (dest->kind == IPN_KIND_CABLE)
+		cable_clone(skb, dest, 0, from_node, len);
 	else if (bpf_clone_redirect(skb, dest->ifindex, 0))
 		stats_drop(from_node, IPN_DROP_REDIRECT);
 	else
@@ -163,6 +206,7 @@ struct tc_flood {
 	__u32 from; /* ifindex */
 	__u32 node;
 	__u32 len;
+	__u32 cable;
 };
 
 static long tc_flood_one(__u32 i, struct tc_flood *f)
@@ -178,7 +222,11 @@ static long tc_flood_one(__u32 i, struct tc_flood *f)
 	if (!dest || dest->kind <= IPN_KIND_PROC || dest->ifindex == f->from ||
 	    !(dest->flags & IPN_PF_UP))
 		return 0;
-	if (tc_outgrows(f->skb, dest))
+	if (dest->kind == IPN_KIND_CABLE)
+		cable_clone(f->skb, dest, f->cable, f->node, f->len);
+	else if (f->cable & CABLE_KEPT) /* an interface cannot take it */
+		return 0;
+	else if (tc_outgrows(f->skb, dest))
 		stats_drop(f->node, IPN_DROP_MTU);
 	else if (bpf_clone_redirect(f->skb, dest->ifindex, 0))
 		stats_drop(f->node, IPN_DROP_REDIRECT);
@@ -188,10 +236,15 @@ static long tc_flood_one(__u32 i, struct tc_flood *f)
 }
 
 INLINE void tc_flood_devices(struct __sk_buff *skb, const struct ipn_net *net, __u32 from,
-			     __u32 node, __u32 len)
+			     __u32 node, __u32 len, __u32 cable)
 {
 	struct tc_flood f = {
-		.skb = skb, .port_base = net->port_base, .from = from, .node = node, .len = len
+		.skb = skb,
+		.port_base = net->port_base,
+		.from = from,
+		.node = node,
+		.len = len,
+		.cable = cable,
 	};
 
 	if (net->floods)
@@ -212,50 +265,10 @@ INLINE void to_gateway(struct __sk_buff *skb, const struct ipn_msg *m, __u32 gw)
 {
 	__u32 mark = skb->mark;
 
-	WRITE_ONCE(skb->mark, m->ifindex);
+	WRITE_ONCE(skb->mark, gateway_mark(m));
 	if (bpf_clone_redirect(skb, gw, 0))
 		stats_drop(m->node, IPN_DROP_REDIRECT);
 	WRITE_ONCE(skb->mark, mark);
-}
-
-INLINE int deliver_port(const struct ipn_ctx *c, const struct ipn_msg *m, struct ipn_net *net,
-			__u32 port)
-{
-	__u32 at = m->port_base + port, gw;
-	struct ipn_dest *dest = bpf_map_lookup_elem(&ipn_dests, &at);
-	int why;
-
-	if (!dest || port >= net->numnodes || !dest->kind)
-		return drop(c, m->node, IPN_DROP_NO_PORT);
-	if (dest->kind != IPN_KIND_PROC) {
-		if (m->batch) /* attached just now: a batch is for processes */
-			return drop(c, m->node, IPN_DROP_NO_PORT);
-		if (m->processes_only) /* was for a process when it went into the gateway */
-			return drop(c, m->node, IPN_DROP_NO_PORT);
-		if (c->hook == HOOK_XDP)
-			return xdp_up(c, m, IPN_TO_PORT, port);
-		if (m->keep)
-			return tc_clone_to_device(c->ctx, dest, m->node, m->len);
-		return tc_to_device(c->ctx, dest, m->node, m->len);
-	}
-	if (!(dest->flags & IPN_PF_READER))
-		return drop(c, m->node, IPN_DROP_NOT_READER);
-	if (c->hook == HOOK_TC && !m->whole) {
-		gw = gateway();
-		if (!gw)
-			return drop(c, m->node, IPN_DROP_GATEWAY);
-		if (m->keep) {
-			to_gateway(c->ctx, m, gw);
-			return act_drop(c);
-		}
-		WRITE_ONCE(((struct __sk_buff *)c->ctx)->mark, m->ifindex);
-		return bpf_redirect(gw, 0);
-	}
-	why = log_write(c, m, net->log_class, IPN_LOG_OF_NODE(dest->node), net->log_mask, 0);
-	if (why >= 0)
-		return drop(c, m->node, why);
-	wake_one(net, port);
-	return act_drop(c);
 }
 
 /*
@@ -275,10 +288,105 @@ INLINE void pool_refuse(const struct ipn_ctx *c, const struct ipn_msg *m, __u64 
 	WRITE_ONCE(page->tx_refused, why << 32 | ticket);
 }
 
+/* LOSSLESS, a process's message: the log has not taken it. full: as for pool_wait. */
+INLINE void pool_refused(const struct ipn_ctx *c, struct ipn_msg *m, int why, __u32 full)
+{
+	m->refused = (why == IPN_DROP_POOL ? IPN_TX_FULL : IPN_TX_AGAIN) >> 32;
+	m->refused |= full << IPN_TX_LOG_SHIFT;
+	if (m->batch) /* policy_batch does it at the end */
+		return;
+	pool_refuse(c, m, m->refused, 0);
+	stats_in_undo(m->node, m->len);
+}
+
+/* To a frame's processes and sock ports, behind the gateway. */
+INLINE int divert_to_gateway(const struct ipn_ctx *c, const struct ipn_msg *m)
+{
+	__u32 gw = gateway();
+
+	if (!gw)
+		return drop(c, m->node, IPN_DROP_GATEWAY);
+	if (m->keep) {
+		to_gateway(c->ctx, m, gw);
+		return act_drop(c);
+	}
+	WRITE_ONCE(((struct __sk_buff *)c->ctx)->mark, gateway_mark(m));
+	return bpf_redirect(gw, 0);
+}
+
+INLINE int sock_size_ok(const struct ipn_msg *m)
+{
+	return m->len >= IPN_SOCK_FRAME_MIN && m->len <= IPN_SOCK_FRAME_MAX;
+}
+
+INLINE int deliver_sock(const struct ipn_ctx *c, const struct ipn_msg *m,
+			const struct ipn_dest *dest, __u32 port)
+{
+	__u32 node = dest->node;
+
+	if (c->hook == HOOK_TC && !m->whole)
+		return divert_to_gateway(c, m);
+	if (!sock_size_ok(m))
+		return drop(c, m->node, IPN_DROP_SOCK_SIZE);
+	if (c->hook != HOOK_SK) {
+		punt(c, m, IPN_PUNT_PORT, port, dest->gen);
+		return act_drop(c);
+	}
+	if (sk_slow(node))
+		return drop(c, node, IPN_DROP_SLOW);
+	stats_out_sk(node, m->len);
+	return bpf_sk_redirect_map(c->ctx, &ipn_socks, node, 0);
+}
+
+INLINE int deliver_port(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net *net, __u32 port)
+{
+	__u32 at = m->port_base + port;
+	/* the manager gives no LOSSLESS network to a policy that sends; the stack would not do */
+	__u32 lossless = c->sends ? 0 : net->flags & IPN_FLAG_LOSSLESS;
+	struct ipn_dest *dest = bpf_map_lookup_elem(&ipn_dests, &at);
+	int why;
+
+	if (!dest || port >= net->numnodes || !dest->kind)
+		return drop(c, m->node, IPN_DROP_NO_PORT);
+	if (dest->kind != IPN_KIND_PROC) {
+		/* the manager gives no sock ports to a policy that sends, either */
+		if (!c->sends && dest->kind == IPN_KIND_SOCK)
+			return deliver_sock(c, m, dest, port);
+		if (c->hook == HOOK_SK) {
+			punt(c, m, IPN_PUNT_PORT, port, dest->gen);
+			return act_drop(c);
+		}
+		if (m->batch) /* attached just now: a batch is for processes */
+			return drop(c, m->node, IPN_DROP_NO_PORT);
+		if (m->processes_only) /* was for a process when it went into the gateway */
+			return drop(c, m->node, IPN_DROP_NO_PORT);
+		if (c->hook == HOOK_XDP)
+			return dest->kind == IPN_KIND_CABLE ? xdp_up_kept(c, m, IPN_TO_PORT, port)
+							    : xdp_up(c, m, IPN_TO_PORT, port);
+		if (m->keep)
+			return tc_clone_to_device(c->ctx, dest, m->node, m->len);
+		return tc_to_device(c->ctx, dest, m->node, m->len, m->cable);
+	}
+	if (!(dest->flags & IPN_PF_READER))
+		return drop(c, m->node, IPN_DROP_NOT_READER);
+	if (c->hook == HOOK_TC && !m->whole)
+		return divert_to_gateway(c, m);
+	why = log_write(c, m, net->log_class, IPN_LOG_OF_NODE(dest->node), net->log_mask, lossless,
+			port);
+	if (why >= 0 && lossless && c->hook == HOOK_XDP &&
+	    (why == IPN_DROP_POOL || why == IPN_DROP_BUSY)) {
+		pool_refused(c, m, why, port + 1);
+		return act_drop(c);
+	}
+	if (why >= 0)
+		return drop(c, m->node, why);
+	wake_one(net, port);
+	return act_drop(c);
+}
+
 /* Returns 0, or 1 when the message was refused. */
 INLINE int flood_processes(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net *net)
 {
-	/* the manager gives no LOSSLESS network to a policy that sends; the stack would not do */
 	__u32 id = m->net, gw, lossless = c->sends ? 0 : net->flags & IPN_FLAG_LOSSLESS;
 	int why;
 
@@ -290,14 +398,11 @@ INLINE int flood_processes(const struct ipn_ctx *c, struct ipn_msg *m, struct ip
 			stats_drop(m->node, IPN_DROP_GATEWAY);
 		return 0;
 	}
-	why = log_write(c, m, net->log_class, IPN_LOG_OF_NET(id), net->log_mask, lossless);
+	why = log_write(c, m, net->log_class, IPN_LOG_OF_NET(id), net->log_mask, lossless,
+			IPN_PORT_NONE);
 	if (why >= 0 && lossless && c->hook == HOOK_XDP &&
 	    (why == IPN_DROP_POOL || why == IPN_DROP_BUSY)) {
-		m->refused = (why == IPN_DROP_POOL ? IPN_TX_FULL : IPN_TX_AGAIN) >> 32;
-		if (!m->batch) { /* else policy_batch does */
-			pool_refuse(c, m, m->refused, 0);
-			stats_in_undo(m->node, m->len);
-		}
+		pool_refused(c, m, why, 0);
 		return 1;
 	}
 	if (why >= 0) {
@@ -311,14 +416,44 @@ INLINE int flood_processes(const struct ipn_ctx *c, struct ipn_msg *m, struct ip
 	return 0;
 }
 
+/* To sock ports, and from one also to devices. */
+INLINE void flood_socks(const struct ipn_ctx *c, const struct ipn_msg *m, const struct ipn_net *net)
+{
+	__u32 op = IPN_PUNT_SOCKS, gw;
+
+	if (c->hook == HOOK_SK) {
+		op = READ_ONCE(net->socks) > 1 ? IPN_PUNT_SOCKS : 0;
+		op |= READ_ONCE(net->floods) ? IPN_PUNT_DEVICES : 0;
+		if (!op)
+			return;
+	} else if (c->hook == HOOK_TC && !m->whole) {
+		gw = gateway();
+		if (READ_ONCE(net->readers)) /* it went there for the processes */
+			return;
+		if (gw)
+			to_gateway(c->ctx, m, gw);
+		else
+			stats_drop(m->node, IPN_DROP_GATEWAY);
+		return;
+	}
+	if (sock_size_ok(m))
+		punt(c, m, op, 0, 0);
+	else
+		stats_drop(m->node, IPN_DROP_SOCK_SIZE);
+}
+
 INLINE int deliver_flood(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net *net)
 {
 	if (READ_ONCE(net->readers) && flood_processes(c, m, net))
 		return act_drop(c);
+	if (READ_ONCE(net->socks))
+		flood_socks(c, m, net);
+	if (c->hook == HOOK_SK)
+		return act_drop(c);
 	if (!m->processes_only && !m->batch && READ_ONCE(net->floods)) {
 		if (c->hook == HOOK_XDP)
-			return xdp_up(c, m, IPN_TO_FLOOD, 0);
-		tc_flood_devices(c->ctx, net, m->ifindex, m->node, m->len);
+			return xdp_up_flood(c, m, net);
+		tc_flood_devices(c->ctx, net, m->ifindex, m->node, m->len, m->cable);
 	}
 	return act_drop(c);
 }

@@ -17,7 +17,8 @@
  *                    program of the same tap, where a frame can be sent to many devices. A message
  *                    too short for devices (14 bytes) stays at XDP.
  *   from a device    at tc; a frame that is yet to be cut or has no checksum goes through the
- *                    gateway first, and the policy sees what comes out.
+ *                    gateway first, and the policy sees what comes out. Of a grabbed interface, a
+ *                    clone of every frame does: the host's own is not touched.
  *
  * So it may count, take turns, and send different messages to different ports. Its messages to
  * devices are copies of the frame; to processes, an entry in each recipient's own log.
@@ -137,7 +138,11 @@ INLINE void send_device(const struct ipn_ctx *c, struct ipn_msg *m, const struct
 		stats_drop(m->node, why - 1);
 		return;
 	}
-	if (bpf_clone_redirect(c->ctx, dest->ifindex, 0))
+	if (tc_outgrows(c->ctx, dest))
+		stats_drop(m->node, IPN_DROP_MTU);
+	else if (dest->kind == IPN_KIND_CABLE)
+		cable_clone(c->ctx, dest, m->cable, m->node, m->len);
+	else if (bpf_clone_redirect(c->ctx, dest->ifindex, 0))
 		stats_drop(m->node, IPN_DROP_REDIRECT);
 	else
 		stats_out(dest->node, m->len);
@@ -172,7 +177,7 @@ INLINE void send_flood(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_ne
 	if (why)
 		stats_drop(m->node, why - 1);
 	else
-		tc_flood_devices(c->ctx, net, m->ifindex, m->node, m->len);
+		tc_flood_devices(c->ctx, net, m->ifindex, m->node, m->len, m->cable);
 }
 
 /* Sends the message, as it is now, to one port. What cannot be is counted at the sender. */
@@ -335,6 +340,12 @@ INLINE __s32 ipn_next_reader(const struct ipn_msg *m, __u32 after)
 
 typedef struct verdict (*send_fn)(const struct ipn_ctx *, struct ipn_msg *);
 
+/*
+ * send_message for one hook, as a function of its own: the program and what it does for each message
+ * of a batch share it, and so it is on the stack, which is short, once.
+ */
+typedef int (*message_fn)(void *ctx, struct ipn_msg *, struct ipn_net *);
+
 INLINE int send_message(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net *net,
 			send_fn handle)
 {
@@ -358,9 +369,8 @@ INLINE int send_message(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_n
 	return act_drop(c);
 }
 
-INLINE long send_batch_one(struct batch *b, send_fn handle)
+INLINE long send_batch_one(struct batch *b, message_fn message)
 {
-	const struct ipn_ctx c = { b->xdp, HOOK_XDP, 1 };
 	struct ipn_net *net;
 	struct ipn_msg *m;
 	long end;
@@ -374,12 +384,12 @@ INLINE long send_batch_one(struct batch *b, send_fn handle)
 	if (!net)
 		return 1;
 	m->processes_only = 1;
-	send_message(&c, m, net, handle);
+	message(b->xdp, m, net);
 	policy_batch_took(b, m);
 	return m->refused ? 1 : 0;
 }
 
-INLINE int send_run(void *ctx, const enum ipn_hook_id hook, send_fn handle, batch_fn one)
+INLINE int send_run(void *ctx, const enum ipn_hook_id hook, message_fn message, batch_fn one)
 {
 	const struct ipn_ctx c = { ctx, hook, 1 };
 	__u32 zero = 0, id, gw;
@@ -390,37 +400,149 @@ INLINE int send_run(void *ctx, const enum ipn_hook_id hook, send_fn handle, batc
 		return act_drop(&c);
 	id = m->net;
 	net = bpf_map_lookup_elem(&ipn_nets, &id);
-	if (!net)
-		return drop(&c, m->node, IPN_DROP_NO_PORT);
+	if (!net) {
+		stats_drop(m->node, IPN_DROP_NO_PORT);
+		return hook == HOOK_TC && m->keep ? TC_PASS : act_drop(&c);
+	}
 	if (hook == HOOK_XDP) {
 		if (m->batch)
 			return policy_batch(ctx, m, net, one);
 		if (READ_ONCE(net->floods) && m->len >= DEVICE_MIN)
 			return xdp_up(&c, m, IPN_TO_POLICY, TAG_TO_POLICY);
+	} else if (m->keep) {
+		/* what the policy makes of it, it makes of a clone: the host gets it as it came */
+		gw = gateway();
+		if (gw)
+			to_gateway(ctx, m, gw);
+		else
+			stats_drop(m->node, IPN_DROP_GATEWAY);
+		return TC_PASS;
 	} else if (!m->whole) {
 		gw = gateway();
 		if (!gw)
 			return drop(&c, m->node, IPN_DROP_GATEWAY);
-		WRITE_ONCE(((struct __sk_buff *)ctx)->mark, m->ifindex);
+		WRITE_ONCE(((struct __sk_buff *)ctx)->mark, gateway_mark(m));
 		return bpf_redirect(gw, 0);
 	}
 	m->processes_only = hook == HOOK_XDP;
-	return send_message(&c, m, net, handle);
+	return message(ctx, m, net);
 }
 
-#define IPN_POLICY_SEND(name, handle)                                     \
-	static long batch_one_##name(__u32 i, struct batch *b)            \
-	{                                                                 \
-		return send_batch_one(b, handle);                         \
-	}                                                                 \
-	SEC("xdp") int ipn_xdp_##name(struct xdp_md *ctx)                 \
-	{                                                                 \
-		return send_run(ctx, HOOK_XDP, handle, batch_one_##name); \
-	}                                                                 \
-	SEC("tc") int ipn_tc_##name(struct __sk_buff *ctx)                \
-	{                                                                 \
-		return send_run(ctx, HOOK_TC, handle, NULL);              \
-	}                                                                 \
+#define SEND_MESSAGE(name, handle, hook)                                                        \
+	NOINLINE int message_##hook##_##name(void *ctx, struct ipn_msg *m, struct ipn_net *net) \
+	{                                                                                       \
+		const struct ipn_ctx c = { ctx, HOOK_##hook, 1 };                               \
+                                                                                                \
+		return send_message(&c, m, net, handle);                                        \
+	}
+
+#define IPN_POLICY_SEND(name, handle)                                                 \
+	SEND_MESSAGE(name, handle, XDP)                                               \
+	SEND_MESSAGE(name, handle, TC)                                                \
+	static long batch_one_##name(__u32 i, struct batch *b)                        \
+	{                                                                             \
+		return send_batch_one(b, message_XDP_##name);                         \
+	}                                                                             \
+	SEC("xdp") int ipn_xdp_##name(struct xdp_md *ctx)                             \
+	{                                                                             \
+		return send_run(ctx, HOOK_XDP, message_XDP_##name, batch_one_##name); \
+	}                                                                             \
+	SEC("tc") int ipn_tc_##name(struct __sk_buff *ctx)                            \
+	{                                                                             \
+		return send_run(ctx, HOOK_TC, message_TC_##name, NULL);               \
+	}                                                                             \
+	IPN_POLICY_MARK
+
+/* --- verdict and rewriting ------------------------------------------------------------------ */
+
+/*
+ * IPN_POLICY_REWRITE: between the two others. As with IPN_POLICY, frames come as they are, not cut,
+ * and one verdict brings them to one port by the short way; the policy may rewrite bytes of the
+ * frame in place before (ipn_store), and it may make messages of its own with drafts. Two verdicts
+ * more say that a message is to be seen again elsewhere, and nothing may have been changed then:
+ *
+ *   to_devices()   at XDP: in the tc program of the same tap, where devices can be sent to
+ *   to_whole()     at tc: when it has come out of the gateway, cut and with whole checksums
+ *
+ * To a process go whole frames only. A grabbed interface's frames all go by the gateway, as clones,
+ * since the host is to see them as they came. A batch is refused: its messages come singly.
+ */
+INLINE struct verdict to_devices(void)
+{
+	return (struct verdict){ VERDICT_UP, 0 };
+}
+
+INLINE struct verdict to_whole(void)
+{
+	return (struct verdict){ VERDICT_WHOLE, 0 };
+}
+
+/* Stores len bytes (a constant) at `off` of the message, in the frame. sum: at tc, repair it. */
+INLINE long ipn_store(const struct ipn_ctx *c, const struct ipn_msg *m, __u32 off, void *from,
+		      __u32 len, __u64 sum)
+{
+	if (c->hook == HOOK_XDP)
+		return bpf_xdp_store_bytes(c->ctx, m->off + off, from, len);
+	return bpf_skb_store_bytes(c->ctx, m->off + off, from, len, sum);
+}
+
+INLINE int rewrite_run(void *ctx, const enum ipn_hook_id hook, send_fn handle)
+{
+	const struct ipn_ctx c = { ctx, hook, 1 };
+	__u32 zero = 0, id, gw;
+	struct ipn_msg *m = bpf_map_lookup_elem(&ipn_msgs, &zero);
+	struct ipn_net *net;
+	struct verdict v;
+
+	if (!m)
+		return act_drop(&c);
+	id = m->net;
+	net = bpf_map_lookup_elem(&ipn_nets, &id);
+	if (!net)
+		return drop(&c, m->node, IPN_DROP_NO_PORT);
+	if (hook == HOOK_XDP && m->batch) {
+		pool_refuse(&c, m, IPN_TX_REFUSED >> 32, 0);
+		return XDP_DROP;
+	}
+	if (hook == HOOK_TC && m->keep) {
+		gw = gateway();
+		if (gw)
+			to_gateway(ctx, m, gw);
+		else
+			stats_drop(m->node, IPN_DROP_GATEWAY);
+		return TC_PASS;
+	}
+	m->processes_only = 0; /* what was in the gateway has not been anywhere else */
+	m->draft = DRAFT_NONE;
+	m->draft_at = 0;
+	v = handle(&c, m);
+	switch (v.kind) {
+	case VERDICT_PORT:
+		return deliver_port(&c, m, net, v.arg);
+	case VERDICT_UP:
+		if (hook == HOOK_XDP)
+			return xdp_up(&c, m, IPN_TO_POLICY, TAG_TO_POLICY);
+		return drop(&c, m->node, IPN_DROP_NO_PORT);
+	case VERDICT_WHOLE:
+		if (hook == HOOK_TC && !m->whole)
+			return divert_to_gateway(&c, m);
+		return drop(&c, m->node, IPN_DROP_GATEWAY);
+	case VERDICT_NONE:
+		return act_drop(&c);
+	default:
+		return drop(&c, m->node, v.arg);
+	}
+}
+
+#define IPN_POLICY_REWRITE(name, handle)                   \
+	SEC("xdp") int ipn_xdp_##name(struct xdp_md *ctx)  \
+	{                                                  \
+		return rewrite_run(ctx, HOOK_XDP, handle); \
+	}                                                  \
+	SEC("tc") int ipn_tc_##name(struct __sk_buff *ctx) \
+	{                                                  \
+		return rewrite_run(ctx, HOOK_TC, handle);  \
+	}                                                  \
 	IPN_POLICY_MARK
 
 /* --- callbacks ----------------------------------------------------------------------------- */
@@ -481,7 +603,8 @@ INLINE int ipn_call_send(const struct ipn_call *call, __u32 port, __u32 len)
 	dest = bpf_map_lookup_elem(&ipn_dests, &at);
 	if (!dest || dest->kind != IPN_KIND_PROC || !(dest->flags & IPN_PF_READER))
 		return -1;
-	if (log_write(&c, &m, net->log_class, IPN_LOG_OF_NODE(dest->node), net->log_mask, 0) >= 0)
+	if (log_write(&c, &m, net->log_class, IPN_LOG_OF_NODE(dest->node), net->log_mask, 0,
+		      port) >= 0)
 		return -1;
 	wake_one(net, port);
 	return 0;
@@ -494,8 +617,8 @@ INLINE int ipn_call_flood(const struct ipn_call *call, __u32 len)
 	struct ipn_msg m = { 0 };
 	struct ipn_net *net = call_message(call, len, &m);
 
-	if (!net ||
-	    log_write(&c, &m, net->log_class, IPN_LOG_OF_NET(call->net), net->log_mask, 0) >= 0)
+	if (!net || log_write(&c, &m, net->log_class, IPN_LOG_OF_NET(call->net), net->log_mask, 0,
+			      IPN_PORT_NONE) >= 0)
 		return -1;
 	if (READ_ONCE(net->sleep_any))
 		wake_sleepers(call->net);

@@ -53,7 +53,7 @@ INLINE long log_copy(const struct ipn_ctx *c, const struct ipn_msg *m, __u8 *dat
 
 /* Returns as log_write. */
 INLINE int log_write_class(const struct ipn_ctx *c, const struct ipn_msg *m, void *logs,
-			   const __u32 max, __u32 id, __u32 mask, __u32 lossless)
+			   const __u32 max, __u32 id, __u32 mask, __u32 lossless, __u32 port)
 {
 	struct ipn_log_head *head;
 	struct ipn_slot *slot;
@@ -69,7 +69,10 @@ INLINE int log_write_class(const struct ipn_ctx *c, const struct ipn_msg *m, voi
 		return IPN_DROP_NO_LOG;
 
 	if (lossless) {
-		why = pool_number(id, &n);
+		if (port == IPN_PORT_NONE)
+			why = pool_number(id, &n);
+		else
+			why = pool_own_number(m->net, port, &n);
 		if (why)
 			return why == POOL_FULL ? IPN_DROP_POOL : IPN_DROP_BUSY;
 	} else {
@@ -105,27 +108,28 @@ INLINE int log_write_class(const struct ipn_ctx *c, const struct ipn_msg *m, voi
 	slot->len = len;
 	slot->src = m->port;
 	KEEP(XCHG(&slot->seq, n + 1));
-	if (lossless && READ_ONCE(head->waiting))
+	if (lossless && port == IPN_PORT_NONE && READ_ONCE(head->waiting))
 		pool_moved(id);
 	return -1;
 }
 
 /*
- * lossless: this is the log of a network that is LOSSLESS. Returns -1 when written, or the enum
- * ipn_drop that tells why not.
+ * lossless: the network is. port: whose own log this is, IPN_PORT_NONE for the network's. Returns
+ * -1 when written, or the enum ipn_drop that tells why not.
  */
 INLINE int log_write(const struct ipn_ctx *c, const struct ipn_msg *m, __u32 log_class, __u32 id,
-		     __u32 mask, __u32 lossless)
+		     __u32 mask, __u32 lossless, __u32 port)
 {
 	switch (log_class) {
 	case IPN_LOG_SMALL:
 		return log_write_class(c, m, &ipn_logs_small, IPN_SLOT_SMALL - IPN_SLOT_HDR, id,
-				       mask, lossless);
+				       mask, lossless, port);
 	case IPN_LOG_ETH:
 		return log_write_class(c, m, &ipn_logs_eth, IPN_SLOT_ETH - IPN_SLOT_HDR, id, mask,
-				       lossless);
+				       lossless, port);
 	case IPN_LOG_JUMBO:
-		return log_write_class(c, m, &ipn_logs_jumbo, IPN_MTU_MAX, id, mask, lossless);
+		return log_write_class(c, m, &ipn_logs_jumbo, IPN_MTU_MAX, id, mask, lossless,
+				       port);
 	}
 	return IPN_DROP_NO_LOG;
 }

@@ -97,10 +97,26 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE); /* the manager's thread reads it */
 	__uint(max_entries, IPN_MAX_PORTS);
 	__type(key, __u32);
 	__type(value, struct ipn_dest);
 } ipn_dests SEC(".maps");
+
+/* xsk ports: what stands at the far end of the veth, and its socket, by node. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, IPN_MAX_NODES);
+	__type(key, __u32);
+	__type(value, struct ipn_xskport);
+} ipn_xskports SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_XSKMAP);
+	__uint(max_entries, IPN_MAX_NODES);
+	__type(key, __u32);
+	__type(value, __u32);
+} ipn_xsks SEC(".maps");
 
 /* From a network's port_base on: its devices, as index in dests + 1; 0 is a hole. */
 struct {
@@ -153,6 +169,43 @@ struct {
 	__uint(max_entries, IPN_POLICY_MAX);
 	__type(key, __u32);
 	__type(value, __u32);
-} ipn_pol_xdp SEC(".maps"), ipn_pol_tc SEC(".maps");
+} ipn_pol_xdp SEC(".maps"), ipn_pol_tc SEC(".maps"), ipn_pol_sk SEC(".maps");
+
+/* Sock ports: the fabric's socket of each, by node; whose message it is, by the sender's cookie. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKMAP);
+	__uint(max_entries, IPN_MAX_NODES);
+	__type(key, __u32);
+	__type(value, __u32);
+} ipn_socks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, IPN_MAX_NODES);
+	__type(key, __u64);
+	__type(value, struct ipn_sk);
+} ipn_sk_ports SEC(".maps");
+
+/* What the manager's thread delivers, and each port's share of it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, IPN_PUNT_SIZE);
+} ipn_punt SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, IPN_MAX_NODES);
+	__type(key, __u32);
+	__type(value, struct ipn_punt_acct);
+} ipn_punt_acct SEC(".maps");
+
+/* For people and a new manager; no program reads it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, IPN_MAX_NODES);
+	__type(key, __u32);
+	__type(value, struct ipn_door);
+} ipn_doors SEC(".maps");
 
 #endif

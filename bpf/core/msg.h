@@ -3,8 +3,9 @@
  * A message on its way: what the entry program of a hook knows of it and passes to the policy.
  *
  * It stands in a per-CPU map, since a tail call carries nothing but the context. That is safe
- * because every hook runs with bottom halves off and forwards by queueing, so no second message
- * starts on this CPU between the entry and the policy.
+ * because these hooks run with bottom halves off and forward by queueing, so no second message
+ * starts on this CPU between the entry and the policy. Programs of sockets (SK) do not: there the
+ * policy's program finds the port itself, and has the message on its stack.
  */
 #ifndef IPN_BPF_MSG_H
 #define IPN_BPF_MSG_H
@@ -34,10 +35,11 @@ struct ipn_msg {
 	__u32 draft;          /* enum ipn_draft; only looked at where ipn_ctx says `sends` */
 	__u32 draft_at;       /* where the message starts in the draft */
 	__u32 keep;           /* came into a grabbed interface: the host goes on with the frame */
+	__u32 cable;          /* came over a cable: CABLE_* of cable.h, the number of hops too */
 };
 
 /* A message as a hook sees it. `hook` is a constant wherever this is used. */
-enum ipn_hook_id { HOOK_XDP, HOOK_TC, HOOK_CALL };
+enum ipn_hook_id { HOOK_XDP, HOOK_TC, HOOK_CALL, HOOK_SK };
 struct ipn_ctx {
 	void *ctx; /* struct xdp_md or __sk_buff; CALL: none, a callback makes messages */
 	enum ipn_hook_id hook;

@@ -10,18 +10,27 @@
  *	IPN_POLICY(name, handle);
  *
  * The entry program has found the port, counted the message, and checked the right to send and the
- * MTU. The name makes the programs ipn_xdp_NAME and ipn_tc_NAME: at most 15 characters each.
+ * MTU. The name makes the programs ipn_xdp_NAME, ipn_tc_NAME and ipn_sk_NAME: at most 15 characters
+ * each.
  *
  * A policy made with IPN_POLICY decides by its verdict alone, may be asked twice for one message
  * (for devices, and for processes behind the gateway), and sees frames that are yet to be cut. One
- * made with IPN_POLICY_SEND (kit.h) also sends by itself and sees each message once.
+ * made with IPN_POLICY_SEND (kit.h) also sends by itself and sees each message once; its networks
+ * take no sock ports.
  */
 #ifndef IPN_BPF_POLICY_H
 #define IPN_BPF_POLICY_H
 
 #include "deliver.h"
 
-enum verdict_kind { VERDICT_DROP, VERDICT_PORT, VERDICT_FLOOD, VERDICT_NONE };
+enum verdict_kind {
+	VERDICT_DROP,
+	VERDICT_PORT,
+	VERDICT_FLOOD,
+	VERDICT_NONE,
+	VERDICT_UP,    /* IPN_POLICY_REWRITE */
+	VERDICT_WHOLE, /* the same */
+};
 struct verdict {
 	enum verdict_kind kind;
 	__u32 arg; /* enum ipn_drop, or the port */
@@ -175,6 +184,69 @@ INLINE int policy_run(void *ctx, const enum ipn_hook_id hook, policy_fn handle, 
 	return policy_message(&c, m, net, handle);
 }
 
+/*
+ * The port whose socket sent this, its right to send and its message. 0; or 1, and it is dropped.
+ * These programs can be interrupted by other hooks, and by themselves: nothing is kept per CPU.
+ */
+INLINE int policy_sk_start(struct __sk_buff *ctx, struct ipn_msg *m)
+{
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+	struct ipn_sk *sk = bpf_map_lookup_elem(&ipn_sk_ports, &cookie);
+	__u32 ifindex = sk ? sk->ifindex : 0, id;
+	struct ipn_port *port = bpf_map_lookup_elem(&ipn_ports, &ifindex);
+	struct ipn_net *net;
+
+	if (!port)
+		return 1;
+	m->net = id = port->net;
+	m->port = port->port;
+	m->node = port->node;
+	m->gen = port->gen;
+	m->mtu = port->mtu;
+	m->kind = port->kind;
+	m->policy = port->policy;
+	m->len = ctx->len;
+	m->whole = 1;
+	barrier();
+	if (READ_ONCE(port->ifindex) != ifindex) /* see msg_start */
+		return 1;
+	m->ifindex = ifindex;
+	net = bpf_map_lookup_elem(&ipn_nets, &id);
+	if (!net)
+		return 1;
+	m->port_base = READ_ONCE(net->port_base);
+	if (!m->len) {
+		const struct ipn_ctx c = { ctx, HOOK_SK, 0 };
+
+		punt(&c, m, IPN_PUNT_BYE, 0, m->gen);
+		return 1;
+	}
+	if (!(port->flags & IPN_PF_WRITER))
+		stats_drop(m->node, IPN_DROP_NOT_WRITER);
+	else if (!sock_size_ok(m))
+		stats_drop(m->node, IPN_DROP_SOCK_SIZE);
+	else if (m->len > m->mtu)
+		stats_drop(m->node, IPN_DROP_MTU);
+	else
+		return 0;
+	return 1;
+}
+
+INLINE int policy_sk(struct __sk_buff *ctx, policy_fn handle)
+{
+	const struct ipn_ctx c = { ctx, HOOK_SK, 0 };
+	struct ipn_msg m = { 0 };
+	struct ipn_net *net;
+	__u32 id;
+
+	if (policy_sk_start(ctx, &m))
+		return SK_DROP;
+	stats_in_sk(m.node, m.len);
+	id = m.net;
+	net = bpf_map_lookup_elem(&ipn_nets, &id);
+	return net ? policy_message(&c, &m, net, handle) : SK_DROP;
+}
+
 #define IPN_POLICY(name, handle)                                            \
 	static long batch_one_##name(__u32 i, struct batch *b)              \
 	{                                                                   \
@@ -187,6 +259,10 @@ INLINE int policy_run(void *ctx, const enum ipn_hook_id hook, policy_fn handle, 
 	SEC("tc") int ipn_tc_##name(struct __sk_buff *ctx)                  \
 	{                                                                   \
 		return policy_run(ctx, HOOK_TC, handle, NULL);              \
+	}                                                                   \
+	SEC("sk_skb") int ipn_sk_##name(struct __sk_buff *ctx)              \
+	{                                                                   \
+		return policy_sk(ctx, handle);                              \
 	}                                                                   \
 	IPN_POLICY_MARK
 

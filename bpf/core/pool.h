@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The pool of a LOSSLESS network: at most `pool` messages are pending, then senders wait.
+ * The pool of a LOSSLESS network: at most `pool` messages are pending in a log, then senders wait.
  *
- * A message is pending as long as a process that may receive it has not moved its cursor past it;
+ * The network's log. A message is pending as long as a process that may receive it has not moved its cursor past it;
  * one with many recipients counts once. Nobody receives its own messages. So with H the head, c1
  * the lowest cursor, of reader a, and c2 the lowest of the others, the pending messages are
  *	those in [c1, c2) that a did not send itself, and all in [c2, H).
@@ -13,9 +13,12 @@
  * on was taken as pending, and who joins begins at a head of that time or later. A number is taken
  * from the head by compare-and-swap, and only below the limit.
  *
+ * A process's own log, where a switch puts what is for it alone, has one reader and no messages of
+ * its own: with c its cursor, the limit is c + pool, and all else is as above.
+ *
  * Waiting without losing a wakeup. A sender S that was refused:
- *	S1 sets its bit in `full`;  S2 sets `waiting`;  S3 counts;  S4 if there is room, goes on;
- *	else waits for its room bell.
+ *	S1 sets its bit in `full`;  S2 sets `waiting` in the log that was full;  S3 counts;  S4 if
+ *	there is room, or no reader any more, goes on;  else waits for its room bell.
  * Whoever can make room, that is a reader which moves its cursor, a process that leaves (for it,
  * the manager), or a message that turned out to be its only reader's own:
  *	R1 stores cursor, membership or seq;  R2 full barrier;  R3 sees `waiting`: R4 counts, and if
@@ -26,11 +29,18 @@
  * since: their messages are pending, and whoever reads those finds `waiting` still set. If a bit is
  * set between R5 and R6, it is taken by R6 and rung; `waiting`, set again by S2, costs a reader one
  * look in vain.
- * Several threads of one process wait for one room bell as the threads of rx.c wait for the bell.
+ * `full` is of the network, `waiting` of a log: R6 of any log takes the bits of those, too, who
+ * wait for another. They are rung, and begin again at S1. What an own log's reader leaves behind
+ * when it goes nobody can find any more, so then (pool_left) all are rung, whatever they wait for:
+ * whom S3 found the reader for had set its bit before, and R1 is the end of its membership.
+ * Several threads of one process have one bit, and wait for one room bell as the threads of rx.c
+ * wait for the bell. Who clears the bit because it found room was counted among them, and rings when
+ * it goes on; who only looks (poll) leaves it.
  *
  * A reader may store any cursor into its page. Beyond the head it counts as the head; far behind,
  * as what the log still holds: it can hold up senders, as any reader can who does not read, and
- * lose only its own messages.
+ * lose only its own messages. Who asks for room names the port whose log was full; it is looked up
+ * in the sender's own network, and any answer is harmless.
  */
 #ifndef IPN_BPF_POOL_H
 #define IPN_BPF_POOL_H
@@ -201,6 +211,76 @@ GLOBAL int pool_number(__u32 id, __u64 *number)
 	return t.result;
 }
 
+/* The head of the own log of the process at this port, and its page. NULL: it does not receive. */
+INLINE struct ipn_log_head *own_head(const struct ipn_net *net, __u32 port, struct ipn_page **page)
+{
+	__u32 node = 0, index, zero = 0;
+	void *log;
+
+	if (port >= net->numnodes)
+		return NULL;
+	*page = wake_page(net, port, &node, IPN_PF_READER);
+	if (!*page)
+		return NULL;
+	index = IPN_LOG_OF_NODE(node);
+	log = pool_log(net, &index);
+	return log ? bpf_map_lookup_elem(log, &zero) : NULL;
+}
+
+/* Counts an own log, and keeps the limit that comes of it. Is there room? */
+INLINE int own_room(const struct ipn_net *net, struct ipn_log_head *head,
+		    const struct ipn_page *page)
+{
+	__u64 n = READ_ONCE(head->head), c = READ_ONCE(page->node_cursor);
+	__u64 slots = (__u64)net->log_mask + 1;
+
+	if (c > n)
+		c = n;
+	if (n > slots && c < n - slots)
+		c = n - slots;
+	WRITE_ONCE(head->limit, c + net->pool);
+	return n < c + net->pool;
+}
+
+struct own_take {
+	struct ipn_net *net;
+	struct ipn_log_head *head;
+	struct ipn_page *page;
+	__u64 n;
+	__u32 result;
+};
+
+static long own_try(__u32 i, struct own_take *t)
+{
+	__u64 n = READ_ONCE(t->head->head);
+
+	if (n >= READ_ONCE(t->head->limit) && !own_room(t->net, t->head, t->page)) {
+		t->result = POOL_FULL;
+		return 1;
+	}
+	if (n >= READ_ONCE(t->head->limit) || CAS(&t->head->head, n, n + 1) != n)
+		return 0;
+	t->n = n;
+	t->result = POOL_OK;
+	return 1;
+}
+
+/* Takes the next number of the own log of the process at this port. POOL_*. */
+GLOBAL int pool_own_number(__u32 id, __u32 port, __u64 *number)
+{
+	struct own_take t = { .net = bpf_map_lookup_elem(&ipn_nets, &id),
+			      .result = POOL_CONTENDED };
+
+	if (!t.net || !number)
+		return POOL_CONTENDED;
+	t.head = own_head(t.net, port, &t.page);
+	if (!t.head) /* gone just now */
+		return POOL_CONTENDED;
+	bpf_loop(POOL_TRIES, own_try, &t, 0);
+	*number = t.n;
+	return t.result;
+}
+
 struct pool_wake {
 	struct ipn_net *net;
 	__u64 bits;
@@ -231,40 +311,93 @@ static long pool_ring_word(__u32 i, struct pool_wake *w)
 	return 0;
 }
 
+/* R6 and R7. */
+GLOBAL int pool_ring_all(__u32 id)
+{
+	struct pool_wake w = { .net = bpf_map_lookup_elem(&ipn_nets, &id) };
+
+	if (w.net)
+		bpf_loop((w.net->numnodes + 63) / 64, pool_ring_word, &w, 0);
+	return 0;
+}
+
 /* R3 to R7. */
 GLOBAL int pool_moved(__u32 id)
 {
 	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
 	struct ipn_log_head *head = pool_head(net, id);
-	struct pool_wake w = { .net = net };
 
 	if (!net || !head || !READ_ONCE(head->waiting) || !pool_room(id))
 		return 0;
 	KEEP(XCHG(&head->waiting, 0));
-	bpf_loop((net->numnodes + 63) / 64, pool_ring_word, &w, 0);
-	return 0;
+	return pool_ring_all(id);
 }
 
-/* S1 to S4, for the process at this port. */
-GLOBAL int pool_wait(__u32 id, __u32 port)
+/* The same for the own log of the process at this port. */
+GLOBAL int pool_own_moved(__u32 id, __u32 port)
 {
-	__u32 word = (port / 64) & (IPN_SLEEP_WORDS - 1), node;
 	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
-	struct ipn_log_head *head = pool_head(net, id);
+	struct ipn_log_head *head;
 	struct ipn_page *page;
 
-	if (!net || !head)
+	if (!net || net->policy == IPN_POLICY_BROADCAST)
+		return 0;
+	head = own_head(net, port, &page);
+	if (!head || !READ_ONCE(head->waiting) || !own_room(net, head, page))
+		return 0;
+	KEEP(XCHG(&head->waiting, 0));
+	return pool_ring_all(id);
+}
+
+/* A reader has gone. */
+GLOBAL int pool_left(__u32 id)
+{
+	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
+
+	if (!net)
+		return 0;
+	return net->policy == IPN_POLICY_BROADCAST ? pool_moved(id) : pool_ring_all(id);
+}
+
+/*
+ * S1 to S4, for the process at this port. full: 0, the network's log; else the own log of the
+ * process at port full - 1. With IPN_TX_ROOM_LOOK its bit stays: another thread may wait.
+ */
+GLOBAL int pool_wait(__u32 id, __u32 port, __u32 full)
+{
+	__u32 word = (port / 64) & (IPN_SLEEP_WORDS - 1), node, look = full & IPN_TX_ROOM_LOOK;
+	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
+	struct ipn_page *page, *reader = NULL;
+	struct ipn_log_head *head;
+	int room;
+
+	if (!net)
 		return 0;
 	page = wake_page(net, port, &node, 0);
 	if (!page)
 		return 0;
 	FETCH_OR(&net->full[word], 1ULL << (port & 63));
-	KEEP(XCHG(&head->waiting, 1));
-	if (!pool_room(id)) {
+	full = net->policy == IPN_POLICY_BROADCAST ? 0 : full & ~IPN_TX_ROOM_LOOK;
+	if (full) {
+		head = own_head(net, full - 1, &reader);
+		room = 1;
+		if (head && reader) {
+			KEEP(XCHG(&head->waiting, 1));
+			room = own_room(net, head, reader);
+		}
+	} else {
+		head = pool_head(net, id);
+		if (!head)
+			return 0;
+		KEEP(XCHG(&head->waiting, 1));
+		room = pool_room(id);
+	}
+	if (!room) {
 		WRITE_ONCE(page->room, 0);
 		return 0;
 	}
-	FETCH_AND(&net->full[word], ~(1ULL << (port & 63)));
+	if (!look)
+		FETCH_AND(&net->full[word], ~(1ULL << (port & 63)));
 	WRITE_ONCE(page->room, 1);
 	return 0;
 }

@@ -7,7 +7,10 @@
  *   ipn_tc_tap   taps of processes, after ipn_xdp: carries out a verdict for devices
  *   ipn_tc       devices
  *   ipn_tc_grab  devices that are the host's: whatever becomes of the message, the host gets it
+ *   ipn_tc_cable ends of cables: what comes out of another network
  *   ipn_tc_gw    far end of the gateway: whole frames for processes
+ *   ipn_sk       sockets of sock ports; what an entry program does is done by the policy's program
+ *   ipn_sk_look  run by the manager: whom the sockets of sock ports are connected to
  *   ipn_notify   run by the manager: puts an event into a node's bell
  */
 #include "core/deliver.h"
@@ -49,12 +52,15 @@ INLINE struct ipn_msg *msg_start(const struct ipn_port *port, __u32 ifindex, __u
 	m->whole = 1;
 	m->processes_only = 0;
 	m->keep = 0;
+	m->cable = 0;
 	return m;
 }
 
-INLINE int xdp_control(const struct ipn_ctx *c, const struct ipn_port *port, __u8 op)
+INLINE int xdp_control(const struct ipn_ctx *c, const struct ipn_port *port,
+		       const struct ipn_tx_hdr *hdr)
 {
-	__u32 id = port->net;
+	__u32 id = port->net, number = port->port, full;
+	__u8 op = hdr->op;
 	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
 
 	if (op == IPN_TX_SLEEP && net)
@@ -62,11 +68,13 @@ INLINE int xdp_control(const struct ipn_ctx *c, const struct ipn_port *port, __u
 	else if (op == IPN_TX_RING) {
 		bell_ring(port->node, IPN_EVENT_WAKE, 0);
 		room_ring(port->node);
-	} else if (op == IPN_TX_ROOM && net && net->flags & IPN_FLAG_LOSSLESS)
-		pool_wait(id, port->port);
-	else if (op == IPN_TX_MOVED && net && net->flags & IPN_FLAG_LOSSLESS)
+	} else if (op == IPN_TX_ROOM && net && net->flags & IPN_FLAG_LOSSLESS) {
+		__builtin_memcpy(&full, hdr->ticket, sizeof(full));
+		pool_wait(id, number, full);
+	} else if (op == IPN_TX_MOVED && net && net->flags & IPN_FLAG_LOSSLESS) {
 		pool_moved(id);
-	else
+		pool_own_moved(id, number);
+	} else
 		return drop(c, port->node, IPN_DROP_BAD_FRAME);
 	return XDP_DROP;
 }
@@ -112,7 +120,7 @@ SEC("xdp") int ipn_xdp(struct xdp_md *ctx)
 	if (hdr->op == IPN_TX_BATCH)
 		batch = hdr->count;
 	if (hdr->op != IPN_TX_DATA && !batch)
-		return xdp_control(&c, port, hdr->op);
+		return xdp_control(&c, port, hdr);
 
 	if (!(port->flags & IPN_PF_WRITER)) {
 		stats_drops(port->node, IPN_DROP_NOT_WRITER, batch ? batch : 1);
@@ -163,6 +171,7 @@ SEC("tc") int ipn_tc_tap(struct __sk_buff *skb)
 {
 	__u32 ifindex = skb->ifindex, node, at;
 	struct ipn_port *port = bpf_map_lookup_elem(&ipn_ports, &ifindex);
+	__u32 cable = 0, len;
 	struct ipn_verdict v = { 0 };
 	struct ipn_dest *dest;
 	struct ipn_net *net;
@@ -170,25 +179,27 @@ SEC("tc") int ipn_tc_tap(struct __sk_buff *skb)
 	if (!port)
 		return TC_DROP;
 	node = port->node;
-	if (tc_verdict(skb, port, &v)) {
+	if (tc_verdict(skb, port, &v, &cable)) {
 		stats_drop(node, IPN_DROP_META);
 		return TC_DROP;
 	}
 	net = bpf_map_lookup_elem(&ipn_nets, &v.net);
 	if (!net)
 		return TC_DROP;
+	len = tc_len(skb) - (cable ? IPN_TX_HDR : 0);
 	if (v.kind == IPN_TO_PORT) {
 		at = READ_ONCE(net->port_base) + v.arg;
 		dest = bpf_map_lookup_elem(&ipn_dests, &at);
-		if (!dest || v.arg >= net->numnodes || dest->kind <= IPN_KIND_PROC) {
+		if (!dest || v.arg >= net->numnodes || dest->kind <= IPN_KIND_PROC ||
+		    dest->kind == IPN_KIND_SOCK) {
 			stats_drop(node, IPN_DROP_NO_PORT);
 			return TC_DROP;
 		}
-		return tc_to_device(skb, dest, node, tc_len(skb));
+		return tc_to_device(skb, dest, node, len, cable);
 	}
 	if (v.kind == IPN_TO_POLICY)
 		return tc_policy(skb, port);
-	tc_flood_devices(skb, net, ifindex, node, tc_len(skb));
+	tc_flood_devices(skb, net, ifindex, node, len, cable);
 	return TC_DROP;
 }
 
@@ -246,17 +257,21 @@ INLINE __u32 tc_whole(struct __sk_buff *skb)
 	return BPF_CORE_READ_BITFIELD(kernel, ip_summed) != CHECKSUM_PARTIAL;
 }
 
-enum tc_from { FROM_DEVICE, FROM_GATEWAY, FROM_GRAB };
+enum tc_from { FROM_DEVICE, FROM_GATEWAY, FROM_GRAB, FROM_CABLE };
 
-INLINE int tc_run(struct __sk_buff *skb, __u32 ifindex, const enum tc_from from)
+/* cable: CABLE_* of the message. */
+INLINE int tc_run(struct __sk_buff *skb, __u32 ifindex, const enum tc_from from, __u32 cable)
 {
 	const int act = from == FROM_GRAB ? TC_PASS : TC_DROP; /* when nothing becomes of it */
 	struct ipn_port *port = bpf_map_lookup_elem(&ipn_ports, &ifindex);
 	__u32 len = tc_len(skb), vlan = 0, policy;
 	struct ipn_msg *m;
+	int why;
 
 	if (!port) /* not ours, or detached just now */
-		return from == FROM_GATEWAY ? TC_DROP : TC_PASS;
+		return from == FROM_GATEWAY || from == FROM_CABLE ? TC_DROP : TC_PASS;
+	if (from == FROM_CABLE && cable & CABLE_KEPT)
+		len -= IPN_TX_HDR;
 	if (skb->vlan_present)
 		vlan = bpf_ntohs(skb->vlan_proto) << 16 | skb->vlan_tci;
 	if (tc_too_long(skb, len, port->mtu)) {
@@ -272,6 +287,16 @@ INLINE int tc_run(struct __sk_buff *skb, __u32 ifindex, const enum tc_from from)
 	m->whole = from == FROM_GATEWAY || tc_whole(skb);
 	m->processes_only = from == FROM_GATEWAY;
 	m->keep = from == FROM_GRAB;
+	if (from == FROM_CABLE || from == FROM_GATEWAY)
+		m->cable = cable;
+	if (from == FROM_CABLE && cable & CABLE_KEPT) {
+		m->off = IPN_TX_HDR;
+		why = cable_unwrap(skb, m);
+		if (why) {
+			stats_drop(m->node, why - 1);
+			return TC_DROP;
+		}
+	}
 	policy = m->policy;
 	bpf_tail_call(skb, &ipn_pol_tc, policy);
 	stats_drop(m->node, IPN_DROP_NO_POLICY);
@@ -280,17 +305,76 @@ INLINE int tc_run(struct __sk_buff *skb, __u32 ifindex, const enum tc_from from)
 
 SEC("tc") int ipn_tc(struct __sk_buff *skb)
 {
-	return tc_run(skb, skb->ifindex, FROM_DEVICE);
+	return tc_run(skb, skb->ifindex, FROM_DEVICE, 0);
 }
 
 SEC("tc") int ipn_tc_grab(struct __sk_buff *skb)
 {
-	return tc_run(skb, skb->ifindex, FROM_GRAB);
+	return tc_run(skb, skb->ifindex, FROM_GRAB, 0);
 }
 
 SEC("tc") int ipn_tc_gw(struct __sk_buff *skb)
 {
-	return tc_run(skb, skb->mark, FROM_GATEWAY);
+	__u32 ifindex = skb->mark, cable = 0;
+
+	if (ifindex & GATEWAY_CABLE) {
+		cable = ifindex >> GATEWAY_HOPS_SHIFT & CABLE_HOPS;
+		ifindex &= GATEWAY_IFINDEX;
+	}
+	return tc_run(skb, ifindex, FROM_GATEWAY, cable);
+}
+
+SEC("tc") int ipn_tc_cable(struct __sk_buff *skb)
+{
+	__u32 mark = skb->mark, hops = mark & CABLE_HOPS, ifindex = skb->ifindex;
+	struct ipn_port *port;
+
+	WRITE_ONCE(skb->mark, 0);
+	if ((mark & CABLE_MARK_MASK) == CABLE_MARK && hops && hops <= IPN_HOPS_MAX)
+		return tc_run(skb, ifindex, FROM_CABLE, mark & (CABLE_HOPS | CABLE_KEPT));
+	port = bpf_map_lookup_elem(&ipn_ports, &ifindex);
+	if (port) /* somebody in the fabric's namespace sent it out of the other end */
+		stats_drop(port->node, IPN_DROP_BAD_FRAME);
+	return TC_DROP;
+}
+
+SEC("sk_skb") int ipn_sk(struct __sk_buff *skb)
+{
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct ipn_sk *sk = bpf_map_lookup_elem(&ipn_sk_ports, &cookie);
+	__u32 policy;
+
+	if (!sk) /* left just now */
+		return SK_DROP;
+	policy = sk->policy;
+	bpf_tail_call(skb, &ipn_pol_sk, policy);
+	return SK_DROP;
+}
+
+SEC("iter/sockmap") int ipn_sk_look(struct bpf_iter__sockmap *ctx)
+{
+	struct ipn_sk_look look = { 0 };
+	struct sock *sk = ctx->sk, *peer;
+	struct unix_sock *us;
+	__u32 *key = ctx->key;
+
+	if (!sk || !key)
+		return 0;
+	us = bpf_skc_to_unix_sock(sk);
+	if (!us)
+		return 0;
+	look.node = *key;
+	look.waiting = sk_waiting(us);
+	if (look.waiting)
+		BPF_CORE_READ_INTO(&look.first, sk_psock_of(us), ingress_skb.next);
+	peer = us->peer;
+	if (peer) {
+		look.uid = peer->sk_uid.val;
+		look.dead = peer->__sk_common.skc_flags >> SOCK_DEAD & 1;
+		look.cookie = bpf_get_socket_cookie(peer);
+	}
+	bpf_seq_write(ctx->meta->seq, &look, sizeof(look));
+	return 0;
 }
 
 SEC("syscall") int ipn_notify(struct ipn_notify *ctx)
@@ -300,7 +384,7 @@ SEC("syscall") int ipn_notify(struct ipn_notify *ctx)
 	if (ctx->op == IPN_NOTIFY_ROOM)
 		return room_ring(id) ? 1 : 0;
 	if (ctx->op == IPN_NOTIFY_POOL) {
-		pool_moved(id);
+		pool_left(id);
 		return 0;
 	}
 	return bell_ring(ctx->node, ctx->event.type, ctx->event.arg) ? 1 : 0;

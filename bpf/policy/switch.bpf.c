@@ -8,6 +8,9 @@
  * time is refreshed once a second at the most, to keep the entry's cache line shared. Another CPU's
  * clock may be a little ahead of ours, so ages are signed.
  *
+ * What a station sends to all comes back where cables form a ring, and by more than one way. The
+ * first to come is the one over the fewest cables, so what came over a cable takes no address from
+ * a port where it was seen just now.
  * All networks share the table, and it forgets what was not used for longest when it is full. So
  * that nobody washes out the addresses of others with invented ones, a port and a network learn only
  * so many: some at once, then at a rate. What is not learned is flooded like any unknown address.
@@ -16,6 +19,7 @@
 
 #define ETH_HLEN 14
 #define REFRESH_NS 1000000000ULL
+#define HOLD_NS (2 * REFRESH_NS)
 
 #define PORT_BURST 1024
 #define PORT_NS (1000000000ULL / 32)
@@ -51,6 +55,8 @@ INLINE void learn(const struct ipn_msg *m, struct ipn_fdb_key *key, const __u8 *
 			e->seen = now;
 		return;
 	}
+	if (e && m->cable && (__s64)(now - e->seen) < (__s64)HOLD_NS)
+		return;
 	if (!learn_may(m->node, m->gen, now, PORT_NS, PORT_BURST) ||
 	    !learn_may(IPN_MAX_NODES + m->net, 0, now, NET_NS, NET_BURST))
 		return;

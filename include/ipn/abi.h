@@ -27,6 +27,7 @@
 #define IPN_NET_PORTS 4096  /* ports of one network, at most */
 #define IPN_SLEEP_WORDS (IPN_NET_PORTS / 64)
 #define IPN_FDB_MAX 65536
+#define IPN_HOPS_MAX 8 /* cables between networks that a message may cross */
 
 #define IPN_MTU_MIN 1
 #define IPN_MTU_MAX 65535
@@ -40,16 +41,20 @@ enum ipn_policy_number {
 	IPN_POLICY_ANY = 0,
 	IPN_POLICY_BROADCAST = 1,
 	IPN_POLICY_SWITCH = 2,
+	IPN_POLICY_L3 = 3,
 	IPN_POLICY_MAX = 64, /* size of the program arrays */
 };
 
 enum ipn_kind {
 	IPN_KIND_NONE = 0,
-	IPN_KIND_PROC = 1, /* process: sends through its tap, reads the log */
-	IPN_KIND_TAP = 2,  /* tap for a VM */
-	IPN_KIND_VETH = 3, /* container: the far end is in another namespace */
-	IPN_KIND_HOST = 4, /* interface of the host */
-	IPN_KIND_GRAB = 5, /* interface that was there before: the host keeps its own copies */
+	IPN_KIND_PROC = 1,  /* process: sends through its tap, reads the log */
+	IPN_KIND_TAP = 2,   /* tap for a VM */
+	IPN_KIND_VETH = 3,  /* container: the far end is in another namespace */
+	IPN_KIND_HOST = 4,  /* interface of the host */
+	IPN_KIND_GRAB = 5,  /* interface that was there before: the host keeps its own copies */
+	IPN_KIND_CABLE = 6, /* one end of a cable to another network */
+	IPN_KIND_XSK = 7,   /* veth with an AF_XDP program at the far end */
+	IPN_KIND_SOCK = 8,  /* unix datagram socket of a program: a VDE client, QEMU's dgram */
 };
 
 enum ipn_port_flag {
@@ -63,6 +68,8 @@ enum ipn_port_flag {
 	IPN_PF_HELD = 0x10000,    /* made by a process's socket, ends with it: not persistent */
 	IPN_PF_PROMISC = 0x20000, /* grabbed: we made it promiscuous */
 	IPN_PF_QDISC = 0x40000,   /* grabbed: we made its clsact qdisc */
+
+	IPN_PF_OWN = 0x40000000, /* xsk: the program makes the AF_XDP socket itself */
 };
 
 /* Why a message was dropped. Counted at the port it came from unless said otherwise. */
@@ -85,8 +92,34 @@ enum ipn_drop {
 	IPN_DROP_META,       /* no room for the verdict on the way from XDP to tc */
 	IPN_DROP_OVERRUN,    /* counted at a reader: messages it was too slow for */
 	IPN_DROP_POOL,       /* LOSSLESS: the pool was full, and a device cannot wait */
-	IPN_DROP_DEVICE, /* counted at a device port: its own queue was full or nobody held it */
-	IPN_DROP_MAX = 64, /* size of the counters */
+	IPN_DROP_DEVICE,    /* counted at a device port: its own queue was full or nobody held it */
+	IPN_DROP_HOPS = 19, /* came over more cables than a message may */
+	/* counted at an xsk port, which could have received it */
+	IPN_DROP_XSK_CLOSED = 44, /* no program has its socket */
+	IPN_DROP_XSK_FULL = 45,  /* its program does not take what came: the receive ring is full */
+	IPN_DROP_XSK_FILL = 46,  /* its program has given no frames to fill */
+	IPN_DROP_XSK_OTHER = 47, /* the socket refused it for another reason, as too long */
+	IPN_DROP_PUNT_FULL = 36, /* punt ring: full, or this port's share of it */
+	IPN_DROP_PUNT_RATE = 37, /* punt ring: the port's rate */
+	IPN_DROP_SLOW = 38,      /* counted at a sock port: it does not read what it is sent */
+	IPN_DROP_SOCK_SIZE = 39, /* to or from a sock port: not 14 to IPN_SOCK_FRAME_MAX bytes */
+	/* the layer 3 policy */
+	IPN_DROP_NOT_IP = 20,     /* neither IPv4, IPv6 nor ARP, or with a VLAN tag */
+	IPN_DROP_OTHER_MAC = 21,  /* not for the router's Ethernet address, or about others */
+	IPN_DROP_HEADER = 22,     /* a header lies: version, length, checksum */
+	IPN_DROP_MARTIAN = 23,    /* a source or destination that may not be on a wire */
+	IPN_DROP_WRONG_PORT = 24, /* the source is not on this port's side */
+	IPN_DROP_MULTICAST = 25,  /* multicast stays on its port */
+	IPN_DROP_DIRECTED = 26,   /* directed broadcast */
+	IPN_DROP_NO_ROUTE = 27,   /* no route to the destination */
+	IPN_DROP_TTL = 28,        /* its hops are used up */
+	IPN_DROP_TOO_BIG = 29,    /* longer than the MTU of the port it must leave by */
+	IPN_DROP_NO_NEIGH = 30,   /* nobody answers for the next hop */
+	IPN_DROP_HELD = 31,       /* no room to hold it until the next hop answers */
+	IPN_DROP_FOR_ROUTER = 32, /* for the router itself, which has no such service */
+	IPN_DROP_CLAIM = 33,      /* claims an address that somebody else has */
+	IPN_DROP_LIMIT = 34,      /* the router answers only so many a second */
+	IPN_DROP_MAX = 64,        /* size of the counters */
 };
 
 /* map `abi`: one entry */
@@ -112,8 +145,8 @@ struct ipn_network {
 	__u32 uid;        /* who made it */
 	__u32 mode;       /* mode bits asked for at creation, before umask */
 	__u32 port_base;  /* first index in `dests` */
-	__u32 pad;
-	__u64 dev; /* identity of the path's inode */
+	__u32 routes;     /* policy l3: size of each table */
+	__u64 dev;        /* identity of the path's inode */
 	__u64 ino;
 	__u64 btime; /* birth time of the inode, ns; tells a reused number apart */
 	char path[IPN_PATH_MAX];
@@ -132,7 +165,11 @@ struct ipn_net {
 	__u32 floods;    /* entries used in `floods` from port_base on (some may be 0) */
 	__u32 flags;     /* IPN_FLAG_LOSSLESS */
 	__u32 pool;      /* messages */
-	__u64 pad[3];
+	__u32 cables;    /* ports that are ends of cables */
+	__u32 devices;   /* ports that are interfaces */
+	__u32 socks;     /* sock ports */
+	__u32 pad;
+	__u64 pad1;
 	__u64 sleep_any; /* bit w set: sleep[w] may be non-zero */
 	__u64 pad2[7];
 	__u64 sleep[IPN_SLEEP_WORDS]; /* bit per port: its process may sleep, look into its page */
@@ -162,6 +199,27 @@ struct ipn_portinfo {
 	__u32 pid;   /* process nodes: who connected */
 	__u32 netns; /* veth: inode of the namespace its other end was put into; 0: the fabric's */
 };
+
+/*
+ * map `xskports`, key: ifindex of the far end of an xsk port's veth, where the program is that hands
+ * frames to the AF_XDP socket in map `xsks` (index: node). Written by the manager.
+ */
+struct ipn_xskport {
+	__u32 node;
+	__u32 ifindex;    /* the fabric's end */
+	__u32 frames;     /* of the memory its holder gets */
+	__u32 frame_size; /* bytes */
+	__u64 full;       /* lost at sockets that were closed since: see enum ipn_drop */
+	__u64 fill;
+	__u64 other;
+};
+#define IPN_XSK_FRAMES_MIN 64
+#define IPN_XSK_FRAMES_MAX 65536
+#define IPN_XSK_FRAMES_DEFAULT 2048
+#define IPN_XSK_FRAME_SMALL 2048 /* bytes, the default */
+#define IPN_XSK_FRAME_LARGE 4096
+#define IPN_XSK_HEADROOM 256 /* of each frame, kept by the kernel */
+#define IPN_XSK_MTU_MAX 3500 /* what a veth takes that has an XDP program, in one page */
 
 /* map `dests`, index: the network's port_base + port */
 struct ipn_dest {
@@ -256,7 +314,8 @@ struct ipn_page {
 	/*
 	 * Written by the program at the tap: ticket of the last frame that was refused whole, and
 	 * why: IPN_TX_REFUSED: a batch, and the network takes single messages only; IPN_TX_FULL:
-	 * LOSSLESS, the pool is full; IPN_TX_AGAIN: others were faster, try again.
+	 * LOSSLESS, the pool is full, of the own log of the process at port IPN_TX_LOG(word) - 1,
+	 * or, if that is 0, of the network's; IPN_TX_AGAIN: others were faster, try again.
 	 */
 	__u64 tx_refused;
 	__u64 counts; /* written by the manager: IPN_COUNTS_*, another value at each change */
@@ -301,12 +360,14 @@ enum ipn_tx_op {
 	IPN_TX_ROOM = 4,  /* LOSSLESS: is there room? If not, ring my room bell when there is */
 	IPN_TX_MOVED = 5, /* LOSSLESS: my cursor has moved, and somebody waits */
 	IPN_TX_BATCH = 3, /* `count` messages, each behind its length: two bytes, host order */
+	IPN_TX_UP = 6,    /* not for processes: see xdp_up_kept in bpf/core/cable.h */
 };
 struct ipn_tx_hdr {
 	__u8 magic[4];
 	__u8 op;
-	__u8 count;     /* BATCH */
-	__u8 ticket[4]; /* BATCH, and DATA on LOSSLESS networks: anything; see tx_refused */
+	__u8 count; /* BATCH */
+	/* BATCH, and DATA on LOSSLESS networks: anything; see tx_refused. ROOM: in which log */
+	__u8 ticket[4];
 	__u8 pad[2];
 	__u8 proto[2];
 };
@@ -317,6 +378,10 @@ struct ipn_tx_hdr {
 #define IPN_TX_REFUSED (1ULL << 32)
 #define IPN_TX_FULL (2ULL << 32)
 #define IPN_TX_AGAIN (3ULL << 32)
+#define IPN_TX_LOG_SHIFT 8 /* in the upper half */
+#define IPN_TX_WHY(refused) ((refused)&0xffffffffffULL)
+#define IPN_TX_LOG(refused) ((__u32)((refused) >> 40))
+#define IPN_TX_ROOM_LOOK (1U << 31) /* ROOM: who asks does not wait; others of its process may */
 
 /* Verdict of the XDP stage for the tc stage of the same tap, in the frame's metadata (or a tag). */
 enum ipn_verdict_kind {
@@ -329,6 +394,73 @@ struct ipn_verdict {
 	__u32 kind;
 	__u32 arg;
 	__u32 net;
+};
+
+/*
+ * Sock ports. They have no interface: in `ports`, `dests` and wherever else an ifindex tells ports
+ * apart, they have a number that no interface can have. Their sockets are in the map `socks`, index:
+ * node. Map `sk_ports`: whose message it is, by the cookie of the socket that sent it.
+ */
+#define IPN_SOCK_IFINDEX(node) (0x80000000U | (node))
+#define IPN_SOCK_FRAME_MIN 14
+#define IPN_SOCK_FRAME_MAX 16064 /* more is split when one socket is redirected to another */
+struct ipn_sk {
+	__u32 ifindex;
+	__u32 policy;
+};
+
+/* What the iterator `ipn_sk_look` writes of each entry of `socks`. */
+struct ipn_sk_look {
+	__u32 node;
+	__u32 uid;     /* of the socket that ours is connected to */
+	__u64 cookie;  /* its cookie; 0: ours is connected to none */
+	__u32 waiting; /* messages redirected to ours that are not sent yet */
+	__u32 dead;    /* that socket is closed */
+	__u64 first; /* tells the first of them from others */
+};
+
+/*
+ * A record in the ring `punt`: a message that programs cannot deliver, for the manager's thread.
+ * `punt_acct`, index: node of the sender; written by programs but for `done`, the manager's.
+ */
+#define IPN_PUNT_SIZE (2U << 20)
+enum ipn_punt_op {
+	IPN_PUNT_PORT = 1,    /* to one port */
+	IPN_PUNT_BYE = 2,     /* an empty message: the client's goodbye */
+	IPN_PUNT_SOCKS = 4,   /* to all sock ports but the sender's */
+	IPN_PUNT_DEVICES = 8, /* to all devices */
+};
+struct ipn_punt {
+	__u32 size; /* of the record */
+	__u32 len;  /* of the message */
+	__u32 net;
+	__u32 op;   /* enum ipn_punt_op; the last two may be together */
+	__u32 port; /* PORT: where to */
+	__u32 gen;  /* PORT: of that port, then; BYE: of the sender */
+	__u32 from; /* port */
+	__u32 node; /* of the sender */
+		    /* then the message */
+};
+struct ipn_punt_acct {
+	__u64 queued; /* bytes of records, ever */
+	__u64 done;
+	__u64 window; /* ns: when the rate was counted from */
+	__u64 used;
+};
+
+/* map `doors`: where sock ports come in. For people, and for a new manager. */
+enum ipn_door_kind { IPN_DOOR_VDE = 1, IPN_DOOR_UNIX = 2 };
+struct ipn_door {
+	enum ipn_door_kind kind;
+	__u32 net;
+	__u32 mode;
+	__u32 uid; /* who opened it */
+	__s32 port;
+	__u32 made_dir; /* 1: the directory is ours to remove */
+	__u64 dev;      /* the socket that we made there */
+	__u64 ino;
+	char path[IPN_PATH_MAX]; /* VDE: the directory */
+	char peer[IPN_PATH_MAX]; /* UNIX: whom it talks to; empty: who talks first */
 };
 
 /* Context of the syscall program `ipn_notify`. */
@@ -349,6 +481,7 @@ IPN_ABI_ASSERT(ipn_network, 176);
 IPN_ABI_ASSERT(ipn_net, 128 + 16 * IPN_SLEEP_WORDS);
 IPN_ABI_ASSERT(ipn_port, 64);
 IPN_ABI_ASSERT(ipn_portinfo, 136);
+IPN_ABI_ASSERT(ipn_xskport, 40);
 IPN_ABI_ASSERT(ipn_dest, 24);
 IPN_ABI_ASSERT(ipn_fdb_key, 12);
 IPN_ABI_ASSERT(ipn_fdb, 16);
@@ -360,6 +493,11 @@ IPN_ABI_ASSERT(ipn_page, 128);
 IPN_ABI_ASSERT(ipn_tx_hdr, IPN_TX_HDR);
 IPN_ABI_ASSERT(ipn_verdict, 16);
 IPN_ABI_ASSERT(ipn_notify, 16);
+IPN_ABI_ASSERT(ipn_sk, 8);
+IPN_ABI_ASSERT(ipn_sk_look, 32);
+IPN_ABI_ASSERT(ipn_punt, 32);
+IPN_ABI_ASSERT(ipn_punt_acct, 32);
+IPN_ABI_ASSERT(ipn_door, 256);
 
 /* Slot class for a network's MTU. */
 static inline __u32 ipn_log_class_of(__u32 mtu)

@@ -63,6 +63,11 @@ enum ipn_ctl_type {
 	IPN_CTL_IOCTL = 29, /* ipn_ctl_option       -> ipn_ctl_option */
 
 	IPN_CTL_NETDEV = 30, /* ipn_ctl_netdev      -> CONN, JOIN: ipn_ctl_port; else - */
+	IPN_CTL_CABLE = 31, /* ipn_ctl_cable        -> ipn_ctl_port[2]   fds: path, path */
+	IPN_CTL_XSK_OPEN = 38, /* ipn_ctl_xsk_open  -> ipn_ctl_xsk       fds: path; reply: two */
+
+	IPN_CTL_VDE = 36,  /* ipn_ctl_door          -> -                 fds: path */
+	IPN_CTL_UNIX = 37, /* ipn_ctl_door          -> -                 fds: path */
 	IPN_CTL_TYPES = 64,
 };
 /* clang-format on */
@@ -104,7 +109,7 @@ struct ipn_ctl_net_add {
 	__u32 flags;
 	__u32 mode;       /* asked for, before umask: for show */
 	__u32 persistent; /* 0: it ends with its last node or bound session; binds the session */
-	__u32 pad;
+	__u32 routes; /* policy l3: of each family */
 	char path[IPN_PATH_MAX]; /* absolute, as the client sees it; NUL-terminated */
 	__u8 pad2[4];
 };
@@ -179,7 +184,7 @@ struct ipn_ctl_descr {
 };
 
 /*
- * kind: TAP, VETH, HOST. VETH: the interface `name` is made in the network namespace of the second
+ * kind: TAP, VETH, HOST, GRAB, XSK. VETH: the interface `name` is made in the network namespace of the second
  * descriptor, or, without one, in the fabric's.
  * Errors: EPERM without CAP_NET_ADMIN or without x; EADDRNOTAVAIL as for connect; EEXIST the name
  * is in use; EINVAL bad name; EBADF the second descriptor is no network namespace; ECONNREFUSED.
@@ -188,6 +193,49 @@ struct ipn_ctl_attach {
 	__u32 kind;
 	__s32 port;
 	char name[IPN_NAME_MAX];
+	char descr[IPN_DESCR_MAX];
+	/* XSK: EINVAL if out of bounds, or too small for the MTU; EDQUOT frames * frame_size */
+	__u32 frames;     /* a power of two; 0: the default */
+	__u32 frame_size; /* 2048 or 4096; 0: 2048 */
+	__u32 own;        /* 1: the program makes the socket itself */
+	__u32 pad;
+};
+
+/*
+ * Takes the AF_XDP socket of an xsk port, which is named, or told by number, or is the first that is
+ * free (no name, IPN_PORTNO_ANY). The session has it from then on, and its end ends that. The reply
+ * comes with two descriptors: the socket, bound, and the memory of its frames, which cannot change
+ * its size. The rings have the sizes told here; where they are is for getsockopt to say
+ * (XDP_MMAP_OFFSETS). The first half of the frames stands in the fill ring already. The reply can
+ * take a while: the kernel lets go of the last socket late.
+ * Errors: ECONNREFUSED; EACCES without both r and w; ENOENT no such xsk port; EBUSY somebody has
+ * it; EOPNOTSUPP its socket is the program's own; EISCONN the session has something already.
+ */
+struct ipn_ctl_xsk_open {
+	char name[IPN_NAME_MAX];
+	__s32 port;
+	__u32 pad;
+};
+struct ipn_ctl_xsk {
+	__u32 port;
+	__u32 ifindex; /* of the interface it is bound to, queue 0 */
+	__u32 frames;
+	__u32 frame_size;
+	__u32 rx; /* entries of the rings */
+	__u32 tx;
+	__u32 fill;
+	__u32 completion;
+	__u32 mtu; /* longest frame */
+	__u32 pad;
+	char name[IPN_NAME_MAX];
+};
+
+/*
+ * Joins two networks, whose ports are the ends; DETACH of either removes both.
+ * Errors: as for attach, of either network; EINVAL both paths are one network.
+ */
+struct ipn_ctl_cable {
+	__s32 port[2];
 	char descr[IPN_DESCR_MAX];
 };
 
@@ -199,7 +247,7 @@ struct ipn_ctl_detach {
 
 /*
  * The session is bound. Errors: ENOTCONN it is not; EINVAL out of range; EADDRINUSE a port to be
- * cut is in use; ENOSPC no room for so many ports.
+ * cut is in use; ENOSPC no room for so many ports; and what the policy says that refuses.
  */
 struct ipn_ctl_resize {
 	__u32 numnodes;
@@ -233,6 +281,28 @@ struct ipn_ctl_netdev {
 	char descr[IPN_DESCR_MAX];
 };
 
+/*
+ * A door: where programs come in that talk over unix sockets. VDE: path is a directory; it is made
+ * with that mode if it is not there, and gets a socket `ctl` of that mode. UNIX: path is a datagram
+ * socket that is made with that mode; peer: the socket of the program it talks to, or empty: who
+ * writes first. Both paths are absolute, as the manager sees them.
+ * Errors: EPERM without CAP_NET_ADMIN or without x; EINVAL, ENAMETOOLONG the path; EEXIST it is a
+ * door already; EADDRINUSE there is such a file, of somebody else; EOPNOTSUPP the network's policy
+ * takes no sock ports; CLOSE: ENOENT it is no door of this network.
+ */
+enum ipn_ctl_door_op { IPN_DOOR_OPEN = 1, IPN_DOOR_CLOSE = 2 };
+struct ipn_ctl_door {
+	__u32 op;
+	__u32 mode;
+	__s32 port; /* UNIX: IPN_PORTNO_ANY or a number */
+	__u32 pad;
+	char path[IPN_PATH_MAX];
+	__u8 pad2[4];
+	char peer[IPN_PATH_MAX];
+	__u8 pad3[4];
+	char descr[IPN_DESCR_MAX];
+};
+
 struct ipn_ctl_list {
 	__u64 from;  /* 0, then `next` of the page before, until that is 0 */
 	__u32 stats; /* PORT_LIST: 1 fills the counters */
@@ -258,7 +328,9 @@ struct ipn_ctl_port {
 	char path[IPN_PATH_MAX];
 	__u8 pad2[4];
 	char descr[IPN_DESCR_MAX];
-	struct ipn_stats stats; /* sum over CPUs */
+	struct ipn_stats stats;  /* sum over CPUs */
+	__u32 peer_port;         /* cable: the other end's port and network */
+	char peer[IPN_PATH_MAX]; /* empty: no cable, or a network the asker has no rights on */
 };
 
 struct ipn_ctl_fdb {
@@ -316,11 +388,15 @@ IPN_ABI_ASSERT(ipn_ctl_net_add, 144);
 IPN_ABI_ASSERT(ipn_ctl_net, 160);
 IPN_ABI_ASSERT(ipn_ctl_connect, 144);
 IPN_ABI_ASSERT(ipn_ctl_connected, 208);
-IPN_ABI_ASSERT(ipn_ctl_attach, 152);
+IPN_ABI_ASSERT(ipn_ctl_attach, 168);
+IPN_ABI_ASSERT(ipn_ctl_xsk_open, 24);
+IPN_ABI_ASSERT(ipn_ctl_xsk, 56);
 IPN_ABI_ASSERT(ipn_ctl_netdev, 168);
+IPN_ABI_ASSERT(ipn_ctl_door, 368);
 IPN_ABI_ASSERT(ipn_ctl_list, 16);
 IPN_ABI_ASSERT(ipn_ctl_page, 16);
-IPN_ABI_ASSERT(ipn_ctl_port, 320 + 8 * IPN_DROP_MAX);
+IPN_ABI_ASSERT(ipn_ctl_port, 320 + 8 * IPN_DROP_MAX + 4 + IPN_PATH_MAX);
+IPN_ABI_ASSERT(ipn_ctl_cable, 8 + IPN_DESCR_MAX);
 IPN_ABI_ASSERT(ipn_ctl_fdb, 20);
 
 /*
@@ -335,6 +411,9 @@ enum ipn_ctl_what {
 	IPN_WATCH_COUNTS,  /* readers, writers */
 	IPN_WATCH_OVERRUN, /* count: messages lost by a reader since the last look, once a second */
 	IPN_WATCH_LOST,    /* count: events that were lost here */
+	IPN_WATCH_POLICY,  /* loaded: port is its number, name its name; no path */
+	IPN_WATCH_POLICY_GONE, /* unloaded: the same */
+	IPN_WATCH_REFUSED, /* a policy, by its name, refused a port: kind, uid, count is the errno */
 };
 struct ipn_ctl_event {
 	__u64 time; /* ns, CLOCK_REALTIME */

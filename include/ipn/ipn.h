@@ -48,7 +48,7 @@ int ipn_connect(int fd, const struct sockaddr *addr, socklen_t len);
 
 /*
  * One call is one message; returns its length. Errors: ENOTCONN, EPIPE send side shut down,
- * ECONNRESET everything shut down or the port was taken away, EMSGSIZE longer than the MTU.
+ * ECONNRESET everything shut down or the port was taken away, EOVERFLOW longer than the MTU.
  * flags: MSG_DONTWAIT, MSG_NOSIGNAL (no SIGPIPE is ever raised).
  */
 ssize_t ipn_send(int fd, const void *buf, size_t len, int flags);
@@ -107,7 +107,8 @@ struct ipn_view {
 };
 
 /*
- * Shows up to n messages where they stand. Waits for the first as ipn_recv does. Returns how many;
+ * Shows up to n messages where they stand. Waits for the first as ipn_recv does; with MSG_WAITFORONE
+ * also where O_NONBLOCK is set, which spares a system call for each sleep. Returns how many;
  * 0 means end of file. A sender is never held back by a reader of a LOSSY network, so a message may
  * be overwritten while it is looked at: ipn_recv_done takes the n messages shown off the queue and
  * returns how many of the LAST of them were whole the entire time (n unless the reader was overrun;

@@ -125,8 +125,9 @@ static void a_message_longer_than_the_mtu_is_dropped(void **state)
 				continue;
 			print_message("  mtu %u, %u bytes, %s\n", rows[i].port_mtu, rows[i].len,
 				      way_name(way));
-			if (way == WAY_TAG)
-				put_bytes(message + 12, "\x81\x00\x60\x21", TAG_LEN);
+			put_bytes(message + 12,
+				  way == WAY_TAG ? "\x81\x00\x60\x21" : "\x88\xb5\x45\x00",
+				  TAG_LEN);
 			from->port.mtu = rows[i].port_mtu;
 			port_store(from);
 			pass(way, from, message, rows[i].len, &o);
@@ -206,8 +207,9 @@ static void a_port_that_was_detached_is_no_more(void **state)
 
 static void a_policy_without_program_is_a_named_drop(void **state)
 {
-	static const __u32 numbers[] = { IPN_POLICY_ANY, 3,          IPN_POLICY_MAX - 1,
-					 IPN_POLICY_MAX, 0x80000001, 0xffffffff };
+	static const __u32 numbers[] = { IPN_POLICY_ANY,     IPN_POLICY_BUILTIN + 1,
+					 IPN_POLICY_MAX - 1, IPN_POLICY_MAX,
+					 0x80000001,         0xffffffff };
 	static const struct outcome o = { .drop = DROP(NO_POLICY) };
 
 	(void)state;

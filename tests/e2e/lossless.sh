@@ -9,7 +9,11 @@ start_fabric
 for pool in 1 4 8 64; do
 	ipn-fabric net add "$NETS/$pool" --lossless --pool $pool --nodes 64
 done
-expect_err "broadcast only" ipn-fabric net add "$NETS/lan" --policy switch --lossless
+ipn-fabric policy load "$IPN_BUILD/examples/queue.bpf.o" --number 10 --name queue
+expect_err "built-in" ipn-fabric net add "$NETS/queue" --policy queue --lossless
+for pool in 1 4 8 64; do
+	ipn-fabric net add "$NETS/lan$pool" --policy switch --lossless --pool $pool --nodes 64
+done
 assert_eq true "$(ipn-fabric net show "$NETS/4" --json | jq '.[0].lossless')" "lossless"
 
 step "a full pool: EAGAIN, no POLLOUT; room again when the slowest reader moves"
@@ -125,12 +129,115 @@ assert_eq 6 "$(stat_of "$NETS/dev" 0 .drops.pool)" "dropped for want of room"
 tell last "recvlen 100" "ok 17"
 tell last overruns "ok 0"
 
+step "a switch: what is for one waits in its own log, and holds up only who sends to it"
+LAN=$NETS/lan4
+# station NAME ADDRESS: joins, and the switch knows it
+station()
+{
+	node "$1" "socket 2" "connect $LAN"
+	tell "$1" "send zzzzzz$2xx" "ok 14"
+	tell alpha "recvall 20"
+	tell beta "recvall 20"
+}
+node alpha "socket 2 nonblock" "connect $LAN"
+node beta "socket 2" "connect $LAN"
+node voice "socket 2" "shutdown rd" "connect $LAN"
+tell beta "send zzzzzzddddddxx" "ok 14"
+tell alpha "recv 100" "ok zzzzzzddddddxx"
+station slow ffffff
+for i in 1 2 3 4; do
+	tell alpha "events 0" "ok out"
+	tell alpha "send ffffffbbbbbbxx$i" "ok 15"
+done
+tell alpha "send ffffffbbbbbbxx5" EAGAIN
+tell alpha "events 0" ok
+tell alpha "send ddddddbbbbbbxx1" "ok 15"
+tell alpha "events 0" "ok out"
+tell alpha "send zzzzzzbbbbbbxx2" "ok 15"
+tell alpha "send ffffffbbbbbbxx5" EAGAIN
+tell slow "recv 100" "ok ffffffbbbbbbxx1"
+tell alpha "events 0" "ok out"
+tell alpha "send ffffffbbbbbbxx5" "ok 15"
+tell slow "recvall 20" "ok$(printf ' ffffffbbbbbbxx%d' 2 3 4 5) zzzzzzbbbbbbxx2"
+tell beta "recvall 20" "ok ddddddbbbbbbxx1 zzzzzzbbbbbbxx2"
+
+# The own log of `slow` is full, and voice sleeps until there is room in it.
+fill_slow()
+{
+	local i
+
+	for i in 1 2 3 4; do
+		tell alpha "send ffffffbbbbbbxx$i" "ok 15"
+	done
+	blocked voice "send ffffffhhhhhhxx$1"
+}
+step "who sleeps for it is woken: by its reader, by its shutdown, death, detachment"
+fill_slow read
+tell alpha "events 0" "ok out" # it was not refused: there is room, as far as it knows
+tell slow "recv 100" "ok ffffffbbbbbbxx1"
+answer voice 5 "ok 18"
+tell slow "recvall 20" "ok$(printf ' ffffffbbbbbbxx%s' 2 3 4) ffffffhhhhhhxxread"
+fill_slow poll
+tell alpha "send ffffffbbbbbbxx5" EAGAIN
+blocked alpha "events 20000 out"
+for i in 1 2 3; do # room for both
+	tell slow "recv 100" "ok ffffffbbbbbbxx$i"
+done
+answer voice 5 "ok 18"
+answer alpha 5 "ok out"
+tell slow "recvall 20"
+fill_slow shut
+tell slow "shutdown rd"
+answer voice 5 "ok 18" # to nobody
+leave slow
+for how in crash detach restart; do
+	station slow ffffff
+	fill_slow $how
+	case $how in
+	crash) crash slow ;;
+	detach)
+		ipn-fabric detach "$LAN" --port "$(ipn-fabric show "$LAN" --json |
+			jq ".ports[] | select(.pid == ${NODE_PID[slow]}) | .port")"
+		;;
+	restart)
+		kill_fabric
+		crash slow
+		start_fabric
+		;;
+	esac
+	answer voice 5 "ok $((14 + ${#how}))" # a flood now: nobody knows where it is
+	tell beta "recvall 20" "ok ffffffhhhhhhxx$how"
+	tell alpha "recvall 20" "ok ffffffhhhhhhxx$how"
+	[ $how != detach ] || leave slow
+done
+
+step "a device cannot wait on a switch, either"
+container lan
+station slow ffffff
+ipn-fabric attach "$LAN" --veth eth0:lan >/dev/null
+port=$(ipn-fabric show "$LAN" --json | jq '.ports[] | select(.kind == "veth") | .port')
+in_netns lan frames inject eth0 66666666666602000000000188b6414243 10
+assert_eq 6 "$(stat_of "$LAN" "$port" .drops.pool)" "dropped for want of room"
+tell slow "recvall 20"
+tell slow overruns "ok 0"
+
 step "senders and readers by the dozen, one slow, some killed: nothing lost, doubled, out of order"
 for load in "1 1 1 5000 0 0" "1 8 4 500 0 4" "8 8 16 300 200 0" "8 8 16 300 200 6" \
 	"64 4 8 5000 100 6"; do
 	read -r pool rest <<<"$load"
 	# shellcheck disable=SC2086
 	read -r rate stalls kills < <(pool "$NETS/$pool" $rest) || fail "pool $load"
+	echo "   pool $load: $rate messages/s, $kills killed"
+	assert_eq 0 "$stalls" "pool $load: lost wakeups"
+	[ "$rate" -gt 0 ] || fail "pool $load"
+done
+
+step "the same on a switch, to one and to all"
+for load in "1 1 1 3000 0 0" "1 8 4 300 0 4" "8 8 16 300 200 0" "8 8 16 300 200 6" \
+	"64 4 8 5000 100 6"; do
+	read -r pool rest <<<"$load"
+	# shellcheck disable=SC2086
+	read -r rate stalls kills < <(pool "$NETS/lan$pool" $rest switch) || fail "pool $load"
 	echo "   pool $load: $rate messages/s, $kills killed"
 	assert_eq 0 "$stalls" "pool $load: lost wakeups"
 	[ "$rate" -gt 0 ] || fail "pool $load"

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * pool PATH SENDERS READERS MESSAGES SLOW VICTIMS
+ * pool PATH SENDERS READERS MESSAGES SLOW VICTIMS [switch]
  *
  * A LOSSLESS network under load: SENDERS processes send MESSAGES each, READERS processes verify
  * that nothing is lost, doubled or out of order, and that all saw one order; the first reader
  * pauses SLOW us after every 16th message. VICTIMS more processes, readers and senders in turn, are
  * killed at random moments and replaced. No progress for STALL_S seconds is a lost wakeup.
  * Prints "MESSAGES/S STALLS KILLS"; status 0 if all is well.
+ *
+ * On a switch network, three messages of four go to one reader each, at random, victims included.
+ * The order is that of what goes to all, and of what goes to one, from each sender.
  */
 #include <ipn/ipn.h>
 
@@ -26,10 +29,17 @@
 #define MAX 64
 #define STALL_S 20
 #define VICTIM 1000 /* number of the first sender that may be killed */
+#define SENDER 100000
+#define HELLO 0xffffffffu
+#define NEITHER (-1) /* side to shut down */
 
 struct message {
+	uint8_t dst[6], src[6];
+	uint16_t proto;
+	uint16_t all; /* it goes to all */
 	uint32_t sender;
-	uint32_t number;
+	uint32_t number; /* of those that this reader gets in this way */
+	uint32_t last;   /* the sender has no more in this way */
 };
 
 static struct shared {
@@ -40,6 +50,7 @@ static struct shared {
 
 static const char *path;
 static int senders, readers, messages, slow;
+static bool is_switch;
 
 static void die(const char *what)
 {
@@ -50,10 +61,11 @@ static void die(const char *what)
 static int join(int shut)
 {
 	struct sockaddr_un addr = { .sun_family = AF_IPN };
-	int fd = ipn_socket(AF_IPN, SOCK_RAW, IPN_BROADCAST);
+	int fd = ipn_socket(AF_IPN, SOCK_RAW, IPN_ANY);
 
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
-	if (fd < 0 || ipn_shutdown(fd, shut) || ipn_connect(fd, (const void *)&addr, sizeof(addr)))
+	if (fd < 0 || (shut != NEITHER && ipn_shutdown(fd, shut)) ||
+	    ipn_connect(fd, (const void *)&addr, sizeof(addr)))
 		die("connect");
 	return fd;
 }
@@ -65,38 +77,112 @@ static void pause_us(long us)
 	nanosleep(&ts, NULL);
 }
 
-static void wait_for_start(void)
+/* Stations: readers from 0 on, those that are killed from VICTIM on, senders from SENDER on. */
+static void station(uint8_t *mac, uint32_t number)
 {
-	atomic_fetch_add(&shared->ready, 1);
-	while (!atomic_load(&shared->go))
-		pause_us(1000);
+	const uint8_t bytes[6] = {
+		2, 0, 0, (uint8_t)(number >> 16), (uint8_t)(number >> 8), (uint8_t)number
+	};
+
+	memcpy(mac, bytes, 6);
 }
 
+static void to_all(struct message *m)
+{
+	memset(m->dst, 0xff, 6);
+	m->all = 1;
+}
+
+/* Tells the switch where it is. What others say of that is read meanwhile, or nobody would go on. */
+static void announce(int fd, const uint8_t *mac)
+{
+	struct message hello = { .proto = 0xb688, .sender = HELLO }, m;
+
+	memcpy(hello.src, mac, 6);
+	to_all(&hello);
+	while (ipn_send(fd, &hello, sizeof(hello), MSG_DONTWAIT) != sizeof(hello)) {
+		if (errno != EAGAIN)
+			die("announce");
+		while (ipn_recv(fd, &m, sizeof(m), MSG_DONTWAIT) > 0)
+			;
+		pause_us(1000);
+	}
+}
+
+/* fd: of a reader, who may be told of other readers */
+static void wait_for_start(int fd)
+{
+	struct message m;
+
+	atomic_fetch_add(&shared->ready, 1);
+	while (!atomic_load(&shared->go)) {
+		while (fd >= 0 && ipn_recv(fd, &m, sizeof(m), MSG_DONTWAIT | MSG_PEEK) > 0 &&
+		       m.sender == HELLO)
+			ipn_recv(fd, &m, sizeof(m), MSG_DONTWAIT);
+		pause_us(1000);
+	}
+}
+
+static void send_one(int fd, struct message *m)
+{
+	if (ipn_send(fd, m, sizeof(*m), 0) != sizeof(*m))
+		die("send");
+	atomic_fetch_add(&shared->progress, 1);
+}
+
+/*
+ * The last messages tell each reader how many there were: to all, and, on a switch, to it alone.
+ */
 static void sender(uint32_t id, uint32_t count)
 {
+	struct message m = { .proto = 0xb688, .sender = id };
+	uint32_t all = 0, one[2 * MAX] = { 0 };
 	int fd = join(SHUT_RD);
 
+	srand48(getpid());
+	station(m.src, SENDER + id);
 	if (id < VICTIM)
-		wait_for_start();
+		wait_for_start(-1);
 	for (uint32_t i = 1; i <= count; i++) {
-		struct message m = { id, i };
+		/* of victims, some that are there, and some that are not, or not for long */
+		int to = (int)(lrand48() % (readers + (is_switch ? 2 : 0)));
 
-		if (ipn_send(fd, &m, sizeof(m), 0) != sizeof(m))
-			die("send");
-		atomic_fetch_add(&shared->progress, 1);
+		m.last = 0;
+		m.all = 0;
+		if (!is_switch || lrand48() % 4 == 0 || i == count) {
+			to_all(&m);
+			m.number = ++all;
+			m.last = i == count;
+		} else {
+			station(m.dst, to < readers ? (uint32_t)to
+						    : VICTIM + 2 * (uint32_t)(to - readers));
+			m.number = ++one[to];
+		}
+		send_one(fd, &m);
+	}
+	for (int to = 0; is_switch && to < readers; to++) {
+		station(m.dst, (uint32_t)to);
+		m.all = 0;
+		m.number = ++one[to];
+		m.last = 1;
+		send_one(fd, &m);
 	}
 	_exit(0);
 }
 
 static void reader(int id)
 {
-	uint32_t last[MAX] = { 0 };
+	uint32_t last[2][MAX] = { { 0 } };
 	uint64_t order = 0, lost, count = 0;
-	int fd = join(SHUT_WR), done = 0;
+	int fd = join(is_switch ? NEITHER : SHUT_WR), done = 0;
+	uint8_t mac[6];
 
+	station(mac, id >= 0 ? (uint32_t)id : VICTIM + (uint32_t)(-1 - id));
+	if (is_switch)
+		announce(fd, mac);
 	if (id >= 0)
-		wait_for_start();
-	while (id < 0 || done < senders) {
+		wait_for_start(fd);
+	while (id < 0 || done < senders * (is_switch ? 2 : 1)) {
 		struct message m;
 
 		if (ipn_recv(fd, &m, sizeof(m), 0) != sizeof(m))
@@ -104,13 +190,16 @@ static void reader(int id)
 		atomic_fetch_add(&shared->progress, 1);
 		if (m.sender >= MAX || id < 0) /* a victim's */
 			continue;
-		if (m.number != ++last[m.sender]) {
-			fprintf(stderr, "pool: reader %d: sender %u: number %u, not %u\n", id,
-				m.sender, m.number, last[m.sender]);
+		if (!m.all && memcmp(m.dst, mac, 6)) /* for a victim that is not there just now */
+			continue;
+		if (m.all > 1 || m.number != ++last[m.all][m.sender]) {
+			fprintf(stderr, "pool: reader %d: sender %u: number %u, not %u (%u)\n", id,
+				m.sender, m.number, last[m.all & 1][m.sender], m.all);
 			_exit(1);
 		}
-		done += m.number == (uint32_t)messages;
-		order = order * 1099511628211ULL + m.sender;
+		done += m.last;
+		if (m.all)
+			order = order * 1099511628211ULL + m.sender;
 		if (id == 0 && slow && ++count % 16 == 0)
 			pause_us(slow);
 	}
@@ -124,13 +213,15 @@ static void reader(int id)
 
 static pid_t start(void (*run)(int), int arg)
 {
-	pid_t pid = fork();
+	pid_t parent = getpid(), pid = fork();
 
 	if (pid < 0)
 		die("fork");
 	if (pid)
 		return pid;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* or it would be one more member of the next run */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent)
+		_exit(1);
 	run(arg);
 	_exit(1);
 }
@@ -144,7 +235,7 @@ static void run_victim(int id)
 {
 	if (id & 1)
 		sender(VICTIM + (uint32_t)id, 1u << 30);
-	reader(-1);
+	reader(-1 - id);
 }
 
 static double now(void)
@@ -162,8 +253,9 @@ int main(int argc, char **argv)
 	uint64_t seen = 0;
 	double started, changed;
 
-	if (argc != 7) {
-		fprintf(stderr, "usage: pool PATH SENDERS READERS MESSAGES SLOW VICTIMS\n");
+	if (argc < 7) {
+		fprintf(stderr,
+			"usage: pool PATH SENDERS READERS MESSAGES SLOW VICTIMS [switch]\n");
 		return 2;
 	}
 	path = argv[1];
@@ -172,6 +264,7 @@ int main(int argc, char **argv)
 	messages = atoi(argv[4]);
 	slow = atoi(argv[5]);
 	nvictims = atoi(argv[6]);
+	is_switch = argc > 7;
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 		      0);
 	if (shared == MAP_FAILED || senders > MAX || readers > MAX || nvictims > MAX)

@@ -106,4 +106,42 @@ ipn-fabric net add "$NETS/third" --nodes 1000 # the old place is clean for who g
 assert_eq "3 2" "$(places | xargs)" "places in use, two of devices"
 leave boss
 leave other
+
+step "the policy is asked first: its refusal leaves the size as it was"
+ipn-fabric policy load "$IPN_BUILD/tests/elastic.bpf.o" --number 40 --name elastic
+ipn-fabric net add "$NETS/elastic" --policy elastic --nodes 8
+node boss socket "bind $NETS/elastic" connect
+node third socket "set port 2" "connect $NETS/elastic"
+told() # SIZE TIMES: what the policy knows
+{
+	tell boss "pget 40 1" "ok $1"
+	tell boss "pget 40 2" "ok $2"
+}
+told 8 0
+tell boss "set change 12" ok
+told 12 1
+tell boss "set change 7" EDOM
+tell boss "set change 13" EDOM
+tell boss "get numnodes" "ok 12"
+told 12 3
+calls "ok ok EADDRNOTAVAIL" "socket 40" "set port 12" "connect $NETS/elastic"
+calls "ok ok ok" "socket 40" "set port 11" "connect $NETS/elastic"
+tell third "send x" "ok 1"
+tell boss "recv 10" "ok x"
+
+step "it is not asked what cannot be anyway, and told when it does not come to pass"
+tell boss "set change 2" EADDRINUSE
+tell boss "set change 12" ok
+tell boss "set change 100000" EINVAL
+told 12 3
+i=0
+while ipn-fabric net add "$NETS/big$i" --nodes 4096 2>/dev/null; do
+	i=$((i + 1))
+done
+[ $i -gt 5 ] || fail "only $i networks of 4096 ports"
+tell boss "set change 4096" ENOSPC
+tell boss "get numnodes" "ok 12"
+told 12 5
+leave third
+leave boss
 stop_fabric

@@ -163,6 +163,7 @@ static void stats_name_all_reasons_and_show_those_that_count(void **state)
 	struct ipn_ctl_port port = { .port = 3, .kind = IPN_KIND_PROC, .name = "ipnp0" };
 	json_t *object, *drops;
 	FILE *out = out_open();
+	size_t named = 0;
 
 	port.stats.in_packets = 7;
 	port.stats.drop[IPN_DROP_RUNT] = 4;
@@ -176,7 +177,9 @@ static void stats_name_all_reasons_and_show_those_that_count(void **state)
 
 	object = display_object(&display_stats, &port);
 	drops = json_object_get(object, "drops");
-	assert_int_equal(json_object_size(drops), IPN_DROP_DEVICE + 2);
+	for (__u32 i = 0; i < IPN_DROP_MAX; i++)
+		named += names_drop(i) != NULL;
+	assert_int_equal(json_object_size(drops), named + 1);
 	for (__u32 i = 0; names_drop(i); i++)
 		assert_true(json_is_integer(json_object_get(drops, names_drop(i))));
 	assert_int_equal(json_integer_value(json_object_get(object, "in_packets")), 7);
@@ -194,10 +197,31 @@ static void port_state_and_sides(void **state)
 	assert_true(json_is_true(json_object_get(object, "reader")));
 	assert_true(json_is_false(json_object_get(object, "writer")));
 	assert_string_equal(json_string_value(json_object_get(object, "kind")), "77");
+	assert_true(json_is_null(json_object_get(object, "cable")));
 	json_decref(object);
 	assert_int_equal(display_table(out, &display_ports, &port, 1), 0);
 	fclose(out);
 	assert_non_null(strstr(output, "up     r-"));
+}
+
+static void port_of_a_cable_says_where_it_goes(void **state)
+{
+	struct ipn_ctl_port port = { .kind = IPN_KIND_CABLE,
+				     .name = "ipnc3",
+				     .peer = "/run/ipn/far",
+				     .peer_port = 5 };
+	json_t *object = display_object(&display_ports, &port);
+	json_t *cable = json_object_get(object, "cable");
+	FILE *out = out_open();
+
+	assert_string_equal(json_string_value(json_object_get(object, "kind")), "cable");
+	assert_string_equal(json_string_value(json_object_get(object, "name")), "ipnc3");
+	assert_string_equal(json_string_value(json_object_get(cable, "network")), "/run/ipn/far");
+	assert_int_equal(json_integer_value(json_object_get(cable, "port")), 5);
+	json_decref(object);
+	assert_int_equal(display_table(out, &display_ports, &port, 1), 0);
+	fclose(out);
+	assert_non_null(strstr(output, "cable  /run/ipn/far:5"));
 }
 
 /* Lines of a file with these bytes. */
@@ -297,6 +321,7 @@ int main(void)
 		cmocka_unit_test(no_memory_is_an_error),
 		cmocka_unit_test(stats_name_all_reasons_and_show_those_that_count),
 		cmocka_unit_test(port_state_and_sides),
+		cmocka_unit_test(port_of_a_cable_says_where_it_goes),
 		cmocka_unit_test(lines_hold_any_bytes),
 		cmocka_unit_test(lines_of_all_lengths),
 		cmocka_unit_test(line_without_end_is_cut),

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <ipn/af_ipn.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -82,6 +83,14 @@ static void all_keys_are_read(void **state)
 				     "mode = 0640 ; not for all\n"
 				     "[ network   /run/ipn/hub ]\n"
 				     "policy = hub\n"
+				     "lossless = yes\n"
+				     "[network /run/ipn/mine]\n"
+				     "policy = my-own_2\n"
+				     "lossless = no\n"
+				     "[port joint]\n"
+				     "network = /run/ipn/mine\n"
+				     "cable = /run/ipn/hub\n"
+				     "port = 5\n"
 				     "[port vm0]\n"
 				     "network = /run/ipn/hub\n"
 				     "tap = vm0\n"
@@ -101,6 +110,11 @@ static void all_keys_are_read(void **state)
 	n = n->next;
 	assert_string_equal(n->path, "/run/ipn/hub");
 	assert_int_equal(n->policy, IPN_POLICY_BROADCAST);
+	assert_int_equal(n->flags, IPN_FLAG_LOSSLESS);
+	n = n->next;
+	assert_int_equal(n->policy, IPN_POLICY_ANY);
+	assert_string_equal(n->policy_name, "my-own_2");
+	assert_int_equal(n->flags, 0);
 	assert_null(n->next);
 
 	assert_string_equal(p->label, "c0");
@@ -110,6 +124,12 @@ static void all_keys_are_read(void **state)
 	assert_string_equal(p->netns, "blue");
 	assert_int_equal(p->port, 3);
 	assert_string_equal(p->descr, "the = first: container");
+	p = p->next;
+	assert_int_equal(p->kind, IPN_KIND_CABLE);
+	assert_string_equal(p->path, "/run/ipn/mine");
+	assert_string_equal(p->cable, "/run/ipn/hub");
+	assert_string_equal(p->name, "");
+	assert_int_equal(p->port, 5);
 	p = p->next;
 	assert_string_equal(p->label, "vm0");
 	assert_int_equal(p->kind, IPN_KIND_TAP);
@@ -206,7 +226,18 @@ static const struct {
 	{ "[network /]\n", "1: network: \"/\" is not an absolute path of a file" },
 	{ "[network /a/]\n", "1: network: \"/a/\" is not an absolute path of a file" },
 	{ NET NET, "2: network: \"/run/ipn/lan\": a second section for it" },
-	{ NET "policy = l3\n", "2: policy: \"l3\" is not switch, broadcast, hub or a number" },
+	{ NET "policy = L3\n",
+	  "2: policy: \"L3\" is not switch, broadcast, hub, the name of a loaded policy or a "
+	  "number" },
+	{ NET "policy = a-name-of-16-byt\n", "2: policy: \"a-name-of-16-byt\" is" },
+	{ NET "policy = any\n", "2: policy: \"any\" is not switch" },
+	{ NET "lossless = true\n", "2: lossless: \"true\" is not yes or no" },
+	{ NET "routes = 1\n", "2: routes: \"1\" is not a number from 16 to 1048576" },
+	{ NET "route = 10.0.0.0/8\n", "2: route: \"10.0.0.0/8\" is not PREFIX via ADDR" },
+	{ NET "route = 10.0.0.0/33 via 10.0.0.1\n", "2: route: \"10.0.0.0/33 via" },
+	{ NET "[port x]\naddr = 10.0.0.1\n", "3: addr: \"10.0.0.1\" is not ADDR/LEN" },
+	{ NET "[port x]\naddr = fd00::1/64 mtu 9\n", "3: addr: \"fd00::1/64 mtu 9\" is not" },
+	{ NET "[port x]\nneigh = 10.0.0.1 02:00\n", "3: neigh: \"10.0.0.1 02:00\" is not" },
 	{ NET "policy = 0\n", "2: policy: \"0\" is not switch" },
 	{ NET "policy = 64\n", "2: policy: \"64\" is not switch" },
 	{ NET "mtu = 70000\n", "2: mtu: \"70000\" is not a number from 1 to 65535" },
@@ -227,7 +258,8 @@ static const struct {
 	{ NET "mode = rwx\n", "2: mode: \"rwx\" is not an octal number" },
 	{ NET "mtu = 5\n  mtu = 5\n", "3: mtu: \"5\": given twice in this section" },
 	{ NET "tap = vm0\n",
-	  "2: tap: unknown key ([network] has: policy, mtu, nodes, pool, mode)" },
+	  "2: tap: unknown key ([network] has: policy, mtu, nodes, pool, lossless, mode, routes, "
+	  "route)" },
 	{ NET "MTU = 5\n", "2: MTU: unknown key" },
 	{ NET "= 5\n", "2: : unknown key" },
 
@@ -258,7 +290,15 @@ static const struct {
 				       "has 32 nodes" },
 	{ PORT "descr = " X100 X10 X10 "12345678\n", "4: descr: \"" X100 },
 	{ PORT "mtu = 5\n",
-	  "4: mtu: unknown key ([port] has: network, tap, veth, host, grab, port, descr)" },
+	  "4: mtu: unknown key ([port] has: network, tap, veth, host, grab, cable, port, "
+	  "descr, addr, neigh)" },
+	{ PORT "cable = run/b\n", "4: cable: \"run/b\" is not an absolute path" },
+	{ PORT "cable = /b\n", "4: cable: \"/b\" has no [network] section" },
+	{ PORT "cable = /run/ipn/lan\n", "4: cable: \"/run/ipn/lan\" is the port's own network" },
+	{ PORT "tap = a\ncable = /b\n", "5: cable: port p has an interface already" },
+	{ NET "[network /b]\n[port q]\nnetwork = /b\ncable = /run/ipn/lan\n[port r]\n"
+	      "network = /run/ipn/lan\ncable = /b\n",
+	  "8: cable: port q joins /b and /run/ipn/lan" },
 	{ PORT "tap = a\n[port q]\nnetwork = /run/ipn/lan\ntap = a\n",
 	  "7: a: port p has that interface" },
 	{ PORT "tap = a\nport = 1\n[port q]\nnetwork = /run/ipn/lan\ntap = b\nport = 1\n",

@@ -130,6 +130,7 @@ static inline void fake_node_init(struct fake_node *f, uint32_t log_class, uint3
 	rx->page = fake_alloc(rx->page_len);
 	rx->own = FAKE_OWN;
 	rx->pool = pool;
+	rx->own_room = slots > pool ? (slots - pool) / 4 * 3 + 1 : 1;
 	rx->bell.size = 2048;
 	rx->bell.consumer = &f->bell_pos[0];
 	rx->bell.producer = &f->bell_pos[1];

@@ -144,6 +144,152 @@ static void own_messages_do_not_fill_the_pool(void **state)
 	assert_int_equal(overruns(), 4);
 }
 
+/* This node sends n messages, by libipn and then the fabric: one frame after the other. */
+static void send_own(uint32_t n)
+{
+	const uint32_t frame = node.s->rx.own_room;
+	struct iovec iov[128];
+	char c = 0;
+
+	assert_true(frame <= ARRAY_SIZE(iov));
+	for (uint32_t i = 0; i < ARRAY_SIZE(iov); i++)
+		iov[i] = (struct iovec){ &c, 1 };
+	while (n) {
+		int sent = n == 1 ? (int)ipn_send(node.fd, &c, 1, 0)
+				  : ipn_send_batch(node.fd, iov, n < frame ? n : frame, 0);
+
+		assert_true(sent > 0);
+		for (int i = 0; i < sent; i++)
+			fake_put_u32(net, FAKE_OWN, 1u << 30);
+		n -= (uint32_t)sent;
+	}
+}
+
+static void a_flood_of_own_messages_displaces_nothing(void **state)
+{
+	uint32_t v = 0;
+	int len;
+
+	(void)state;
+	start(32, 0, 8);
+	for (uint32_t i = 0; i < 5; i++)
+		fake_put_u32(net, 1, i);
+	for (uint32_t i = 0; i < 1000; i++)
+		send_own(1);
+	assert_int_equal(next_u32(), 0);
+	for (uint32_t i = 5; i < 8; i++) {
+		fake_put_u32(net, 1, i);
+		send_own(100);
+	}
+	assert_int_equal(overruns(), 0);
+	assert_int_equal(ipn_recv(node.fd, &v, sizeof(v), MSG_PEEK), 4);
+	assert_int_equal(v, 1);
+	assert_int_equal(ipn_ioctl(node.fd, FIONREAD, &len), 0);
+	assert_int_equal(len, 4);
+	for (uint32_t i = 1; i < 8; i++)
+		assert_int_equal(next_u32(), i);
+	assert_int_equal(next_u32(), -EAGAIN);
+
+	/* a message that was looked at stays the next one, though it moves */
+	fake_put_u32(net, 1, 10);
+	fake_put_u32(net, 1, 11);
+	assert_int_equal(ipn_recv(node.fd, &v, sizeof(v), MSG_PEEK), 4);
+	send_own(100);
+	assert_int_equal(next_u32(), 10);
+	assert_int_equal(next_u32(), 11);
+	assert_int_equal(overruns(), 0);
+}
+
+static void what_is_kept_and_what_comes_after_are_one_pool(void **state)
+{
+	(void)state;
+	start(32, 0, 8);
+	for (uint32_t i = 0; i < 5; i++)
+		fake_put_u32(net, 1, i);
+	send_own(40);
+	for (uint32_t i = 5; i < 10; i++)
+		fake_put_u32(net, 1, i);
+	assert_int_equal(overruns(), 2);
+	assert_int_equal(next_u32(), 2);
+	fake_put_u32(net, 1, 10);
+	fake_put_u32(net, 1, 11);
+	send_own(40);
+	assert_int_equal(overruns(), 3);
+	for (uint32_t i = 4; i < 12; i++)
+		assert_int_equal(next_u32(), i);
+	assert_int_equal(next_u32(), -EAGAIN);
+	assert_int_equal(overruns(), 3);
+}
+
+static void who_shut_its_receive_side_down_keeps_nothing(void **state)
+{
+	(void)state;
+	start(32, 0, 8);
+	fake_put_u32(net, 1, 1);
+	__atomic_store_n(&node.s->shut, SOCK_SHUT_RD, __ATOMIC_RELAXED);
+	send_own(1000);
+	assert_null(node.s->rx.kept.base);
+}
+
+/* Any mixture, against a model: the newest `pool` of what others sent and was not read. */
+static void the_pool_holds_what_others_sent(void **state)
+{
+	const struct {
+		uint32_t slots, nodelog, pool;
+	} kinds[] = { { 32, 0, 8 }, { 32, 0, 16 }, { 32, 32, 1 }, { 128, 0, 64 } };
+
+	(void)state;
+	srand48(7);
+	for (size_t k = 0; k < ARRAY_SIZE(kinds); k++) {
+		uint32_t pool = kinds[k].pool, sent = 0, next = 0;
+		uint64_t lost = 0;
+
+		start(kinds[k].slots, kinds[k].nodelog, pool);
+		for (int step = 0; step < 20000; step++) {
+			uint32_t n = 1 + (uint32_t)lrand48() % (step % 3 ? 4 : 80);
+			struct ipn_view v[8];
+			int r;
+
+			switch (lrand48() % 5) {
+			case 0:
+				send_own(n);
+				break;
+			case 1:
+				for (; n && sent - next < pool + 3; n--)
+					fake_put_u32(net, 1, sent++);
+				break;
+			case 2:
+				if (sent - next > pool) {
+					lost += sent - next - pool;
+					next = sent - pool;
+				}
+				assert_int_equal(overruns(), lost);
+				r = ipn_recv_peek(node.fd, v, 8, MSG_DONTWAIT);
+				assert_int_equal(r > 0, sent > next);
+				for (int i = 0; i < r; i++)
+					assert_int_equal(*(const uint32_t *)v[i].data, next + i);
+				if (r > 0)
+					assert_int_equal(ipn_recv_done(node.fd, r), r);
+				next += r > 0 ? (uint32_t)r : 0;
+				break;
+			default:
+				for (; n && next < sent; n--) {
+					if (sent - next > pool) {
+						lost += sent - next - pool;
+						next = sent - pool;
+					}
+					assert_int_equal(next_u32(), next);
+					next++;
+				}
+			}
+		}
+		assert_int_equal(overruns(), lost);
+		assert_true(sent > 1000 && node.s->rx.kept.base);
+		if (k + 1 < ARRAY_SIZE(kinds))
+			fake_node_end(&node);
+	}
+}
+
 static void a_busy_slot_is_not_there_yet(void **state)
 {
 	uint32_t v = 5;
@@ -559,6 +705,10 @@ int main(void)
 		T(exactly_the_pool_is_no_overrun),
 		T(a_reader_lapped_many_times_counts_all),
 		T(own_messages_do_not_fill_the_pool),
+		T(a_flood_of_own_messages_displaces_nothing),
+		T(what_is_kept_and_what_comes_after_are_one_pool),
+		T(who_shut_its_receive_side_down_keeps_nothing),
+		T(the_pool_holds_what_others_sent),
 		T(a_busy_slot_is_not_there_yet),
 		T(a_busy_slot_of_a_later_message_means_lapped),
 		T(a_hole_is_passed_and_counted),

@@ -239,6 +239,27 @@ static void o_nonblock_from_outside_works(void **state)
 	}
 }
 
+static void waitforone_does_not_ask_for_o_nonblock(void **state)
+{
+	struct ipn_view view;
+	struct later later;
+
+	(void)state;
+	NEED_FABRIC();
+	set_timeout(LOST_S * NS_PER_S);
+	assert_int_equal(fcntl(fab.node.fd, F_SETFL, O_NONBLOCK), 0);
+	for (int how = IPN_WAIT_SLEEP; how <= IPN_WAIT_SPIN; how++) {
+		assert_int_equal(ipn_set_wait(fab.node.fd, (enum ipn_wait)how), 0);
+		assert_errno(ipn_recv_peek(fab.node.fd, &view, 1, 0), EAGAIN);
+		later_start(&later, send_one);
+		assert_int_equal(ipn_recv_peek(fab.node.fd, &view, 1, MSG_WAITFORONE), 1);
+		later_end(&later);
+		assert_int_equal(ipn_recv_done(fab.node.fd, 1), 1);
+		assert_errno(ipn_recv_peek(fab.node.fd, &view, 1, MSG_WAITFORONE | MSG_DONTWAIT),
+			     EAGAIN);
+	}
+}
+
 static void a_port_taken_away_ends_the_wait(void **state)
 {
 	struct later later;
@@ -533,6 +554,7 @@ int main(void)
 		T(rcvtimeo_ends_the_wait),
 		T(a_signal_interrupts),
 		T(o_nonblock_from_outside_works),
+		T(waitforone_does_not_ask_for_o_nonblock),
 		T(a_port_taken_away_ends_the_wait),
 		T(the_same_when_spinning),
 		T(shutdown_ends_the_wait),

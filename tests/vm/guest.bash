@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # Guests that a test starts, commands and stops.
-#   guest_start NAME TAP ADDR/LEN    on the tap, with build/vm/$GUEST_INITRAMFS.cpio
+#   guest_start NAME OPTION...       with build/vm/$GUEST_INITRAMFS.cpio; options of run-guest, such
+#                                    as --tap vm1 --ip 10.0.0.1/24
 #   guest_wait NAME                  until it takes commands
 #   guest NAME COMMAND...            runs the shell text in the guest: its output, its status
 #   guest_stop NAME
@@ -20,9 +21,9 @@ guest_start()
 {
 	local name=$1
 
+	shift
 	mkfifo "$GUEST_DIR/$name.in" "$GUEST_DIR/$name.out"
-	"$GUEST_TOP/scripts/run-guest" --name "$name" --tap "$2" --ip "$3" \
-		--initramfs "$GUEST_INITRAMFS" \
+	"$GUEST_TOP/scripts/run-guest" --name "$name" --initramfs "$GUEST_INITRAMFS" "$@" \
 		--control "$GUEST_DIR/$name" --log "$GUEST_DIR/$name.log" \
 		</dev/null >"$GUEST_DIR/$name.qemu" 2>&1 &
 	GUEST_PID[$name]=$!

@@ -7,8 +7,12 @@
  * offloads of other members which the fabric forgot to complete are seen. Bad frames are counted by
  * reason, the first of each kind is described on stderr, and the exit status tells.
  *
+ * Its address has a prefix length (24 unless given); what is beyond it goes to the gateway, if any.
+ *
  * Commands on standard input (--stdin), one answer line each (quit has none):
  *   ping ADDR COUNT SIZE SECONDS      ping ADDR: RECEIVED/COUNT
+ *   shout SECONDS                     shout: ADDR... who answered an echo request to the broadcast
+ *                                     address, each once
  *   stats                             stats: rx=N tx=N l4=N REASON=N...
  *   quit
  */
@@ -40,6 +44,7 @@
 #define PAYLOAD_MAX (MTU - sizeof(struct iphdr) - sizeof(struct icmphdr))
 #define ARP_RETRY_MS 200
 #define BURST 64
+#define HEARD_MAX 64 /* who answers a shout */
 
 /* What can be wrong with a frame that was received. */
 enum bad {
@@ -63,7 +68,9 @@ static const char *const bad_names[BAD_COUNT] = {
 struct ping {
 	bool active;
 	bool resolved;
+	bool shout; /* to all: whoever answers, until the deadline */
 	struct in_addr addr;
+	struct in_addr hop; /* who is asked for by ARP */
 	uint8_t mac[ETH_ALEN];
 	unsigned int count;
 	unsigned int received;
@@ -77,7 +84,12 @@ struct host {
 	int fd;
 	uint8_t mac[ETH_ALEN];
 	struct in_addr addr;
+	struct in_addr all;     /* the broadcast address of its subnet */
+	struct in_addr gateway; /* 0.0.0.0: none */
+	unsigned int prefix;
 	struct ping ping;
+	struct in_addr heard[HEARD_MAX];
+	unsigned int nheard;
 	uint64_t rx;
 	uint64_t tx;
 	uint64_t l4; /* TCP and UDP packets for this host, right ones; nothing answers them */
@@ -234,20 +246,27 @@ static int ping_step(struct host *h)
 
 	if (!p->resolved) {
 		p->next_arp = now_ms() + ARP_RETRY_MS;
-		return arp_send(h, ARPOP_REQUEST, broadcast_mac, p->addr);
+		return arp_send(h, ARPOP_REQUEST, broadcast_mac, p->hop);
 	}
 	payload_fill(payload_out(h), p->size, p->received);
 	return echo_send(h, ICMP_ECHO, p->mac, p->addr, p->id, htons(p->received), p->size);
 }
 
+static in_addr_t mask(unsigned int prefix)
+{
+	return prefix ? htonl(~0u << (32 - prefix)) : 0;
+}
+
 static int ping_start(struct host *h, struct in_addr addr, unsigned int count, size_t size,
 		      unsigned int seconds)
 {
+	bool near = !((addr.s_addr ^ h->addr.s_addr) & mask(h->prefix));
 	uint16_t id = h->ping.id + 1;
 
 	h->ping = (struct ping){
 		.active = true,
 		.addr = addr,
+		.hop = near || !h->gateway.s_addr ? addr : h->gateway,
 		.count = count,
 		.size = size,
 		.id = id,
@@ -256,9 +275,44 @@ static int ping_start(struct host *h, struct in_addr addr, unsigned int count, s
 	return ping_step(h);
 }
 
+static int shout_start(struct host *h, unsigned int seconds)
+{
+	uint16_t id = h->ping.id + 1;
+
+	h->ping = (struct ping){
+		.active = true,
+		.resolved = true,
+		.shout = true,
+		.addr = h->all,
+		.count = 1,
+		.size = 56,
+		.id = id,
+		.deadline = now_ms() + (int64_t)seconds * 1000,
+	};
+	memcpy(h->ping.mac, broadcast_mac, ETH_ALEN);
+	h->nheard = 0;
+	return ping_step(h);
+}
+
+static void shout_heard(struct host *h, in_addr_t from)
+{
+	for (unsigned int i = 0; i < h->nheard; i++)
+		if (h->heard[i].s_addr == from)
+			return;
+	if (h->nheard < HEARD_MAX)
+		h->heard[h->nheard++].s_addr = from;
+}
+
 static void ping_end(struct host *h)
 {
 	h->ping.active = false;
+	if (h->ping.shout) {
+		fputs("shout:", stdout);
+		for (unsigned int i = 0; i < h->nheard; i++)
+			printf(" %s", inet_ntoa(h->heard[i]));
+		putchar('\n');
+		return;
+	}
 	printf("ping %s: %u/%u\n", inet_ntoa(h->ping.addr), h->ping.received, h->ping.count);
 }
 
@@ -278,7 +332,7 @@ static int arp_input(struct host *h, size_t len)
 	if (arp->ea_hdr.ar_op == htons(ARPOP_REQUEST))
 		return arp_send(h, ARPOP_REPLY, arp->arp_sha, spa);
 	if (arp->ea_hdr.ar_op == htons(ARPOP_REPLY) && p->active && !p->resolved &&
-	    spa.s_addr == p->addr.s_addr) {
+	    spa.s_addr == p->hop.s_addr) {
 		memcpy(p->mac, arp->arp_sha, ETH_ALEN);
 		p->resolved = true;
 		return ping_step(h);
@@ -292,6 +346,8 @@ static int echo_reply_input(struct host *h, const struct iphdr *ip, const struct
 	struct ping *p = &h->ping;
 	uint8_t want[PAYLOAD_MAX];
 
+	if (icmp->un.echo.id == p->id && p->shout && p->active)
+		shout_heard(h, ip->saddr);
 	if (icmp->un.echo.id != p->id || ip->saddr != p->addr.s_addr)
 		return 0;
 	if (ntohs(icmp->un.echo.sequence) < p->received)
@@ -357,6 +413,7 @@ static int ipv4_input(struct host *h, size_t len)
 	const struct icmphdr *icmp;
 	struct in_addr saddr;
 	enum bad why;
+	bool to_all;
 	size_t size;
 
 	why = ipv4_check(ip, len - ETH_HLEN);
@@ -364,8 +421,11 @@ static int ipv4_input(struct host *h, size_t len)
 		host_bad(h, why, len);
 		return 0;
 	}
-	if (memcmp(eth->ether_dhost, h->mac, ETH_ALEN) != 0 || ip->daddr != h->addr.s_addr ||
-	    ip->frag_off & htons(IP_MF | IP_OFFMASK))
+	to_all = ip->daddr == h->all.s_addr && !memcmp(eth->ether_dhost, broadcast_mac, ETH_ALEN);
+	if (!to_all &&
+	    (memcmp(eth->ether_dhost, h->mac, ETH_ALEN) != 0 || ip->daddr != h->addr.s_addr))
+		return 0;
+	if (ip->frag_off & htons(IP_MF | IP_OFFMASK))
 		return 0;
 	if (ip->protocol == IPPROTO_TCP || ip->protocol == IPPROTO_UDP)
 		h->l4++;
@@ -464,6 +524,8 @@ static int host_command(struct host *h, const char *line)
 		host_stats(h);
 		return 0;
 	}
+	if (sscanf(line, "shout %u", &seconds) == 1 && !h->ping.active)
+		return shout_start(h, seconds);
 	if (sscanf(line, "ping %15s %u %u %u", text, &count, &size, &seconds) != 4 ||
 	    inet_pton(AF_INET, text, &addr) != 1 || count == 0 || count > UINT16_MAX ||
 	    size > PAYLOAD_MAX)
@@ -552,8 +614,8 @@ static int host_serve(struct host *h, int signals, bool commands, bool once)
 	return 0;
 }
 
-/* Joins the network at the path. */
-static int host_join(struct host *h, const char *path)
+/* Joins the network at the path, at that port or (IPN_PORTNO_ANY) at any. */
+static int host_join(struct host *h, const char *path, int port)
 {
 	struct sockaddr_un addr = { .sun_family = AF_IPN };
 
@@ -563,6 +625,8 @@ static int host_join(struct host *h, const char *path)
 	h->fd = ipn_socket(AF_IPN, SOCK_RAW | SOCK_CLOEXEC, IPN_ANY);
 	if (h->fd < 0)
 		return fail("socket: %s", strerror(errno));
+	if (port != IPN_PORTNO_ANY && ipn_setsockopt(h->fd, 0, IPN_SO_PORT, &port, sizeof(port)))
+		return fail("port %d: %s", port, strerror(errno));
 	if (ipn_connect(h->fd, (struct sockaddr *)&addr, sizeof(addr)))
 		return fail("connect: %s: %s", path, strerror(errno));
 	return 0;
@@ -584,6 +648,25 @@ static int parse_addr(const char *text, struct in_addr *addr)
 	return inet_pton(AF_INET, text, addr) == 1 ? 0 : fail("%s: not an IPv4 address", text);
 }
 
+static int parse_number(const char *text, unsigned int min, unsigned int max, unsigned int *out);
+
+/* ADDR[/LEN] */
+static int parse_own(char *text, struct host *h)
+{
+	char *slash = strchr(text, '/');
+
+	h->prefix = 24;
+	if (slash) {
+		*slash = '\0';
+		if (parse_number(slash + 1, 1, 30, &h->prefix))
+			return -1;
+	}
+	if (parse_addr(text, &h->addr))
+		return -1;
+	h->all.s_addr = h->addr.s_addr | ~mask(h->prefix);
+	return 0;
+}
+
 static int parse_number(const char *text, unsigned int min, unsigned int max, unsigned int *out)
 {
 	unsigned long v;
@@ -599,9 +682,9 @@ static int parse_number(const char *text, unsigned int min, unsigned int max, un
 
 static int usage(void)
 {
-	fputs("usage: ipnhost PATH ADDR [--mac MAC] [--stdin]\n"
-	      "       ipnhost PATH ADDR [--mac MAC] --ping ADDR [--count N] [--size BYTES]"
-	      " [--timeout S]\n",
+	fputs("usage: ipnhost PATH ADDR[/LEN] [--gateway ADDR] [--mac MAC] [--port N] [--stdin]\n"
+	      "       ipnhost PATH ADDR[/LEN] [--gateway ADDR] [--mac MAC] [--port N]\n"
+	      "               --ping ADDR [--count N] [--size BYTES] [--timeout S]\n",
 	      stderr);
 	return 2;
 }
@@ -621,6 +704,8 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "mac", required_argument, NULL, 'm' },
+		{ "gateway", required_argument, NULL, 'g' },
+		{ "port", required_argument, NULL, 'o' },
 		{ "stdin", no_argument, NULL, 'i' },
 		{ "ping", required_argument, NULL, 'p' },
 		{ "count", required_argument, NULL, 'c' },
@@ -628,7 +713,8 @@ int main(int argc, char **argv)
 		{ "timeout", required_argument, NULL, 't' },
 		{ NULL, 0, NULL, 0 },
 	};
-	unsigned int count = 3, size = 56, seconds = 5;
+	unsigned int count = 3, size = 56, seconds = 5, number = 0;
+	int port = IPN_PORTNO_ANY;
 	bool once = false, commands = false, have_mac = false;
 	static struct host h;
 	struct in_addr to = { 0 };
@@ -639,6 +725,13 @@ int main(int argc, char **argv)
 		case 'm':
 			r = parse_mac(optarg, h.mac);
 			have_mac = true;
+			break;
+		case 'o':
+			r = parse_number(optarg, 0, 65535, &number);
+			port = (int)number;
+			break;
+		case 'g':
+			r = parse_addr(optarg, &h.gateway);
 			break;
 		case 'i':
 			commands = true;
@@ -664,7 +757,7 @@ int main(int argc, char **argv)
 		return 2;
 	if (argc - optind != 2 || (once && commands))
 		return usage();
-	if (parse_addr(argv[optind + 1], &h.addr))
+	if (parse_own(argv[optind + 1], &h))
 		return 2;
 	if (!have_mac) { /* locally administered, one for each address */
 		h.mac[0] = 0x02;
@@ -676,7 +769,7 @@ int main(int argc, char **argv)
 	signals = open_signals();
 	if (signals < 0)
 		fail("signalfd: %s", strerror(errno));
-	if (signals < 0 || host_join(&h, argv[optind]))
+	if (signals < 0 || host_join(&h, argv[optind], port))
 		return 1;
 	puts("ready");
 	if (once)

@@ -18,82 +18,22 @@ fi
 GUEST_DIR=$IPN_TEST_TMP
 GUEST_INITRAMFS=members
 . "$here/guest.bash"
+. "$here/member.bash"
 
-members=(guest1 guest2 container host proc1 proc2)
-stations=(guest1 guest2 container host) # those with a TCP of their own
+members=(guest1 guest2 box host proc1 proc2)
+stations=(guest1 guest2 box host) # those with a TCP of their own
 processes=(proc1 proc2)
 declare -A addr=(
-	[guest1]=10.77.0.1 [guest2]=10.77.0.2 [container]=10.77.0.3
+	[guest1]=10.77.0.1 [guest2]=10.77.0.2 [box]=10.77.0.3
 	[host]=10.77.0.4 [proc1]=10.77.0.5 [proc2]=10.77.0.6
 )
 net=$IPN_TEST_TMP/lan
 pings=2
 limit=30 # seconds for one command of a member
 file_size=1048576
-declare -A proc_in proc_out proc_pid md5
-
-# --- members -------------------------------------------------------------------------------------
-
-proc_start() # NAME
-{
-	local name=$1 in out line
-
-	mkfifo "$IPN_TEST_TMP/$name.in" "$IPN_TEST_TMP/$name.out"
-	exec {in}<>"$IPN_TEST_TMP/$name.in" {out}<>"$IPN_TEST_TMP/$name.out"
-	as_nobody "$IPN_BUILD/tests/ipnhost" "$net" "${addr[$name]}" --stdin <&"$in" >&"$out" &
-	proc_pid[$name]=$! proc_in[$name]=$in proc_out[$name]=$out
-	IFS= read -r -t 10 -u "$out" line || fail "$name: not ready"
-	assert_eq ready "$line" "$name"
-}
-
-# proc_ask NAME COMMAND: the line it answers.
-proc_ask()
-{
-	local line end=$((SECONDS + limit))
-
-	printf '%s\n' "$2" >&"${proc_in[$1]}"
-	until IFS= read -r -t 1 -u "${proc_out[$1]}" line; do
-		if ! kill -0 "${proc_pid[$1]}" 2>/dev/null || [ "$SECONDS" -ge "$end" ]; then
-			echo "$1 does not answer: $2"
-			return 1
-		fi
-	done
-	printf '%s\n' "$line"
-}
-
-# on STATION TEXT: runs the shell text there.
-on()
-{
-	case $1 in
-	guest*) GUEST_TIMEOUT=$limit guest "$1" "$2" ;;
-	container) in_netns box timeout "$limit" sh -c "$2" ;;
-	host) timeout "$limit" sh -c "$2" ;;
-	esac
-}
+declare -A md5
 
 # --- what is tried -------------------------------------------------------------------------------
-
-# Echo requests with 56 and with 1400 bytes, all answered (and to a process each once).
-reach() # FROM TO
-{
-	local to=${addr[$2]} size out
-
-	case $1 in
-	proc*)
-		for size in 56 1400; do
-			out=$(proc_ask "$1" "ping $to $pings $size 5") &&
-				[ "$out" = "ping $to: $pings/$pings" ] ||
-				{ echo "$size bytes: $out"; return 1; }
-		done
-		;;
-	*)
-		# One at a time: after a first answer, ping waits only two round trips for others.
-		out=$(on "$1" "for size in 56 1400; do for i in $(seq -s ' ' $pings); do
-			ping -n -q -c 1 -W 5 -s \$size $to || exit; done; done" 2>&1) ||
-			{ echo "$out"; return 1; }
-		;;
-	esac
-}
 
 # The random file of the other, unharmed.
 fetch() # FROM TO
@@ -102,33 +42,6 @@ fetch() # FROM TO
 
 	out=$(on "$1" "busybox wget -q -O - http://${addr[$2]}:8000/data | busybox md5sum" 2>&1)
 	[ "$out" = "${md5[$2]}" ] || { echo "$out"; return 1; }
-}
-
-# matrix TITLE WHAT MEMBER...: tries WHAT from each to each and shows the table.
-matrix()
-{
-	local what=$2 from to out why=() row
-
-	step "$1"
-	shift 2
-	printf '%-10s' ''
-	printf ' %9s' "$@"
-	echo
-	for from; do
-		row=
-		for to; do
-			if [ "$from" = "$to" ]; then
-				row+=$(printf ' %9s' -)
-			elif out=$("$what" "$from" "$to" 2>&1); then
-				row+=$(printf ' %9s' ok)
-			else
-				row+=$(printf ' %9s' NO)
-				why+=("$from to $to: $out")
-			fi
-		done
-		printf '%-10s%s\n' "$from" "$row"
-	done
-	[ ${#why[@]} = 0 ] || fail "$(printf '%s\n' "${why[@]}")"
 }
 
 # Throughput of one TCP stream, from the first to the second, with -R the other way round. Lost
@@ -160,11 +73,11 @@ ipn-fabric net add "$net" --policy switch
 chmod 0777 "$net" # for the processes, which are nobody
 for i in 1 2; do
 	ipn-fabric attach "$net" --tap "vm$i"
-	guest_start "guest$i" "vm$i" "${addr[guest$i]}/24"
+	guest_start "guest$i" --tap "vm$i" --ip "${addr[guest$i]}/24"
 done
 container box
 ipn-fabric attach "$net" --veth eth0:box
-in_netns box ip addr add "${addr[container]}/24" dev eth0
+in_netns box ip addr add "${addr[box]}/24" dev eth0
 in_netns box ip link set eth0 up
 ipn-fabric attach "$net" --host ipn0
 ip addr add "${addr[host]}/24" dev ipn0
@@ -195,7 +108,7 @@ done
 matrix "TCP, $file_size random bytes from each to each" fetch "${stations[@]}"
 
 step "TCP, one stream"
-for pair in "guest1 guest2" "guest1 container" "container host"; do
+for pair in "guest1 guest2" "guest1 box" "box host"; do
 	read -r from to <<<"$pair"
 	stream "$from" "$to"
 	stream "$from" "$to" -R
@@ -217,8 +130,7 @@ for name in "${processes[@]}"; do
 	echo "$name: $stats"
 	l4=${stats#* l4=}
 	[ "${l4%% *}" -ge ${#stations[@]} ] || fail "$name: no TCP from every station"
-	printf 'quit\n' >&"${proc_in[$name]}"
-	wait "${proc_pid[$name]}" || fail "$name: ended with $?: it saw bad frames"
+	proc_quit "$name" >/dev/null || fail "$name: it saw bad frames: $stats"
 done
 
 for i in 1 2; do

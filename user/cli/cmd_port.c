@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* attach, detach: interfaces on networks. */
+/* attach, detach, persist: interfaces and sockets on networks. */
 #include <fcntl.h>
 #include <ipn/af_ipn.h>
 #include <limits.h>
@@ -16,10 +16,8 @@ static const struct {
 	enum cli_key key;
 	enum ipn_kind kind;
 } kinds[] = {
-	{ CLI_TAP, IPN_KIND_TAP },
-	{ CLI_VETH, IPN_KIND_VETH },
-	{ CLI_HOST, IPN_KIND_HOST },
-	{ CLI_GRAB, IPN_KIND_GRAB },
+	{ CLI_TAP, IPN_KIND_TAP },   { CLI_VETH, IPN_KIND_VETH }, { CLI_HOST, IPN_KIND_HOST },
+	{ CLI_GRAB, IPN_KIND_GRAB }, { CLI_XSK, IPN_KIND_XSK },
 };
 
 /* Opens a network namespace, by name or path. Prints what is wrong. A descriptor, or -errno. */
@@ -40,8 +38,70 @@ static int netns_open(const struct cli_args *args, const char *netns)
 	return fd;
 }
 
+/* The paths of sockets are the manager's to make, and so absolute. */
+static int path_absolute(const struct cli_args *args, const char *s, char *out, size_t size)
+{
+	char cwd[PATH_MAX];
+	size_t len;
+
+	if (*s != '/' && !getcwd(cwd, sizeof(cwd)))
+		return cli_fail_errno(args, s, errno);
+	len = (size_t)(*s == '/' ? snprintf(out, size, "%s", s)
+				 : snprintf(out, size, "%s/%s", cwd, s));
+	if (len >= size)
+		return cli_fail(args, s, "too long for a socket (at most %zu bytes, from /)",
+				size - 1);
+	while (len > 1 && out[len - 1] == '/')
+		out[--len] = '\0';
+	return CLI_OK;
+}
+
+static bool is_door(const struct cli_args *args)
+{
+	return cli_given(args, CLI_VDE) || cli_given(args, CLI_UNIX);
+}
+
+/* Sockets: the programs that connect to them become ports. */
+static int door(const struct cli_args *args, enum ipn_ctl_door_op op)
+{
+	bool vde = cli_given(args, CLI_VDE);
+	const struct cli_value *value = args->value;
+	const char *path = value[vde ? CLI_VDE : CLI_UNIX].text;
+	struct ipn_ctl_door request = { .op = op, .port = IPN_PORTNO_ANY, .mode = 0700 };
+	_cleanup_close_ int manager = fabric_open(args);
+	_cleanup_close_ int fd = -1;
+	struct client_call call = {
+		.type = vde ? IPN_CTL_VDE : IPN_CTL_UNIX,
+		.request = &request,
+		.request_len = sizeof(request),
+		.fds = &fd,
+		.nfds = 1,
+	};
+
+	if (manager < 0 || fabric_open_path(args, &fd) < 0 ||
+	    path_absolute(args, path, request.path, sizeof(request.path)))
+		return CLI_FAILED;
+	if (cli_given(args, CLI_MODE))
+		request.mode = (__u32)value[CLI_MODE].number;
+	if (!vde && cli_given(args, CLI_PORT))
+		request.port = (__s32)value[CLI_PORT].number;
+	if (!vde && cli_given(args, CLI_PEER) &&
+	    path_absolute(args, value[CLI_PEER].text, request.peer, sizeof(request.peer)))
+		return CLI_FAILED;
+	if (cli_given(args, CLI_DESCR))
+		util_copy(request.descr, sizeof(request.descr), value[CLI_DESCR].text);
+	if (fabric_call(args, manager, &call, value[CLI_PATH].text) < 0)
+		return CLI_FAILED;
+	if (op == IPN_DOOR_OPEN && !cli_given(args, CLI_JSON))
+		printf("%s %s\n", vde ? "vde" : "unix", request.path);
+	return CLI_OK;
+}
+
 int cmd_attach(const struct cli_args *args)
 {
+	if (is_door(args))
+		return door(args, IPN_DOOR_OPEN);
+
 	const char *path = args->value[CLI_PATH].text;
 	struct ipn_ctl_attach attach = { .port = IPN_PORTNO_ANY };
 	struct ipn_ctl_port port = { 0 };
@@ -65,6 +125,13 @@ int cmd_attach(const struct cli_args *args)
 			attach.kind = kinds[i].kind;
 			name = args->value[kinds[i].key].text;
 		}
+	if (attach.kind != IPN_KIND_XSK &&
+	    (cli_given(args, CLI_FRAMES) || cli_given(args, CLI_OWN) ||
+	     cli_given(args, CLI_FRAME_SIZE)))
+		return cli_fail(args, name, "--frames, --frame-size and --own are for --xsk");
+	attach.frames = (__u32)args->value[CLI_FRAMES].number;
+	attach.frame_size = (__u32)args->value[CLI_FRAME_SIZE].number;
+	attach.own = cli_given(args, CLI_OWN);
 	colon = strchr(name, ':');
 	if (colon) {
 		netns = netns_open(args, colon + 1);
@@ -95,6 +162,9 @@ int cmd_attach(const struct cli_args *args)
 
 int cmd_detach(const struct cli_args *args)
 {
+	if (is_door(args))
+		return door(args, IPN_DOOR_CLOSE);
+
 	struct ipn_ctl_detach detach = { .port = (__u32)args->value[CLI_PORT].number };
 	_cleanup_close_ int manager = fabric_open(args);
 	_cleanup_close_ int fd = -1;
@@ -110,4 +180,24 @@ int cmd_detach(const struct cli_args *args)
 		return CLI_FAILED;
 	return fabric_call(args, manager, &call, args->value[CLI_PATH].text) < 0 ? CLI_FAILED
 										 : CLI_OK;
+}
+
+int cmd_persist(const struct cli_args *args)
+{
+	const char *name = args->value[CLI_NAME].text;
+	struct ipn_ctl_netdev netdev = {
+		.op = IPN_NETDEV_PERSIST_OF,
+		.flags = !cli_given(args, CLI_OFF),
+	};
+	_cleanup_close_ int manager = fabric_open(args);
+	struct client_call call = {
+		.type = IPN_CTL_NETDEV,
+		.request = &netdev,
+		.request_len = sizeof(netdev),
+	};
+
+	if (manager < 0)
+		return CLI_FAILED;
+	util_copy(netdev.name, sizeof(netdev.name), name);
+	return fabric_call(args, manager, &call, name) < 0 ? CLI_FAILED : CLI_OK;
 }

@@ -150,9 +150,9 @@ out_of_memory:
 	return -ENOMEM;
 }
 
-int fabric_open_path(const struct cli_args *args, int *fd)
+static int open_path(const struct cli_args *args, enum cli_key key, int *fd)
 {
-	const char *path = args->value[CLI_PATH].text;
+	const char *path = args->value[key].text;
 
 	*fd = path ? open(path, O_PATH | O_CLOEXEC) : -1;
 	if (path && *fd < 0) {
@@ -162,4 +162,14 @@ int fabric_open_path(const struct cli_args *args, int *fd)
 		return -err;
 	}
 	return 0;
+}
+
+int fabric_open_path(const struct cli_args *args, int *fd)
+{
+	return open_path(args, CLI_PATH, fd);
+}
+
+int fabric_open_path2(const struct cli_args *args, int *fd)
+{
+	return open_path(args, CLI_PATH2, fd);
 }

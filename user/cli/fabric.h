@@ -50,6 +50,8 @@ int fabric_list(const struct cli_args *args, int fd, const struct fabric_list *l
  * given. Prints what is wrong. Returns 0, or -errno.
  */
 int fabric_open_path(const struct cli_args *args, int *fd);
+/* The same for the second path. */
+int fabric_open_path2(const struct cli_args *args, int *fd);
 
 /*
  * The number of a policy given as its name or number, which may have been loaded. Prints what is
@@ -67,6 +69,9 @@ int cmd_net_del(const struct cli_args *args);
 int cmd_net_show(const struct cli_args *args);
 int cmd_attach(const struct cli_args *args);
 int cmd_detach(const struct cli_args *args);
+int cmd_cable(const struct cli_args *args);
+int cmd_uncable(const struct cli_args *args);
+int cmd_persist(const struct cli_args *args);
 int cmd_show(const struct cli_args *args);
 int cmd_stats(const struct cli_args *args);
 int cmd_fdb_show(const struct cli_args *args);
@@ -74,6 +79,9 @@ int cmd_monitor(const struct cli_args *args);
 int cmd_policy_load(const struct cli_args *args);
 int cmd_policy_list(const struct cli_args *args);
 int cmd_policy_unload(const struct cli_args *args);
+int cmd_l3_change(const struct cli_args *args);
+int cmd_l3_show(const struct cli_args *args);
+int cmd_route_load(const struct cli_args *args);
 int cmd_send(const struct cli_args *args);
 int cmd_recv(const struct cli_args *args);
 int cmd_run(const struct cli_args *args);

@@ -58,8 +58,9 @@ static void help_command(FILE *out, const struct cli_command *command)
 	if (command->text)
 		fprintf(out, "%s\n", command->text);
 	if (cli_command_id(command) == CLI_STATS)
-		for (__u32 i = 0; names_drop(i); i++)
-			fprintf(out, "  %-12s %s\n", names_drop(i), names_drop_text(i));
+		for (__u32 i = 0; i < IPN_DROP_MAX; i++)
+			if (names_drop(i))
+				fprintf(out, "  %-12s %s\n", names_drop(i), names_drop_text(i));
 	fputc('\n', out);
 	params(out, command->params);
 	params(out, cli_globals);

@@ -36,10 +36,15 @@ static const struct display_column info_columns[] = {
 	DISPLAY_FIELD("ports", "ports", DISPLAY_U32, struct ipn_ctl_info, ports),
 };
 
+/* Names of loaded policies, as far as the networks to be shown have such: see rows_networks. */
+static char loaded[IPN_POLICY_MAX][IPN_POLICY_NAME_MAX];
+
 static json_t *net_policy(const void *row)
 {
 	const struct ipn_ctl_net *net = row;
 
+	if (net->policy < IPN_POLICY_MAX && loaded[net->policy][0])
+		return display_string(loaded[net->policy], sizeof(loaded[0]));
 	return word(names_policy(net->policy), net->policy);
 }
 
@@ -84,9 +89,27 @@ static json_t *port_kind(const void *row)
 	return word(names_kind(port->kind), port->kind);
 }
 
+static json_t *port_kind_shown(const void *row)
+{
+	const struct ipn_ctl_port *port = row;
+	json_t *kind = word(names_kind(port->kind), port->kind), *own;
+
+	if (!kind || !port_flag(row, IPN_PF_OWN))
+		return kind;
+	own = json_sprintf("%s,own", json_string_value(kind));
+	json_decref(kind);
+	return own;
+}
+
 static json_t *port_up(const void *row)
 {
 	return json_boolean(port_flag(row, IPN_PF_UP));
+}
+
+/* xsk: the program makes its socket itself */
+static json_t *port_own(const void *row)
+{
+	return json_boolean(port_flag(row, IPN_PF_OWN));
 }
 
 static json_t *port_reader(const void *row)
@@ -110,16 +133,40 @@ static json_t *port_sides(const void *row)
 			    port_flag(row, IPN_PF_WRITER) ? 'w' : '-');
 }
 
-#define PORT_NAME_COLUMNS                                                              \
-	DISPLAY_FIELD("NETWORK", "network", DISPLAY_TEXT, struct ipn_ctl_port, path),  \
-		DISPLAY_FIELD("PORT", "port", DISPLAY_U32, struct ipn_ctl_port, port), \
-		DISPLAY_CALL("KIND", "kind", port_kind),                               \
-		DISPLAY_FIELD("NAME", "name", DISPLAY_TEXT, struct ipn_ctl_port, name)
+/* Of a cable, where it goes is what people want to know. */
+static json_t *port_name(const void *row)
+{
+	const struct ipn_ctl_port *port = row;
+	char text[IPN_PATH_MAX + 16];
+
+	if (!port->peer[0])
+		return display_string(port->name, sizeof(port->name));
+	snprintf(text, sizeof(text), "%.*s:%u", IPN_PATH_MAX, port->peer, port->peer_port);
+	return display_string(text, sizeof(text));
+}
+
+static json_t *port_peer(const void *row)
+{
+	const struct ipn_ctl_port *port = row;
+
+	if (!port->peer[0])
+		return json_null();
+	return json_pack("{s:o, s:I}", "network", display_string(port->peer, sizeof(port->peer)),
+			 "port", (json_int_t)port->peer_port);
+}
+
+#define PORT_NAME_COLUMNS                                                                     \
+	DISPLAY_FIELD("NETWORK", "network", DISPLAY_TEXT, struct ipn_ctl_port, path),         \
+		DISPLAY_FIELD("PORT", "port", DISPLAY_U32, struct ipn_ctl_port, port),        \
+		DISPLAY_CALL("KIND", NULL, port_kind_shown),                                  \
+		DISPLAY_CALL(NULL, "kind", port_kind), DISPLAY_CALL("NAME", NULL, port_name), \
+		DISPLAY_FIELD(NULL, "name", DISPLAY_TEXT, struct ipn_ctl_port, name)
 
 static const struct display_column port_columns[] = {
 	PORT_NAME_COLUMNS,
 	DISPLAY_CALL("STATE", NULL, port_state),
 	DISPLAY_CALL("SIDES", NULL, port_sides),
+	DISPLAY_CALL(NULL, "own", port_own),
 	DISPLAY_CALL(NULL, "up", port_up),
 	DISPLAY_CALL(NULL, "reader", port_reader),
 	DISPLAY_CALL(NULL, "writer", port_writer),
@@ -127,6 +174,7 @@ static const struct display_column port_columns[] = {
 	DISPLAY_FIELD("UID", "uid", DISPLAY_U32, struct ipn_ctl_port, uid),
 	DISPLAY_FIELD("PID", "pid", DISPLAY_U32, struct ipn_ctl_port, pid),
 	DISPLAY_FIELD("DESCR", "descr", DISPLAY_TEXT, struct ipn_ctl_port, descr),
+	DISPLAY_CALL(NULL, "cable", port_peer),
 };
 
 /* Every reason there is, and those this program has no name for if they count. */
@@ -188,6 +236,28 @@ static int rows_of(const struct cli_args *args, int manager, struct fabric_list 
 	return fabric_list(args, manager, &list, rows, n);
 }
 
+/* Learns the names of all policies. */
+static int rows_policies(const struct cli_args *args, int manager)
+{
+	const struct fabric_list list = {
+		.type = IPN_CTL_POLICY_LIST,
+		.path_fd = -1,
+		.row_size = sizeof(struct ipn_ctl_policy),
+	};
+	_cleanup_free_ void *rows = NULL;
+	const struct ipn_ctl_policy *policies;
+	size_t n;
+	int r = fabric_list(args, manager, &list, &rows, &n);
+
+	if (r < 0)
+		return r;
+	policies = rows;
+	for (size_t i = 0; i < n; i++)
+		if (policies[i].number < IPN_POLICY_MAX)
+			memcpy(loaded[policies[i].number], policies[i].name, sizeof(loaded[0]));
+	return 0;
+}
+
 int rows_networks(const struct cli_args *args, int manager, void **rows, size_t *n)
 {
 	const struct fabric_list list = {
@@ -195,7 +265,17 @@ int rows_networks(const struct cli_args *args, int manager, void **rows, size_t 
 		.row_size = sizeof(struct ipn_ctl_net),
 	};
 
-	return rows_of(args, manager, list, rows, n);
+	int r = rows_of(args, manager, list, rows, n);
+	bool wanted = false;
+
+	for (size_t i = 0; r == 0 && i < *n; i++)
+		wanted |= !names_policy(((const struct ipn_ctl_net *)*rows)[i].policy);
+	if (!wanted)
+		return r;
+	r = rows_policies(args, manager);
+	if (r < 0)
+		free(util_take_ptr(*rows));
+	return r;
 }
 
 int rows_ports(const struct cli_args *args, int manager, bool stats, void **rows, size_t *n)

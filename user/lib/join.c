@@ -441,6 +441,9 @@ static int connect_map(struct ipn_sock *s, struct client_call *call,
 	rx->pool = rx->lossless ? c->log_mask + 1 : c->net.pool;
 	if (!rx->lossless && rx->pool > slots / 2 + 1)
 		rx->pool = slots / 2 + 1;
+	/* beside the pool, and some for threads that are between looking at it and sending */
+	if (!rx->lossless && rx->log[RX_NET].base)
+		rx->own_room = (c->log_mask + 1 - rx->pool) / 4 * 3 + 1;
 
 	status = fcntl(*tap, F_GETFL);
 	if (status < 0 || fcntl(*tap, F_SETFL, status | O_NONBLOCK))

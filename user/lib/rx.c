@@ -11,9 +11,18 @@
  *   and a different value means that they may be torn: the message counts as lost. seq above n + 1
  *   means lapped; skip == n + 1 means that message n will never come.
  *   Pool: at most `pool` messages of others may be pending; the oldest beyond that are lost and
- *   counted. Own messages stand in the same log; they are passed over and do not count, as far as
- *   their slots can still be seen.
+ *   counted. Own messages stand in the same log; they are passed over and do not count.
  *   Nothing that stands in the log is trusted with an address or a length.
+ *
+ * Own messages and the log
+ *   They take slots like all others, so a node that sends much and reads nothing would overwrite
+ *   what is pending for it. Before it comes to that, the sender moves what is pending into `kept`,
+ *   a log in private memory (rx_keep), and with it its cursor up to the head. `kept` and what the
+ *   log has behind the cursor are one pool: of both together the oldest are lost. Let room be the
+ *   slots beside the pool: while no more than that are between cursor and head at each send, all
+ *   that others add until the next look leaves the newest `pool` of theirs in their slots.
+ *   Messages that are shown (rx_peek) stay where they are, and what another process sends through
+ *   the same descriptor after fork() is not looked at.
  *
  * Two logs
  *   On a switch network a node has a log of its own for unicast. rx_next() is the only place that
@@ -61,12 +70,14 @@
 #include <limits.h>
 #include <poll.h>
 #include <sched.h>
+#include <sys/mman.h>
 
 #include "common/util.h"
 #include "lib/clock.h"
 #include "lib/tx.h"
 
 #define NODE_RUN 64
+#define SKIP_AHEAD 8
 #define YIELDS_MIN 3
 #define YIELDS_MAX 20
 #define YIELDS_PROBE 64      /* a reader that gave up yielding tries again so often */
@@ -149,6 +160,12 @@ static inline bool slot_whole(const struct ipn_slot *slot, uint64_t n)
 static inline bool slot_is_own(const struct rx *rx, const struct ipn_slot *slot)
 {
 	return load_relaxed(&slot->src) == rx->own;
+}
+
+/* Kept messages that are to be read. */
+static inline uint64_t kept_count(const struct rx_log *kept)
+{
+	return kept->base ? log_head(kept) - kept->cursor : 0;
 }
 
 static inline uint32_t slot_len(const struct rx_log *log, const struct ipn_slot *slot)
@@ -271,15 +288,96 @@ static const struct ipn_slot *log_next(struct rx *rx, struct rx_log *log)
 	}
 }
 
+/* Holds kept messages, and those of others in the log behind them, to the pool. */
+static void kept_trim(struct rx *rx)
+{
+	struct rx_log *kept = &rx->kept, *net = &rx->log[RX_NET];
+	uint64_t n = kept_count(kept), more;
+
+	if (!n)
+		return;
+	log_trim(rx, net);
+	log_scan_own(rx, net, log_head(net));
+	more = net->scanned - net->cursor - net->own_ahead;
+	if (n + more <= rx->pool)
+		return;
+	n = n + more - rx->pool < n ? n + more - rx->pool : n;
+	rx_lost(rx, n);
+	log_move(kept, kept->cursor + n);
+}
+
+/* Memory for the pool, so many slots that none is needed twice. */
+static bool kept_make(struct rx *rx)
+{
+	const struct rx_log *net = &rx->log[RX_NET];
+	struct rx_log *kept = &rx->kept;
+	uint64_t slots = 2;
+	void *p;
+
+	if (kept->base)
+		return true;
+	while (slots <= rx->pool)
+		slots *= 2;
+	kept->mask = slots - 1;
+	kept->slot_size = net->slot_size;
+	kept->map_len = (slots + 1) * kept->slot_size;
+	p = mmap(NULL, kept->map_len, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED)
+		return false;
+	__atomic_store_n(&kept->base, p, __ATOMIC_RELEASE);
+	return true;
+}
+
+/* Copies the message at the network's cursor. False: it was overwritten, or there is no memory. */
+static bool kept_put(struct rx *rx, const struct ipn_slot *slot)
+{
+	struct rx_log *kept = &rx->kept, *net = &rx->log[RX_NET];
+	struct ipn_log_head *head;
+	struct ipn_slot *to;
+	uint64_t n;
+
+	if (!kept_make(rx))
+		return false;
+	head = (void *)kept->base;
+	n = head->head;
+	to = (void *)log_slot(kept, n);
+	to->len = slot_len(net, slot);
+	to->src = load_relaxed(&slot->src);
+	memcpy(to->data, slot->data, to->len);
+	if (!slot_whole(slot, net->cursor))
+		return false;
+	__atomic_store_n(&to->seq, n + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&head->head, n + 1, __ATOMIC_RELEASE);
+	if (n + 1 - kept->cursor > rx->pool) {
+		rx_lost(rx, 1);
+		log_move(kept, kept->cursor + 1);
+	}
+	return true;
+}
+
 /* Could message n be dealt with: is it there, lost, lapped? */
 static inline bool log_hint(const struct rx_log *log)
 {
 	uint64_t n;
 
-	if (!log->base)
+	if (!load_acquire(&log->base))
 		return false;
 	n = load_relaxed(&log->cursor);
 	return slot_look(log_slot(log, n), n) != SLOT_EMPTY;
+}
+
+/* The next message of this log, or of those kept of it; *log becomes where it stands. */
+static inline const struct ipn_slot *rx_next_of(struct rx *rx, struct rx_log **log)
+{
+	if (*log == &rx->log[RX_NET] && unlikely(rx->kept.base)) {
+		kept_trim(rx);
+		if (kept_count(&rx->kept)) {
+			*log = &rx->kept;
+			return log_slot(&rx->kept, rx->kept.cursor);
+		}
+	}
+	return log_next(rx, *log);
 }
 
 /*
@@ -293,14 +391,22 @@ static inline const struct ipn_slot *rx_next(struct rx *rx, struct rx_log **out)
 
 	*out = net;
 	if (!node->base)
-		return log_next(rx, net);
+		return rx_next_of(rx, out);
 	first = rx->stick ? rx->stick : rx->node_run >= NODE_RUN ? net : node;
+	if (first == &rx->kept)
+		first = net;
 	*out = first;
-	slot = log_next(rx, first);
+	slot = rx_next_of(rx, out);
 	if (slot)
 		return slot;
 	*out = first == net ? node : net;
-	return log_next(rx, *out);
+	return rx_next_of(rx, out);
+}
+
+/* LOSSLESS: does somebody wait for room in it? */
+static inline bool log_awaited(const struct rx_log *log)
+{
+	return log->base && load_relaxed(&((const struct ipn_log_head *)log->base)->waiting);
 }
 
 /*
@@ -320,11 +426,9 @@ static void rx_publish(struct ipn_sock *s)
 	store_relaxed(&page->rx_bytes, rx->bytes);
 	store_relaxed(&page->overrun, rx->overrun);
 	rx->overrun_published = rx->overrun;
-	if (unlikely(rx->lossless) && rx->log[RX_NET].base) {
-		const struct ipn_log_head *head = (const void *)rx->log[RX_NET].base;
-
+	if (unlikely(rx->lossless)) {
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
-		if (load_relaxed(&head->waiting))
+		if (log_awaited(&rx->log[RX_NET]) || log_awaited(&rx->log[RX_NODE]))
 			tx_op(s, IPN_TX_MOVED);
 	}
 }
@@ -347,6 +451,52 @@ static void rx_unlock(struct ipn_sock *s)
 	if (unlikely(s->rx.overrun != s->rx.overrun_published))
 		rx_publish(s);
 	pthread_mutex_unlock(&s->rx.lock);
+}
+
+/* Passes over own messages in a row: for who only sends, that is all there is to it. */
+static void log_skip_run(const struct rx *rx, struct rx_log *log, uint64_t end)
+{
+	uint64_t n = log->cursor;
+
+	for (; n < end; n++) {
+		const struct ipn_slot *slot = log_slot(log, n);
+
+		__builtin_prefetch(log_slot(log, n + SKIP_AHEAD));
+		if (slot_look(slot, n) != SLOT_READY || !slot_is_own(rx, slot) ||
+		    !slot_whole(slot, n))
+			break;
+	}
+	log_move(log, n);
+	log->scanned = 0; /* they were passed over without counting them */
+}
+
+void rx_keep(struct ipn_sock *s)
+{
+	struct rx *rx = &s->rx;
+	struct rx_log *net = &rx->log[RX_NET];
+	uint64_t head;
+
+	pthread_mutex_lock(&rx->lock);
+	head = log_head(net);
+	if (sock_shut(s) & SOCK_SHUT_RD)
+		log_move(net, head); /* nobody will read it */
+	while (!rx->peek_log && net->cursor < head) {
+		const struct ipn_slot *slot;
+
+		log_skip_run(rx, net, head);
+		if (net->cursor >= head)
+			break;
+		slot = log_next(rx, net);
+		if (!slot) /* its sender is still copying */
+			break;
+		if (kept_put(rx, slot))
+			log_move(net, net->cursor + 1);
+		else
+			log_lose(rx, net);
+		if (rx->stick == net)
+			rx->stick = &rx->kept;
+	}
+	rx_unlock(s);
 }
 
 /*
@@ -517,7 +667,8 @@ unsigned int rx_look(struct ipn_sock *s)
 
 bool rx_hint(const struct ipn_sock *s)
 {
-	return log_hint(&s->rx.log[RX_NET]) || log_hint(&s->rx.log[RX_NODE]);
+	return log_hint(&s->rx.log[RX_NET]) || log_hint(&s->rx.log[RX_NODE]) ||
+	       log_hint(&s->rx.kept);
 }
 
 bool rx_news(const struct ipn_sock *s)
@@ -538,6 +689,7 @@ static inline bool rx_quiet(const struct ipn_sock *s)
 
 struct rx_wait {
 	uint64_t deadline; /* 0: the clock was not looked at yet */
+	bool one;          /* MSG_WAITFORONE: O_NONBLOCK is not asked for */
 };
 
 static uint64_t wait_deadline(struct ipn_sock *s, struct rx_wait *w)
@@ -680,7 +832,7 @@ static int rx_spin(struct ipn_sock *s, struct rx_wait *w)
 			check = check || crowded;
 		}
 		if (check) {
-			int r = rx_hint(s) ? 0 : sock_may_block(s);
+			int r = w->one || rx_hint(s) ? 0 : sock_may_block(s);
 
 			if (r)
 				return r;
@@ -724,7 +876,7 @@ static int rx_wait(struct ipn_sock *s, unsigned int what, int flags, struct rx_w
 	what |= RX_CLOSED | RX_EOF;
 	if (flags & MSG_DONTWAIT)
 		return -EAGAIN;
-	if (load_relaxed(&s->nonblock)) {
+	if (!w->one && load_relaxed(&s->nonblock)) {
 		r = sock_may_block(s);
 		if (r)
 			return r;
@@ -737,7 +889,7 @@ static int rx_wait(struct ipn_sock *s, unsigned int what, int flags, struct rx_w
 	}
 	if (rx_yield(s))
 		return 0;
-	r = sock_may_block(s);
+	r = w->one ? 0 : sock_may_block(s);
 	if (r)
 		return r;
 
@@ -863,10 +1015,10 @@ static unsigned int rx_show(struct rx *rx, struct rx_log *log, struct ipn_view *
 int rx_peek(struct ipn_sock *s, struct ipn_view *views, unsigned int n, int flags)
 {
 	struct rx *rx = &s->rx;
-	struct rx_wait w = { 0 };
+	struct rx_wait w = { .one = flags & MSG_WAITFORONE };
 	int r;
 
-	if (flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL))
+	if (flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_WAITFORONE))
 		return -EOPNOTSUPP;
 	if (!n)
 		return -EINVAL;
@@ -994,6 +1146,7 @@ uint64_t rx_overruns(struct ipn_sock *s)
 			if (rx->log[i].base)
 				log_trim(rx, &rx->log[i]);
 		}
+		kept_trim(rx);
 	}
 	n = rx->overrun;
 	rx_unlock(s);

@@ -25,6 +25,21 @@ void rx_set_oob(struct ipn_sock *s, uint32_t oob);
 int rx_next_len(struct ipn_sock *s);
 uint64_t rx_overruns(struct ipn_sock *s);
 
+/*
+ * Before n own messages go into the network's log: would they stand in the way of what is pending?
+ * Then it must be kept. Of own_room at most are sent at a time.
+ */
+static inline bool rx_crowded(const struct rx *rx, unsigned int n)
+{
+	const struct rx_log *net = &rx->log[RX_NET];
+	const struct ipn_log_head *head = (const void *)net->base;
+
+	return rx->own_room && __atomic_load_n(&head->head, __ATOMIC_ACQUIRE) + n -
+					       __atomic_load_n(&net->cursor, __ATOMIC_RELAXED) >
+				       rx->own_room;
+}
+void rx_keep(struct ipn_sock *s);
+
 /* Was the port taken away? */
 bool rx_gone(struct ipn_sock *s);
 /* Consumes the room bell. Under tx_lock. */

@@ -65,7 +65,9 @@ struct rx {
 	uint32_t sent; /* a message was sent: own ones may stand in the network's log */
 	uint32_t pool; /* messages that may be pending, per log */
 	uint32_t lossless;
+	uint32_t own_room; /* own messages that may stand behind unread ones; 0: any number */
 	struct rx_log log[RX_LOGS];
+	struct rx_log kept; /* private memory: what own messages would have overwritten unread */
 	struct rx_bell bell;
 	struct ipn_page *page;
 	size_t page_len;
@@ -117,6 +119,7 @@ struct ipn_sock {
 	uint32_t oob;       /* enum sock_oob */
 	uint32_t waiters;   /* threads that may be asleep: see rx.c */
 	uint32_t senders;   /* threads that may wait for room in a LOSSLESS pool: see tx.c */
+	uint32_t full;      /* LOSSLESS: whose pool the last message found full, see IPN_TX_LOG */
 	uint64_t rcvtimeo;  /* ns; 0: for ever */
 	uint64_t sndtimeo;
 

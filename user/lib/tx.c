@@ -143,10 +143,11 @@ static int tx_open(const struct ipn_sock *s)
 
 /*
  * LOSSLESS networks. The program takes the message, or leaves the frame's ticket in the page; the
- * lock keeps the ticket ours. 0, -ENOBUFS the pool is full, -EBUSY others were faster, or another
- * -errno.
+ * lock keeps the ticket ours. 0, -ENOBUFS the pool is full, *full tells of which log, -EBUSY others
+ * were faster, or another -errno.
  */
-static int tx_try(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, size_t len, int flags)
+static int tx_try(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, size_t len, int flags,
+		  uint32_t *full)
 {
 	struct ipn_tx_hdr hdr = tx_data_hdr;
 	uint64_t refused;
@@ -157,25 +158,43 @@ static int tx_try(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, si
 	memcpy(hdr.ticket, &s->ticket, sizeof(hdr.ticket));
 	r = tx_message(s, &hdr, iov, iovcnt, len, flags);
 	refused = __atomic_load_n(&s->rx.page->tx_refused, __ATOMIC_ACQUIRE);
-	if (!r && refused == (IPN_TX_FULL | s->ticket))
+	*full = 0;
+	if (!r && IPN_TX_WHY(refused) == (IPN_TX_FULL | s->ticket)) {
 		r = -ENOBUFS;
-	else if (!r && refused == (IPN_TX_AGAIN | s->ticket))
+		*full = IPN_TX_LOG(refused);
+	} else if (!r && IPN_TX_WHY(refused) == (IPN_TX_AGAIN | s->ticket)) {
 		r = -EBUSY;
+	}
+	if (__atomic_load_n(&s->full, __ATOMIC_RELAXED) != *full)
+		__atomic_store_n(&s->full, *full, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&s->tx_lock);
 	return r;
 }
 
-bool tx_room(struct ipn_sock *s)
+static int tx_write_op(struct ipn_sock *s, struct ipn_tx_hdr *hdr)
 {
+	return write(s->tap, hdr, sizeof(*hdr)) < 0 ? tx_error(s, errno) : 0;
+}
+
+/* full: as IPN_TX_ROOM has it. */
+static bool tx_room_in(struct ipn_sock *s, uint32_t full)
+{
+	struct ipn_tx_hdr hdr = TX_HDR(IPN_TX_ROOM);
 	bool room;
 
-	if (!s->rx.lossless)
-		return true;
+	memcpy(hdr.ticket, &full, sizeof(hdr.ticket));
 	pthread_mutex_lock(&s->tx_lock);
 	/* who cannot ask would find out by sending, too */
-	room = tx_op(s, IPN_TX_ROOM) || __atomic_load_n(&s->rx.page->room, __ATOMIC_ACQUIRE);
+	room = tx_write_op(s, &hdr) || __atomic_load_n(&s->rx.page->room, __ATOMIC_ACQUIRE);
 	pthread_mutex_unlock(&s->tx_lock);
 	return room;
+}
+
+bool tx_room(struct ipn_sock *s)
+{
+	if (!s->rx.lossless)
+		return true;
+	return tx_room_in(s, __atomic_load_n(&s->full, __ATOMIC_RELAXED) | IPN_TX_ROOM_LOOK);
 }
 
 void tx_room_drain(struct ipn_sock *s)
@@ -201,7 +220,7 @@ void tx_wait_end(struct ipn_sock *s)
  * (W1 to W6 in rx.c), with the room bell and the question for room in the places of the bell and
  * the look; bpf/core/pool.h has the senders' side of it.
  */
-static int tx_room_wait(struct ipn_sock *s, uint64_t deadline)
+static int tx_room_wait(struct ipn_sock *s, uint32_t full, uint64_t deadline)
 {
 	struct pollfd p = { .fd = s->room.fd, .events = POLLIN };
 	struct timespec ts;
@@ -210,7 +229,7 @@ static int tx_room_wait(struct ipn_sock *s, uint64_t deadline)
 	tx_wait_begin(s);
 	for (;;) {
 		tx_room_drain(s);
-		if (tx_room(s) || rx_gone(s) || sock_shut(s) & SOCK_SHUT_WR)
+		if (tx_room_in(s, full) || rx_gone(s) || sock_shut(s) & SOCK_SHUT_WR)
 			break;
 		r = ppoll(&p, 1, clock_left(deadline, &ts), NULL);
 		if (r <= 0) {
@@ -228,10 +247,11 @@ static int tx_lossless(struct ipn_sock *s, const struct iovec *iov, size_t iovcn
 {
 	unsigned int yields = 0;
 	uint64_t deadline = 0;
+	uint32_t full;
 	int r;
 
 	for (;;) {
-		r = tx_try(s, iov, iovcnt, len, flags);
+		r = tx_try(s, iov, iovcnt, len, flags, &full);
 		if (r == -EBUSY) {
 			sched_yield();
 			continue;
@@ -252,12 +272,19 @@ static int tx_lossless(struct ipn_sock *s, const struct iovec *iov, size_t iovcn
 
 			deadline = ns ? clock_now() + ns : CLOCK_NEVER;
 		}
-		r = tx_room_wait(s, deadline);
+		r = tx_room_wait(s, full, deadline);
 		if (!r)
 			r = tx_open(s);
 		if (r)
 			return r;
 	}
+}
+
+/* Own messages, n of them, do not displace what is pending for this node. */
+static inline void tx_clear(struct ipn_sock *s, unsigned int n)
+{
+	if (__builtin_expect(rx_crowded(&s->rx, n), 0))
+		rx_keep(s);
 }
 
 ssize_t tx_send(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, int flags)
@@ -275,10 +302,11 @@ ssize_t tx_send(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, int 
 	for (size_t i = 0; i < iovcnt; i++) {
 		/* each piece is within the MTU, so the sum cannot overflow */
 		if (iov[i].iov_len > s->mtu || (len += iov[i].iov_len) > s->mtu)
-			return -EMSGSIZE;
+			return -EOVERFLOW;
 	}
 	if (!__atomic_load_n(&s->rx.sent, __ATOMIC_RELAXED))
 		__atomic_store_n(&s->rx.sent, 1, __ATOMIC_RELEASE);
+	tx_clear(s, 1);
 	if (s->rx.lossless)
 		r = tx_lossless(s, iov, iovcnt, len, flags);
 	else
@@ -303,9 +331,12 @@ static int tx_singly(struct ipn_sock *s, const struct iovec *msgs, unsigned int 
 static unsigned int tx_pack(const struct ipn_sock *s, uint8_t *frame, size_t *len,
 			    const struct iovec *msgs, unsigned int n)
 {
+	uint32_t room = s->rx.own_room;
 	size_t at = IPN_TX_HDR;
 	unsigned int i;
 
+	if (room && n > room)
+		n = room;
 	for (i = 0; i < n && i < IPN_TX_BATCH_MAX; i++) {
 		size_t size = msgs[i].iov_len;
 		uint16_t wire = (uint16_t)size;
@@ -344,16 +375,17 @@ static int tx_frame(struct ipn_sock *s, const struct iovec *msgs, unsigned int n
 	if (n < 2)
 		return 0;
 	hdr.count = (uint8_t)n;
+	tx_clear(s, n);
 	pthread_mutex_lock(&s->tx_lock);
 	s->ticket++;
 	memcpy(hdr.ticket, &s->ticket, sizeof(hdr.ticket));
 	memcpy(frame, &hdr, sizeof(hdr));
 	r = tx_writev(s, &one, 1, flags);
 	refused = __atomic_load_n(&s->rx.page->tx_refused, __ATOMIC_ACQUIRE);
-	if (!r && refused == (IPN_TX_REFUSED | s->ticket)) {
+	if (!r && IPN_TX_WHY(refused) == (IPN_TX_REFUSED | s->ticket)) {
 		__atomic_store_n(&s->batches_off, TX_BATCHES_OFF, __ATOMIC_RELAXED);
-	} else if (!r && (refused == (IPN_TX_FULL | s->ticket) ||
-			  refused == (IPN_TX_AGAIN | s->ticket))) {
+	} else if (!r && (IPN_TX_WHY(refused) == (IPN_TX_FULL | s->ticket) ||
+			  IPN_TX_WHY(refused) == (IPN_TX_AGAIN | s->ticket))) {
 		uint64_t taken = __atomic_load_n(&s->rx.page->taken, __ATOMIC_RELAXED);
 
 		r = (int)(taken < n ? taken : n);
@@ -399,5 +431,5 @@ int tx_op(struct ipn_sock *s, enum ipn_tx_op op)
 {
 	struct ipn_tx_hdr hdr = TX_HDR((__u8)op);
 
-	return write(s->tap, &hdr, sizeof(hdr)) < 0 ? tx_error(s, errno) : 0;
+	return tx_write_op(s, &hdr);
 }

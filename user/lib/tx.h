@@ -14,8 +14,9 @@ ssize_t tx_send(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, int 
 int tx_batch(struct ipn_sock *s, const struct iovec *msgs, unsigned int n, int flags);
 
 /*
- * Would a message be taken now? True but on LOSSLESS networks whose pool is full. If not, the room
- * bell will ring; tx_room_drain consumes it, before the question.
+ * Would a message be taken now, of the kind that was refused last? True but on LOSSLESS networks
+ * whose pool is full. If not, the room bell will ring; tx_room_drain consumes it, before the
+ * question.
  */
 bool tx_room(struct ipn_sock *s);
 void tx_room_drain(struct ipn_sock *s);

@@ -165,6 +165,8 @@ int adopt(struct manager *m)
 	m->adopting = false;
 	if (r)
 		return r;
+	cable_adopt(m);
+	xsk_adopt_rest(m);
 	HASH_ITER(hh, m->nets, net, tmp) {
 		net->counts_new = true; /* the last manager may have died before it rang */
 		node_count(net);

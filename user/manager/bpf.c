@@ -17,7 +17,9 @@
 
 #include "hooks.skel.h"
 #include "hub.skel.h"
+#include "l3.skel.h"
 #include "switch.skel.h"
+#include "xsk.skel.h"
 
 #define ATTACH_TCX_INGRESS 46 /* BPF_TCX_INGRESS: newer than Debian 12's headers */
 #define CLSACT_PRIORITY 1
@@ -67,8 +69,8 @@ void bpf_tree_remove(const char *dir)
 }
 
 /*
- * Loads an object. Its maps: those that `first` has are first's; without `first` they are pinned in
- * b->dir, or taken from there if they exist.
+ * Loads an object. Its maps: those that `first` has are first's; others, and all without `first`,
+ * are pinned in b->dir, or taken from there if they exist.
  */
 static int load_object(struct bpf_state *b, struct bpf_object *obj, struct bpf_object *first)
 {
@@ -78,11 +80,13 @@ static int load_object(struct bpf_state *b, struct bpf_object *obj, struct bpf_o
 
 	bpf_object__for_each_map(map, obj) {
 		const char *name = bpf_map__name(map);
+		int fd = first ? bpf_object__find_map_fd_by_name(first, name) : -1;
 
 		if (bpf_map__is_internal(map))
 			continue;
-		if (first) {
-			r = bpf_map__reuse_fd(map, bpf_object__find_map_fd_by_name(first, name));
+
+		if (fd >= 0) {
+			r = bpf_map__reuse_fd(map, fd);
 		} else {
 			r = pin_path(b, path, sizeof(path), "%s", name + strlen("ipn_"));
 			if (!r)
@@ -120,14 +124,18 @@ static int pin_progs(struct bpf_state *b, struct bpf_object *obj)
 static int policy_set(struct bpf_state *b, __u32 number, struct bpf_object *obj, const char *name)
 {
 	char prog[32];
-	int xdp, tc;
+	int xdp, tc, sk;
 
 	snprintf(prog, sizeof(prog), "ipn_xdp_%s", name);
 	xdp = prog_fd(obj, prog);
 	snprintf(prog, sizeof(prog), "ipn_tc_%s", name);
 	tc = prog_fd(obj, prog);
+	snprintf(prog, sizeof(prog), "ipn_sk_%s", name);
+	sk = prog_fd(obj, prog);
 	if (bpf_map_update_elem(bpf_map__fd(b->hooks->maps.ipn_pol_xdp), &number, &xdp, BPF_ANY) ||
-	    bpf_map_update_elem(bpf_map__fd(b->hooks->maps.ipn_pol_tc), &number, &tc, BPF_ANY))
+	    bpf_map_update_elem(bpf_map__fd(b->hooks->maps.ipn_pol_tc), &number, &tc, BPF_ANY) ||
+	    (sk >= 0 &&
+	     bpf_map_update_elem(bpf_map__fd(b->hooks->maps.ipn_pol_sk), &number, &sk, BPF_ANY)))
 		return -errno;
 	return 0;
 }
@@ -140,7 +148,9 @@ static int load_all(struct bpf_state *b)
 	b->hooks = hooks_bpf__open();
 	b->hub = hub_bpf__open();
 	b->ethernet_switch = switch_bpf__open();
-	if (!b->hooks || !b->hub || !b->ethernet_switch)
+	b->l3 = l3_bpf__open();
+	b->xsk = xsk_bpf__open();
+	if (!b->hooks || !b->hub || !b->ethernet_switch || !b->l3 || !b->xsk)
 		return -errno;
 	hooks = b->hooks->obj;
 	r = bpf_map__set_max_entries(b->hooks->maps.ipn_drafts, 1 + libbpf_num_possible_cpus());
@@ -151,15 +161,25 @@ static int load_all(struct bpf_state *b)
 	if (!r)
 		r = load_object(b, b->ethernet_switch->obj, hooks);
 	if (!r)
+		r = load_object(b, b->xsk->obj, hooks);
+	if (!r)
+		r = load_object(b, b->l3->obj, hooks);
+	if (!r)
 		r = pin_progs(b, hooks);
+	if (!r)
+		r = pin_progs(b, b->xsk->obj);
 	if (!r)
 		r = pin_progs(b, b->hub->obj);
 	if (!r)
 		r = pin_progs(b, b->ethernet_switch->obj);
 	if (!r)
+		r = pin_progs(b, b->l3->obj);
+	if (!r)
 		r = policy_set(b, IPN_POLICY_BROADCAST, b->hub->obj, "hub");
 	if (!r)
 		r = policy_set(b, IPN_POLICY_SWITCH, b->ethernet_switch->obj, "switch");
+	if (!r)
+		r = policy_set(b, IPN_POLICY_L3, b->l3->obj, "l3");
 	return r;
 }
 
@@ -173,6 +193,12 @@ static void take_fds(struct bpf_state *b)
 	b->fd_calls = bpf_map__fd(b->hooks->maps.ipn_calls);
 	b->fd_pol_xdp = bpf_map__fd(b->hooks->maps.ipn_pol_xdp);
 	b->fd_pol_tc = bpf_map__fd(b->hooks->maps.ipn_pol_tc);
+	b->fd_pol_sk = bpf_map__fd(b->hooks->maps.ipn_pol_sk);
+	b->fd_socks = bpf_map__fd(b->hooks->maps.ipn_socks);
+	b->fd_sk_ports = bpf_map__fd(b->hooks->maps.ipn_sk_ports);
+	b->fd_punt = bpf_map__fd(b->hooks->maps.ipn_punt);
+	b->fd_punt_acct = bpf_map__fd(b->hooks->maps.ipn_punt_acct);
+	b->fd_doors = bpf_map__fd(b->hooks->maps.ipn_doors);
 	b->fd_abi = bpf_map__fd(b->hooks->maps.ipn_abi);
 	b->fd_networks = bpf_map__fd(b->hooks->maps.ipn_networks);
 	b->fd_nets = bpf_map__fd(b->hooks->maps.ipn_nets);
@@ -188,12 +214,66 @@ static void take_fds(struct bpf_state *b)
 	b->fd_logs[IPN_LOG_SMALL] = bpf_map__fd(b->hooks->maps.ipn_logs_small);
 	b->fd_logs[IPN_LOG_ETH] = bpf_map__fd(b->hooks->maps.ipn_logs_eth);
 	b->fd_logs[IPN_LOG_JUMBO] = bpf_map__fd(b->hooks->maps.ipn_logs_jumbo);
+	b->fd_xsks = bpf_map__fd(b->hooks->maps.ipn_xsks);
+	b->fd_xskports = bpf_map__fd(b->hooks->maps.ipn_xskports);
+	b->prog_xsk = bpf_program__fd(b->xsk->progs.ipn_xdp_xsk);
+	b->prog_xsk_held = bpf_program__fd(b->xsk->progs.ipn_xsk_held);
+	b->fd_l3_nets = bpf_map__fd(b->l3->maps.ipn_l3_nets);
+	b->fd_l3_ports = bpf_map__fd(b->l3->maps.ipn_l3_ports);
+	b->fd_l3_route4 = bpf_map__fd(b->l3->maps.ipn_l3_route4);
+	b->fd_l3_route6 = bpf_map__fd(b->l3->maps.ipn_l3_route6);
+	b->fd_l3_neigh = bpf_map__fd(b->l3->maps.ipn_l3_neigh);
+	b->fd_l3_static = bpf_map__fd(b->l3->maps.ipn_l3_static);
+	b->fd_l3_held = bpf_map__fd(b->l3->maps.ipn_l3_held);
 	b->prog_xdp = bpf_program__fd(b->hooks->progs.ipn_xdp);
 	b->prog_tc = bpf_program__fd(b->hooks->progs.ipn_tc);
 	b->prog_tc_tap = bpf_program__fd(b->hooks->progs.ipn_tc_tap);
 	b->prog_tc_gw = bpf_program__fd(b->hooks->progs.ipn_tc_gw);
 	b->prog_tc_grab = bpf_program__fd(b->hooks->progs.ipn_tc_grab);
+	b->prog_tc_cable = bpf_program__fd(b->hooks->progs.ipn_tc_cable);
 	b->prog_notify = bpf_program__fd(b->hooks->progs.ipn_notify);
+}
+
+/* The program of the sockets in `socks`, and the iterator over them. */
+static int socks_attach(struct bpf_state *b)
+{
+	union bpf_iter_link_info info = { .map.map_fd = (__u32)b->fd_socks };
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .iter_info = &info, .iter_info_len = sizeof(info));
+
+	if (bpf_prog_attach(bpf_program__fd(b->hooks->progs.ipn_sk), b->fd_socks,
+			    BPF_SK_SKB_VERDICT, 0))
+		return -errno;
+	b->link_look = bpf_link_create(bpf_program__fd(b->hooks->progs.ipn_sk_look), 0,
+				       BPF_TRACE_ITER, &opts);
+	return b->link_look < 0 ? -errno : 0;
+}
+
+int bpf_socks_look(struct bpf_state *b, void (*fn)(const struct ipn_sk_look *, void *), void *arg)
+{
+	_cleanup_close_ int fd = bpf_iter_create(b->link_look);
+	struct ipn_sk_look look[64];
+	ssize_t n, have = 0;
+
+	if (fd < 0)
+		return -errno;
+	while ((n = read(fd, (char *)look + have, sizeof(look) - (size_t)have)) > 0) {
+		size_t whole;
+
+		have += n;
+		whole = (size_t)have / sizeof(look[0]);
+		for (size_t i = 0; i < whole; i++)
+			fn(&look[i], arg);
+		have -= (ssize_t)(whole * sizeof(look[0]));
+		memmove(look, look + whole, (size_t)have);
+	}
+	return n < 0 ? -errno : 0;
+}
+
+bool bpf_policy_takes_socks(struct bpf_state *b, __u32 policy)
+{
+	__u32 id;
+
+	return !bpf_map_lookup_elem(b->fd_pol_sk, &policy, &id);
 }
 
 /* Version in the pinned `abi` map, before anything is loaded. */
@@ -235,8 +315,12 @@ static int link_update(struct bpf_state *b, const char *name)
 	ifindex = strtoul(name, NULL, 10);
 	if (strstr(name, "-xdp"))
 		prog = b->prog_xdp;
+	else if (strstr(name, "-xsk"))
+		prog = b->prog_xsk;
 	else if (strstr(name, "-grab"))
 		prog = b->prog_tc_grab;
+	else if (strstr(name, "-cable"))
+		prog = b->prog_tc_cable;
 	else if (ifindex == b->abi.gateway_out)
 		prog = b->prog_tc_gw;
 	else
@@ -336,6 +420,7 @@ int bpf_state_new(struct bpf_state **out, const char *bpffs, char *text, size_t 
 	if (!b)
 		return fail(text, size, -ENOMEM, "out of memory");
 	b->nets = MAP_FAILED;
+	b->link_look = -1;
 	snprintf(final, sizeof(final), "%s/%s", bpffs, IPN_CTL_BPFFS_SUBDIR);
 	b->adopted = !access(final, F_OK);
 	if (b->adopted) {
@@ -371,6 +456,11 @@ int bpf_state_new(struct bpf_state **out, const char *bpffs, char *text, size_t 
 		goto err_dir;
 	}
 	take_fds(b);
+	r = socks_attach(b);
+	if (r) {
+		load_failed(r, text, size);
+		goto err_dir;
+	}
 	b->ncpus = libbpf_num_possible_cpus();
 	b->nets = mmap(NULL, sizeof(struct ipn_net) * IPN_MAX_NETS, PROT_READ | PROT_WRITE,
 		       MAP_SHARED, b->fd_nets, 0);
@@ -417,9 +507,12 @@ void bpf_state_free(struct bpf_state *b)
 		return;
 	if (b->nets != MAP_FAILED)
 		munmap(b->nets, sizeof(struct ipn_net) * IPN_MAX_NETS);
+	util_close_fd(&b->link_look);
 	hooks_bpf__destroy(b->hooks);
 	hub_bpf__destroy(b->hub);
 	switch_bpf__destroy(b->ethernet_switch);
+	xsk_bpf__destroy(b->xsk);
+	l3_bpf__destroy(b->l3);
 	free(b);
 }
 
@@ -510,6 +603,19 @@ int bpf_attach_xdp(struct bpf_state *b, __u32 ifindex)
 	return attach_link(b, ifindex, b->prog_xdp, BPF_XDP, "xdp");
 }
 
+int bpf_attach_xsk(struct bpf_state *b, __u32 ifindex)
+{
+	return attach_link(b, ifindex, b->prog_xsk, BPF_XDP, "xsk");
+}
+
+bool bpf_xsk_held(struct bpf_state *b, __u32 node)
+{
+	__u32 packet[4] = { node };
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = packet, .data_size_in = sizeof(packet));
+
+	return !bpf_prog_test_run_opts(b->prog_xsk_held, &opts) && opts.retval == XDP_PASS;
+}
+
 int bpf_attach_tc(struct bpf_state *b, __u32 ifindex, int prog)
 {
 	if (b->abi.hook == IPN_HOOK_CLSACT)
@@ -527,6 +633,17 @@ void bpf_detach(struct bpf_state *b, __u32 ifindex)
 		unlink(path);
 	if (!pin_path(b, path, sizeof(path), "link/%u-grab", ifindex))
 		unlink(path);
+	if (!pin_path(b, path, sizeof(path), "link/%u-cable", ifindex))
+		unlink(path);
+	if (!pin_path(b, path, sizeof(path), "link/%u-xsk", ifindex))
+		unlink(path);
+}
+
+int bpf_attach_cable(struct bpf_state *b, __u32 ifindex)
+{
+	if (b->abi.hook == IPN_HOOK_CLSACT)
+		return bpf_attach_clsact(ifindex, b->prog_tc_cable);
+	return attach_link(b, ifindex, b->prog_tc_cable, ATTACH_TCX_INGRESS, "cable");
 }
 
 int bpf_attach_grab(struct bpf_state *b, __u32 ifindex)

@@ -4,7 +4,7 @@
  *
  *	DIR/ipn-fabric/v1/NAME          a map (the name without "ipn_")
  *	DIR/ipn-fabric/v1/prog/NAME     a program
- *	DIR/ipn-fabric/v1/link/IFINDEX-xdp, IFINDEX-tcx, IFINDEX-grab
+ *	DIR/ipn-fabric/v1/link/IFINDEX-xdp, IFINDEX-tcx, IFINDEX-grab, IFINDEX-cable, IFINDEX-xsk
  *	DIR/ipn-fabric/v1/policy/NUMBER a loaded policy: see policy.c
  *
  * A new fabric is built in v1_new (bpffs takes no dots) and renamed, so that v1 is always whole. An
@@ -28,12 +28,19 @@ struct bpf_state {
 	int fd_abi, fd_networks, fd_nets, fd_ports, fd_portinfo, fd_dests, fd_floods, fd_fdb,
 		fd_stats;
 	int fd_bells, fd_rooms, fd_pages, fd_logs[IPN_LOG_CLASSES];
-	int fd_calls, fd_pol_xdp, fd_pol_tc;
-	int prog_xdp, prog_tc, prog_tc_tap, prog_tc_gw, prog_tc_grab, prog_notify;
+	int prog_xdp, prog_tc, prog_tc_tap, prog_tc_gw, prog_tc_grab, prog_tc_cable, prog_notify;
+	int fd_xsks, fd_xskports, prog_xsk, prog_xsk_held;
+	int fd_calls, fd_pol_xdp, fd_pol_tc, fd_pol_sk;
+	int fd_socks, fd_sk_ports, fd_punt, fd_punt_acct, fd_doors;
+	int link_look; /* iterator over `socks` */
+	int fd_l3_nets, fd_l3_ports, fd_l3_route4, fd_l3_route6, fd_l3_neigh, fd_l3_static,
+		fd_l3_held;
 
 	struct hooks_bpf *hooks;
 	struct hub_bpf *hub;
 	struct switch_bpf *ethernet_switch;
+	struct xsk_bpf *xsk;
+	struct l3_bpf *l3;
 };
 
 /*
@@ -67,6 +74,9 @@ int bpf_abi_store(struct bpf_state *b);
 
 /* Attaches a program to an interface, pinned. hook: "xdp" or "tcx". */
 int bpf_attach_xdp(struct bpf_state *b, __u32 ifindex);
+/* The far end of an xsk port's veth. Does somebody have the socket of this node? */
+int bpf_attach_xsk(struct bpf_state *b, __u32 ifindex);
+bool bpf_xsk_held(struct bpf_state *b, __u32 node);
 /* A device, or the gateway: at tcx, or at clsact as abi.hook says. */
 int bpf_attach_tc(struct bpf_state *b, __u32 ifindex, int prog_fd);
 /*
@@ -78,6 +88,8 @@ int bpf_attach_clsact(__u32 ifindex, int prog_fd);
  * An interface of the host: beside what others have there. At clsact also replaces what we have.
  */
 int bpf_attach_grab(struct bpf_state *b, __u32 ifindex);
+/* An end of a cable. */
+int bpf_attach_cable(struct bpf_state *b, __u32 ifindex);
 /* Takes our filter from clsact, and, if that is said, the qdisc. */
 void bpf_detach_clsact_grab(__u32 ifindex, bool qdisc);
 /* Has a program of any fabric grabbed it, at tcx? */
@@ -110,6 +122,11 @@ int bpf_room_ring(struct bpf_state *b, __u32 node);
 
 /* Puts an event into a node's bell. */
 int bpf_notify(struct bpf_state *b, __u32 node, __u32 type, __u32 arg);
+
+/* Calls fn for each socket in `socks`. 0 or -errno. */
+int bpf_socks_look(struct bpf_state *b, void (*fn)(const struct ipn_sk_look *, void *), void *arg);
+/* Is there a program for messages of sock ports on networks with this policy? */
+bool bpf_policy_takes_socks(struct bpf_state *b, __u32 policy);
 
 /* Counters of a node, summed over CPUs; and set to zero. */
 int bpf_stats_get(struct bpf_state *b, __u32 node, struct ipn_stats *sum);

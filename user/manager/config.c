@@ -14,15 +14,20 @@
  */
 #include "config.h"
 
+#include <ctype.h>
 #include <ini.h>
+#include <ipn/af_ipn.h>
 #include <limits.h>
 #include <stdarg.h>
 
+#include "../common/l3text.h"
 #include "../common/util.h"
 #include "link.h"
 
 #define CONFIG_MODE_DEFAULT 0777 /* IPN_SO_MODE of the specification */
 #define MARKER "section = here"  /* what inih sees of any section header */
+#define DEVICES "tap, veth, host, grab, cable"
+#define HAS_ONE "has an interface already, give one of " DEVICES
 #define NOT_A_LINE "neither [section] nor key = value (nor a comment: ; or #)"
 
 enum section { SECTION_NONE, SECTION_FABRIC, SECTION_NETWORK, SECTION_PORT };
@@ -42,7 +47,14 @@ enum key {
 	KEY_PORT,
 	KEY_DESCR,
 	KEY_GRAB,
+	KEY_ROUTES,
+	KEY_ROUTE,
+	KEY_ADDR,
+	KEY_NEIGH,
+	KEY_CABLE,
+	KEY_LOSSLESS,
 };
+#define KEYS_MANY (1U << KEY_ROUTE | 1U << KEY_ADDR | 1U << KEY_NEIGH) /* may be given again */
 
 /* Where a port and its keys stand, for messages about it at the end of the file. */
 struct port_lines {
@@ -167,6 +179,7 @@ int config_policy(const char *s, __u32 *out)
 		{ "broadcast", IPN_POLICY_BROADCAST },
 		{ "hub", IPN_POLICY_BROADCAST },
 		{ "switch", IPN_POLICY_SWITCH },
+		{ "l3", IPN_POLICY_L3 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
@@ -177,6 +190,17 @@ int config_policy(const char *s, __u32 *out)
 	}
 	/* 0 is "whatever the network has": nothing that could be chosen. */
 	return config_number(s, IPN_POLICY_ANY + 1, IPN_POLICY_MAX - 1, out);
+}
+
+bool config_policy_name_ok(const char *s)
+{
+	if (!islower((unsigned char)*s) || strlen(s) >= IPN_POLICY_NAME_MAX || !strcmp(s, "any"))
+		return false;
+	for (; *s; s++)
+		if (!islower((unsigned char)*s) && !isdigit((unsigned char)*s) && *s != '_' &&
+		    *s != '-')
+			return false;
+	return true;
 }
 
 static int set_number(struct parser *p, const char *key, const char *value, __u32 min, __u32 max,
@@ -192,10 +216,7 @@ static int set_device(struct parser *p, const char *key, const char *name, enum 
 	struct config_port *port = p->port;
 
 	if (port->kind != IPN_KIND_NONE)
-		return fail(p,
-			    "%s: port %s has an interface already, give one of tap, veth, host, "
-			    "grab",
-			    key, port->label);
+		return fail(p, "%s: port %s " HAS_ONE, key, port->label);
 	if (!link_name_ok(name))
 		return fail(p,
 			    "%s: \"%s\" is not an interface name (1 to %d bytes, no '/', ':', '%%' "
@@ -240,6 +261,17 @@ static int set_path(struct parser *p, const char *what, const char *value, char 
 	return util_copy(path, IPN_PATH_MAX, value);
 }
 
+static int set_cable(struct parser *p, const char *value)
+{
+	struct config_port *port = p->port;
+
+	if (port->kind != IPN_KIND_NONE)
+		return fail(p, "cable: port %s " HAS_ONE, port->label);
+	port->kind = IPN_KIND_CABLE;
+	p->lines->device = p->line;
+	return set_path(p, "cable", value, port->cable);
+}
+
 static int set_hook(struct parser *p, const char *key, const char *value)
 {
 	static const char *const names[] = {
@@ -261,21 +293,76 @@ static const struct {
 	enum section section;
 	const char *name;
 } keys[] = {
-	[KEY_HOOK] = { SECTION_FABRIC, "hook" },     [KEY_POLICY] = { SECTION_NETWORK, "policy" },
-	[KEY_MTU] = { SECTION_NETWORK, "mtu" },      [KEY_NODES] = { SECTION_NETWORK, "nodes" },
-	[KEY_POOL] = { SECTION_NETWORK, "pool" },    [KEY_MODE] = { SECTION_NETWORK, "mode" },
-	[KEY_NETWORK] = { SECTION_PORT, "network" }, [KEY_TAP] = { SECTION_PORT, "tap" },
-	[KEY_VETH] = { SECTION_PORT, "veth" },       [KEY_HOST] = { SECTION_PORT, "host" },
-	[KEY_PORT] = { SECTION_PORT, "port" },       [KEY_DESCR] = { SECTION_PORT, "descr" },
+	[KEY_HOOK] = { SECTION_FABRIC, "hook" },
+	[KEY_POLICY] = { SECTION_NETWORK, "policy" },
+	[KEY_MTU] = { SECTION_NETWORK, "mtu" },
+	[KEY_NODES] = { SECTION_NETWORK, "nodes" },
+	[KEY_POOL] = { SECTION_NETWORK, "pool" },
+	[KEY_MODE] = { SECTION_NETWORK, "mode" },
+	[KEY_NETWORK] = { SECTION_PORT, "network" },
+	[KEY_TAP] = { SECTION_PORT, "tap" },
+	[KEY_VETH] = { SECTION_PORT, "veth" },
+	[KEY_HOST] = { SECTION_PORT, "host" },
+	[KEY_PORT] = { SECTION_PORT, "port" },
+	[KEY_DESCR] = { SECTION_PORT, "descr" },
 	[KEY_GRAB] = { SECTION_PORT, "grab" },
+	[KEY_CABLE] = { SECTION_PORT, "cable" },
+	[KEY_LOSSLESS] = { SECTION_NETWORK, "lossless" },
+	[KEY_ROUTES] = { SECTION_NETWORK, "routes" },
+	[KEY_ROUTE] = { SECTION_NETWORK, "route" },
+	[KEY_ADDR] = { SECTION_PORT, "addr" },
+	[KEY_NEIGH] = { SECTION_PORT, "neigh" },
 };
 
 static const char *const section_help[] = {
 	[SECTION_NONE] = "a section must come first: [fabric], [network PATH] or [port LABEL]",
 	[SECTION_FABRIC] = "[fabric] has: hook",
-	[SECTION_NETWORK] = "[network] has: policy, mtu, nodes, pool, mode",
-	[SECTION_PORT] = "[port] has: network, tap, veth, host, grab, port, descr",
+	[SECTION_NETWORK] =
+		"[network] has: policy, mtu, nodes, pool, lossless, mode, routes, route",
+	[SECTION_PORT] = "[port] has: network, tap, veth, host, grab, cable, port, descr, "
+			 "addr, neigh",
 };
+
+/* An address, a route or a neighbour of a router. */
+static int set_l3(struct parser *p, enum key key, const char *name, const char *value)
+{
+	char one[64], two[64], three[64], more;
+	int words = sscanf(value, "%63s %63s %63s %c", one, two, three, &more);
+	_cleanup_free_ struct config_l3 *l3 = calloc(1, sizeof(*l3));
+	struct config_l3 **tail = &p->config->l3;
+	const char *wrong;
+
+	if (!l3)
+		return fail_at(p, ENOMEM, p->line, "%s", strerror(ENOMEM));
+	switch (key) {
+	case KEY_ROUTE:
+		l3->option = IPN_L3_ROUTE_ADD;
+		util_copy(l3->path, sizeof(l3->path), p->net->path);
+		if (words != 3 ||
+		    l3text_route(one, two, three, IPN_L3_PORT_ANY, &l3->route, &wrong))
+			return fail(p, "%s: \"%s\" is not PREFIX via ADDR, nor PREFIX port N", name,
+				    value);
+		break;
+	case KEY_ADDR:
+		l3->option = IPN_L3_ADDR_ADD;
+		if ((words != 1 && words != 3) || !strchr(one, '/') ||
+		    l3text_prefix(one, &l3->addr.ip) ||
+		    (words == 3 && (strcmp(two, "mtu") != 0 ||
+				    config_number(three, 68, IPN_MTU_MAX, &l3->addr.mtu))))
+			return fail(p, "%s: \"%s\" is not ADDR/LEN or ADDR/LEN mtu N", name, value);
+		break;
+	default:
+		l3->option = IPN_L3_NEIGH_ADD;
+		if (words != 2 || l3text_addr(one, &l3->neigh.ip) || l3text_mac(two, l3->neigh.mac))
+			return fail(p, "%s: \"%s\" is not ADDR MAC", name, value);
+	}
+	if (key != KEY_ROUTE)
+		util_copy(l3->label, sizeof(l3->label), p->port->label);
+	while (*tail)
+		tail = &(*tail)->next;
+	*tail = util_take_ptr(l3);
+	return 0;
+}
 
 static int set_key(struct parser *p, const char *name, const char *value)
 {
@@ -290,7 +377,7 @@ static int set_key(struct parser *p, const char *name, const char *value)
 			break;
 	if (i == ARRAY_SIZE(keys))
 		return fail(p, "%s: unknown key (%s)", name, section_help[p->section]);
-	if (p->keys & 1U << i)
+	if (p->keys & 1U << i & ~KEYS_MANY)
 		return fail(p, "%s: \"%s\": given twice in this section", name, value);
 	p->keys |= 1U << i;
 
@@ -298,11 +385,20 @@ static int set_key(struct parser *p, const char *name, const char *value)
 	case KEY_HOOK:
 		return set_hook(p, name, value);
 	case KEY_POLICY:
-		if (config_policy(value, &net->policy))
+		if (!config_policy(value, &net->policy))
+			return 0;
+		if (!config_policy_name_ok(value))
 			return fail(p,
-				    "%s: \"%s\" is not switch, broadcast, hub or a number from 1 "
-				    "to %d",
+				    "%s: \"%s\" is not switch, broadcast, hub, l3, the name of a "
+				    "loaded policy or a number from 1 to %d",
 				    name, value, IPN_POLICY_MAX - 1);
+		net->policy = IPN_POLICY_ANY;
+		net->policy_line = p->line;
+		return util_copy(net->policy_name, sizeof(net->policy_name), value);
+	case KEY_LOSSLESS:
+		if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
+			return fail(p, "%s: \"%s\" is not yes or no", name, value);
+		net->flags = strcmp(value, "yes") ? 0 : IPN_FLAG_LOSSLESS;
 		return 0;
 	case KEY_MTU:
 		return set_number(p, name, value, IPN_MTU_MIN, IPN_MTU_MAX, &net->mtu);
@@ -315,6 +411,12 @@ static int set_key(struct parser *p, const char *name, const char *value)
 			return fail(p, "%s: \"%s\" is not an octal number from 0 to 0777", name,
 				    value);
 		return 0;
+	case KEY_ROUTES:
+		return set_number(p, name, value, 16, IPN_L3_ROUTES_MAX, &net->routes);
+	case KEY_ROUTE:
+	case KEY_ADDR:
+	case KEY_NEIGH:
+		return set_l3(p, (enum key)i, name, value);
 	case KEY_NETWORK:
 		p->lines->network = p->line;
 		return set_path(p, name, value, port->path);
@@ -326,6 +428,8 @@ static int set_key(struct parser *p, const char *name, const char *value)
 		return set_device(p, name, value, IPN_KIND_HOST);
 	case KEY_GRAB:
 		return set_device(p, name, value, IPN_KIND_GRAB);
+	case KEY_CABLE:
+		return set_cable(p, value);
 	case KEY_PORT:
 		r = set_number(p, name, value, 0, IPN_NET_PORTS - 1, &number);
 		if (r)
@@ -547,8 +651,7 @@ static int port_check(struct parser *p, const struct port_lines *l)
 		return fail_at(p, EINVAL, l->section, "port %s: no network: write network = PATH",
 			       port->label);
 	if (port->kind == IPN_KIND_NONE)
-		return fail_at(p, EINVAL, l->section,
-			       "port %s: no interface: give one of tap, veth, host, grab",
+		return fail_at(p, EINVAL, l->section, "port %s: no interface: give one of " DEVICES,
 			       port->label);
 	net = net_find(p->config, port->path);
 	if (!net)
@@ -559,8 +662,19 @@ static int port_check(struct parser *p, const struct port_lines *l)
 			       "port: \"%d\" is not a number from 0 to %u: %s has %u nodes",
 			       port->port, net->numnodes - 1, net->path, net->numnodes);
 
+	if (port->kind == IPN_KIND_CABLE && !net_find(p->config, port->cable))
+		return fail_at(p, EINVAL, l->device,
+			       "cable: \"%s\" has no [network] section in this file", port->cable);
+	if (port->kind == IPN_KIND_CABLE && !strcmp(port->path, port->cable))
+		return fail_at(p, EINVAL, l->device, "cable: \"%s\" is the port's own network",
+			       port->cable);
 	for (const struct config_port *o = p->config->ports; o != port; o = o->next) {
-		if (!strcmp(o->name, port->name) && !strcmp(o->netns, port->netns))
+		if (port->kind == IPN_KIND_CABLE && o->kind == IPN_KIND_CABLE &&
+		    ((!strcmp(o->path, port->path) && !strcmp(o->cable, port->cable)) ||
+		     (!strcmp(o->path, port->cable) && !strcmp(o->cable, port->path))))
+			return fail_at(p, EINVAL, l->device, "cable: port %s joins %s and %s",
+				       o->label, o->path, o->cable);
+		if (*port->name && !strcmp(o->name, port->name) && !strcmp(o->netns, port->netns))
 			return fail_at(p, EINVAL, l->device, "%s: port %s has that interface",
 				       port->name, o->label);
 		if (port->port >= 0 && o->port == port->port && !strcmp(o->path, port->path))
@@ -627,6 +741,12 @@ void config_free(struct config *config)
 
 		free(config->ports);
 		config->ports = next;
+	}
+	while (config->l3) {
+		struct config_l3 *next = config->l3->next;
+
+		free(config->l3);
+		config->l3 = next;
 	}
 	free(config);
 }

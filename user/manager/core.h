@@ -20,6 +20,7 @@
 #include "bpf.h"
 #include "common/util.h"
 #include "config.h"
+#include "l3.h"
 #include "link.h"
 #include "manager.h"
 #include "perm.h"
@@ -34,7 +35,7 @@
 #define QUOTA_SESSIONS 2048
 #define QUOTA_NETS 64
 #define QUOTA_NODES 1024
-#define QUOTA_MONITORS 16 /* each costs something at every event */
+#define QUOTA_MONITORS 16          /* each costs something at every event */
 #define QUOTA_MEMORY (512UL << 20) /* bytes of logs */
 
 #define LOG_BYTES_MAX (256UL << 20) /* one log */
@@ -52,7 +53,7 @@ struct user {
 	__u32 nets;
 	__u32 nodes;
 	size_t memory;
-	__u64 used, used_at; /* us of the manager's time, lately: session.c */
+	__u64 used, used_at;  /* us of the manager's time, lately: session.c */
 	struct ghost *ghosts; /* logs that are held though their networks and ports are gone */
 	__u32 nghosts, reap_at;
 	unsigned int closing; /* of its descriptors, under way: closer.c */
@@ -65,6 +66,7 @@ struct net_key {
 };
 
 struct node;
+struct door;
 struct session;
 struct manager;
 
@@ -96,6 +98,9 @@ struct policy {
 	int call[IPN_CALLS]; /* programs; -1: it has none */
 };
 
+struct xsk;
+struct xsk_job;
+
 struct node {
 	struct net *net;
 	struct session *session; /* NULL: interface, or adopted */
@@ -108,8 +113,11 @@ struct node {
 	__u32 gso;               /* what the other end was told */
 	__u64 overrun;           /* as the monitors know it */
 	sd_event_source *holder; /* after a restart: tells of the end of the process it is of */
+	struct node *peer;       /* cable: the other end, which lives as long as this one */
+	struct xsk *xsk;         /* xsk ports: xsk.c */
 	bool from_config;
-	bool welcome; /* its policy was told that it is there */
+	struct sock *sock; /* of a sock port */
+	bool welcome;      /* its policy was told that it is there */
 };
 
 enum node_id_state { ID_STALE = 0, ID_FRESH, ID_USED };
@@ -144,6 +152,11 @@ struct manager {
 	__u32 gen; /* last one given out */
 	struct user *users;
 	struct policy *policies[IPN_POLICY_MAX];
+	struct door *doors;
+	struct punt *punt;          /* NULL: there was no door yet */
+	sd_event_source *sock_look; /* while there are sock ports */
+	__u32 socks, socks_waiting;
+	struct loading *loadings; /* on their way */
 	struct session *sessions;
 	struct closer *closer;
 	int run_fd;      /* the run directory */
@@ -156,6 +169,7 @@ struct manager {
 	bool made_run_dir, made_bpffs_dir;
 	bool adopting; /* ports are not complete: their count is not published */
 	bool down;     /* remove everything on the way out */
+	bool closing;  /* only this process ends: nobody is to be told anything */
 	__u64 started; /* monotonic, us */
 };
 
@@ -211,12 +225,23 @@ struct node_want {
 	const char *name;  /* devices; LINK_NAME_AUTO: the next that is free */
 	int netns_fd;      /* veth: -1 none */
 	const char *descr; /* IPN_DESCR_MAX bytes, maybe unterminated */
+	__u32 frames;      /* xsk */
+	__u32 frame_size;
+	bool own;
 };
 /* A process joins: all or nothing. *cursor: the first message of the network's log that it gets. */
 int node_connect(struct net *net, const struct node_want *want, struct node **out,
 		 struct node_fds *fds, __u64 *cursor, struct answer *a);
 /* A device joins: all or nothing. */
 int node_attach(struct net *net, const struct node_want *want, struct node **out, struct answer *a);
+/*
+ * The parts of joining, for cable.c. node_new takes a port and all numbers, and node_del takes back
+ * whatever stands; with its interface it becomes a source; node_deliver: messages go to it.
+ */
+int node_new(struct net *net, const struct node_want *want, size_t memory, struct node **out,
+	     struct answer *a);
+int node_source(struct node *node);
+int node_deliver(struct node *node);
 /* why: 0 its holder left; else the errno its holder is told. device_gone: nothing to remove. */
 void node_del(struct node *node, int why, bool device_gone);
 /* Writes node->port and what follows from it into the maps. */
@@ -260,6 +285,89 @@ int netdev_persist(struct node *node, bool on);
 /* After a restart: ports that end with a process. */
 void netdev_watch_holders(struct manager *m);
 
+/*
+ * cable.c: joins two networks, all or nothing. want: uid and descr; ports: numbers, or
+ * IPN_PORTNO_ANY.
+ */
+int cable_add(struct net *const nets[2], const struct node_want *want, const __s32 ports[2],
+	      struct node *ends[2], struct answer *a);
+void cable_adopt(struct manager *m);
+/* Takes over how its interface is: up or not. */
+int node_link_state(struct node *node, const struct link_info *link);
+
+/* xsk.c: AF_XDP ports */
+/* Fills in defaults. -EINVAL. */
+int xsk_check(const struct net *net, struct node_want *want, struct answer *a);
+/* Makes the interface; and, when the node stands in `ports`, what is at the far end. */
+int xsk_make(struct node *node, const char *pattern, const struct node_want *want, __u32 mtu);
+int xsk_begin(struct node *node);
+int xsk_adopt(struct node *node);
+/* Removes what a manager that died left of ports that are not there. */
+void xsk_adopt_rest(struct manager *m);
+/* After a restart: looks for the end of sockets that no session has. */
+int xsk_watch(struct manager *m);
+/* Takes it off the node; only lets go of it. */
+void xsk_end(struct node *node);
+void xsk_free(struct node *node);
+/* Does somebody receive there? Any other port: true. */
+bool xsk_ready(const struct node *node);
+/* Looks whether somebody does, and makes the port up or down. */
+int xsk_look(struct node *node);
+void xsk_stats(const struct node *node, struct ipn_stats *out);
+/* Begins to make a socket for the session, which gets its answer later. Errors: IPN_CTL_XSK_OPEN */
+int xsk_open(struct node *node, struct session *s, __u32 pid, struct answer *a);
+/* The session ended: that it waited for, that had the socket. */
+void xsk_forget(struct xsk_job *job);
+void xsk_left(struct node *node);
+/* sock.c: sock ports */
+/*
+ * A socket joins, which is connected to a program's (and is taken, also when this fails). want->uid:
+ * of that socket, or this is refused.
+ */
+int node_sock(struct net *net, const struct node_want *want, int fd, struct node **out,
+	      struct answer *a);
+/* Its step between `ports` and `dests`. -EPERM the other socket is another user's; -EADDRINUSE. */
+int sock_begin(struct node *node, int fd);
+void sock_end(struct node *node);
+/* At the end of the manager: only lets go of it. */
+void sock_let_go(struct node *node);
+/* The client's other connection, whose end is the port's (taken); door: where it came from. */
+int sock_stream(struct node *node, int stream);
+/* Says something there. */
+int sock_reply(struct node *node, const void *data, size_t len);
+/* A file that goes with the port: in the directory dir_fd, which must outlive it. */
+void sock_file(struct node *node, int dir_fd, const char *file);
+/* Where it came in. */
+void sock_door(struct node *node, struct door *door);
+struct door *sock_of(const struct node *node);
+/* Its client says goodbye. */
+void sock_bye(struct manager *m, __u32 node, __u32 gen);
+
+/* punt.c: the thread behind the ring `punt` */
+int punt_begin(struct manager *m);
+void punt_end(struct manager *m);
+/* The socket of a port; del returns when the thread will not use it again. */
+void punt_add(struct manager *m, __u32 node, int fd);
+void punt_del(struct manager *m, __u32 node);
+/* Returns when the thread has forgotten what it read in the maps before. */
+void punt_wait(struct manager *m);
+void punt_zero(struct manager *m, __u32 node);
+/* Adds what the thread has counted. */
+void punt_describe(struct manager *m, __u32 node, struct ipn_stats *stats);
+
+/* user/vde/door.c: where sock ports come in */
+/* Errors as for IPN_CTL_VDE. */
+int door_open(struct net *net, const struct ipn_door *want, const char *descr, struct answer *a);
+int door_close(struct net *net, const char *path, struct answer *a);
+/* UNIX: its port is gone, and another program may come. */
+void door_port_gone(struct door *door);
+/* All of a network, with their files. */
+void door_close_net(struct net *net);
+/* After a restart: those of the map `doors`. */
+void door_adopt(struct manager *m);
+/* Lets go of all; their files stay. */
+void door_free_all(struct manager *m);
+
 /* gso.c */
 __u32 gso_want(const struct net *net);
 /* Tells the containers of a network, if that has changed. */
@@ -271,8 +379,19 @@ void gso_update(struct net *net);
  */
 int policy_init(struct manager *m);
 void policy_free_all(struct manager *m);
-int policy_load(struct manager *m, int file, __u32 number, const char *name, struct answer *a);
+/*
+ * Begins to load a policy; `done` is called when it is there or was refused (r, with the answer),
+ * unless it is cancelled before. *out is the manager's, until then.
+ */
+struct loading;
+typedef void (*policy_loaded_fn)(void *arg, __u32 number, int r, const struct answer *a);
+int policy_load(struct manager *m, int file, __u32 number, const char *name, policy_loaded_fn done,
+		void *arg, struct loading **out, struct answer *a);
+void policy_load_cancel(struct loading *l);
+void policy_load_cancel_all(struct manager *m);
 int policy_unload(struct manager *m, __u32 number, struct answer *a);
+/* The number of a policy by its name; 0: there is none. */
+__u32 policy_find(struct manager *m, const char *name);
 void policy_describe(struct manager *m, __u32 number, struct ipn_ctl_policy *out);
 bool policy_has(const struct net *net, enum ipn_policy_call which);
 /*
@@ -282,6 +401,9 @@ bool policy_has(const struct net *net, enum ipn_policy_call which);
  */
 int policy_call(struct net *net, const struct node *node, enum ipn_policy_call which,
 		struct ipn_call *call);
+/* setsockopt, getsockopt, ioctl: of loaded and of built-in policies. The answer says what is wrong. */
+int policy_option(struct net *net, const struct node *node, enum ipn_policy_call which,
+		  struct ipn_call *call, struct answer *a);
 /* The same for callbacks that tell the policy something and want nothing. */
 void policy_tell(struct net *net, const struct node *node, enum ipn_policy_call which);
 /* newport: the policy chooses, or refuses, the port. *want becomes its choice. */
@@ -293,6 +415,9 @@ int adopt(struct manager *m);
 
 /* monitor.c: tells the monitors. node: of that port. */
 void monitor_tell(struct manager *m, struct net *net, struct node *node, __u32 what);
+/* A policy was loaded or unloaded; a policy refused a port, with this errno. */
+void monitor_policy(struct manager *m, const struct policy *p, __u32 what);
+void monitor_refused(struct net *net, enum ipn_kind kind, __u32 uid, int err);
 /* A monitor came: from now on overruns are looked for, while there is one. */
 int monitor_begin(struct manager *m);
 
@@ -315,5 +440,12 @@ void sessions_go_on(struct manager *m);
 void sessions_forget(struct manager *m);
 void session_drop_net(struct manager *m, struct net *net);
 void session_drop_node(struct session *s);
+/* It has the socket of this node, or (NULL) no longer: then it is ended. */
+void session_take_xsk(struct session *s, struct node *node);
+/* Its request is answered when the job is done: until then (NULL) nothing more is read from it. */
+void session_waits_for(struct session *s, struct xsk_job *job);
+/* That answer. status: 0 or -errno with `a`. It may end the session. */
+void session_answer(struct session *s, int status, const struct answer *a, const void *body,
+		    size_t len, const int *fds, unsigned int nfds);
 
 #endif

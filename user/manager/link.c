@@ -785,6 +785,71 @@ int link_gateway(struct link_ctx *ctx, const char *near_pattern, const char *far
 	return 0;
 }
 
+int link_cable(struct link_ctx *ctx, const char *pattern, __u32 ifindex[2])
+{
+	char name[2][IPN_NAME_MAX];
+	__u32 ends[2] = { 0, 0 };
+	int r = name_random(pattern, name[0]);
+
+	if (r == 0)
+		r = name_random(pattern, name[1]);
+	if (r == 0)
+		r = veth_new(ctx, name[0], name[1], &ends[0], &ends[1]);
+	if (r < 0)
+		return r;
+	for (int i = 0; r == 0 && i < 2; i++) {
+		r = link_set_gso(ctx, ends[i], LINK_GSO_BIG);
+		if (r == 0)
+			r = fabric_end_up(ctx, ends[i], pattern, MTU_MAX_VETH);
+	}
+	if (r < 0) {
+		link_del(ctx, ends[0]);
+		return r;
+	}
+	memcpy(ifindex, ends, sizeof(ends));
+	return 0;
+}
+
+int link_xsk(struct link_ctx *ctx, const char *pattern, const char *name, __u32 mtu, __u32 *ifindex,
+	     __u32 *far_ifindex)
+{
+	char near_name[IPN_NAME_MAX];
+	char far_name[IPN_NAME_MAX];
+	__u32 near = 0;
+	__u32 far = 0;
+	int r;
+
+	if (!link_name_ok(name))
+		return -EINVAL;
+	mtu = clamp_mtu(mtu, MTU_MAX_VETH);
+	r = name_random(pattern, near_name);
+	if (r == 0)
+		r = name_random(pattern, far_name);
+	if (r == 0)
+		r = veth_new(ctx, near_name, far_name, &near, &far);
+	if (r < 0)
+		return r;
+	r = tx_offloads_off(ctx, near_name);
+	/* a host's own packets out of the far end: as they would go over a wire */
+	if (r == 0)
+		r = tx_offloads_off(ctx, far_name);
+	/* The far end first: its name is what can fail for the user's reasons. */
+	if (r == 0)
+		r = fabric_end_up(ctx, far, name, mtu);
+	/* it goes with the other end, and is nobody's stray */
+	if (r == 0)
+		r = link_set_group(ctx, far, 0);
+	if (r == 0)
+		r = fabric_end_up(ctx, near, pattern, mtu);
+	if (r < 0) {
+		link_del(ctx, near);
+		return r;
+	}
+	*ifindex = near;
+	*far_ifindex = far;
+	return 0;
+}
+
 /* A new tap in this namespace, down. `name` becomes what the kernel made of it. */
 static int tap_open(char name[IPN_NAME_MAX], int flags)
 {

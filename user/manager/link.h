@@ -66,6 +66,14 @@ int link_veth(struct link_ctx *ctx, const char *pattern, const char *name, int n
 	      __u32 gso, __u32 *ifindex);
 
 /*
+ * A veth pair whose far end is for a program, here, by the name `name`: both ends quiet and up. What
+ * goes into the fabric's end comes out of the far end whole, with complete checksums. Errors: as
+ * link_veth.
+ */
+int link_xsk(struct link_ctx *ctx, const char *pattern, const char *name, __u32 mtu, __u32 *ifindex,
+	     __u32 *far_ifindex);
+
+/*
  * How many bytes of TCP over IPv4 an interface takes in one frame that is cut up further on. Bigger
  * frames are fewer. Kernels before 6.3 keep to LINK_GSO_PLAIN and say nothing.
  */
@@ -80,6 +88,11 @@ int link_set_gso(struct link_ctx *ctx, __u32 ifindex, __u32 gso);
  */
 int link_gateway(struct link_ctx *ctx, const char *near_pattern, const char *far_pattern,
 		 __u32 *near_ifindex, __u32 *far_ifindex);
+
+/*
+ * A cable: a veth pair with both ends here, up, for frames of any size. All or nothing.
+ */
+int link_cable(struct link_ctx *ctx, const char *pattern, __u32 ifindex[2]);
 
 /* Removes an interface (persistent taps too). -ENODEV when it is gone already. */
 int link_del(struct link_ctx *ctx, __u32 ifindex);

@@ -216,6 +216,9 @@ static int loop_open(struct manager *m)
 			return r;
 	}
 	netdev_watch_holders(m);
+	r = xsk_watch(m);
+	if (r)
+		return r;
 	r = closer_new(m);
 	if (r < 0)
 		return r;
@@ -282,10 +285,12 @@ static int start(struct manager *m, const struct config *config, struct answer *
 static int config_net_add(struct manager *m, const struct config_net *n, struct answer *a)
 {
 	struct ipn_network info = { .policy = n->policy,
+				    .flags = n->flags,
 				    .mtu = n->mtu,
 				    .numnodes = n->numnodes,
 				    .pool = n->pool,
 				    .mode = n->mode,
+				    .routes = n->routes,
 				    .persistent = 1,
 				    .uid = geteuid() };
 	struct perm_inode inode;
@@ -296,6 +301,14 @@ static int config_net_add(struct manager *m, const struct config_net *n, struct 
 	mode_t mask;
 	int r;
 
+	if (n->policy_name[0]) {
+		info.policy = policy_find(m, n->policy_name);
+		if (!info.policy)
+			return ANSWER(a, -EPROTONOSUPPORT,
+				      "%s:%u: policy: \"%s\" is not switch, broadcast, hub or a "
+				      "policy that is loaded (see: ipn-fabric policy list)",
+				      m->opts.config, n->policy_line, n->policy_name);
+	}
 	mask = umask(0);
 	made = !mknod(n->path, S_IFSOCK | n->mode, 0);
 	r = made ? 0 : -errno;
@@ -307,8 +320,9 @@ static int config_net_add(struct manager *m, const struct config_net *n, struct 
 		return ANSWER(a, -errno, "network %s: %s", n->path, strerror(errno));
 	net = net_find(m, &inode);
 	if (net) {
-		if (net->info.policy == n->policy && net->info.mtu == n->mtu &&
-		    net->info.numnodes == n->numnodes && net->info.pool == n->pool)
+		if (net->info.policy == info.policy && net->info.flags == n->flags &&
+		    net->info.mtu == n->mtu && net->info.numnodes == n->numnodes &&
+		    net->info.pool == n->pool)
 			return 0;
 		return ANSWER(a, -EEXIST,
 			      "network %s: is there with other properties "
@@ -328,6 +342,35 @@ static int config_net_add(struct manager *m, const struct config_net *n, struct 
 		net->from_config = true;
 	else if (made)
 		unlink(n->path);
+	return r;
+}
+
+static int config_cable_add(struct manager *m, const struct config_port *p, struct answer *a)
+{
+	const char *paths[2] = { p->path, p->cable };
+	const __s32 ports[2] = { p->port, IPN_PORTNO_ANY };
+	const struct node_want want = { .uid = geteuid(), .netns_fd = -1, .descr = p->descr };
+	struct net *nets[2];
+	struct node *ends[2];
+	int r;
+
+	for (int i = 0; i < 2; i++) {
+		_cleanup_close_ int fd = open(paths[i], O_PATH | O_CLOEXEC | O_NOFOLLOW);
+		struct perm_inode inode;
+
+		if (fd < 0 || perm_inode_get(fd, &inode) || !(nets[i] = net_find(m, &inode)))
+			return ANSWER(a, -ENOENT, "port %s: %s is no network", p->label, paths[i]);
+	}
+	for (__u32 i = 0; i < nets[0]->info.numnodes; i++) {
+		struct node *node = nets[0]->ports[i];
+
+		if (node && node->peer && node->peer->net == nets[1] &&
+		    (p->port < 0 || (__u32)p->port == i))
+			return 0; /* adopted */
+	}
+	r = cable_add(nets, &want, ports, ends, a);
+	for (int i = 0; !r && i < 2; i++)
+		ends[i]->from_config = true;
 	return r;
 }
 
@@ -395,19 +438,67 @@ static void path_remove(const struct net *net)
 /* A file that cannot be carried out leaves nothing of itself. */
 static void config_undo(struct manager *m)
 {
-	struct net *net, *tmp;
-	struct node *node, *ntmp;
+	/* by number: with one of them others may go */
+	for (__u32 i = 0; i < IPN_MAX_NODES; i++)
+		if (m->node_by_id[i] && m->node_by_id[i]->from_config)
+			node_del(m->node_by_id[i], 0, false);
+	for (__u32 i = 0; i < IPN_MAX_NETS; i++) {
+		struct net *net = m->net_by_id[i];
 
-	HASH_ITER(hh, m->nodes, node, ntmp) {
-		if (node->from_config)
-			node_del(node, 0, false);
+		if (!net || !net->from_config)
+			continue;
+		path_remove(net);
+		net_del(net);
 	}
-	HASH_ITER(hh, m->nets, net, tmp) {
-		if (net->from_config) {
-			path_remove(net);
-			net_del(net);
-		}
+}
+
+static struct net *config_net_find(struct manager *m, const char *path)
+{
+	_cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
+	struct perm_inode inode;
+
+	return fd < 0 || perm_inode_get(fd, &inode) ? NULL : net_find(m, &inode);
+}
+
+/* An option of a router. What is there already stays: the last manager carried out this file. */
+static int config_l3_add(struct manager *m, const struct config *config, struct config_l3 *l3,
+			 struct answer *a)
+{
+	const struct config_port *port = config->ports;
+	const char *path = l3->path;
+	struct ipn_call *call;
+	struct net *net;
+	__u32 number = 0;
+	int r;
+
+	if (l3->label[0]) {
+		while (port && strcmp(port->label, l3->label) != 0)
+			port = port->next;
+		path = port ? port->path : "";
 	}
+	net = config_net_find(m, path);
+	if (!net || net->info.policy != IPN_POLICY_L3)
+		return ANSWER(a, -EINVAL,
+			      "%s: has no policy l3, so neither addresses, routes nor neighbours",
+			      path);
+	for (; l3->label[0] && number < net->info.numnodes; number++)
+		if (net->ports[number] && !strcmp(net->ports[number]->port.name, port->name))
+			break;
+	if (l3->option == IPN_L3_ADDR_ADD)
+		l3->addr.port = number;
+	else if (l3->option == IPN_L3_NEIGH_ADD)
+		l3->neigh.port = number;
+	call = calloc(1, sizeof(*call));
+	if (!call)
+		return -ENOMEM;
+	call->name = l3->option;
+	call->len = l3->option == IPN_L3_ADDR_ADD    ? sizeof(l3->addr)
+		    : l3->option == IPN_L3_ROUTE_ADD ? sizeof(l3->route)
+						     : sizeof(l3->neigh);
+	memcpy(call->data, &l3->addr, call->len);
+	r = policy_option(net, NULL, IPN_CALL_SETSOCKOPT, call, a);
+	free(call);
+	return r == -EEXIST ? 0 : r;
 }
 
 static int config_apply(struct manager *m, const struct config *config, struct answer *a)
@@ -417,7 +508,15 @@ static int config_apply(struct manager *m, const struct config *config, struct a
 	for (struct config_net *n = config->nets; !r && n; n = n->next)
 		r = config_net_add(m, n, a);
 	for (struct config_port *p = config->ports; !r && p; p = p->next)
-		r = config_port_add(m, p, a);
+		r = p->kind == IPN_KIND_CABLE ? config_cable_add(m, p, a)
+					      : config_port_add(m, p, a);
+	/* addresses first: next hops are behind them */
+	for (struct config_l3 *l = config->l3; !r && l; l = l->next)
+		if (l->option == IPN_L3_ADDR_ADD)
+			r = config_l3_add(m, config, l, a);
+	for (struct config_l3 *l = config->l3; !r && l; l = l->next)
+		if (l->option != IPN_L3_ADDR_ADD)
+			r = config_l3_add(m, config, l, a);
 	if (r)
 		config_undo(m);
 	return r;
@@ -450,11 +549,10 @@ static void remove_files(struct manager *m)
 /* `down`: all that the fabric made goes, and nothing else. */
 static void remove_all(struct manager *m)
 {
-	struct net *net, *tmp;
-
-	HASH_ITER(hh, m->nets, net, tmp) {
-		path_remove(net);
-		net_del(net);
+	policy_load_cancel_all(m); /* or it would go on pinning */
+	while (m->nets) {          /* with one of them others may go */
+		path_remove(m->nets);
+		net_del(m->nets);
 	}
 	node_orphans_end(m);
 	if (m->link && m->bpf && m->bpf->abi.gateway)
@@ -468,12 +566,17 @@ static void manager_close(struct manager *m)
 	struct net *net, *tmp;
 	struct node *node, *ntmp;
 
+	m->closing = true;
+	door_free_all(m);
+	punt_end(m);
 	/* not session_free: that would end their nodes */
 	HASH_ITER(hh, m->nodes, node, ntmp) {
 		HASH_DEL(m->nodes, node);
 		if (node->session)
 			session_drop_node(node->session);
 		sd_event_source_disable_unref(node->holder);
+		xsk_free(node);
+		sock_let_go(node);
 		free(node);
 	}
 	HASH_ITER(hh, m->nets, net, tmp) {
@@ -485,12 +588,14 @@ static void manager_close(struct manager *m)
 		free(net->ports);
 		free(net);
 	}
+	policy_load_cancel_all(m);
 	sessions_forget(m);
 	if (closer_free(m))
 		users_free(m);
 	sd_event_source_disable_unref(m->refill);
 	sd_event_source_disable_unref(m->counts);
 	sd_event_source_disable_unref(m->overruns);
+	sd_event_source_disable_unref(m->sock_look);
 	sd_event_source_disable_unref(m->orphan_timer);
 	sd_event_unref(m->event);
 	policy_free_all(m);
@@ -569,6 +674,8 @@ static int serve(const struct manager_opts *opts, int ready_fd)
 		r = loop_open(m);
 	if (!r)
 		r = lock_write(m);
+	if (!r)
+		door_adopt(m);
 	if (!r && config)
 		r = config_apply(m, config, &a);
 	if (!r)
@@ -669,6 +776,10 @@ int manager_down_offline(const struct manager_opts *opts)
 		return 1;
 	}
 	r = start(m, NULL, &a);
+	if (!r)
+		r = loop_open(m);
+	if (!r)
+		door_adopt(m); /* so that their files go */
 	if (r == -EPROTO)
 		r = remove_foreign(m, &a);
 	if (!r)

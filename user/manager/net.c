@@ -153,6 +153,12 @@ int user_may(struct manager *m, struct user *u, __u32 nets, __u32 nodes, size_t 
 	return 0;
 }
 
+/* What the tables of a router take of its maker's quota. */
+static size_t net_tables_bytes(const struct ipn_network *info)
+{
+	return info->policy == IPN_POLICY_L3 ? l3_bytes(info->routes) : 0;
+}
+
 size_t net_log_bytes(__u32 log_class, __u32 slots)
 {
 	return (size_t)ipn_slot_size(log_class) * (slots + 1);
@@ -285,13 +291,26 @@ static int check(struct manager *m, struct ipn_network *info, struct answer *a)
 
 	if (info->policy >= IPN_POLICY_MAX || !m->policies[info->policy])
 		return ANSWER(a, -EPROTONOSUPPORT,
-			      "there is no policy %u (1 broadcast, 2 switch; see: "
+			      "there is no policy %u (1 broadcast, 2 switch, 3 l3; see: "
 			      "ipn-fabric policy list)",
 			      info->policy);
 	if (info->flags & ~(__u32)IPN_FLAG_LOSSLESS)
 		return ANSWER(a, -EINVAL, "flags 0x%x: there is only LOSSLESS (0x1)", info->flags);
-	if (info->flags && info->policy != IPN_POLICY_BROADCAST)
-		return ANSWER(a, -EOPNOTSUPP, "LOSSLESS is for the policy broadcast only");
+	if (info->policy == IPN_POLICY_L3) {
+		r = range(&info->routes, IPN_L3_ROUTES_DEFAULT, 16, IPN_L3_ROUTES_MAX,
+			  "number of routes", a);
+		if (r)
+			return r;
+	} else if (info->routes) {
+		return ANSWER(a, -EINVAL, "%u routes: only the policy l3 has routes", info->routes);
+	}
+	if (info->flags && info->policy == IPN_POLICY_L3)
+		return ANSWER(a, -EOPNOTSUPP, "LOSSLESS is not for the policy l3 (leave it out)");
+	if (info->flags && info->policy > IPN_POLICY_BUILTIN)
+		return ANSWER(
+			a, -EOPNOTSUPP,
+			"LOSSLESS is for built-in policies, %s is loaded (leave out LOSSLESS)",
+			m->policies[info->policy]->name);
 	r = range(&info->mtu, IPN_MTU_DEFAULT, IPN_MTU_MIN, IPN_MTU_MAX, "MTU", a);
 	if (!r)
 		r = range(&info->numnodes, IPN_NODES_DEFAULT, 1, IPN_NET_PORTS, "number of nodes",
@@ -322,6 +341,7 @@ int net_add(struct manager *m, const struct ipn_network *wanted, int path_fd,
 			      "a pool of %u messages of %u bytes takes %zu MiB, the most is %lu "
 			      "(choose a smaller pool or MTU)",
 			      info.pool, info.mtu, bytes >> 20, LOG_BYTES_MAX >> 20);
+	bytes += net_tables_bytes(&info);
 	r = user_may(m, u, 1, 0, bytes, a);
 	if (r)
 		return r;
@@ -346,11 +366,15 @@ int net_add(struct manager *m, const struct ipn_network *wanted, int path_fd,
 	r = net->log_fd < 0 ? net->log_fd : map_head(net);
 	if (!r)
 		r = bpf_log_set(m->bpf, net->log_class, IPN_LOG_OF_NET(net->id), net->log_fd);
+	if (!r && info.policy == IPN_POLICY_L3)
+		r = l3_new(m->bpf, net->id, info.routes);
 	if (!r && bpf_map_update_elem(m->bpf->fd_networks, &net->id, &net->info, BPF_ANY))
 		r = -errno;
 	if (r) {
 		ANSWER(a, r, "cannot make the network: %s", strerror(-r));
 		bpf_map_delete_elem(m->bpf->fd_logs[net->log_class], &net->id);
+		if (info.policy == IPN_POLICY_L3)
+			l3_free(m->bpf, net->id);
 		goto err;
 	}
 	live = &m->bpf->nets[net->id];
@@ -370,6 +394,8 @@ int net_add(struct manager *m, const struct ipn_network *wanted, int path_fd,
 		__atomic_store_n(&live->policy, 0, __ATOMIC_RELEASE);
 		bpf_map_delete_elem(m->bpf->fd_networks, &net->id);
 		bpf_map_delete_elem(m->bpf->fd_logs[net->log_class], &net->id);
+		if (info.policy == IPN_POLICY_L3)
+			l3_free(m->bpf, net->id);
 		goto err;
 	}
 
@@ -397,14 +423,18 @@ void net_del(struct net *net)
 		if (net->ports[i])
 			node_del(net->ports[i], ENETDOWN, false);
 	node_doom_end(m);
+	door_close_net(net);
 	session_drop_net(m, net);
 	policy_tell(net, NULL, IPN_CALL_DELNET);
 	__atomic_store_n(&m->bpf->nets[net->id].policy, 0, __ATOMIC_RELEASE);
 	if (u) {
 		u->nets--;
+		u->memory -= net_tables_bytes(&net->info);
 		user_log_gone(m, u, net->log_class, IPN_LOG_OF_NET(net->id),
 			      net_log_bytes(net->log_class, net->slots));
 	}
+	if (net->info.policy == IPN_POLICY_L3)
+		l3_free(m->bpf, net->id);
 	bpf_map_delete_elem(m->bpf->fd_networks, &net->id);
 	bpf_map_delete_elem(m->bpf->fd_logs[net->log_class], &net->id);
 	m->net_by_id[net->id] = NULL;
@@ -489,6 +519,8 @@ int net_adopt(struct manager *m, __u32 id, const struct ipn_network *info)
 	HASH_ADD(hh, m->nets, key, sizeof(net->key), net);
 	m->net_by_id[id] = net;
 	u->nets++;
-	u->memory += net_log_bytes(net->log_class, net->slots);
+	u->memory += net_log_bytes(net->log_class, net->slots) + net_tables_bytes(&net->info);
+	if (net->info.policy == IPN_POLICY_L3)
+		l3_adopt(m->bpf, id);
 	return 0;
 }

@@ -123,6 +123,8 @@ struct node *netdev_find(struct manager *m, const char *name, __u32 ifindex)
 	if ((!*name || link_find(m->link, name, &link)) && link_get(m->link, ifindex, &link))
 		return NULL;
 	HASH_FIND(hh, m->nodes, &link.ifindex, sizeof(link.ifindex), node);
+	if (node && node->port.kind == IPN_KIND_CABLE) /* nobody's */
+		return NULL;
 	if (node)
 		return node->port.kind == IPN_KIND_PROC ? NULL : node;
 	if (strcmp(link.kind, "veth"))

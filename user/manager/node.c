@@ -141,7 +141,7 @@ static int id_take(struct manager *m, __u32 *id)
 
 static bool is_device(const struct node *node)
 {
-	return node->port.kind != IPN_KIND_PROC;
+	return node->port.kind != IPN_KIND_PROC && node->port.kind != IPN_KIND_SOCK;
 }
 
 static __u32 dest_at(const struct node *node)
@@ -219,6 +219,7 @@ static void counts_tell(struct net *net, __u32 readers, __u32 writers)
 void node_count(struct net *net)
 {
 	__u32 process_readers = 0, readers = net->readers, writers = net->writers;
+	__u32 cables = 0, devices = 0, socks = 0;
 
 	net->readers = net->writers = net->nports = 0;
 	for (__u32 i = 0; i < net->info.numnodes; i++) {
@@ -229,12 +230,19 @@ void node_count(struct net *net)
 		net->nports++;
 		net->readers += !!(n->port.flags & IPN_PF_READER);
 		net->writers += !!(n->port.flags & IPN_PF_WRITER);
-		process_readers += !is_device(n) && (n->port.flags & IPN_PF_READER);
+		cables += n->port.kind == IPN_KIND_CABLE;
+		devices += is_device(n) && n->port.kind != IPN_KIND_CABLE;
+		process_readers += n->port.kind == IPN_KIND_PROC && (n->port.flags & IPN_PF_READER);
+		socks += n->port.kind == IPN_KIND_SOCK;
 	}
 	/* while ports are taken over, the old number is right and this one is not yet */
 	if (net->m->adopting)
 		return;
+	/* see xdp_up_flood: whoever sees cables must see devices, too */
+	__atomic_store_n(&net->m->bpf->nets[net->id].devices, devices, __ATOMIC_RELEASE);
+	__atomic_store_n(&net->m->bpf->nets[net->id].cables, cables, __ATOMIC_RELEASE);
 	__atomic_store_n(&net->m->bpf->nets[net->id].readers, process_readers, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&net->m->bpf->nets[net->id].socks, socks, __ATOMIC_SEQ_CST);
 	counts_tell(net, readers, writers);
 }
 
@@ -307,6 +315,16 @@ int node_publish(struct node *node)
 	return r;
 }
 
+/* Step 6, of a device. */
+int node_deliver(struct node *node)
+{
+	int r = dest_set(node, true);
+
+	if (!r)
+		r = flood_take(node);
+	return r ? r : node_publish(node);
+}
+
 static int port_take(struct net *net, __s32 want, __u32 *port, struct answer *a)
 {
 	if (want == IPN_PORTNO_ANY) {
@@ -331,8 +349,8 @@ static int port_take(struct net *net, __s32 want, __u32 *port, struct answer *a)
 }
 
 /* Step 1. What node_new returned is taken back by node_del. */
-static int node_new(struct net *net, const struct node_want *want, size_t memory, struct node **out,
-		    struct answer *a)
+int node_new(struct net *net, const struct node_want *want, size_t memory, struct node **out,
+	     struct answer *a)
 {
 	struct manager *m = net->m;
 	struct user *u = user_get(m, want->uid);
@@ -359,6 +377,7 @@ static int node_new(struct net *net, const struct node_want *want, size_t memory
 		return ANSWER(a, r, "no more ports in the fabric: %s", strerror(-r));
 	}
 	bpf_stats_zero(m->bpf, node->port.node);
+	punt_zero(m, node->port.node);
 	node->net = net;
 	node->memory = memory;
 	node->port.net = net->id;
@@ -381,7 +400,7 @@ static int node_new(struct net *net, const struct node_want *want, size_t memory
 }
 
 /* Step 4. */
-static int node_source(struct node *node)
+int node_source(struct node *node)
 {
 	struct bpf_state *b = node->net->m->bpf;
 
@@ -505,7 +524,9 @@ static int device_make(struct node *node, const struct node_want *want, struct a
 	int r;
 
 	node->gso = gso_want(node->net);
-	if (want->kind == IPN_KIND_TAP)
+	if (want->kind == IPN_KIND_XSK)
+		r = xsk_make(node, FAB_VETH, want, mtu);
+	else if (want->kind == IPN_KIND_TAP)
 		r = link_tap_vm(m->link, want->name, want->uid, mtu, &node->ifindex);
 	else
 		r = link_veth(m->link, FAB_VETH, want->name, want->netns_fd, mtu, node->gso,
@@ -524,19 +545,60 @@ static int device_make(struct node *node, const struct node_want *want, struct a
 	return 0;
 }
 
-int node_attach(struct net *net, const struct node_want *want, struct node **out, struct answer *a)
+int node_sock(struct net *net, const struct node_want *want, int given, struct node **out,
+	      struct answer *a)
 {
+	_cleanup_close_ int fd = given;
 	struct manager *m = net->m;
-	struct link_info far;
 	struct node *node;
 	int r;
 
-	/* it may rewrite what the host is to see as it came */
-	if (want->kind == IPN_KIND_GRAB && net->info.policy > IPN_POLICY_BUILTIN)
-		return ANSWER(a, -EOPNOTSUPP,
-			      "%s has a loaded policy (%u): it takes no grabbed interface",
-			      net->info.path, net->info.policy);
+	if (!bpf_policy_takes_socks(m->bpf, net->info.policy))
+		return ANSWER(
+			a, -EOPNOTSUPP,
+			"%s has a policy (%u) without a program for sock ports: it takes none",
+			net->info.path, net->info.policy);
 	r = node_new(net, want, 0, &node, a);
+	if (r)
+		return r;
+	node->ifindex = node->port.ifindex = IPN_SOCK_IFINDEX(node->port.node);
+	node->port.flags |= IPN_PF_UP;
+	snprintf(node->port.name, sizeof(node->port.name), "%s%u", want->name, node->port.node);
+	r = node_source(node);
+	if (!r)
+		r = sock_begin(node, util_take_fd(&fd));
+	if (!r)
+		r = node_publish(node);
+	if (r) {
+		ANSWER(a, r, "cannot attach a socket to %s: %s", net->info.path, strerror(-r));
+		node_del(node, 0, false);
+		return r;
+	}
+	monitor_tell(m, net, node, IPN_WATCH_JOIN);
+	node->welcome = true;
+	policy_tell(net, node, IPN_CALL_POSTNEWPORT);
+	*out = node;
+	return 0;
+}
+
+int node_attach(struct net *net, const struct node_want *wanted, struct node **out,
+		struct answer *a)
+{
+	struct node_want full = *wanted, *want = &full;
+	struct manager *m = net->m;
+	struct link_info far;
+	struct node *node;
+	size_t memory = 0;
+	int r;
+
+	if (want->kind == IPN_KIND_XSK) {
+		r = xsk_check(net, want, a);
+		if (r)
+			return r;
+		want->flags |= want->own ? IPN_PF_OWN : 0;
+		memory = want->own ? 0 : (size_t)want->frames * want->frame_size;
+	}
+	r = node_new(net, want, memory, &node, a);
 	if (r)
 		return r;
 	util_copy(node->port.name, sizeof(node->port.name), want->name);
@@ -548,23 +610,21 @@ int node_attach(struct net *net, const struct node_want *want, struct node **out
 	if (!strcmp(want->name, LINK_NAME_AUTO) && !netdev_far(node, &far))
 		util_copy(node->port.name, sizeof(node->port.name), far.name);
 	/* not: whose VM is still to come; which may be down */
-	if (want->kind != IPN_KIND_TAP && want->kind != IPN_KIND_GRAB)
+	if (want->kind != IPN_KIND_TAP && want->kind != IPN_KIND_GRAB && xsk_ready(node))
 		node->port.flags |= IPN_PF_UP;
 	if (want->netns_fd >= 0) {
 		node->port.flags |= IPN_PF_PEER;
 		link_netns_inode_of(want->netns_fd, &node->info.netns);
 	}
 	r = node_source(node);
+	if (!r && node->xsk)
+		r = xsk_begin(node);
 	if (!r)
 		r = want->kind == IPN_KIND_GRAB
 			    ? grab_begin(node)
 			    : bpf_attach_tc(m->bpf, node->ifindex, m->bpf->prog_tc);
 	if (!r)
-		r = dest_set(node, true);
-	if (!r)
-		r = flood_take(node);
-	if (!r)
-		r = node_publish(node);
+		r = node_deliver(node);
 	if (r) {
 		ANSWER(a, r, "cannot attach %s: %s", want->name, strerror(-r));
 		goto err;
@@ -664,7 +724,10 @@ void node_del(struct node *node, int why, bool device_gone)
 	struct user *u = user_get(m, node->port.uid);
 	bool device = is_device(node), lossless = net->info.flags & IPN_FLAG_LOSSLESS;
 	bool grabbed = node->port.kind == IPN_KIND_GRAB;
+	struct node *peer = node->peer;
 
+	if (peer)
+		node->peer = peer->peer = NULL;
 	if (node->ifindex) /* else it never joined */
 		monitor_tell(m, net, node, IPN_WATCH_LEAVE);
 	if (node->welcome)
@@ -675,6 +738,7 @@ void node_del(struct node *node, int why, bool device_gone)
 	net->ports[node->port.port] = NULL;
 	node_count(net);
 	policy_tell(net, node, IPN_CALL_DELPORT);
+	xsk_end(node);
 	if (grabbed && node->ifindex && !device_gone)
 		grab_end(m, node->ifindex, node->port.flags);
 	if (node->ifindex) {
@@ -682,16 +746,17 @@ void node_del(struct node *node, int why, bool device_gone)
 		bpf_map_delete_elem(b->fd_portinfo, &node->ifindex);
 		bpf_detach(b, node->ifindex);
 	}
-	if (why && !device)
+	sock_end(node);
+	if (why && node->port.kind == IPN_KIND_PROC)
 		bpf_notify(b, node->port.node, IPN_EVENT_GONE, why);
-	if (lossless && !device) {
+	if (lossless && node->port.kind == IPN_KIND_PROC) {
 		bpf_room_ring(b, node->port.node);
 		bpf_pool_wake(b, net->id);
 	}
 	if (node->session)
 		session_drop_node(node->session);
 	sd_event_source_disable_unref(node->holder);
-	if (node->ifindex && !device_gone && !grabbed)
+	if (node->ifindex && !device_gone && !grabbed && node->port.kind != IPN_KIND_SOCK)
 		interface_end(m, node->ifindex, !device && !why);
 	if (node->page)
 		munmap(node->page, sysconf(_SC_PAGESIZE));
@@ -707,6 +772,8 @@ void node_del(struct node *node, int why, bool device_gone)
 				      node->memory);
 	}
 	free(node);
+	if (peer) /* the veth took its interface along */
+		node_del(peer, why, true);
 	if (device)
 		gso_update(net);
 	net_unused(net);
@@ -742,6 +809,10 @@ void node_describe(struct node *node, struct ipn_ctl_port *out, bool stats)
 	memcpy(out->name, node->port.name, sizeof(out->name));
 	memcpy(out->path, node->net->info.path, sizeof(out->path));
 	memcpy(out->descr, node->info.descr, sizeof(out->descr));
+	if (node->peer) {
+		out->peer_port = node->peer->port.port;
+		memcpy(out->peer, node->peer->net->info.path, sizeof(out->peer));
+	}
 	if (!stats)
 		return;
 	bpf_stats_get(node->net->m->bpf, node->port.node, &out->stats);
@@ -752,13 +823,18 @@ void node_describe(struct node *node, struct ipn_ctl_port *out, bool stats)
 	} else if (is_device(node) && !link_get(node->net->m->link, node->ifindex, &link)) {
 		out->stats.drop[IPN_DROP_DEVICE] = link.tx_dropped;
 	}
+	xsk_stats(node, &out->stats);
+	punt_describe(node->net->m, node->port.node, &out->stats);
 }
 
 /* Up: it is set up, and somebody is at the other end. */
-static __u32 up_flag(__u32 flags, const struct link_info *link)
+static __u32 up_flag(const struct node *node, const struct link_info *link)
 {
-	return (link->flags & IFF_UP) && link->running ? flags | IPN_PF_UP
-						       : flags & ~(__u32)IPN_PF_UP;
+	__u32 flags = node->port.flags;
+
+	return (link->flags & IFF_UP) && link->running && xsk_ready(node)
+		       ? flags | IPN_PF_UP
+		       : flags & ~(__u32)IPN_PF_UP;
 }
 
 /*
@@ -775,7 +851,7 @@ static bool joined(struct net *net, struct ipn_port *port)
 	if (bpf_map_lookup_elem(b->fd_dests, &at, &dest) || dest.kind != port->kind ||
 	    dest.ifindex != port->ifindex || dest.gen != port->gen)
 		return false;
-	if (port->kind == IPN_KIND_PROC)
+	if (port->kind == IPN_KIND_PROC || port->kind == IPN_KIND_SOCK)
 		return true;
 	for (__u32 i = 0; i < net->info.numnodes; i++) {
 		__u32 flood_at = base + i, flood;
@@ -803,6 +879,8 @@ int node_adopt(struct manager *m, const struct ipn_port *found)
 		return -EINVAL;
 	if (!joined(net, port))
 		return -ESTALE;
+	if (port->kind == IPN_KIND_SOCK)
+		return -ENODEV; /* its socket ended with the last manager */
 	if (link_get(m->link, port->ifindex, &link))
 		return -ENODEV;
 	if (port->kind == IPN_KIND_GRAB ? !grab_stands(m, port->ifindex)
@@ -817,8 +895,13 @@ int node_adopt(struct manager *m, const struct ipn_port *found)
 	node->welcome = true;
 	node->port = *port;
 	node->ifindex = port->ifindex;
-	node->port.flags = up_flag(node->port.flags, &link);
 	bpf_map_lookup_elem(m->bpf->fd_portinfo, &node->ifindex, &node->info);
+	if (port->kind == IPN_KIND_XSK && xsk_adopt(node)) {
+		xsk_free(node);
+		free(node);
+		return -ENODEV;
+	}
+	node->port.flags = up_flag(node, &link);
 	if (port->flags & IPN_PF_NODELOG) {
 		node->memory = net_log_bytes(net->log_class, net->slots);
 		m->id_log[port->node] =
@@ -840,14 +923,25 @@ int node_adopt(struct manager *m, const struct ipn_port *found)
 		if (m->bpf->abi.hook == IPN_HOOK_CLSACT)
 			bpf_attach_grab(m->bpf, node->ifindex);
 	} else if (!is_device(node) || m->bpf->abi.hook == IPN_HOOK_CLSACT)
-		bpf_attach_clsact(node->ifindex,
-				  is_device(node) ? m->bpf->prog_tc : m->bpf->prog_tc_tap);
+		bpf_attach_clsact(node->ifindex, !is_device(node) ? m->bpf->prog_tc_tap
+						 : port->kind == IPN_KIND_CABLE
+							 ? m->bpf->prog_tc_cable
+							 : m->bpf->prog_tc);
+	return node_publish(node);
+}
+
+int node_link_state(struct node *node, const struct link_info *info)
+{
+	__u32 flags = up_flag(node, info);
+
+	if (flags == node->port.flags)
+		return 0;
+	node->port.flags = flags;
 	return node_publish(node);
 }
 
 static void link_changed(struct manager *m, struct node *node, const struct link_info *info)
 {
-	__u32 flags = node->port.flags;
 	struct link_info now;
 
 	if (!is_device(node)) {
@@ -856,11 +950,7 @@ static void link_changed(struct manager *m, struct node *node, const struct link
 			node_del(node, 0, false);
 		return;
 	}
-	flags = up_flag(flags, info);
-	if (flags == node->port.flags)
-		return;
-	node->port.flags = flags;
-	node_publish(node);
+	node_link_state(node, info);
 }
 
 void node_link_event(const struct link_info *info, bool gone, void *arg)
@@ -881,12 +971,15 @@ void node_link_event(const struct link_info *info, bool gone, void *arg)
 
 void node_check_links(struct manager *m)
 {
-	struct node *node, *tmp;
-
-	HASH_ITER(hh, m->nodes, node, tmp) {
+	/* by number: with one node others may go */
+	for (__u32 i = 0; i < IPN_MAX_NODES; i++) {
+		struct node *node = m->node_by_id[i];
 		struct link_info info;
-		int r = link_get(m->link, node->ifindex, &info);
+		int r;
 
+		if (!node || node->port.kind == IPN_KIND_SOCK)
+			continue;
+		r = link_get(m->link, node->ifindex, &info);
 		if (r == -ENODEV)
 			node_del(node, ENODEV, true);
 		else if (!r)

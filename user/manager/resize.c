@@ -20,6 +20,9 @@
  * of the list, so the new place has room for both, though the rest is not kept.
  * Sleep bits are by port number, and `ports` and the learned addresses do not say where a network
  * stands, so all of them stay.
+ *
+ * The policy is asked before all that (resizenet): if it refuses, nothing has changed. If a step
+ * fails after it has agreed, it is told the old size again.
  */
 #include "core.h"
 
@@ -34,11 +37,12 @@ void net_wait_programs(struct net *net)
 	if (r)
 		say(LOG_ERR, "network %s: cannot wait for programs: %s", net->info.path,
 		    strerror(-r));
+	punt_wait(net->m);
 }
 
 static bool is_device(const struct node *node)
 {
-	return node->port.kind != IPN_KIND_PROC;
+	return node->port.kind != IPN_KIND_PROC && node->port.kind != IPN_KIND_SOCK;
 }
 
 /* May the network have n ports where it stands? */
@@ -142,6 +146,17 @@ static int stay(struct net *net, const struct ipn_network *now, struct answer *a
 	return 0;
 }
 
+static int ask_policy(struct net *net, __u32 numnodes)
+{
+	static struct ipn_call call;
+
+	if (!policy_has(net, IPN_CALL_RESIZENET))
+		return 0;
+	memset(&call, 0, sizeof(call));
+	call.numnodes = numnodes;
+	return policy_call(net, NULL, IPN_CALL_RESIZENET, &call);
+}
+
 int net_resize(struct net *net, __u32 numnodes, struct answer *a)
 {
 	struct ipn_network now = net->info;
@@ -161,9 +176,18 @@ int net_resize(struct net *net, __u32 numnodes, struct answer *a)
 	ports = calloc(numnodes, sizeof(struct node *));
 	if (!ports)
 		return -ENOMEM;
+	r = ask_policy(net, numnodes);
+	if (r) {
+		free(ports);
+		return ANSWER(a, r, "the policy of %s refuses %u ports: %s", net->info.path,
+			      numnodes, strerror(-r));
+	}
 	now.numnodes = numnodes;
 	r = can_stay(net, numnodes) ? stay(net, &now, a) : place(net, &now, a);
 	if (r) {
+		if (ask_policy(net, net->info.numnodes))
+			say(LOG_WARNING, "network %s: its policy does not take its old size back",
+			    net->info.path);
 		free(ports);
 		return r;
 	}

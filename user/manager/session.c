@@ -16,6 +16,7 @@
 #include <ipn/af_ipn.h>
 #include <poll.h>
 #include <stdalign.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -51,6 +52,10 @@ struct session {
 	bool judged_visible;
 	char only[IPN_PATH_MAX]; /* monitor of one network: its path, else empty */
 	struct node *node;
+	struct node *xsk;        /* whose AF_XDP socket it has */
+	struct xsk_job *job;     /* that its request waits for */
+	struct loading *loading; /* the same, of a policy */
+	struct ipn_ctl_hdr late; /* that request */
 };
 
 struct request {
@@ -66,6 +71,7 @@ struct request {
 	unsigned int nreply_fds;
 	struct answer answer;
 };
+#define LATER 1 /* of a request: it will be answered by session_answer */
 #define REPLY_ROOM (IPN_CTL_MAX_PACKET - sizeof(struct ipn_ctl_hdr))
 
 /* --- what requests have in common --- */
@@ -89,14 +95,14 @@ static int net_of_fd(struct request *q, int fd, struct net **net, struct perm_in
 	return 0;
 }
 
-static int net_managed(struct request *q, struct net **net)
+static int net_managed_by(struct request *q, int fd, struct net **net)
 {
 	struct perm_inode inode;
-	int r = net_of_fd(q, q->fds[0], net, &inode);
+	int r = net_of_fd(q, fd, net, &inode);
 
 	if (r)
 		return r;
-	r = perm_check(q->fds[0], &q->s->peer);
+	r = perm_check(fd, &q->s->peer);
 	if (r < 0)
 		return ANSWER(&q->answer, r, "cannot judge the permissions of %s: %s",
 			      (*net)->info.path, strerror(-r));
@@ -104,6 +110,11 @@ static int net_managed(struct request *q, struct net **net)
 		return ANSWER(&q->answer, -EPERM, "no x permission on %s: uid %u may not manage it",
 			      (*net)->info.path, q->s->peer.uid);
 	return 0;
+}
+
+static int net_managed(struct request *q, struct net **net)
+{
+	return net_managed_by(q, q->fds[0], net);
 }
 
 static int policy_fits(struct request *q, const struct net *net, __u32 policy)
@@ -213,6 +224,7 @@ static int do_net_add(struct request *q)
 	struct session *s = q->s;
 	struct ipn_network info = {
 		.policy = add->policy,
+		.routes = add->routes,
 		.mtu = add->mtu,
 		.numnodes = add->numnodes,
 		.pool = add->pool,
@@ -459,13 +471,16 @@ static int do_attach(struct request *q)
 		.flags = IPN_PF_READER | IPN_PF_WRITER,
 		.uid = s->peer.uid,
 		.netns_fd = q->nfds > 1 ? q->fds[1] : -1,
+		.frames = attach->frames,
+		.frame_size = attach->frame_size,
+		.own = attach->own,
 	};
 	char name[IPN_NAME_MAX], descr[IPN_DESCR_MAX];
 	struct node *node;
 	struct net *net;
 	int r;
 
-	if (want.kind < IPN_KIND_TAP || want.kind > IPN_KIND_GRAB)
+	if ((want.kind < IPN_KIND_TAP || want.kind > IPN_KIND_GRAB) && want.kind != IPN_KIND_XSK)
 		return ANSWER(&q->answer, -EINVAL, "there is no kind %u of port to attach",
 			      want.kind);
 	memcpy(name, attach->name, sizeof(name));
@@ -492,6 +507,32 @@ static int do_attach(struct request *q)
 	return 0;
 }
 
+static int do_cable(struct request *q)
+{
+	const struct ipn_ctl_cable *cable = q->body;
+	struct session *s = q->s;
+	char descr[IPN_DESCR_MAX];
+	struct node_want want = { .uid = s->peer.uid, .netns_fd = -1, .descr = descr };
+	struct net *nets[2] = { NULL, NULL };
+	struct node *ends[2];
+	int r;
+
+	memcpy(descr, cable->descr, sizeof(descr));
+	clean_text(descr, sizeof(descr));
+	if (!s->peer.net_admin)
+		return ANSWER(&q->answer, -EPERM, "a cable needs CAP_NET_ADMIN (run as root)");
+	r = net_managed_by(q, q->fds[0], &nets[0]);
+	if (!r)
+		r = net_managed_by(q, q->fds[1], &nets[1]);
+	if (!r)
+		r = cable_add(nets, &want, cable->port, ends, &q->answer);
+	for (int i = 0; !r && i < 2; i++) {
+		node_describe(ends[i], (struct ipn_ctl_port *)(void *)q->reply + i, false);
+		q->reply_len += sizeof(struct ipn_ctl_port);
+	}
+	return r;
+}
+
 static int do_detach(struct request *q)
 {
 	const struct ipn_ctl_detach *detach = q->body;
@@ -504,11 +545,131 @@ static int do_detach(struct request *q)
 		return ANSWER(&q->answer, -ENOENT,
 			      "nothing is at port %u of %s (see: ipn-fabric show %s)", detach->port,
 			      net->info.path, net->info.path);
-	if (net->ports[detach->port]->port.kind != IPN_KIND_PROC && !q->s->peer.net_admin)
+	if (net->ports[detach->port]->port.kind != IPN_KIND_PROC &&
+	    net->ports[detach->port]->port.kind != IPN_KIND_SOCK && !q->s->peer.net_admin)
 		return ANSWER(&q->answer, -EPERM,
 			      "detaching an interface needs CAP_NET_ADMIN (run as root)");
 	node_del(net->ports[detach->port], ENODEV, false);
 	return 0;
+}
+
+/* --- AF_XDP ports --- */
+
+/* The port asked for: by name, by number, or the first that nobody has. */
+static int xsk_find(struct request *q, struct net *net, struct node **out)
+{
+	const struct ipn_ctl_xsk_open *open = q->body;
+	char name[IPN_NAME_MAX];
+	bool any;
+
+	memcpy(name, open->name, sizeof(name));
+	name[sizeof(name) - 1] = '\0';
+	any = !name[0] && open->port == IPN_PORTNO_ANY;
+	clean_text(name, sizeof(name));
+	*out = NULL;
+	for (__u32 i = 0; i < net->info.numnodes; i++) {
+		struct node *node = net->ports[i];
+
+		if (!node || !node->xsk || (any && (node->port.flags & IPN_PF_OWN)) ||
+		    (name[0] && strcmp(name, node->port.name) != 0) ||
+		    (open->port != IPN_PORTNO_ANY && open->port != (__s32)i))
+			continue;
+		if (!*out)
+			*out = node;
+		if (!any || !(node->port.flags & IPN_PF_UP)) {
+			*out = node;
+			return 0;
+		}
+	}
+	if (*out)
+		return 0; /* somebody has it, which is said later */
+	if (any)
+		return ANSWER(&q->answer, -ENOENT,
+			      "%s has no AF_XDP port (make one: ipn-fabric attach %s --xsk NAME)",
+			      net->info.path, net->info.path);
+	if (name[0])
+		return ANSWER(&q->answer, -ENOENT,
+			      "%s has no AF_XDP port %s (see: ipn-fabric show %s)", net->info.path,
+			      name, net->info.path);
+	return ANSWER(&q->answer, -ENOENT,
+		      "port %d of %s is no AF_XDP port (see: ipn-fabric show %s)", open->port,
+		      net->info.path, net->info.path);
+}
+
+static int do_xsk_open(struct request *q)
+{
+	struct session *s = q->s;
+	struct perm_inode inode;
+	struct node *node;
+	struct net *net;
+	int r;
+
+	if (s->node || s->net || s->xsk)
+		return ANSWER(&q->answer, -EISCONN, "this connection has a network already");
+	r = net_of_fd(q, q->fds[0], &net, &inode);
+	if (r)
+		return r;
+	r = perm_check(q->fds[0], &s->peer);
+	if (r < 0)
+		return ANSWER(&q->answer, r, "cannot judge the permissions of %s: %s",
+			      net->info.path, strerror(-r));
+	if ((r & (PERM_R | PERM_W)) != (PERM_R | PERM_W))
+		return ANSWER(&q->answer, -EACCES, "uid %u has not both r and w on %s", s->peer.uid,
+			      net->info.path);
+	r = xsk_find(q, net, &node);
+	if (!r)
+		r = xsk_open(node, s, (__u32)s->peer.pid, &q->answer);
+	if (r)
+		return r;
+	s->late = *q->hdr;
+	return LATER;
+}
+
+void session_take_xsk(struct session *s, struct node *node)
+{
+	if (!node && !s->m->closing)
+		shutdown(s->fd, SHUT_RDWR); /* tells its holder; the session ends by that */
+	s->xsk = node;
+}
+
+void session_waits_for(struct session *s, struct xsk_job *job)
+{
+	s->job = job;
+	sd_event_source_set_io_events(s->source, job ? 0 : EPOLLIN);
+}
+
+static int do_door(struct request *q)
+{
+	const struct ipn_ctl_door *in = q->body;
+	struct session *s = q->s;
+	struct ipn_door door = {
+		.kind = q->hdr->type == IPN_CTL_VDE ? IPN_DOOR_VDE : IPN_DOOR_UNIX,
+		.mode = in->mode & 0777,
+		.uid = s->peer.uid,
+		.port = in->port,
+	};
+	char descr[IPN_DESCR_MAX];
+	struct net *net;
+	int r;
+
+	if (!memchr(in->path, 0, sizeof(in->path)) || !memchr(in->peer, 0, sizeof(in->peer)))
+		return ANSWER(&q->answer, -EINVAL, "the path does not end");
+	memcpy(door.path, in->path, sizeof(door.path));
+	memcpy(door.peer, in->peer, sizeof(door.peer));
+	memcpy(descr, in->descr, sizeof(descr));
+	clean_text(door.path, sizeof(door.path));
+	clean_text(descr, sizeof(descr));
+	if (!s->peer.net_admin)
+		return ANSWER(&q->answer, -EPERM,
+			      "attaching sockets needs CAP_NET_ADMIN (run as root)");
+	r = net_managed(q, &net);
+	if (r)
+		return r;
+	if (in->op == IPN_DOOR_CLOSE)
+		return door_close(net, door.path, &q->answer);
+	if (in->op != IPN_DOOR_OPEN)
+		return ANSWER(&q->answer, -EINVAL, "there is no door request %u", in->op);
+	return door_open(net, &door, descr, &q->answer);
 }
 
 /* --- interfaces as nodes of sockets --- */
@@ -699,7 +860,10 @@ static int do_port_list(struct request *q)
 			page->next = at;
 			break;
 		}
-		node_describe(net->ports[port], &out[page->count++], list->stats);
+		node_describe(net->ports[port], &out[page->count], list->stats);
+		if (net->ports[port]->peer && !visible(q->s, net->ports[port]->peer->net))
+			memset(out[page->count].peer, 0, sizeof(out[page->count].peer));
+		page->count++;
 	}
 	q->reply_len = sizeof(*page) + page->count * sizeof(*out);
 	return 0;
@@ -836,7 +1000,7 @@ __u32 session_tell(struct manager *m, struct net *net, const struct ipn_ctl_even
 	for (struct session *s = m->sessions; s; s = s->next) {
 		n += s->monitor;
 		if (!s->monitor || !event || (s->only[0] && strcmp(s->only, event->path) != 0) ||
-		    !monitor_sees(s, net))
+		    (net && !monitor_sees(s, net)))
 			continue;
 		if (s->lost) {
 			struct ipn_ctl_event lost = { .what = IPN_WATCH_LOST,
@@ -876,21 +1040,37 @@ static int may_policies(struct request *q, const char *what)
 					     "%s a policy needs CAP_NET_ADMIN (run as root)", what);
 }
 
+/* The answer to a request that was answered by nothing so far. From here on, requests are read. */
+static void on_policy_loaded(void *arg, __u32 number, int r, const struct answer *a)
+{
+	struct ipn_ctl_policy policy = { 0 };
+	struct session *s = arg;
+
+	s->loading = NULL;
+	sd_event_source_set_io_events(s->source, EPOLLIN);
+	if (!r)
+		policy_describe(s->m, number, &policy);
+	session_answer(s, r, a, &policy, r ? 0 : sizeof(policy), NULL, 0);
+}
+
+/* Takes seconds, maybe: others are served meanwhile, and this session when it is done. */
 static int do_policy_load(struct request *q)
 {
 	const struct ipn_ctl_policy_load *load = q->body;
+	struct session *s = q->s;
 	char name[IPN_POLICY_NAME_MAX];
 	int r = may_policies(q, "loading");
 
 	memcpy(name, load->name, sizeof(name));
 	name[sizeof(name) - 1] = '\0';
 	if (!r)
-		r = policy_load(q->s->m, q->fds[0], load->number, name, &q->answer);
+		r = policy_load(s->m, q->fds[0], load->number, name, on_policy_loaded, s,
+				&s->loading, &q->answer);
 	if (r)
 		return r;
-	policy_describe(q->s->m, load->number, (void *)q->reply);
-	q->reply_len = sizeof(struct ipn_ctl_policy);
-	return 0;
+	s->late = *q->hdr;
+	sd_event_source_set_io_events(s->source, 0); /* its end is told all the same */
+	return LATER;
 }
 
 static int do_policy_unload(struct request *q)
@@ -917,7 +1097,7 @@ static int do_policy_list(struct request *q)
 }
 
 /* setsockopt, getsockopt, ioctl: for the policy of the session's network. */
-static int option_call(struct request *q, enum ipn_policy_call which, const char *what)
+static int option_call(struct request *q, enum ipn_policy_call which)
 {
 	const struct ipn_ctl_option *in = q->body;
 	struct ipn_ctl_option *out = (void *)q->reply;
@@ -933,13 +1113,17 @@ static int option_call(struct request *q, enum ipn_policy_call which, const char
 	if (in->len > sizeof(in->data))
 		return ANSWER(&q->answer, -EINVAL, "%u bytes are too many, the most is %zu",
 			      in->len, sizeof(in->data));
+	/* a process at the network may use it; what it is made of, only who manages the path */
+	if (s->net->info.policy == IPN_POLICY_L3 && !s->bound)
+		return ANSWER(&q->answer, -EPERM, "this socket is not bound to %s",
+			      s->net->info.path);
 	call.name = in->name;
 	call.len = in->len;
 	memset(call.data, 0, sizeof(call.data));
 	memcpy(call.data, in->data, in->len);
-	r = policy_call(s->net, s->node, which, &call);
+	r = policy_option(s->net, s->node, which, &call, &q->answer);
 	if (r < 0)
-		return ANSWER(&q->answer, r, "%s: %s", what, strerror(-r));
+		return r;
 	if (which == IPN_CALL_SETSOCKOPT)
 		return 0;
 	*out = (struct ipn_ctl_option){ .level = in->level, .name = in->name, .len = in->len };
@@ -952,17 +1136,17 @@ static int option_call(struct request *q, enum ipn_policy_call which, const char
 
 static int do_setsockopt(struct request *q)
 {
-	return option_call(q, IPN_CALL_SETSOCKOPT, "setsockopt");
+	return option_call(q, IPN_CALL_SETSOCKOPT);
 }
 
 static int do_getsockopt(struct request *q)
 {
-	return option_call(q, IPN_CALL_GETSOCKOPT, "getsockopt");
+	return option_call(q, IPN_CALL_GETSOCKOPT);
 }
 
 static int do_ioctl(struct request *q)
 {
-	return option_call(q, IPN_CALL_IOCTL, "ioctl");
+	return option_call(q, IPN_CALL_IOCTL);
 }
 
 static int do_down(struct request *q)
@@ -1002,7 +1186,11 @@ static const struct {
 	[IPN_CTL_SETSOCKOPT] = { do_setsockopt, sizeof(struct ipn_ctl_option), 0, 0 },
 	[IPN_CTL_GETSOCKOPT] = { do_getsockopt, sizeof(struct ipn_ctl_option), 0, 0 },
 	[IPN_CTL_IOCTL] = { do_ioctl, sizeof(struct ipn_ctl_option), 0, 0 },
+	[IPN_CTL_VDE] = { do_door, sizeof(struct ipn_ctl_door), 1, 1 },
+	[IPN_CTL_UNIX] = { do_door, sizeof(struct ipn_ctl_door), 1, 1 },
 	[IPN_CTL_NETDEV] = { do_netdev, sizeof(struct ipn_ctl_netdev), 0, 0 },
+	[IPN_CTL_CABLE] = { do_cable, sizeof(struct ipn_ctl_cable), 2, 2 },
+	[IPN_CTL_XSK_OPEN] = { do_xsk_open, sizeof(struct ipn_ctl_xsk_open), 1, 1 },
 };
 _Static_assert(sizeof(struct ipn_ctl_page) + PORTS_PER_PAGE * sizeof(struct ipn_ctl_port) <=
 		       REPLY_ROOM,
@@ -1034,7 +1222,7 @@ static void sessions_reap(struct manager *m, struct session *but)
 	if (!p || !of)
 		return; /* they end a moment later */
 	for (struct session *s = m->sessions; s; s = s->next) {
-		if (s == but || (!s->node && !s->bound))
+		if (s == but || (!s->node && !s->bound && !s->xsk && !s->job))
 			continue;
 		p[n].fd = s->fd;
 		p[n].events = POLLRDHUP;
@@ -1051,7 +1239,8 @@ static void sessions_reap(struct manager *m, struct session *but)
 static bool joins(__u16 type)
 {
 	return type == IPN_CTL_NET_ADD || type == IPN_CTL_BIND || type == IPN_CTL_CONNECT ||
-	       type == IPN_CTL_ATTACH || type == IPN_CTL_RESIZE;
+	       type == IPN_CTL_ATTACH || type == IPN_CTL_RESIZE || type == IPN_CTL_CABLE ||
+	       type == IPN_CTL_XSK_OPEN;
 }
 
 static int dispatch(struct request *q, size_t len)
@@ -1202,7 +1391,7 @@ static int session_packet(struct session *s)
 	}
 	r = dispatch(&q, (size_t)p.len);
 	packet_drop_fds(s, &p);
-	r = reply_send(&q, out, r);
+	r = r == LATER ? 0 : reply_send(&q, out, r);
 	close_fds(q.reply_fds, q.nreply_fds);
 	return r;
 }
@@ -1250,6 +1439,27 @@ static void session_destroy(struct session *s)
 	free(s);
 }
 
+void session_answer(struct session *s, int status, const struct answer *a, const void *body,
+		    size_t len, const int *fds, unsigned int nfds)
+{
+	static alignas(8) __u8 out[IPN_CTL_MAX_PACKET];
+	struct request q = {
+		.s = s,
+		.hdr = &s->late,
+		.reply = out + sizeof(struct ipn_ctl_hdr),
+		.reply_len = len,
+		.nreply_fds = nfds,
+		.answer = *a,
+	};
+
+	if (len)
+		memcpy(q.reply, body, len);
+	if (nfds)
+		memcpy(q.reply_fds, fds, sizeof(int) * nfds);
+	if (reply_send(&q, out, status))
+		session_free(s);
+}
+
 /* Its socket may stay, shut down, until its user is not stuck any more. */
 void session_free(struct session *s)
 {
@@ -1261,6 +1471,15 @@ void session_free(struct session *s)
 	else if (s->node)
 		node_del(s->node, 0, false);
 	s->node = NULL;
+	if (s->job)
+		xsk_forget(s->job);
+	s->job = NULL;
+	if (s->xsk)
+		xsk_left(s->xsk);
+	s->xsk = NULL;
+	if (s->loading)
+		policy_load_cancel(s->loading);
+	s->loading = NULL;
 	session_unbind(s);
 	s->user->monitors -= s->monitor;
 	s->monitor = false;
