@@ -34,14 +34,12 @@ done
 stop_fabric
 
 step "the manager: who comes is refused, who is there goes on, and it recovers"
-(
-	ulimit -n 220
-	exec ipn-fabric up
-)
+start_fabric
 ipn-fabric net add "$NETS/lan" --nodes 200
 node one socket "connect $NETS/lan"
 node two socket "connect $NETS/lan"
 names=()
+prlimit --pid "$FABRIC_PID" --nofile=$(($(manager_fds) + 100)) # from now on
 refused=
 for i in {1..150}; do
 	node "n$i" || true
@@ -66,4 +64,4 @@ node again socket "connect $NETS/lan"
 leave again
 leave one
 leave two
-ipn-fabric down
+stop_fabric
