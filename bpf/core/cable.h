@@ -27,7 +27,7 @@
 #define CABLE_HOPS 0x0f
 #define CABLE_KEPT 0x10
 #define CABLE_MADE 0x20
-#define CABLE_MARK 0x49430000
+#define CABLE_MARK IPN_CABLE_MARK
 #define CABLE_MARK_MASK 0xffff0000
 
 /* The mark of the gateway: an ifindex, or these. The manager sees to it that it has room. */

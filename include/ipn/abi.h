@@ -378,6 +378,7 @@ struct ipn_verdict {
  * node. Map `sk_ports`: whose message it is, by the cookie of the socket that sent it.
  */
 #define IPN_SOCK_IFINDEX(node) (0x80000000U | (node))
+#define IPN_CABLE_MARK 0x49430000 /* of frames on a cable; the low bits: how many it crossed */
 #define IPN_SOCK_FRAME_MIN 14
 #define IPN_SOCK_FRAME_MAX 16064 /* more is split when one socket is redirected to another */
 struct ipn_sk {
@@ -392,7 +393,7 @@ struct ipn_sk_look {
 	__u64 cookie;  /* its cookie; 0: ours is connected to none */
 	__u32 waiting; /* messages redirected to ours that are not sent yet */
 	__u32 dead;    /* that socket is closed */
-	__u64 first; /* tells the first of them from others */
+	__u64 first;   /* tells the first of them from others */
 };
 
 /*

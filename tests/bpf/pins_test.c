@@ -31,6 +31,14 @@ static const struct {
 	{ "logs_jumbo", BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, IPN_MAX_LOGS },
 	{ "pol_xdp", BPF_MAP_TYPE_PROG_ARRAY, 4, 4, IPN_POLICY_MAX },
 	{ "pol_tc", BPF_MAP_TYPE_PROG_ARRAY, 4, 4, IPN_POLICY_MAX },
+	{ "xskports", BPF_MAP_TYPE_HASH, 4, sizeof(struct ipn_xskport), IPN_MAX_NODES },
+	{ "xsks", BPF_MAP_TYPE_XSKMAP, 4, 4, 0 },
+	{ "pol_sk", BPF_MAP_TYPE_PROG_ARRAY, 4, 4, IPN_POLICY_MAX },
+	{ "socks", BPF_MAP_TYPE_SOCKMAP, 4, 4, IPN_MAX_NODES },
+	{ "sk_ports", BPF_MAP_TYPE_HASH, 8, sizeof(struct ipn_sk), IPN_MAX_NODES },
+	{ "punt", BPF_MAP_TYPE_RINGBUF, 0, 0, IPN_PUNT_SIZE },
+	{ "punt_acct", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_punt_acct), IPN_MAX_NODES },
+	{ "doors", BPF_MAP_TYPE_HASH, 4, sizeof(struct ipn_door), IPN_MAX_NODES },
 	{ "calls", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_call), 1 },
 	{ "drafts", BPF_MAP_TYPE_ARRAY, 4, IPN_DRAFT_SIZE, 0 },
 	{ "msgs", BPF_MAP_TYPE_PERCPU_ARRAY, 4, 0, 1 },
@@ -49,6 +57,12 @@ static const struct {
 	{ "notify", BPF_PROG_TYPE_SYSCALL },
 	{ "xdp_hub", BPF_PROG_TYPE_XDP },
 	{ "tc_hub", BPF_PROG_TYPE_SCHED_CLS },
+	{ "sk", BPF_PROG_TYPE_SK_SKB },
+	{ "sk_look", BPF_PROG_TYPE_TRACING },
+	{ "sk_hub", BPF_PROG_TYPE_SK_SKB },
+	{ "sk_switch", BPF_PROG_TYPE_SK_SKB },
+	{ "xdp_xsk", BPF_PROG_TYPE_XDP },
+	{ "xsk_held", BPF_PROG_TYPE_XDP },
 	{ "xdp_switch", BPF_PROG_TYPE_XDP },
 	{ "tc_switch", BPF_PROG_TYPE_SCHED_CLS },
 };
@@ -109,6 +123,8 @@ static void every_map_is_pinned_by_its_name(void **state)
 		if (maps[i].entries)
 			assert_int_equal(info.max_entries, maps[i].entries);
 		assert_true(info.btf_id || info.type == BPF_MAP_TYPE_PROG_ARRAY ||
+			    info.type == BPF_MAP_TYPE_RINGBUF ||
+			    info.type == BPF_MAP_TYPE_SOCKMAP ||
 			    info.type == BPF_MAP_TYPE_ARRAY_OF_MAPS); /* reads like a table */
 		close(fd);
 	}
