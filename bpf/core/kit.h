@@ -440,6 +440,106 @@ INLINE int send_run(void *ctx, const enum ipn_hook_id hook, message_fn message, 
 	}                                                                             \
 	IPN_POLICY_MARK
 
+/* --- verdict and rewriting ------------------------------------------------------------------ */
+
+/*
+ * IPN_POLICY_REWRITE: between the two others. As with IPN_POLICY, frames come as they are, not cut,
+ * and one verdict brings them to one port by the short way; the policy may rewrite bytes of the
+ * frame in place before (ipn_store), and it may make messages of its own with drafts. Two verdicts
+ * more say that a message is to be seen again elsewhere, and nothing may have been changed then:
+ *
+ *   to_devices()   at XDP: in the tc program of the same tap, where devices can be sent to
+ *   to_whole()     at tc: when it has come out of the gateway, cut and with whole checksums
+ *
+ * To a process go whole frames only. A grabbed interface's frames all go by the gateway, as clones,
+ * since the host is to see them as they came. A batch is refused: its messages come singly.
+ */
+INLINE struct verdict to_devices(void)
+{
+	return (struct verdict){ VERDICT_UP, 0 };
+}
+
+INLINE struct verdict to_whole(void)
+{
+	return (struct verdict){ VERDICT_WHOLE, 0 };
+}
+
+/* Stores len bytes (a constant) at `off` of the message, in the frame. sum: at tc, repair it. */
+INLINE long ipn_store(const struct ipn_ctx *c, const struct ipn_msg *m, __u32 off, void *from,
+		      __u32 len, __u64 sum)
+{
+	if (c->hook == HOOK_XDP)
+		return bpf_xdp_store_bytes(c->ctx, m->off + off, from, len);
+	return bpf_skb_store_bytes(c->ctx, m->off + off, from, len, sum);
+}
+
+INLINE int rewrite_whole(const struct ipn_ctx *c, const struct ipn_msg *m)
+{
+	__u32 gw = c->hook == HOOK_TC ? gateway() : 0;
+
+	if (!gw || m->whole)
+		return drop(c, m->node, IPN_DROP_GATEWAY);
+	WRITE_ONCE(((struct __sk_buff *)c->ctx)->mark, m->ifindex);
+	return bpf_redirect(gw, 0);
+}
+
+INLINE int rewrite_run(void *ctx, const enum ipn_hook_id hook, send_fn handle)
+{
+	const struct ipn_ctx c = { ctx, hook, 1 };
+	__u32 zero = 0, id, gw;
+	struct ipn_msg *m = bpf_map_lookup_elem(&ipn_msgs, &zero);
+	struct ipn_net *net;
+	struct verdict v;
+
+	if (!m)
+		return act_drop(&c);
+	id = m->net;
+	net = bpf_map_lookup_elem(&ipn_nets, &id);
+	if (!net)
+		return drop(&c, m->node, IPN_DROP_NO_PORT);
+	if (hook == HOOK_XDP && m->batch) {
+		pool_refuse(&c, m, IPN_TX_REFUSED >> 32, 0);
+		return XDP_DROP;
+	}
+	if (hook == HOOK_TC && m->keep) {
+		gw = gateway();
+		if (gw)
+			to_gateway(ctx, m, gw);
+		else
+			stats_drop(m->node, IPN_DROP_GATEWAY);
+		return TC_PASS;
+	}
+	m->processes_only = 0; /* what was in the gateway has not been anywhere else */
+	m->draft = DRAFT_NONE;
+	m->draft_at = 0;
+	v = handle(&c, m);
+	switch (v.kind) {
+	case VERDICT_PORT:
+		return deliver_port(&c, m, net, v.arg);
+	case VERDICT_UP:
+		if (hook == HOOK_XDP)
+			return xdp_up(&c, m, IPN_TO_POLICY, TAG_TO_POLICY);
+		return drop(&c, m->node, IPN_DROP_NO_PORT);
+	case VERDICT_WHOLE:
+		return rewrite_whole(&c, m);
+	case VERDICT_NONE:
+		return act_drop(&c);
+	default:
+		return drop(&c, m->node, v.arg);
+	}
+}
+
+#define IPN_POLICY_REWRITE(name, handle)                   \
+	SEC("xdp") int ipn_xdp_##name(struct xdp_md *ctx)  \
+	{                                                  \
+		return rewrite_run(ctx, HOOK_XDP, handle); \
+	}                                                  \
+	SEC("tc") int ipn_tc_##name(struct __sk_buff *ctx) \
+	{                                                  \
+		return rewrite_run(ctx, HOOK_TC, handle);  \
+	}                                                  \
+	IPN_POLICY_MARK
+
 /* --- callbacks ----------------------------------------------------------------------------- */
 
 /*

@@ -23,7 +23,14 @@
 
 #include "deliver.h"
 
-enum verdict_kind { VERDICT_DROP, VERDICT_PORT, VERDICT_FLOOD, VERDICT_NONE };
+enum verdict_kind {
+	VERDICT_DROP,
+	VERDICT_PORT,
+	VERDICT_FLOOD,
+	VERDICT_NONE,
+	VERDICT_UP,    /* IPN_POLICY_REWRITE */
+	VERDICT_WHOLE, /* the same */
+};
 struct verdict {
 	enum verdict_kind kind;
 	__u32 arg; /* enum ipn_drop, or the port */

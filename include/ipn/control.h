@@ -109,7 +109,7 @@ struct ipn_ctl_net_add {
 	__u32 flags;
 	__u32 mode;       /* asked for, before umask: for show */
 	__u32 persistent; /* 0: it ends with its last node or bound session; binds the session */
-	__u32 pad;
+	__u32 routes; /* policy l3: of each family */
 	char path[IPN_PATH_MAX]; /* absolute, as the client sees it; NUL-terminated */
 	__u8 pad2[4];
 };
@@ -206,7 +206,8 @@ struct ipn_ctl_attach {
  * free (no name, IPN_PORTNO_ANY). The session has it from then on, and its end ends that. The reply
  * comes with two descriptors: the socket, bound, and the memory of its frames, which cannot change
  * its size. The rings have the sizes told here; where they are is for getsockopt to say
- * (XDP_MMAP_OFFSETS). The first half of the frames stands in the fill ring already. The reply can take a while: the kernel lets go of the last socket late.
+ * (XDP_MMAP_OFFSETS). The first half of the frames stands in the fill ring already. The reply can
+ * take a while: the kernel lets go of the last socket late.
  * Errors: ECONNREFUSED; EACCES without both r and w; ENOENT no such xsk port; EBUSY somebody has
  * it; EOPNOTSUPP its socket is the program's own; EISCONN the session has something already.
  */

@@ -176,8 +176,8 @@ static void bad_lines_say_what_is_wrong(void **state)
 		  "or one that was loaded)" },
 		{ "net del", "net del: PATH is missing" },
 		{ "attach --tap a", "attach: PATH is missing" },
-		{ "attach /n",
-		  "attach: --tap or --veth or --host or --grab or --xsk or --vde or --unix is missing" },
+		{ "attach /n", "attach: --tap or --veth or --host or --grab or --xsk or --vde or "
+			       "--unix is missing" },
 		{ "attach /n --tap a --host b",
 		  "attach: --tap and --host: only one of them at a time" },
 		{ "attach /n --tap a --tap b", "attach: --tap: given twice" },
@@ -354,9 +354,9 @@ static void help_shows_the_usage_of_the_issue(void **state)
 		{ CLI_NET_ADD, "net add PATH [--policy broadcast|switch|NAME|N] [--mtu N] "
 			       "[--nodes N] [--pool N] [--lossless] [--mode MODE]\n" },
 		{ CLI_ATTACH, "attach PATH (--tap NAME | --veth NAME[:NETNS] | --host NAME | "
-			      "--grab NAME | --xsk NAME | --vde DIR | --unix FILE) [--frames N] "
-			      "[--frame-size B] [--own] [--peer FILE] [--mode MODE] [--port N] "
-			      "[--descr TEXT] [--json]\n" },
+			      "--grab NAME | --xsk NAME | --vde DIR | --unix FILE) "
+			      "[--frames N] [--frame-size B] [--own] [--peer FILE] [--mode MODE] "
+			      "[--port N] [--descr TEXT] [--json]\n" },
 		{ CLI_DETACH, "detach PATH (--port N | --vde DIR | --unix FILE)\n" },
 		{ CLI_SEND, "send PATH [FILE]\n" },
 		{ CLI_RECV, "recv PATH [--count N] [--timeout S] [--hex]\n" },

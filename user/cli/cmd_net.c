@@ -135,6 +135,7 @@ static void request_fill(const struct cli_args *args, const char *path, struct i
 		.mtu = (__u32)value[CLI_MTU].number,
 		.numnodes = (__u32)value[CLI_NODES].number,
 		.pool = (__u32)value[CLI_POOL].number,
+		.routes = (__u32)value[CLI_ROUTES].number,
 		.flags = cli_given(args, CLI_LOSSLESS) ? IPN_FLAG_LOSSLESS : 0,
 		.mode = cli_given(args, CLI_MODE) ? (__u32)value[CLI_MODE].number : MODE_DEFAULT,
 		.persistent = 1,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "cli/cli.h"
 
+#include <ipn/l3.h>
+
 #define PATH                                                                  \
 	{                                                                     \
 		CLI_PATH, NULL, "PATH", CLI_TYPE_NETWORK, 0, 0, CLI_REQUIRED, \
@@ -9,6 +11,15 @@
 #define PATH_OPTIONAL                                                                  \
 	{                                                                              \
 		CLI_PATH, NULL, "PATH", CLI_TYPE_NETWORK, 0, 0, 0, "only this network" \
+	}
+#define AT_PORT(flags)                                                                   \
+	{                                                                                \
+		CLI_PORT, "--port", "N", CLI_TYPE_NUMBER, 0, IPN_NET_PORTS - 1, (flags), \
+			"port number"                                                    \
+	}
+#define TEXT(key, what, help)                                              \
+	{                                                                  \
+		key, NULL, what, CLI_TYPE_TEXT, 0, 0, CLI_REQUIRED, (help) \
 	}
 #define JSON                                                                                 \
 	{                                                                                    \
@@ -51,17 +62,19 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 			"receives, who may write it sends, who may execute it manages the network.",
 		.params = {
 			PATH,
-			{ CLI_POLICY, "--policy", "broadcast|switch|NAME|N", CLI_TYPE_POLICY, 0, 0,
-			  0, "who gets a message: all others (default), as on an Ethernet switch, "
-			     "or as a loaded policy says" },
+			{ CLI_POLICY, "--policy", "broadcast|switch|l3|NAME|N", CLI_TYPE_POLICY, 0,
+			  0, 0, "who gets a message: all others (default), as on an Ethernet switch, "
+				"behind a router, or as a loaded policy says" },
 			{ CLI_MTU, "--mtu", "N", CLI_TYPE_NUMBER, IPN_MTU_MIN, IPN_MTU_MAX, 0,
 			  "longest message in bytes (default 1514)" },
 			{ CLI_NODES, "--nodes", "N", CLI_TYPE_NUMBER, 1, IPN_NET_PORTS, 0,
 			  "number of ports (default 32)" },
 			{ CLI_POOL, "--pool", "N", CLI_TYPE_NUMBER, 1, IPN_POOL_MAX, 0,
 			  "messages a process may be behind before it loses some (default 8)" },
+			{ CLI_ROUTES, "--routes", "N", CLI_TYPE_NUMBER, 16, IPN_L3_ROUTES_MAX, 0,
+			  "policy l3: size of each table of routes (default 4096)" },
 			{ CLI_LOSSLESS, "--lossless", NULL, CLI_TYPE_FLAG, 0, 0, 0,
-			  "when the pool is full, senders wait (broadcast only)" },
+			  "when the pool is full, senders wait" },
 			{ CLI_MODE, "--mode", "MODE", CLI_TYPE_MODE, 0, 0777, 0,
 			  "permissions of the path, less the umask (default 0777)" },
 		},
@@ -213,6 +226,88 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 			{ CLI_POLICY, NULL, "NAME|N", CLI_TYPE_POLICY, 0, 0, CLI_REQUIRED,
 			  "the policy" },
 		},
+	},
+	[CLI_ADDR_ADD] = {
+		.name = "addr add",
+		.summary = "give the router of an l3 network an address at a port",
+		.text = "The subnet of the address is behind that port from then on. The port need "
+			"not be attached yet.",
+		.params = {
+			PATH,
+			TEXT(CLI_ADDRESS, "ADDR/LEN", "the address and the length of its prefix"),
+			AT_PORT(CLI_REQUIRED),
+			{ CLI_MTU, "--mtu", "N", CLI_TYPE_NUMBER, 68, IPN_MTU_MAX, 0,
+			  "longest IP packet at the port (default: what the network allows)" },
+		},
+	},
+	[CLI_ADDR_DEL] = {
+		.name = "addr del",
+		.summary = "take an address away",
+		.params = {
+			PATH,
+			TEXT(CLI_ADDRESS, "ADDR/LEN", "the address as it was given"),
+			AT_PORT(CLI_REQUIRED),
+		},
+	},
+	[CLI_ADDR_SHOW] = {
+		.name = "addr show",
+		.summary = "list the addresses of the router",
+		.params = { PATH, JSON },
+	},
+	[CLI_ROUTE_ADD] = {
+		.name = "route add",
+		.summary = "add a route to an l3 network",
+		.params = {
+			PATH,
+			TEXT(CLI_ADDRESS, "PREFIX", "ADDR/LEN, or `default`"),
+			TEXT(CLI_WORD, "via|port", "through a next hop, or straight to a port"),
+			TEXT(CLI_VALUE, "ADDR|N", "which"),
+			AT_PORT(0),
+		},
+	},
+	[CLI_ROUTE_DEL] = {
+		.name = "route del",
+		.summary = "remove a route",
+		.params = { PATH, TEXT(CLI_ADDRESS, "PREFIX", "as it was given") },
+	},
+	[CLI_ROUTE_SHOW] = {
+		.name = "route show",
+		.summary = "list the routes of an l3 network",
+		.params = { PATH, JSON },
+	},
+	[CLI_ROUTE_LOAD] = {
+		.name = "route load",
+		.summary = "add many routes",
+		.text = "Each line of FILE is PREFIX via ADDR, or PREFIX port N. Stops at the "
+			"first that is refused; those before it are there.",
+		.params = {
+			PATH,
+			{ CLI_FILE, NULL, "FILE", CLI_TYPE_FILE, 0, 0, CLI_REQUIRED, "the routes" },
+		},
+	},
+	[CLI_NEIGH_ADD] = {
+		.name = "neigh add",
+		.summary = "say which Ethernet address a host of an l3 network has",
+		.params = {
+			PATH,
+			TEXT(CLI_ADDRESS, "ADDR", "the address of the host"),
+			TEXT(CLI_MAC, "MAC", "its Ethernet address"),
+			AT_PORT(CLI_REQUIRED),
+		},
+	},
+	[CLI_NEIGH_DEL] = {
+		.name = "neigh del",
+		.summary = "forget a neighbour",
+		.params = {
+			PATH,
+			TEXT(CLI_ADDRESS, "ADDR", "the address of the host"),
+			AT_PORT(CLI_REQUIRED),
+		},
+	},
+	[CLI_NEIGH_SHOW] = {
+		.name = "neigh show",
+		.summary = "list the neighbours of an l3 network",
+		.params = { PATH, JSON },
 	},
 	[CLI_SEND] = {
 		.name = "send",

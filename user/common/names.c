@@ -44,7 +44,22 @@
 	  "the ring to the manager was full, or this port's share of it")                       \
 	X(IPN_DROP_PUNT_RATE, "punt_rate", "more than one port may send through the manager")   \
 	X(IPN_DROP_SLOW, "slow", "counted at a sock port: it did not read what it was sent")    \
-	X(IPN_DROP_SOCK_SIZE, "sock_size", "to or from a sock port: not 14 to 16064 bytes")
+	X(IPN_DROP_SOCK_SIZE, "sock_size", "to or from a sock port: not 14 to 16064 bytes")     \
+	X(IPN_DROP_NOT_IP, "not_ip", "l3: neither IPv4, IPv6 nor ARP, or with a VLAN tag")      \
+	X(IPN_DROP_OTHER_MAC, "other_mac", "l3: not for the router's Ethernet address")         \
+	X(IPN_DROP_HEADER, "header", "l3: a header lies: version, length or checksum")          \
+	X(IPN_DROP_MARTIAN, "martian", "l3: an address that may not be on a wire")              \
+	X(IPN_DROP_WRONG_PORT, "wrong_port", "l3: the source is not on this port's side")       \
+	X(IPN_DROP_MULTICAST, "multicast", "l3: multicast stays on its port")                   \
+	X(IPN_DROP_DIRECTED, "directed", "l3: directed broadcast")                              \
+	X(IPN_DROP_NO_ROUTE, "no_route", "l3: no route to the destination")                     \
+	X(IPN_DROP_TTL, "ttl", "l3: its hops are used up")                                      \
+	X(IPN_DROP_TOO_BIG, "too_big", "l3: longer than the MTU of the port it must leave by")  \
+	X(IPN_DROP_NO_NEIGH, "no_neigh", "l3: nobody answers for the next hop")                 \
+	X(IPN_DROP_HELD, "held", "l3: no room to hold it until the next hop answers")           \
+	X(IPN_DROP_FOR_ROUTER, "for_router", "l3: for the router, which has no such service")   \
+	X(IPN_DROP_CLAIM, "claim", "l3: claims an address that somebody else has")              \
+	X(IPN_DROP_LIMIT, "limit", "l3: the router answers only so many a second")
 
 #define KINDS(X)                       \
 	X(IPN_KIND_NONE, "none", "")   \
@@ -60,7 +75,8 @@
 #define POLICIES(X)                              \
 	X(IPN_POLICY_ANY, "any", "")             \
 	X(IPN_POLICY_BROADCAST, "broadcast", "") \
-	X(IPN_POLICY_SWITCH, "switch", "")
+	X(IPN_POLICY_SWITCH, "switch", "")       \
+	X(IPN_POLICY_L3, "l3", "")
 
 #define HOOKS(X)                   \
 	X(IPN_HOOK_TCX, "tcx", "") \

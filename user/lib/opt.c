@@ -318,7 +318,7 @@ static int policy_level(const struct ipn_sock *s, int level)
 		return -EPROTONOSUPPORT;
 	if (s->state != SOCK_NEW)
 		return 0;
-	return level < IPN_POLICY_FIRST ? -EOPNOTSUPP : -ENOTCONN;
+	return level < IPN_POLICY_L3 ? -EOPNOTSUPP : -ENOTCONN;
 }
 
 static int set_policy(struct ipn_sock *s, int level, int name, const void *val, socklen_t len)

@@ -17,6 +17,7 @@
 
 #include "hooks.skel.h"
 #include "hub.skel.h"
+#include "l3.skel.h"
 #include "switch.skel.h"
 #include "xsk.skel.h"
 
@@ -68,8 +69,8 @@ void bpf_tree_remove(const char *dir)
 }
 
 /*
- * Loads an object. Its maps: those that `first` has are first's; without `first` they are pinned in
- * b->dir, or taken from there if they exist.
+ * Loads an object. Its maps: those that `first` has are first's; others, and all without `first`,
+ * are pinned in b->dir, or taken from there if they exist.
  */
 static int load_object(struct bpf_state *b, struct bpf_object *obj, struct bpf_object *first)
 {
@@ -79,11 +80,13 @@ static int load_object(struct bpf_state *b, struct bpf_object *obj, struct bpf_o
 
 	bpf_object__for_each_map(map, obj) {
 		const char *name = bpf_map__name(map);
+		int fd = first ? bpf_object__find_map_fd_by_name(first, name) : -1;
 
 		if (bpf_map__is_internal(map))
 			continue;
-		if (first) {
-			r = bpf_map__reuse_fd(map, bpf_object__find_map_fd_by_name(first, name));
+
+		if (fd >= 0) {
+			r = bpf_map__reuse_fd(map, fd);
 		} else {
 			r = pin_path(b, path, sizeof(path), "%s", name + strlen("ipn_"));
 			if (!r)
@@ -131,7 +134,8 @@ static int policy_set(struct bpf_state *b, __u32 number, struct bpf_object *obj,
 	sk = prog_fd(obj, prog);
 	if (bpf_map_update_elem(bpf_map__fd(b->hooks->maps.ipn_pol_xdp), &number, &xdp, BPF_ANY) ||
 	    bpf_map_update_elem(bpf_map__fd(b->hooks->maps.ipn_pol_tc), &number, &tc, BPF_ANY) ||
-	    bpf_map_update_elem(bpf_map__fd(b->hooks->maps.ipn_pol_sk), &number, &sk, BPF_ANY))
+	    (sk >= 0 &&
+	     bpf_map_update_elem(bpf_map__fd(b->hooks->maps.ipn_pol_sk), &number, &sk, BPF_ANY)))
 		return -errno;
 	return 0;
 }
@@ -144,8 +148,9 @@ static int load_all(struct bpf_state *b)
 	b->hooks = hooks_bpf__open();
 	b->hub = hub_bpf__open();
 	b->ethernet_switch = switch_bpf__open();
+	b->l3 = l3_bpf__open();
 	b->xsk = xsk_bpf__open();
-	if (!b->hooks || !b->hub || !b->ethernet_switch || !b->xsk)
+	if (!b->hooks || !b->hub || !b->ethernet_switch || !b->l3 || !b->xsk)
 		return -errno;
 	hooks = b->hooks->obj;
 	r = bpf_map__set_max_entries(b->hooks->maps.ipn_drafts, 1 + libbpf_num_possible_cpus());
@@ -158,6 +163,8 @@ static int load_all(struct bpf_state *b)
 	if (!r)
 		r = load_object(b, b->xsk->obj, hooks);
 	if (!r)
+		r = load_object(b, b->l3->obj, hooks);
+	if (!r)
 		r = pin_progs(b, hooks);
 	if (!r)
 		r = pin_progs(b, b->xsk->obj);
@@ -166,9 +173,13 @@ static int load_all(struct bpf_state *b)
 	if (!r)
 		r = pin_progs(b, b->ethernet_switch->obj);
 	if (!r)
+		r = pin_progs(b, b->l3->obj);
+	if (!r)
 		r = policy_set(b, IPN_POLICY_BROADCAST, b->hub->obj, "hub");
 	if (!r)
 		r = policy_set(b, IPN_POLICY_SWITCH, b->ethernet_switch->obj, "switch");
+	if (!r)
+		r = policy_set(b, IPN_POLICY_L3, b->l3->obj, "l3");
 	return r;
 }
 
@@ -207,6 +218,13 @@ static void take_fds(struct bpf_state *b)
 	b->fd_xskports = bpf_map__fd(b->hooks->maps.ipn_xskports);
 	b->prog_xsk = bpf_program__fd(b->xsk->progs.ipn_xdp_xsk);
 	b->prog_xsk_held = bpf_program__fd(b->xsk->progs.ipn_xsk_held);
+	b->fd_l3_nets = bpf_map__fd(b->l3->maps.ipn_l3_nets);
+	b->fd_l3_ports = bpf_map__fd(b->l3->maps.ipn_l3_ports);
+	b->fd_l3_route4 = bpf_map__fd(b->l3->maps.ipn_l3_route4);
+	b->fd_l3_route6 = bpf_map__fd(b->l3->maps.ipn_l3_route6);
+	b->fd_l3_neigh = bpf_map__fd(b->l3->maps.ipn_l3_neigh);
+	b->fd_l3_static = bpf_map__fd(b->l3->maps.ipn_l3_static);
+	b->fd_l3_held = bpf_map__fd(b->l3->maps.ipn_l3_held);
 	b->prog_xdp = bpf_program__fd(b->hooks->progs.ipn_xdp);
 	b->prog_tc = bpf_program__fd(b->hooks->progs.ipn_tc);
 	b->prog_tc_tap = bpf_program__fd(b->hooks->progs.ipn_tc_tap);
@@ -494,6 +512,7 @@ void bpf_state_free(struct bpf_state *b)
 	hub_bpf__destroy(b->hub);
 	switch_bpf__destroy(b->ethernet_switch);
 	xsk_bpf__destroy(b->xsk);
+	l3_bpf__destroy(b->l3);
 	free(b);
 }
 

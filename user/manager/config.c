@@ -173,6 +173,7 @@ int config_policy(const char *s, __u32 *out)
 		{ "broadcast", IPN_POLICY_BROADCAST },
 		{ "hub", IPN_POLICY_BROADCAST },
 		{ "switch", IPN_POLICY_SWITCH },
+		{ "l3", IPN_POLICY_L3 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
@@ -335,7 +336,7 @@ static int set_key(struct parser *p, const char *name, const char *value)
 			return 0;
 		if (!config_policy_name_ok(value))
 			return fail(p,
-				    "%s: \"%s\" is not switch, broadcast, hub, the name of a "
+				    "%s: \"%s\" is not switch, broadcast, hub, l3, the name of a "
 				    "loaded policy or a number from 1 to %d",
 				    name, value, IPN_POLICY_MAX - 1);
 		net->policy = IPN_POLICY_ANY;

@@ -20,6 +20,7 @@
 #include "bpf.h"
 #include "common/util.h"
 #include "config.h"
+#include "l3.h"
 #include "link.h"
 #include "manager.h"
 #include "perm.h"
@@ -34,6 +35,7 @@
 #define QUOTA_SESSIONS 2048
 #define QUOTA_NETS 64
 #define QUOTA_NODES 1024
+#define QUOTA_MONITORS 16 /* each costs something at every event */
 #define QUOTA_MEMORY (512UL << 20) /* bytes of logs */
 
 #define LOG_BYTES_MAX (256UL << 20) /* one log */
@@ -47,9 +49,11 @@ struct answer {
 struct user {
 	uid_t uid;
 	__u32 sessions;
+	__u32 monitors;
 	__u32 nets;
 	__u32 nodes;
 	size_t memory;
+	__u64 used, used_at; /* us of the manager's time, lately: session.c */
 	struct ghost *ghosts; /* logs that are held though their networks and ports are gone */
 	__u32 nghosts, reap_at;
 	unsigned int closing; /* of its descriptors, under way: closer.c */
@@ -164,6 +168,7 @@ struct manager {
 	bool made_run_dir, made_bpffs_dir;
 	bool adopting; /* ports are not complete: their count is not published */
 	bool down;     /* remove everything on the way out */
+	bool closing;  /* only this process ends: nobody is to be told anything */
 	__u64 started; /* monotonic, us */
 };
 
@@ -196,6 +201,9 @@ size_t net_log_bytes(__u32 log_class, __u32 slots);
 /* The first place in `dests` and `floods` with n free in a row, cleared. -ENOSPC. */
 int net_place(struct manager *m, __u32 n, __u32 *base);
 void net_place_clear(struct manager *m, __u32 base, __u32 n);
+
+/* local.c: -EOPNOTSUPP unless the inode's file system answers by itself. client: or 0 */
+int local_check(int fd, pid_t client, struct answer *a);
 
 /* resize.c: errors as for IPN_CTL_RESIZE */
 int net_resize(struct net *net, __u32 numnodes, struct answer *a);
@@ -383,6 +391,9 @@ bool policy_has(const struct net *net, enum ipn_policy_call which);
  */
 int policy_call(struct net *net, const struct node *node, enum ipn_policy_call which,
 		struct ipn_call *call);
+/* setsockopt, getsockopt, ioctl: of loaded and of built-in policies. The answer says what is wrong. */
+int policy_option(struct net *net, const struct node *node, enum ipn_policy_call which,
+		  struct ipn_call *call, struct answer *a);
 /* The same for callbacks that tell the policy something and want nothing. */
 void policy_tell(struct net *net, const struct node *node, enum ipn_policy_call which);
 /* newport: the policy chooses, or refuses, the port. *want becomes its choice. */
@@ -416,7 +427,7 @@ void sessions_go_on(struct manager *m);
 void sessions_forget(struct manager *m);
 void session_drop_net(struct manager *m, struct net *net);
 void session_drop_node(struct session *s);
-/* It has the socket of this node, or (NULL) no longer. */
+/* It has the socket of this node, or (NULL) no longer: then it is ended. */
 void session_take_xsk(struct session *s, struct node *node);
 /* Its request is answered when the job is done: until then (NULL) nothing more is read from it. */
 void session_waits_for(struct session *s, struct xsk_job *job);

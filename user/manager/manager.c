@@ -293,6 +293,7 @@ static int config_net_add(struct manager *m, const struct config_net *n, struct 
 				    .persistent = 1,
 				    .uid = geteuid() };
 	struct perm_inode inode;
+	struct answer why;
 	_cleanup_close_ int fd = -1;
 	bool made = false;
 	struct net *net;
@@ -333,7 +334,9 @@ static int config_net_add(struct manager *m, const struct config_net *n, struct 
 			      "(remove the file, or choose another path)",
 			      n->path);
 	util_copy(info.path, sizeof(info.path), n->path);
-	r = net_add(m, &info, fd, &inode, &net, a);
+	r = local_check(fd, 0, &why);
+	r = r ? ANSWER(a, r, "network %s: %s", n->path, why.text)
+	      : net_add(m, &info, fd, &inode, &net, a);
 	if (!r)
 		net->from_config = true;
 	else if (made)
@@ -505,6 +508,7 @@ static void manager_close(struct manager *m)
 	struct net *net, *tmp;
 	struct node *node, *ntmp;
 
+	m->closing = true;
 	door_free_all(m);
 	punt_end(m);
 	/* not session_free: that would end their nodes */

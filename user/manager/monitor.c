@@ -40,16 +40,24 @@ void monitor_tell(struct manager *m, struct net *net, struct node *node, __u32 w
 	tell(m, net, node, what, 0);
 }
 
+/* Network by network: what a monitor may see is judged once for each. */
 static void look(struct manager *m, bool silent)
 {
-	struct node *node, *tmp;
+	for (__u32 id = 0; id < IPN_MAX_NETS; id++) {
+		struct net *net = m->net_by_id[id];
 
-	HASH_ITER(hh, m->nodes, node, tmp) {
-		__u64 now = node->page ? node->page->overrun : 0, before = node->overrun;
+		for (__u32 i = 0; net && i < net->info.numnodes; i++) {
+			struct node *node = net->ports[i];
+			__u64 now = 0;
 
-		node->overrun = now;
-		if (now > before && !silent)
-			tell(m, node->net, node, IPN_WATCH_OVERRUN, now - before);
+			if (!node)
+				continue;
+			if (node->page) /* which may change at any moment */
+				now = __atomic_load_n(&node->page->overrun, __ATOMIC_RELAXED);
+			if (now > node->overrun && !silent)
+				tell(m, net, node, IPN_WATCH_OVERRUN, now - node->overrun);
+			node->overrun = now;
+		}
 	}
 }
 

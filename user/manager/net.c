@@ -153,6 +153,13 @@ int user_may(struct manager *m, struct user *u, __u32 nets, __u32 nodes, size_t 
 	return 0;
 }
 
+/* What a network takes of its maker's quota. */
+static size_t net_bytes(const struct ipn_network *info, __u32 log_class, __u32 slots)
+{
+	return net_log_bytes(log_class, slots) +
+	       (info->policy == IPN_POLICY_L3 ? l3_bytes(info->routes) : 0);
+}
+
 size_t net_log_bytes(__u32 log_class, __u32 slots)
 {
 	return (size_t)ipn_slot_size(log_class) * (slots + 1);
@@ -285,11 +292,21 @@ static int check(struct manager *m, struct ipn_network *info, struct answer *a)
 
 	if (info->policy >= IPN_POLICY_MAX || !m->policies[info->policy])
 		return ANSWER(a, -EPROTONOSUPPORT,
-			      "there is no policy %u (1 broadcast, 2 switch; see: "
+			      "there is no policy %u (1 broadcast, 2 switch, 3 l3; see: "
 			      "ipn-fabric policy list)",
 			      info->policy);
 	if (info->flags & ~(__u32)IPN_FLAG_LOSSLESS)
 		return ANSWER(a, -EINVAL, "flags 0x%x: there is only LOSSLESS (0x1)", info->flags);
+	if (info->policy == IPN_POLICY_L3) {
+		r = range(&info->routes, IPN_L3_ROUTES_DEFAULT, 16, IPN_L3_ROUTES_MAX,
+			  "number of routes", a);
+		if (r)
+			return r;
+	} else if (info->routes) {
+		return ANSWER(a, -EINVAL, "%u routes: only the policy l3 has routes", info->routes);
+	}
+	if (info->flags && info->policy == IPN_POLICY_L3)
+		return ANSWER(a, -EOPNOTSUPP, "LOSSLESS is not for the policy l3 (leave it out)");
 	if (info->flags && info->policy > IPN_POLICY_BUILTIN)
 		return ANSWER(
 			a, -EOPNOTSUPP,
@@ -325,6 +342,7 @@ int net_add(struct manager *m, const struct ipn_network *wanted, int path_fd,
 			      "a pool of %u messages of %u bytes takes %zu MiB, the most is %lu "
 			      "(choose a smaller pool or MTU)",
 			      info.pool, info.mtu, bytes >> 20, LOG_BYTES_MAX >> 20);
+	bytes = net_bytes(&info, ipn_log_class_of(info.mtu), slots_for(info.pool));
 	r = user_may(m, u, 1, 0, bytes, a);
 	if (r)
 		return r;
@@ -349,11 +367,15 @@ int net_add(struct manager *m, const struct ipn_network *wanted, int path_fd,
 	r = net->log_fd < 0 ? net->log_fd : map_head(net);
 	if (!r)
 		r = bpf_log_set(m->bpf, net->log_class, IPN_LOG_OF_NET(net->id), net->log_fd);
+	if (!r && info.policy == IPN_POLICY_L3)
+		r = l3_new(m->bpf, net->id, info.routes);
 	if (!r && bpf_map_update_elem(m->bpf->fd_networks, &net->id, &net->info, BPF_ANY))
 		r = -errno;
 	if (r) {
 		ANSWER(a, r, "cannot make the network: %s", strerror(-r));
 		bpf_map_delete_elem(m->bpf->fd_logs[net->log_class], &net->id);
+		if (info.policy == IPN_POLICY_L3)
+			l3_free(m->bpf, net->id);
 		goto err;
 	}
 	live = &m->bpf->nets[net->id];
@@ -373,6 +395,8 @@ int net_add(struct manager *m, const struct ipn_network *wanted, int path_fd,
 		__atomic_store_n(&live->policy, 0, __ATOMIC_RELEASE);
 		bpf_map_delete_elem(m->bpf->fd_networks, &net->id);
 		bpf_map_delete_elem(m->bpf->fd_logs[net->log_class], &net->id);
+		if (info.policy == IPN_POLICY_L3)
+			l3_free(m->bpf, net->id);
 		goto err;
 	}
 
@@ -406,9 +430,13 @@ void net_del(struct net *net)
 	__atomic_store_n(&m->bpf->nets[net->id].policy, 0, __ATOMIC_RELEASE);
 	if (u) {
 		u->nets--;
+		if (net->info.policy == IPN_POLICY_L3)
+			u->memory -= l3_bytes(net->info.routes);
 		user_log_gone(m, u, net->log_class, IPN_LOG_OF_NET(net->id),
 			      net_log_bytes(net->log_class, net->slots));
 	}
+	if (net->info.policy == IPN_POLICY_L3)
+		l3_free(m->bpf, net->id);
 	bpf_map_delete_elem(m->bpf->fd_networks, &net->id);
 	bpf_map_delete_elem(m->bpf->fd_logs[net->log_class], &net->id);
 	m->net_by_id[net->id] = NULL;
@@ -493,6 +521,8 @@ int net_adopt(struct manager *m, __u32 id, const struct ipn_network *info)
 	HASH_ADD(hh, m->nets, key, sizeof(net->key), net);
 	m->net_by_id[id] = net;
 	u->nets++;
-	u->memory += net_log_bytes(net->log_class, net->slots);
+	u->memory += net_bytes(&net->info, net->log_class, net->slots);
+	if (net->info.policy == IPN_POLICY_L3)
+		l3_adopt(m->bpf, id);
 	return 0;
 }

@@ -102,6 +102,8 @@ void policy_describe(struct manager *m, __u32 number, struct ipn_ctl_policy *out
 	memcpy(out->name, p->name, sizeof(out->name));
 	for (int i = 0; i < IPN_CALLS; i++)
 		out->calls |= p->call[i] >= 0 ? 1U << i : 0;
+	if (number == IPN_POLICY_L3)
+		out->calls = 1U << IPN_CALL_SETSOCKOPT | 1U << IPN_CALL_GETSOCKOPT;
 }
 
 static bool name_ok(const char *s)
@@ -116,6 +118,39 @@ static bool name_ok(const char *s)
 }
 
 /* --- callbacks --------------------------------------------------------------------------------*/
+
+/*
+ * The callbacks of a built-in policy are functions of the manager, with the same arguments: what
+ * they do, no BPF program could (make maps, walk a trie).
+ */
+static int builtin_call(struct net *net, enum ipn_policy_call which, struct ipn_call *call,
+			struct answer *a)
+{
+	if (which == IPN_CALL_SETSOCKOPT)
+		return l3_set(net->m->bpf, net->id, net->info.numnodes, call->name, call->data,
+			      call->len, a->text, sizeof(a->text));
+	return l3_get(net->m->bpf, net->id, call->name, call->data, &call->len, a->text,
+		      sizeof(a->text));
+}
+
+static bool builtin_has(const struct net *net, enum ipn_policy_call which)
+{
+	return net->info.policy == IPN_POLICY_L3 &&
+	       (which == IPN_CALL_SETSOCKOPT || which == IPN_CALL_GETSOCKOPT);
+}
+
+int policy_option(struct net *net, const struct node *node, enum ipn_policy_call which,
+		  struct ipn_call *call, struct answer *a)
+{
+	int r;
+
+	if (builtin_has(net, which))
+		return builtin_call(net, which, call, a);
+	r = policy_call(net, node, which, call);
+	if (r < 0)
+		ANSWER(a, r, "%s: %s", call_names[which], strerror(-r));
+	return r;
+}
 
 bool policy_has(const struct net *net, enum ipn_policy_call which)
 {
@@ -312,6 +347,8 @@ int policy_init(struct manager *m)
 	r = builtin_add(m, IPN_POLICY_BROADCAST, "broadcast");
 	if (!r)
 		r = builtin_add(m, IPN_POLICY_SWITCH, "switch");
+	if (!r)
+		r = builtin_add(m, IPN_POLICY_L3, "l3");
 	if (r || !m->bpf->adopted)
 		return r;
 	path_of(m, path, "%s", "");

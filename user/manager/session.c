@@ -27,6 +27,9 @@
 #define NETS_PER_PAGE 128
 #define FDB_PER_PAGE 512
 #define FDB_BATCH 256
+#define FORGET_US 500000
+#define USED_STEP_US 20000 /* of time used for each step behind others */
+#define PRIORITY_MAX 50
 #define FDS_MAX 253 /* SCM_MAX_FD: what one packet can have; none may be left to the kernel */
 
 struct session {
@@ -42,7 +45,11 @@ struct session {
 	bool bound;      /* keeps the network alive and may manage it */
 	bool keeper;     /* counted in net->bound */
 	bool monitor;
-	__u64 lost;              /* events */
+	int64_t priority;     /* of its source */
+	__u64 lost;           /* events */
+	struct net *judged;   /* monitor: the last network, in this turn of the loop, */
+	uint64_t judged_turn; /* and whether it may know of it: many events come at once */
+	bool judged_visible;
 	char only[IPN_PATH_MAX]; /* monitor of one network: its path, else empty */
 	struct node *node;
 	struct node *xsk;        /* whose AF_XDP socket it has */
@@ -149,6 +156,8 @@ static void session_unbind(struct session *s)
 void session_drop_net(struct manager *m, struct net *net)
 {
 	for (struct session *s = m->sessions; s; s = s->next) {
+		if (s->judged == net)
+			s->judged = NULL;
 		if (s->net == net) {
 			s->net = NULL;
 			s->bound = s->keeper = false;
@@ -214,6 +223,7 @@ static int do_net_add(struct request *q)
 	struct session *s = q->s;
 	struct ipn_network info = {
 		.policy = add->policy,
+		.routes = add->routes,
 		.mtu = add->mtu,
 		.numnodes = add->numnodes,
 		.pool = add->pool,
@@ -245,7 +255,9 @@ static int do_net_add(struct request *q)
 		return ANSWER(&q->answer, -EPERM,
 			      "belongs to uid %u (only its owner can make it a network)",
 			      inode.uid);
-	r = net_add(s->m, &info, q->fds[0], &inode, &net, &q->answer);
+	r = local_check(q->fds[0], s->peer.pid, &q->answer);
+	if (!r)
+		r = net_add(s->m, &info, q->fds[0], &inode, &net, &q->answer);
 	if (r)
 		return r;
 	if (!info.persistent)
@@ -614,6 +626,8 @@ static int do_xsk_open(struct request *q)
 
 void session_take_xsk(struct session *s, struct node *node)
 {
+	if (!node && !s->m->closing)
+		shutdown(s->fd, SHUT_RDWR); /* tells its holder; the session ends by that */
 	s->xsk = node;
 }
 
@@ -934,12 +948,17 @@ static int do_monitor(struct request *q)
 		return r;
 	if (s->net)
 		return ANSWER(&q->answer, -EISCONN, "this connection has a network already");
+	if (s->user->uid && s->user->monitors >= QUOTA_MONITORS)
+		return ANSWER(&q->answer, -EDQUOT,
+			      "uid %u has %u monitors, the most a user may have", s->user->uid,
+			      s->user->monitors);
 	r = monitor_begin(s->m);
 	if (r < 0)
 		return ANSWER(&q->answer, r, "cannot look for overruns: %s", strerror(-r));
 	if (only)
 		memcpy(s->only, only->info.path, sizeof(s->only));
 	s->monitor = true;
+	s->user->monitors++;
 	return 0;
 }
 
@@ -959,6 +978,20 @@ static int event_send(const struct session *s, const struct ipn_ctl_event *event
 	return send(s->fd, &packet, sizeof(packet), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
+/* Judged once a turn. */
+static bool monitor_sees(struct session *s, struct net *net)
+{
+	uint64_t turn = 0;
+
+	sd_event_get_iteration(s->m->event, &turn);
+	if (s->judged != net || s->judged_turn != turn) {
+		s->judged_visible = visible(s, net);
+		s->judged = net;
+		s->judged_turn = turn;
+	}
+	return s->judged_visible;
+}
+
 __u32 session_tell(struct manager *m, struct net *net, const struct ipn_ctl_event *event)
 {
 	__u32 n = 0;
@@ -966,7 +999,7 @@ __u32 session_tell(struct manager *m, struct net *net, const struct ipn_ctl_even
 	for (struct session *s = m->sessions; s; s = s->next) {
 		n += s->monitor;
 		if (!s->monitor || !event || (s->only[0] && strcmp(s->only, event->path) != 0) ||
-		    !visible(s, net))
+		    !monitor_sees(s, net))
 			continue;
 		if (s->lost) {
 			struct ipn_ctl_event lost = { .what = IPN_WATCH_LOST,
@@ -1047,7 +1080,7 @@ static int do_policy_list(struct request *q)
 }
 
 /* setsockopt, getsockopt, ioctl: for the policy of the session's network. */
-static int option_call(struct request *q, enum ipn_policy_call which, const char *what)
+static int option_call(struct request *q, enum ipn_policy_call which)
 {
 	const struct ipn_ctl_option *in = q->body;
 	struct ipn_ctl_option *out = (void *)q->reply;
@@ -1063,13 +1096,17 @@ static int option_call(struct request *q, enum ipn_policy_call which, const char
 	if (in->len > sizeof(in->data))
 		return ANSWER(&q->answer, -EINVAL, "%u bytes are too many, the most is %zu",
 			      in->len, sizeof(in->data));
+	/* a process at the network may use it; what it is made of, only who manages the path */
+	if (s->net->info.policy == IPN_POLICY_L3 && !s->bound)
+		return ANSWER(&q->answer, -EPERM, "this socket is not bound to %s",
+			      s->net->info.path);
 	call.name = in->name;
 	call.len = in->len;
 	memset(call.data, 0, sizeof(call.data));
 	memcpy(call.data, in->data, in->len);
-	r = policy_call(s->net, s->node, which, &call);
+	r = policy_option(s->net, s->node, which, &call, &q->answer);
 	if (r < 0)
-		return ANSWER(&q->answer, r, "%s: %s", what, strerror(-r));
+		return r;
 	if (which == IPN_CALL_SETSOCKOPT)
 		return 0;
 	*out = (struct ipn_ctl_option){ .level = in->level, .name = in->name, .len = in->len };
@@ -1082,17 +1119,17 @@ static int option_call(struct request *q, enum ipn_policy_call which, const char
 
 static int do_setsockopt(struct request *q)
 {
-	return option_call(q, IPN_CALL_SETSOCKOPT, "setsockopt");
+	return option_call(q, IPN_CALL_SETSOCKOPT);
 }
 
 static int do_getsockopt(struct request *q)
 {
-	return option_call(q, IPN_CALL_GETSOCKOPT, "getsockopt");
+	return option_call(q, IPN_CALL_GETSOCKOPT);
 }
 
 static int do_ioctl(struct request *q)
 {
-	return option_call(q, IPN_CALL_IOCTL, "ioctl");
+	return option_call(q, IPN_CALL_IOCTL);
 }
 
 static int do_down(struct request *q)
@@ -1424,6 +1461,7 @@ void session_free(struct session *s)
 		xsk_left(s->xsk);
 	s->xsk = NULL;
 	session_unbind(s);
+	s->user->monitors -= s->monitor;
 	s->monitor = false;
 	if (!s->ending) {
 		s->ending = true;
@@ -1465,9 +1503,36 @@ void sessions_forget(struct manager *m)
 	}
 }
 
+/*
+ * Who has taken much of the manager's time lately comes after those who have not, with each of his
+ * sessions. Nobody waits while there is nobody else.
+ */
+static void user_charge(struct session *s, __u64 began)
+{
+	struct user *u = s->user;
+	__u64 now = now_us();
+	int64_t priority;
+
+	if (now - u->used_at >= FORGET_US) { /* half of it is forgotten each time */
+		__u64 times = (now - u->used_at) / FORGET_US;
+
+		u->used = times < 32 ? u->used >> times : 0;
+		u->used_at = now;
+	}
+	u->used += now - began;
+	priority = (int64_t)(u->used / USED_STEP_US);
+	if (priority > PRIORITY_MAX)
+		priority = PRIORITY_MAX;
+	if (priority == s->priority)
+		return;
+	s->priority = priority;
+	sd_event_source_set_priority(s->source, priority);
+}
+
 static int on_packet(sd_event_source *source, int fd, uint32_t events, void *arg)
 {
 	struct session *s = arg;
+	__u64 began = now_us();
 
 	(void)fd;
 	if (user_stuck(s->user)) {
@@ -1476,7 +1541,10 @@ static int on_packet(sd_event_source *source, int fd, uint32_t events, void *arg
 	}
 	/* what was sent before the end is a request like any other */
 	if (events & EPOLLIN) {
-		if (!session_packet(s))
+		int r = session_packet(s);
+
+		user_charge(s, began);
+		if (!r)
 			return 0;
 	} else if (!(events & (EPOLLHUP | EPOLLERR))) {
 		return 0;
