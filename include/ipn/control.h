@@ -411,6 +411,9 @@ enum ipn_ctl_what {
 	IPN_WATCH_COUNTS,  /* readers, writers */
 	IPN_WATCH_OVERRUN, /* count: messages lost by a reader since the last look, once a second */
 	IPN_WATCH_LOST,    /* count: events that were lost here */
+	IPN_WATCH_POLICY,  /* loaded: port is its number, name its name; no path */
+	IPN_WATCH_POLICY_GONE, /* unloaded: the same */
+	IPN_WATCH_REFUSED, /* a policy, by its name, refused a port: kind, uid, count is the errno */
 };
 struct ipn_ctl_event {
 	__u64 time; /* ns, CLOCK_REALTIME */

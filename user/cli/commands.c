@@ -177,6 +177,18 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 			  "path of the other" },
 		},
 	},
+	[CLI_PERSIST] = {
+		.name = "persist",
+		.summary = "let the port of an interface outlive its program",
+		.text = "Of an interface that a program made or grabbed by ipn_ioctl(). Ports made "
+			"by `attach` are persistent from the beginning.",
+		.params = {
+			{ CLI_NAME, NULL, "NAME", CLI_TYPE_IFNAME, 0, 0, CLI_REQUIRED,
+			  "the interface" },
+			{ CLI_OFF, "--off", NULL, CLI_TYPE_FLAG, 0, 0, 0,
+			  "it ends with its program: at once, if it has none" },
+		},
+	},
 	[CLI_SHOW] = {
 		.name = "show",
 		.summary = "show the fabric and its ports",
@@ -197,7 +209,8 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 		.name = "monitor",
 		.summary = "print what happens, as it happens",
 		.text = "A line for each join, leave, change of the number of readers and writers, "
-			"and each second for readers that lost messages. Ends with the manager.",
+			"policy loaded or unloaded, port that a policy refused, and each second "
+			"for readers that lost messages. Ends with the manager.",
 		.params = { PATH_OPTIONAL, JSON },
 	},
 	[CLI_POLICY_LOAD] = {

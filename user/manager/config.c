@@ -340,6 +340,7 @@ static int set_key(struct parser *p, const char *name, const char *value)
 				    "loaded policy or a number from 1 to %d",
 				    name, value, IPN_POLICY_MAX - 1);
 		net->policy = IPN_POLICY_ANY;
+		net->policy_line = p->line;
 		return util_copy(net->policy_name, sizeof(net->policy_name), value);
 	case KEY_LOSSLESS:
 		if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)

@@ -156,6 +156,7 @@ struct manager {
 	struct punt *punt;          /* NULL: there was no door yet */
 	sd_event_source *sock_look; /* while there are sock ports */
 	__u32 socks, socks_waiting;
+	struct loading *loadings; /* on their way */
 	struct session *sessions;
 	struct closer *closer;
 	int run_fd;      /* the run directory */
@@ -378,7 +379,16 @@ void gso_update(struct net *net);
  */
 int policy_init(struct manager *m);
 void policy_free_all(struct manager *m);
-int policy_load(struct manager *m, int file, __u32 number, const char *name, struct answer *a);
+/*
+ * Begins to load a policy; `done` is called when it is there or was refused (r, with the answer),
+ * unless it is cancelled before. *out is the manager's, until then.
+ */
+struct loading;
+typedef void (*policy_loaded_fn)(void *arg, __u32 number, int r, const struct answer *a);
+int policy_load(struct manager *m, int file, __u32 number, const char *name, policy_loaded_fn done,
+		void *arg, struct loading **out, struct answer *a);
+void policy_load_cancel(struct loading *l);
+void policy_load_cancel_all(struct manager *m);
 int policy_unload(struct manager *m, __u32 number, struct answer *a);
 /* The number of a policy by its name; 0: there is none. */
 __u32 policy_find(struct manager *m, const char *name);
@@ -405,6 +415,9 @@ int adopt(struct manager *m);
 
 /* monitor.c: tells the monitors. node: of that port. */
 void monitor_tell(struct manager *m, struct net *net, struct node *node, __u32 what);
+/* A policy was loaded or unloaded; a policy refused a port, with this errno. */
+void monitor_policy(struct manager *m, const struct policy *p, __u32 what);
+void monitor_refused(struct net *net, enum ipn_kind kind, __u32 uid, int err);
 /* A monitor came: from now on overruns are looked for, while there is one. */
 int monitor_begin(struct manager *m);
 

@@ -304,9 +304,9 @@ static int config_net_add(struct manager *m, const struct config_net *n, struct 
 		info.policy = policy_find(m, n->policy_name);
 		if (!info.policy)
 			return ANSWER(a, -EPROTONOSUPPORT,
-				      "network %s: there is no policy %s (see: ipn-fabric policy "
-				      "list)",
-				      n->path, n->policy_name);
+				      "%s:%u: policy: \"%s\" is not switch, broadcast, hub or a "
+				      "policy that is loaded (see: ipn-fabric policy list)",
+				      m->opts.config, n->policy_line, n->policy_name);
 	}
 	mask = umask(0);
 	made = !mknod(n->path, S_IFSOCK | n->mode, 0);
@@ -492,7 +492,8 @@ static void remove_files(struct manager *m)
 /* `down`: all that the fabric made goes, and nothing else. */
 static void remove_all(struct manager *m)
 {
-	while (m->nets) { /* with one of them others may go */
+	policy_load_cancel_all(m); /* or it would go on pinning */
+	while (m->nets) {          /* with one of them others may go */
 		path_remove(m->nets);
 		net_del(m->nets);
 	}
@@ -530,6 +531,7 @@ static void manager_close(struct manager *m)
 		free(net->ports);
 		free(net);
 	}
+	policy_load_cancel_all(m);
 	sessions_forget(m);
 	if (closer_free(m))
 		users_free(m);

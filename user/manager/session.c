@@ -54,6 +54,7 @@ struct session {
 	struct node *node;
 	struct node *xsk;        /* whose AF_XDP socket it has */
 	struct xsk_job *job;     /* that its request waits for */
+	struct loading *loading; /* the same, of a policy */
 	struct ipn_ctl_hdr late; /* that request */
 };
 
@@ -999,7 +1000,7 @@ __u32 session_tell(struct manager *m, struct net *net, const struct ipn_ctl_even
 	for (struct session *s = m->sessions; s; s = s->next) {
 		n += s->monitor;
 		if (!s->monitor || !event || (s->only[0] && strcmp(s->only, event->path) != 0) ||
-		    !monitor_sees(s, net))
+		    (net && !monitor_sees(s, net)))
 			continue;
 		if (s->lost) {
 			struct ipn_ctl_event lost = { .what = IPN_WATCH_LOST,
@@ -1039,21 +1040,37 @@ static int may_policies(struct request *q, const char *what)
 					     "%s a policy needs CAP_NET_ADMIN (run as root)", what);
 }
 
+/* The answer to a request that was answered by nothing so far. From here on, requests are read. */
+static void on_policy_loaded(void *arg, __u32 number, int r, const struct answer *a)
+{
+	struct ipn_ctl_policy policy = { 0 };
+	struct session *s = arg;
+
+	s->loading = NULL;
+	sd_event_source_set_io_events(s->source, EPOLLIN);
+	if (!r)
+		policy_describe(s->m, number, &policy);
+	session_answer(s, r, a, &policy, r ? 0 : sizeof(policy), NULL, 0);
+}
+
+/* Takes seconds, maybe: others are served meanwhile, and this session when it is done. */
 static int do_policy_load(struct request *q)
 {
 	const struct ipn_ctl_policy_load *load = q->body;
+	struct session *s = q->s;
 	char name[IPN_POLICY_NAME_MAX];
 	int r = may_policies(q, "loading");
 
 	memcpy(name, load->name, sizeof(name));
 	name[sizeof(name) - 1] = '\0';
 	if (!r)
-		r = policy_load(q->s->m, q->fds[0], load->number, name, &q->answer);
+		r = policy_load(s->m, q->fds[0], load->number, name, on_policy_loaded, s,
+				&s->loading, &q->answer);
 	if (r)
 		return r;
-	policy_describe(q->s->m, load->number, (void *)q->reply);
-	q->reply_len = sizeof(struct ipn_ctl_policy);
-	return 0;
+	s->late = *q->hdr;
+	sd_event_source_set_io_events(s->source, 0); /* its end is told all the same */
+	return LATER;
 }
 
 static int do_policy_unload(struct request *q)
@@ -1460,6 +1477,9 @@ void session_free(struct session *s)
 	if (s->xsk)
 		xsk_left(s->xsk);
 	s->xsk = NULL;
+	if (s->loading)
+		policy_load_cancel(s->loading);
+	s->loading = NULL;
 	session_unbind(s);
 	s->user->monitors -= s->monitor;
 	s->monitor = false;
