@@ -109,7 +109,7 @@ CONFORMANCE := $(addprefix $(B)/tests/conformance-,lib plain)
 MANPAGES := $(patsubst docs/%.scd,$(B)/man/%,$(wildcard docs/*.[1-8].scd))
 PROGRAMS := $(if $(wildcard user/cli/main.c),$(B)/ipn-fabric)
 LIBRARIES := $(if $(LIB_OBJS),$(B)/libipn.so $(B)/libipn.a) $(if $(SHIM_OBJS),$(B)/libipn-shim.so)
-HEADERS := $(addprefix include/ipn/,ipn.h xsk.h af_ipn.h abi.h control.h policy.h policy_abi.h l3.h)
+HEADERS := $(addprefix include/ipn/,ipn.h xsk.h l3.h af_ipn.h abi.h control.h policy.h policy_abi.h)
 KIT_HEADERS := $(wildcard bpf/core/*.h)
 
 SAME_NAME := $(shell printf '%s\n' $(TESTS) $(HELPERS) | sort | uniq -d)

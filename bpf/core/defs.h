@@ -64,7 +64,11 @@ struct sk_buff_head {
 typedef struct {
 	__u32 val;
 } kuid_t;
+struct sock_common {
+	unsigned long skc_flags;
+} __attribute__((preserve_access_index));
 struct sock {
+	struct sock_common __sk_common;
 	struct sk_buff_head sk_receive_queue;
 	__u32 sk_max_ack_backlog;
 	void *sk_user_data;
@@ -86,6 +90,7 @@ struct bpf_iter__sockmap {
 	void *key;
 	struct sock *sk;
 } __attribute__((preserve_access_index));
+#define SOCK_DEAD 0 /* bit of sk_flags */
 #define CHECKSUM_PARTIAL 3
 #define GSO_TCP (1 << 0 | 1 << 4) /* SKB_GSO_TCPV4, SKB_GSO_TCPV6 */
 

@@ -349,7 +349,8 @@ INLINE int deliver_port(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_n
 	if (!dest || port >= net->numnodes || !dest->kind)
 		return drop(c, m->node, IPN_DROP_NO_PORT);
 	if (dest->kind != IPN_KIND_PROC) {
-		if (dest->kind == IPN_KIND_SOCK)
+		/* the manager gives no sock ports to a policy that sends, either */
+		if (!c->sends && dest->kind == IPN_KIND_SOCK)
 			return deliver_sock(c, m, dest, port);
 		if (c->hook == HOOK_SK) {
 			punt(c, m, IPN_PUNT_PORT, port, dest->gen);

@@ -17,7 +17,8 @@
  *                    program of the same tap, where a frame can be sent to many devices. A message
  *                    too short for devices (14 bytes) stays at XDP.
  *   from a device    at tc; a frame that is yet to be cut or has no checksum goes through the
- *                    gateway first, and the policy sees what comes out.
+ *                    gateway first, and the policy sees what comes out. Of a grabbed interface, a
+ *                    clone of every frame does: the host's own is not touched.
  *
  * So it may count, take turns, and send different messages to different ports. Its messages to
  * devices are copies of the frame; to processes, an entry in each recipient's own log.
@@ -140,6 +141,8 @@ INLINE void send_device(const struct ipn_ctx *c, struct ipn_msg *m, const struct
 	}
 	if (dest->kind == IPN_KIND_SOCK)
 		deliver_sock(c, m, dest, port);
+	else if (tc_outgrows(c->ctx, dest))
+		stats_drop(m->node, IPN_DROP_MTU);
 	else if (dest->kind == IPN_KIND_CABLE)
 		cable_clone(c->ctx, dest, m->cable, m->node, m->len);
 	else if (bpf_clone_redirect(c->ctx, dest->ifindex, 0))
@@ -400,13 +403,23 @@ INLINE int send_run(void *ctx, const enum ipn_hook_id hook, message_fn message, 
 		return act_drop(&c);
 	id = m->net;
 	net = bpf_map_lookup_elem(&ipn_nets, &id);
-	if (!net)
-		return drop(&c, m->node, IPN_DROP_NO_PORT);
+	if (!net) {
+		stats_drop(m->node, IPN_DROP_NO_PORT);
+		return hook == HOOK_TC && m->keep ? TC_PASS : act_drop(&c);
+	}
 	if (hook == HOOK_XDP) {
 		if (m->batch)
 			return policy_batch(ctx, m, net, one);
 		if (READ_ONCE(net->floods) && m->len >= DEVICE_MIN)
 			return xdp_up(&c, m, IPN_TO_POLICY, TAG_TO_POLICY);
+	} else if (m->keep) {
+		/* what the policy makes of it, it makes of a clone: the host gets it as it came */
+		gw = gateway();
+		if (gw)
+			to_gateway(ctx, m, gw);
+		else
+			stats_drop(m->node, IPN_DROP_GATEWAY);
+		return TC_PASS;
 	} else if (!m->whole) {
 		gw = gateway();
 		if (!gw)

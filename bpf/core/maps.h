@@ -133,6 +133,14 @@ struct {
 	__type(value, struct ipn_fdb);
 } ipn_fdb SEC(".maps");
 
+/* By node, then by network: how fast addresses are learned. Looked at for new ones only. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, IPN_MAX_NODES + IPN_MAX_NETS);
+	__type(key, __u32);
+	__type(value, struct ipn_learn);
+} ipn_learns SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, IPN_MAX_NODES);

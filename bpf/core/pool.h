@@ -377,7 +377,7 @@ GLOBAL int pool_wait(__u32 id, __u32 port, __u32 full)
 	if (!page)
 		return 0;
 	FETCH_OR(&net->full[word], 1ULL << (port & 63));
-	full &= ~IPN_TX_ROOM_LOOK;
+	full = net->policy == IPN_POLICY_BROADCAST ? 0 : full & ~IPN_TX_ROOM_LOOK;
 	if (full) {
 		head = own_head(net, full - 1, &reader);
 		room = 1;

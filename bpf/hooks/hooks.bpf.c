@@ -371,6 +371,7 @@ SEC("iter/sockmap") int ipn_sk_look(struct bpf_iter__sockmap *ctx)
 	peer = us->peer;
 	if (peer) {
 		look.uid = peer->sk_uid.val;
+		look.dead = peer->__sk_common.skc_flags >> SOCK_DEAD & 1;
 		look.cookie = bpf_get_socket_cookie(peer);
 	}
 	bpf_seq_write(ctx->meta->seq, &look, sizeof(look));

@@ -11,12 +11,38 @@
  * What a station sends to all comes back where cables form a ring, and by more than one way. The
  * first to come is the one over the fewest cables, so what came over a cable takes no address from
  * a port where it was seen just now.
+ * All networks share the table, and it forgets what was not used for longest when it is full. So
+ * that nobody washes out the addresses of others with invented ones, a port and a network learn only
+ * so many: some at once, then at a rate. What is not learned is flooded like any unknown address.
  */
 #include <ipn/policy.h>
 
 #define ETH_HLEN 14
 #define REFRESH_NS 1000000000ULL
 #define HOLD_NS (2 * REFRESH_NS)
+
+#define PORT_BURST 1024
+#define PORT_NS (1000000000ULL / 32)
+#define NET_BURST 8192
+#define NET_NS (1000000000ULL / 256)
+
+/* May one more address be learned? Two CPUs may both take the last place; so be it. */
+INLINE int learn_may(__u32 at, __u32 gen, __u64 now, __u64 step, __u64 burst)
+{
+	struct ipn_learn *l = bpf_map_lookup_elem(&ipn_learns, &at);
+	__u64 next;
+
+	if (!l)
+		return 0;
+	next = READ_ONCE(l->next);
+	if (l->gen != gen || (__s64)(next - now) < 0)
+		next = now;
+	if (next - now >= burst * step)
+		return 0;
+	WRITE_ONCE(l->gen, gen);
+	WRITE_ONCE(l->next, next + step);
+	return 1;
+}
 
 INLINE void learn(const struct ipn_msg *m, struct ipn_fdb_key *key, const __u8 *mac, __u64 now)
 {
@@ -30,6 +56,9 @@ INLINE void learn(const struct ipn_msg *m, struct ipn_fdb_key *key, const __u8 *
 		return;
 	}
 	if (e && m->cable && (__s64)(now - e->seen) < (__s64)HOLD_NS)
+		return;
+	if (!learn_may(m->node, m->gen, now, PORT_NS, PORT_BURST) ||
+	    !learn_may(IPN_MAX_NODES + m->net, 0, now, NET_NS, NET_BURST))
 		return;
 	bpf_map_update_elem(&ipn_fdb, key, &fresh, BPF_ANY);
 }

@@ -104,22 +104,22 @@ enum ipn_drop {
 	IPN_DROP_SLOW = 38,      /* counted at a sock port: it does not read what it is sent */
 	IPN_DROP_SOCK_SIZE = 39, /* to or from a sock port: not 14 to IPN_SOCK_FRAME_MAX bytes */
 	/* the layer 3 policy */
-	IPN_DROP_NOT_IP = 20,      /* neither IPv4, IPv6 nor ARP, or with a VLAN tag */
-	IPN_DROP_OTHER_MAC = 21,   /* not for the router's Ethernet address, or about others */
-	IPN_DROP_HEADER = 22,      /* a header lies: version, length, checksum */
-	IPN_DROP_MARTIAN = 23,     /* a source or destination that may not be on a wire */
-	IPN_DROP_WRONG_PORT = 24,  /* the source is not on this port's side */
-	IPN_DROP_MULTICAST = 25,   /* multicast stays on its port */
-	IPN_DROP_DIRECTED = 26,    /* directed broadcast */
-	IPN_DROP_NO_ROUTE = 27,    /* no route to the destination */
-	IPN_DROP_TTL = 28,         /* its hops are used up */
-	IPN_DROP_TOO_BIG = 29,     /* longer than the MTU of the port it must leave by */
-	IPN_DROP_NO_NEIGH = 30,    /* nobody answers for the next hop */
-	IPN_DROP_HELD = 31,        /* no room to hold it until the next hop answers */
-	IPN_DROP_FOR_ROUTER = 32,  /* for the router itself, which has no such service */
-	IPN_DROP_CLAIM = 33,       /* claims an address that somebody else has */
-	IPN_DROP_LIMIT = 34,       /* the router answers only so many a second */
-	IPN_DROP_MAX = 64,       /* size of the counters */
+	IPN_DROP_NOT_IP = 20,     /* neither IPv4, IPv6 nor ARP, or with a VLAN tag */
+	IPN_DROP_OTHER_MAC = 21,  /* not for the router's Ethernet address, or about others */
+	IPN_DROP_HEADER = 22,     /* a header lies: version, length, checksum */
+	IPN_DROP_MARTIAN = 23,    /* a source or destination that may not be on a wire */
+	IPN_DROP_WRONG_PORT = 24, /* the source is not on this port's side */
+	IPN_DROP_MULTICAST = 25,  /* multicast stays on its port */
+	IPN_DROP_DIRECTED = 26,   /* directed broadcast */
+	IPN_DROP_NO_ROUTE = 27,   /* no route to the destination */
+	IPN_DROP_TTL = 28,        /* its hops are used up */
+	IPN_DROP_TOO_BIG = 29,    /* longer than the MTU of the port it must leave by */
+	IPN_DROP_NO_NEIGH = 30,   /* nobody answers for the next hop */
+	IPN_DROP_HELD = 31,       /* no room to hold it until the next hop answers */
+	IPN_DROP_FOR_ROUTER = 32, /* for the router itself, which has no such service */
+	IPN_DROP_CLAIM = 33,      /* claims an address that somebody else has */
+	IPN_DROP_LIMIT = 34,      /* the router answers only so many a second */
+	IPN_DROP_MAX = 64,        /* size of the counters */
 };
 
 /* map `abi`: one entry */
@@ -146,7 +146,7 @@ struct ipn_network {
 	__u32 mode;       /* mode bits asked for at creation, before umask */
 	__u32 port_base;  /* first index in `dests` */
 	__u32 routes;     /* policy l3: size of each table */
-	__u64 dev; /* identity of the path's inode */
+	__u64 dev;        /* identity of the path's inode */
 	__u64 ino;
 	__u64 btime; /* birth time of the inode, ns; tells a reused number apart */
 	char path[IPN_PATH_MAX];
@@ -243,6 +243,13 @@ struct ipn_fdb {
 	__u64 seen; /* ns, coarse monotonic clock */
 };
 #define IPN_FDB_AGE_NS (300ULL * 1000000000ULL)
+
+/* map `learns`, index: node, or IPN_MAX_NODES + network id: how fast addresses are learned */
+struct ipn_learn {
+	__u64 next; /* ns, coarse monotonic clock: when it may learn a whole burst again */
+	__u32 gen;  /* of the port; another holder begins anew */
+	__u32 pad;
+};
 
 /* map `stats`, index: node, per CPU. in: from the port into the fabric; out: to the port. */
 struct ipn_stats {
@@ -408,7 +415,7 @@ struct ipn_sk_look {
 	__u32 uid;     /* of the socket that ours is connected to */
 	__u64 cookie;  /* its cookie; 0: ours is connected to none */
 	__u32 waiting; /* messages redirected to ours that are not sent yet */
-	__u32 pad;
+	__u32 dead;    /* that socket is closed */
 	__u64 first; /* tells the first of them from others */
 };
 
@@ -479,6 +486,7 @@ IPN_ABI_ASSERT(ipn_xskport, 40);
 IPN_ABI_ASSERT(ipn_dest, 24);
 IPN_ABI_ASSERT(ipn_fdb_key, 12);
 IPN_ABI_ASSERT(ipn_fdb, 16);
+IPN_ABI_ASSERT(ipn_learn, 16);
 IPN_ABI_ASSERT(ipn_stats, 32 + 8 * IPN_DROP_MAX);
 IPN_ABI_ASSERT(ipn_log_head, 64);
 IPN_ABI_ASSERT(ipn_slot, IPN_SLOT_HDR);

@@ -206,7 +206,8 @@ struct ipn_ctl_attach {
  * free (no name, IPN_PORTNO_ANY). The session has it from then on, and its end ends that. The reply
  * comes with two descriptors: the socket, bound, and the memory of its frames, which cannot change
  * its size. The rings have the sizes told here; where they are is for getsockopt to say
- * (XDP_MMAP_OFFSETS). The first half of the frames stands in the fill ring already. The reply can take a while: the kernel lets go of the last socket late.
+ * (XDP_MMAP_OFFSETS). The first half of the frames stands in the fill ring already. The reply can
+ * take a while: the kernel lets go of the last socket late.
  * Errors: ECONNREFUSED; EACCES without both r and w; ENOENT no such xsk port; EBUSY somebody has
  * it; EOPNOTSUPP its socket is the program's own; EISCONN the session has something already.
  */
@@ -410,6 +411,9 @@ enum ipn_ctl_what {
 	IPN_WATCH_COUNTS,  /* readers, writers */
 	IPN_WATCH_OVERRUN, /* count: messages lost by a reader since the last look, once a second */
 	IPN_WATCH_LOST,    /* count: events that were lost here */
+	IPN_WATCH_POLICY,  /* loaded: port is its number, name its name; no path */
+	IPN_WATCH_POLICY_GONE, /* unloaded: the same */
+	IPN_WATCH_REFUSED, /* a policy, by its name, refused a port: kind, uid, count is the errno */
 };
 struct ipn_ctl_event {
 	__u64 time; /* ns, CLOCK_REALTIME */

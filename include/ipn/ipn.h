@@ -48,7 +48,7 @@ int ipn_connect(int fd, const struct sockaddr *addr, socklen_t len);
 
 /*
  * One call is one message; returns its length. Errors: ENOTCONN, EPIPE send side shut down,
- * ECONNRESET everything shut down or the port was taken away, EMSGSIZE longer than the MTU.
+ * ECONNRESET everything shut down or the port was taken away, EOVERFLOW longer than the MTU.
  * flags: MSG_DONTWAIT, MSG_NOSIGNAL (no SIGPIPE is ever raised).
  */
 ssize_t ipn_send(int fd, const void *buf, size_t len, int flags);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * fanout: one sender to N receivers, the same measuring loop over every transport.
+ * fanout: one sender, or a few, to N receivers, the same measuring loop over every transport.
  *
  * The parent sends from CPU 0, the receivers are P processes on CPU 1 which hold N/P ends each. All
  * transports carry the same 64 bytes, shaped as an Ethernet frame because some of them want one: a
  * sequence number, a time stamp (paced runs only) and a check word over both, verified for each
- * message by each receiver. What a message costs beyond that belongs to the transport.
+ * message by each receiver. What a message costs beyond that belongs to the transport. More senders
+ * are processes beside the parent, on its CPU; the order of each one's messages is verified.
  *
  * After a warm-up the parent takes the receivers' counters at both ends of the window: the rate is
  * what was really delivered in steady state, however much was sent. Then it waits until the queues
@@ -36,6 +37,7 @@
 #include "bench.h"
 
 #define MAX_ENDS 256
+#define MAX_SENDERS 8
 #define BATCH 64
 #define SEND_BATCH 32
 #define MAX_SAMPLES (1u << 17) /* latencies kept per end */
@@ -48,7 +50,7 @@ struct msg {
 	uint8_t src[6];
 	uint8_t proto[2];
 	uint8_t type;
-	uint8_t pad;
+	uint8_t sender;
 	uint64_t seq;
 	uint64_t stamp;
 	uint64_t fill[3];
@@ -61,15 +63,20 @@ struct tally {
 	_Atomic uint64_t got;
 	uint64_t bad;
 	uint64_t overruns; /* messages the transport says it lost */
-	uint64_t next;
+	uint64_t next[MAX_SENDERS];
 	uint32_t samples;
-	uint32_t pad[7];
+	uint32_t pad[9];
 };
 _Static_assert(sizeof(struct tally) % 64 == 0, "no false sharing");
 
 struct shared {
 	_Atomic int ready;
 	_Atomic int stop;
+	_Atomic int senders, go, halt; /* of those beside the parent: how many are ready */
+	struct {
+		_Atomic uint64_t sent;
+		uint64_t pad[7];
+	} more[MAX_SENDERS];
 	struct tally tally[MAX_ENDS];
 };
 
@@ -99,6 +106,7 @@ struct options {
 	const char *addr; /* of the network: path, directory, multicast group */
 	int ends;
 	int procs;
+	int senders;
 	bool sleep;
 	bool unicast;
 	bool plain;  /* one message per receiving call */
@@ -126,11 +134,13 @@ struct transport {
 	int (*send)(struct end *e, const struct msg *m);
 	int (*send_many)(struct end *e, struct msg *m, unsigned int n);
 	uint64_t (*overruns)(struct end *e);
+	bool one_tx; /* all senders use what the parent has opened */
 };
 
 static struct options opt = {
 	.addr = "",
 	.ends = 1,
+	.senders = 1,
 	.procs = 0,
 	.seconds = 1,
 	.warmup = 0.2,
@@ -141,8 +151,8 @@ static pid_t run_id;
 
 static uint64_t msg_sum(const struct msg *m)
 {
-	return (m->seq + m->type) * 0x9e3779b97f4a7c15ULL ^ m->stamp ^ m->fill[0] ^ m->fill[1] ^
-	       m->fill[2];
+	return (m->seq + m->type + m->sender * 256UL) * 0x9e3779b97f4a7c15ULL ^ m->stamp ^
+	       m->fill[0] ^ m->fill[1] ^ m->fill[2];
 }
 
 static void msg_init(struct msg *m, const uint8_t src[6], const uint8_t dst[6])
@@ -379,7 +389,10 @@ static int unix_send_many(struct end *e, struct msg *m, unsigned int n)
 	return (int)n;
 }
 
-/* AF_UNIX SOCK_SEQPACKET, a connection to each: nothing is lost, the sender waits. */
+/*
+ * AF_UNIX SOCK_SEQPACKET, a connection to each: nothing is lost, the sender waits. Several senders
+ * share the connections: so a receiver has one descriptor to read, and none to choose from.
+ */
 
 static int seq_to[MAX_ENDS];
 
@@ -550,6 +563,9 @@ static void ipn_open_rx(struct end *e, const struct options *o, int index)
 static void ipn_open_tx(struct end *e, const struct options *o)
 {
 	ipn_open_end(e, o);
+	/* what other senders send is for receivers, and would wait for us */
+	if (o->senders > 1 && ipn_shutdown(e->fd, SHUT_RD))
+		die("ipn_shutdown");
 }
 
 static int ipn_recv_views(struct end *e, struct arrived *msgs)
@@ -604,17 +620,17 @@ static uint64_t ipn_lost(struct end *e)
 
 static const struct transport transports[] = {
 	{ "udp", udp_open_rx, udp_open_tx, mmsg_recv, all_whole, sock_send, sock_send_many,
-	  no_overruns },
+	  no_overruns, false },
 	{ "container", container_open_rx, container_open_tx, mmsg_recv, all_whole, sock_send, NULL,
-	  no_overruns },
+	  no_overruns, false },
 	{ "unix", unix_open_rx, unix_open_tx, mmsg_recv, all_whole, unix_send, unix_send_many,
-	  no_overruns },
+	  no_overruns, false },
 	{ "seqpacket", seq_open_rx, seq_open_tx, seq_recv, all_whole, seq_send, seq_send_many,
-	  no_overruns },
-	{ "vde", vde_open_rx, vde_open_tx, vde_recv_one, all_whole, vde_send_one, NULL,
-	  no_overruns },
+	  no_overruns, true },
+	{ "vde", vde_open_rx, vde_open_tx, vde_recv_one, all_whole, vde_send_one, NULL, no_overruns,
+	  false },
 	{ "ipn", ipn_open_rx, ipn_open_tx, ipn_recv_views, ipn_views_done, ipn_send_one,
-	  ipn_send_many, ipn_lost },
+	  ipn_send_many, ipn_lost, false },
 };
 static const struct transport *tp;
 
@@ -624,6 +640,7 @@ struct seen {
 	uint64_t seq;
 	uint32_t latency;
 	uint8_t type; /* 0: damaged */
+	uint8_t sender;
 };
 
 /*
@@ -650,6 +667,7 @@ static unsigned int end_drain(struct end *e)
 		}
 		seen[i].seq = m->seq;
 		seen[i].type = msg_sum(m) == m->check ? m->type : 0;
+		seen[i].sender = m->sender % MAX_SENDERS;
 		seen[i].latency = (uint32_t)(now - m->stamp);
 	}
 	whole = tp->done(e, n);
@@ -658,11 +676,11 @@ static unsigned int end_drain(struct end *e)
 
 		if (s->type == MSG_END || s->type == MSG_HELLO)
 			continue;
-		if (s->type == 0 || s->seq < t->next) {
+		if (s->type == 0 || s->seq < t->next[s->sender]) {
 			t->bad++;
 			continue;
 		}
-		t->next = s->seq + 1;
+		t->next[s->sender] = s->seq + 1;
 		got++;
 		if (s->type == MSG_MEASURED && opt.rate && t->samples < MAX_SAMPLES)
 			e->samples[t->samples++] = s->latency;
@@ -729,6 +747,7 @@ struct reading {
 };
 
 static pid_t children[MAX_ENDS];
+static pid_t others[MAX_SENDERS]; /* senders beside the parent */
 
 static uint64_t sum_got(void)
 {
@@ -754,6 +773,16 @@ static uint64_t busy_ticks(void)
 	return n == 7 ? user + nice + sys + irq + softirq : 0;
 }
 
+/* What the senders beside the parent have sent. */
+static uint64_t sum_more(void)
+{
+	uint64_t n = 0;
+
+	for (int i = 1; i < opt.senders; i++)
+		n += atomic_load_explicit(&shared->more[i].sent, memory_order_relaxed);
+	return n;
+}
+
 static void read_all(struct reading *r, uint64_t sent)
 {
 	if (opt.rate) { /* not a part of what is timed when sending flat out */
@@ -767,7 +796,7 @@ static void read_all(struct reading *r, uint64_t sent)
 		r->busy = busy_ticks();
 	}
 	r->got = sum_got();
-	r->sent = sent;
+	r->sent = sent + sum_more();
 	r->time = now_ns();
 }
 
@@ -776,6 +805,9 @@ static void end_children(int sig)
 	for (int i = 0; i < opt.procs; i++)
 		if (children[i] > 0)
 			kill(children[i], sig);
+	for (int i = 1; i < opt.senders; i++)
+		if (others[i] > 0)
+			kill(others[i], sig);
 }
 
 /* Takes the status of one child that has ended, or returns 0. A child that failed has said why. */
@@ -858,6 +890,71 @@ static uint64_t send_until(struct end *tx, struct msg *m, uint64_t seq, uint64_t
 		seq = send_data(tx, m, seq, measured);
 	}
 	return seq;
+}
+
+/* One of the senders beside the parent: flat out, from go to halt. */
+static void another_sender(int index, struct end *tx, const struct msg *like)
+{
+	struct msg m = *like;
+	uint64_t seq = 0;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (!tp->one_tx) {
+		tx = calloc(1, sizeof(*tx));
+		if (!tx)
+			die("memory");
+		tx->block = true;
+		tp->open_tx(tx, &opt);
+	}
+	m.sender = (uint8_t)index;
+	atomic_fetch_add(&shared->senders, 1);
+	while (!atomic_load(&shared->go))
+		sleep_ns(100000);
+	while (!atomic_load_explicit(&shared->halt, memory_order_relaxed)) {
+		if (tp->send_many && !opt.singly)
+			seq = send_flat_out(tx, &m, seq, false);
+		else
+			seq = send_data(tx, &m, seq, false);
+		atomic_store_explicit(&shared->more[index].sent, seq, memory_order_relaxed);
+	}
+	_exit(refused != 0);
+}
+
+static void more_senders(struct end *tx, const struct msg *m)
+{
+	for (int i = 1; i < opt.senders; i++) {
+		others[i] = fork();
+		if (others[i] < 0)
+			die("fork");
+		if (!others[i])
+			another_sender(i, tx, m);
+	}
+	for (uint64_t until = now_ns() + 10 * BENCH_NS;
+	     atomic_load(&shared->senders) < opt.senders - 1;) {
+		sleep_ns(1000000);
+		errno = 0;
+		if (now_ns() > until) {
+			end_children(SIGKILL);
+			die("senders are not ready after 10 s");
+		}
+	}
+	atomic_store(&shared->go, 1);
+}
+
+static void halt_senders(void)
+{
+	int status;
+
+	atomic_store(&shared->halt, 1);
+	for (int i = 1; i < opt.senders; i++) {
+		if (waitpid(others[i], &status, 0) != others[i] || status) {
+			others[i] = 0;
+			end_children(SIGKILL);
+			errno = 0;
+			die("a sender ended with status %#x", status);
+		}
+		others[i] = 0;
+	}
 }
 
 /* Receivers that sleep need a message to see that it is over; a lossy network may eat a few. */
@@ -955,11 +1052,13 @@ static void sender(uint32_t *samples)
 	}
 	tp->open_tx(tx, &opt);
 	sleep_ns(20000000);
+	more_senders(tx, &m);
 
 	seq = send_until(tx, &m, seq, now_ns() + (uint64_t)(opt.warmup * 1e9), false);
 	read_all(&a, seq);
 	seq = send_until(tx, &m, seq, now_ns() + (uint64_t)(opt.seconds * 1e9), true);
 	read_all(&b, seq);
+	halt_senders();
 
 	do { /* until nothing has come for a while */
 		last = sum_got();
@@ -967,15 +1066,16 @@ static void sender(uint32_t *samples)
 		got = sum_got();
 	} while (got != last);
 	stop_receivers(tx, &m);
-	report(&a, &b, seq, samples);
+	report(&a, &b, seq + sum_more(), samples);
 }
 
 static const char usage[] =
 	"usage: fanout -t udp|unix|seqpacket|vde|ipn|container [-a ADDRESS] [-n ENDS]\n"
-	"              [-p PROCESSES]\n"
+	"              [-p PROCESSES] [-m SENDERS]\n"
 	"              [-z] [-u] [-1] [-i] [-r MESSAGES/S] [-s SECONDS] [-w WARM-UP] [-c CPU]\n"
 	"  -a  multicast group, directory of the vde_switch, path of the IPN network, or\n"
 	"      SENDER-NETNS,RECEIVER-NETNS,RECEIVER-ADDRESS\n"
+	"  -m  so many senders, each a process; not with -u and -r\n"
 	"  -z  receivers sleep when idle (one end per process); without it they spin\n"
 	"  -u  unicast to the first end, which has shown its address to the switch\n"
 	"  -1  one message per receiving call\n"
@@ -988,7 +1088,7 @@ int main(int argc, char **argv)
 	uint32_t *samples = NULL;
 	int c;
 
-	while ((c = getopt(argc, argv, "t:a:n:p:zu1ir:s:w:c:")) != -1) {
+	while ((c = getopt(argc, argv, "t:a:n:p:m:zu1ir:s:w:c:")) != -1) {
 		switch (c) {
 		case 't':
 			opt.transport = optarg;
@@ -1001,6 +1101,9 @@ int main(int argc, char **argv)
 			break;
 		case 'p':
 			opt.procs = atoi(optarg);
+			break;
+		case 'm':
+			opt.senders = atoi(optarg);
 			break;
 		case 'z':
 			opt.sleep = true;
@@ -1037,7 +1140,8 @@ int main(int argc, char **argv)
 	if (!opt.procs)
 		opt.procs = opt.ends;
 	if (!tp || optind != argc || opt.ends < 1 || opt.ends > MAX_ENDS || opt.procs < 1 ||
-	    opt.ends % opt.procs || (opt.sleep && opt.procs != opt.ends) ||
+	    opt.ends % opt.procs || (opt.sleep && opt.procs != opt.ends) || opt.senders < 1 ||
+	    opt.senders > MAX_SENDERS || (opt.senders > 1 && (opt.unicast || opt.rate)) ||
 	    (opt.unicast && opt.ends != 1) || opt.seconds <= 0 || opt.rate < 0 ||
 	    opt.rate * opt.seconds > MAX_SAMPLES) {
 		fputs(usage, stderr);

@@ -207,8 +207,9 @@ static void a_port_that_was_detached_is_no_more(void **state)
 
 static void a_policy_without_program_is_a_named_drop(void **state)
 {
-	static const __u32 numbers[] = { IPN_POLICY_ANY, 3,          IPN_POLICY_MAX - 1,
-					 IPN_POLICY_MAX, 0x80000001, 0xffffffff };
+	static const __u32 numbers[] = { IPN_POLICY_ANY,     IPN_POLICY_BUILTIN + 1,
+					 IPN_POLICY_MAX - 1, IPN_POLICY_MAX,
+					 0x80000001,         0xffffffff };
 	static const struct outcome o = { .drop = DROP(NO_POLICY) };
 
 	(void)state;

@@ -211,8 +211,8 @@ static const struct row rows[] = {
 	{ "directed broadcast", IPN_DROP_DIRECTED, H2, "10.3.0.255", 17, NULL, 0 },
 	{ "the subnet itself", IPN_DROP_DIRECTED, H2, "10.3.0.0", 17, NULL, 0 },
 	{ "multicast", IPN_DROP_MULTICAST, H2, "224.0.0.9", 17, NULL, 0 },
-	{ "multicast to its Ethernet address", IPN_DROP_MULTICAST, H2, "239.1.2.3", 17,
-	  to_all_macs, 0 },
+	{ "multicast to its Ethernet address", IPN_DROP_MULTICAST, H2, "239.1.2.3", 17, to_all_macs,
+	  0 },
 	{ "multicast, IPv6", IPN_DROP_MULTICAST, S2, "ff02::fb", 17, NULL, 0 },
 };
 

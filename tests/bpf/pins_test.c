@@ -2,6 +2,7 @@
 /* What others find in the bpffs: names, places, and types of maps and programs. */
 #include "fabric.h"
 
+#include <ipn/l3.h>
 #include <ipn/policy_abi.h>
 
 #include <dirent.h>
@@ -19,8 +20,11 @@ static const struct {
 	{ "nets", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_net), IPN_MAX_NETS },
 	{ "ports", BPF_MAP_TYPE_HASH, 4, sizeof(struct ipn_port), IPN_MAX_NODES },
 	{ "portinfo", BPF_MAP_TYPE_HASH, 4, sizeof(struct ipn_portinfo), IPN_MAX_NODES },
+	{ "xskports", BPF_MAP_TYPE_HASH, 4, sizeof(struct ipn_xskport), IPN_MAX_NODES },
+	{ "xsks", BPF_MAP_TYPE_XSKMAP, 4, 4, IPN_MAX_NODES },
 	{ "dests", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_dest), IPN_MAX_PORTS },
 	{ "floods", BPF_MAP_TYPE_ARRAY, 4, 4, IPN_MAX_PORTS },
+	{ "learns", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_learn), IPN_MAX_NODES + IPN_MAX_NETS },
 	{ "fdb", BPF_MAP_TYPE_LRU_HASH, sizeof(struct ipn_fdb_key), sizeof(struct ipn_fdb), 0 },
 	{ "stats", BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(struct ipn_stats), IPN_MAX_NODES },
 	{ "bells", BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, IPN_MAX_NODES },
@@ -31,6 +35,21 @@ static const struct {
 	{ "logs_jumbo", BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, IPN_MAX_LOGS },
 	{ "pol_xdp", BPF_MAP_TYPE_PROG_ARRAY, 4, 4, IPN_POLICY_MAX },
 	{ "pol_tc", BPF_MAP_TYPE_PROG_ARRAY, 4, 4, IPN_POLICY_MAX },
+	{ "pol_sk", BPF_MAP_TYPE_PROG_ARRAY, 4, 4, IPN_POLICY_MAX },
+	{ "socks", BPF_MAP_TYPE_SOCKMAP, 4, 4, IPN_MAX_NODES },
+	{ "sk_ports", BPF_MAP_TYPE_HASH, 8, sizeof(struct ipn_sk), IPN_MAX_NODES },
+	{ "punt", BPF_MAP_TYPE_RINGBUF, 0, 0, 0 },
+	{ "punt_acct", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_punt_acct), IPN_MAX_NODES },
+	{ "doors", BPF_MAP_TYPE_HASH, 4, sizeof(struct ipn_door), IPN_MAX_NODES },
+	{ "l3_nets", BPF_MAP_TYPE_ARRAY, 4, 0, IPN_MAX_NETS },
+	{ "l3_ports", BPF_MAP_TYPE_HASH, 8, 0, 0 },
+	{ "l3_route4", BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, IPN_MAX_NETS },
+	{ "l3_route6", BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, IPN_MAX_NETS },
+	{ "l3_neigh", BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, IPN_MAX_NETS },
+	{ "l3_held", BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, IPN_MAX_NETS },
+	{ "l3_static", BPF_MAP_TYPE_HASH, 24, 0, 0 },
+	{ "l3_limit", BPF_MAP_TYPE_ARRAY, 4, 0, IPN_MAX_NODES },
+	{ "l3_work", BPF_MAP_TYPE_PERCPU_ARRAY, 4, 0, 1 },
 	{ "calls", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_call), 1 },
 	{ "drafts", BPF_MAP_TYPE_ARRAY, 4, IPN_DRAFT_SIZE, 0 },
 	{ "msgs", BPF_MAP_TYPE_PERCPU_ARRAY, 4, 0, 1 },
@@ -47,10 +66,18 @@ static const struct {
 	{ "tc_grab", BPF_PROG_TYPE_SCHED_CLS },
 	{ "tc_cable", BPF_PROG_TYPE_SCHED_CLS },
 	{ "notify", BPF_PROG_TYPE_SYSCALL },
+	{ "sk", BPF_PROG_TYPE_SK_SKB },
+	{ "sk_look", BPF_PROG_TYPE_TRACING },
+	{ "xdp_xsk", BPF_PROG_TYPE_XDP },
+	{ "xsk_held", BPF_PROG_TYPE_XDP },
 	{ "xdp_hub", BPF_PROG_TYPE_XDP },
 	{ "tc_hub", BPF_PROG_TYPE_SCHED_CLS },
+	{ "sk_hub", BPF_PROG_TYPE_SK_SKB },
+	{ "sk_switch", BPF_PROG_TYPE_SK_SKB },
 	{ "xdp_switch", BPF_PROG_TYPE_XDP },
 	{ "tc_switch", BPF_PROG_TYPE_SCHED_CLS },
+	{ "xdp_l3", BPF_PROG_TYPE_XDP },
+	{ "tc_l3", BPF_PROG_TYPE_SCHED_CLS },
 };
 
 static int pin_open(const char *sub, const char *name)
@@ -109,6 +136,8 @@ static void every_map_is_pinned_by_its_name(void **state)
 		if (maps[i].entries)
 			assert_int_equal(info.max_entries, maps[i].entries);
 		assert_true(info.btf_id || info.type == BPF_MAP_TYPE_PROG_ARRAY ||
+			    info.type == BPF_MAP_TYPE_XSKMAP || info.type == BPF_MAP_TYPE_SOCKMAP ||
+			    info.type == BPF_MAP_TYPE_RINGBUF ||
 			    info.type == BPF_MAP_TYPE_ARRAY_OF_MAPS); /* reads like a table */
 		close(fd);
 	}

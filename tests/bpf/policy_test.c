@@ -243,12 +243,31 @@ static void every_port_gets_its_own(void **state)
 		row_run(WAY_XDP, &rows[i], false);
 		fabric_clear(state);
 		for (enum way way = WAY_TC; way < WAYS; way++) {
-			if (way == WAY_GRAB) /* the manager keeps them apart */
+			if (way == WAY_GRAB) /* comes out of the gateway: see below */
 				continue;
 			row_run(way, &rows[i], true);
 			fabric_clear(state);
 		}
 	}
+}
+
+/* There is no gateway here, so nothing comes out of it; the frame is the host's all the same. */
+static void of_a_grabbed_interface_it_sees_a_clone(void **state)
+{
+	struct bus b = bus_make(true);
+	const struct script s = { .second = P(1) | P(6), .len = 20 };
+	struct __sk_buff skb = { .ifindex = b.at[2]->port.ifindex };
+	static struct ran r;
+
+	(void)state;
+	message_make(&s);
+	assert_ok(tc_run(fab.b->prog_tc_grab, &skb, message, 100, &r));
+	assert_int_equal(r.ret, (__u32)TC_ACT_UNSPEC);
+	same_expect(&r, message, 100);
+	b.at[2]->want.in_packets++;
+	b.at[2]->want.in_bytes += 100;
+	b.at[2]->want.drop[IPN_DROP_GATEWAY]++;
+	quiet_expect();
 }
 
 static void with_devices_a_process_is_judged_at_tc(void **state)
@@ -357,6 +376,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(every_port_gets_its_own),
+		TEST(of_a_grabbed_interface_it_sees_a_clone),
 		TEST(with_devices_a_process_is_judged_at_tc),
 		TEST(what_is_to_be_cut_goes_to_the_gateway_first),
 		TEST(each_message_of_a_batch_has_its_own_set),

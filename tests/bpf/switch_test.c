@@ -454,6 +454,31 @@ static void a_conversation(void **state)
 	pass(WAY_XDP, process, frame, 65, &to_device);
 }
 
+/* Invented addresses wash out nobody: a port has room for a thousand, the others for theirs. */
+static void a_port_does_not_fill_the_table(void **state)
+{
+	const struct outcome flood = { .log = true, .flood = true };
+	const struct outcome to_process = { .process = process };
+	int n;
+
+	(void)state;
+	fdb_empty();
+	frame_make(60, 'b', 'a', WAY_XDP);
+	pass(WAY_XDP, process, frame, 60, &flood);
+	for (__u32 i = 0; i < 3000; i++) {
+		frame_make(60, BROADCAST, 'x', WAY_TC);
+		memcpy(frame + 8, &i, sizeof(i));
+		pass(WAY_TC, device, frame, 60, &flood);
+	}
+	n = fdb_count();
+	print_message("  %d addresses of 3000\n", n);
+	assert_in_range(n, 1000, 2500);   /* some more come in while the test runs */
+	frame_make(60, 'a', 'c', WAY_TC); /* one more */
+	pass(WAY_TC, port_of(DEV_D), frame, 60, &to_process);
+	frame_make(60, 'c', 'a', WAY_XDP);
+	pass(WAY_XDP, process, frame, 60, &(struct outcome){ .device = port_of(DEV_D) });
+}
+
 static const struct CMUnitTest tests[] = {
 #define SWITCH_TEST(name) cmocka_unit_test_setup_teardown(name, world, world_done)
 	SWITCH_TEST(frames_go_where_they_belong),
@@ -463,6 +488,7 @@ static const struct CMUnitTest tests[] = {
 	SWITCH_TEST(sources_are_learned),
 	SWITCH_TEST(a_tag_does_not_make_another_station),
 	SWITCH_TEST(a_conversation),
+	SWITCH_TEST(a_port_does_not_fill_the_table),
 };
 
 FABRIC_MAIN(tests)

@@ -7,15 +7,20 @@
 
 enum { POOL = 4 };
 
-static int lossless(const char *path, int pool)
+static int lossless_of(int policy, const char *path, int pool)
 {
-	int fd = new_socket(IPN_BROADCAST);
+	int fd = new_socket(policy);
 
 	set_int(fd, IPN_SO_FLAGS, IPN_FLAG_LOSSLESS);
 	set_int(fd, IPN_SO_MSGPOOLSIZE, pool);
 	OK(try_bind(fd, path));
 	OK(X(connect)(fd, NULL, 0));
 	return fd;
+}
+
+static int lossless(const char *path, int pool)
+{
+	return lossless_of(IPN_BROADCAST, path, pool);
 }
 
 static void fill(int fd, int count)
@@ -263,6 +268,36 @@ static void nothing_lost(void)
 		join_child(pid[r]);
 }
 
+/* Frames: to, from, type. */
+#define A "\2\1\1\1\1\1"
+#define B "\2\1\1\1\1\2"
+#define C "\2\1\1\1\1\3"
+#define TYPE "\x88\xb6"
+
+static void switch_one(void)
+{
+	int a = lossless_of(IPN_VDESWITCH, NET, POOL), b = member(NET), c = member(NET);
+
+	send_text(b, A B TYPE);
+	gets_text(a, A B TYPE);
+	gets_text(c, A B TYPE);
+	for (int i = 0; i < POOL; i++)
+		OK(try_send(a, B A TYPE));
+	EQ(polled(a, POLLOUT), POLLOUT);
+	ERR(try_send(a, B A TYPE), EAGAIN);
+	EQ(polled(a, POLLOUT), 0);
+	ERR(try_send(c, B C TYPE), EAGAIN);
+	OK(try_send(b, A B TYPE)); /* another one's is not full */
+	EQ(polled(b, POLLOUT), POLLOUT);
+	for (int i = 0; i < POOL; i++)
+		gets_text(b, B A TYPE);
+	EQ(polled(a, POLLOUT), POLLOUT);
+	OK(try_send(a, B A TYPE));
+	gets_text(b, B A TYPE);
+	gets_nothing(b);
+	gets_nothing(c);
+}
+
 static const struct row rows_lossless_table[] = {
 	{ "lossless.flag", "IPN_SO_FLAGS: IPN_FLAG_LOSSLESS, read by every member", flag },
 	{ "lossless.full", "the pool is full: EAGAIN, until messages are read", full },
@@ -271,6 +306,8 @@ static const struct row rows_lossless_table[] = {
 	{ "lossless.counts_once", "a message with many recipients counts once", counts_once },
 	{ "lossless.slowest", "a message is pending until the last has read it", slowest_rules },
 	{ "lossless.network", "the pool is the whole network's", whole_network },
+	{ "lossless.switch", "a switch: what is for one fills the pool of that one alone",
+	  switch_one },
 	{ "lossless.no_receivers", "what nobody receives is not pending", no_receivers },
 	{ "lossless.blocks", "a send waits until there is room", blocks },
 	{ "lossless.eintr", "a signal ends a send that waits: EINTR, nothing sent", eintr },

@@ -69,6 +69,35 @@ static void peer_to_peer(void)
 		join_child(pid[i]);
 }
 
+/* All at the same moment: one makes the network, the others find it, time after time. */
+static void peers_at_once(void)
+{
+	for (int round = 0; round < 20; round++) {
+		struct gate go = gate_new(), in = gate_new(), end = gate_new();
+		int pid[PEERS];
+
+		for (int i = 0; i < PEERS; i++) {
+			pid[i] = child();
+			if (pid[i])
+				continue;
+			gate_wait(&go);
+			peer_open();
+			gate_open(&in);
+			gate_wait(&end);
+			_exit(0);
+		}
+		for (int i = 0; i < PEERS; i++)
+			gate_open(&go);
+		for (int i = 0; i < PEERS; i++)
+			gate_wait(&in);
+		for (int i = 0; i < PEERS; i++)
+			gate_open(&end);
+		for (int i = 0; i < PEERS; i++)
+			join_child(pid[i]);
+		unlink(NET);
+	}
+}
+
 /* The sender makes the network and does not receive. */
 static int sender_open(void)
 {
@@ -197,6 +226,7 @@ static void stops_without_receivers(void)
 static const struct row rows_programs_table[] = {
 	{ "program.peer_to_peer", "peers that all run the same code hear each other",
 	  peer_to_peer },
+	{ "program.peers_at_once", "and find each other when all come at once", peers_at_once },
 	{ "program.one_to_many", "one sender, many receivers, each hears all", one_to_many },
 	{ "oob.program", "a sender stops while there are no receivers, and goes on",
 	  stops_without_receivers },

@@ -9,9 +9,11 @@
  *                     namespace)
  *   fuse DIRECTORY    mounts such a file system there, for everybody, with a socket `net` in it that
  *                     belongs to nobody; as root
+ *   net PATH           makes a network of the socket there: says what came of it
  *   hoard PATH COUNT  makes a network, keeps its log, lets it end, COUNT times: says how often it
  *                     could
  *   flip DIR COUNT    makes networks by a path in DIR whose directory is now DIR/real, now DIR/victim
+ *   busy PATH COUNT   makes a network and resizes it all the time, in so many sessions
  *   monitors COUNT    that many monitors: says how many it could have
  *   overruns PATH COUNT  joins so often, and says ever more overruns in its pages
  *
@@ -39,6 +41,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define MANY 200
@@ -141,17 +144,17 @@ static void until_term(void)
 
 /* --- descriptors whose close takes long --- */
 
+static int listener = -1;
+
 static int lingering(void)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET,
-				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct linger linger = { .l_onoff = 1, .l_linger = 60 };
-	int listener = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	struct sockaddr_in to;
 	socklen_t len = sizeof(to);
 	static char junk[65536];
 
-	if (bind(listener, (void *)&to, len) || listen(listener, 1) ||
-	    getsockname(listener, (void *)&to, &len) || connect(fd, (void *)&to, len))
+	if (getsockname(listener, (void *)&to, &len) || connect(fd, (void *)&to, len))
 		die("TCP");
 	if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)))
 		die("SO_LINGER");
@@ -160,8 +163,7 @@ static int lingering(void)
 	return fd;
 }
 
-/* The descriptor goes to the manager. last: and is nobody else's. */
-static int give(int fd, bool last, const char *how)
+static void give(int fd, const char *how)
 {
 	struct ipn_ctl_hdr info = { .magic = IPN_CTL_MAGIC,
 				    .version = IPN_CTL_VERSION,
@@ -181,10 +183,29 @@ static int give(int fd, bool last, const char *how)
 		if (!strcmp(how, "queue"))
 			put(s, &none, sizeof(none), NULL, 0);
 	} while (!put(s, &info, len, fds, nfds));
-	if (last)
-		close(fd);
-	if (strcmp(how, "close"))
-		close(s); /* what was not read is thrown away with it */
+}
+
+/*
+ * The manager must have the last of it: who exits does not wait. It may be faster than the exit, so
+ * there are some.
+ */
+static int linger(const char *how)
+{
+	struct sockaddr_in any = { .sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+
+	listener = socket(AF_INET, SOCK_STREAM, 0);
+	if (bind(listener, (void *)&any, sizeof(any)) || listen(listener, 100))
+		die("TCP");
+	for (int i = 0; i < 10; i++) {
+		pid_t pid = fork();
+
+		if (!pid) {
+			give(lingering(), how);
+			_exit(0);
+		}
+		waitpid(pid, NULL, 0);
+	}
 	until_term();
 	return 0;
 }
@@ -315,7 +336,9 @@ static int flush(const char *how)
 	fd = open("/mnt/file", O_RDWR);
 	if (fd < 0)
 		die("file on FUSE");
-	return give(fd, false, how); /* each close of it asks the server */
+	give(fd, how); /* each close of it asks the server */
+	until_term();
+	return 0;
 }
 
 static int fuse(const char *dir)
@@ -393,6 +416,59 @@ static int flip(const char *dir, int count)
 	return 0;
 }
 
+static int net(const char *path)
+{
+	struct ipn_ctl_net_add add = { .policy = IPN_BROADCAST, .persistent = 1 };
+	int r;
+
+	snprintf(add.path, sizeof(add.path), "%s", path);
+	r = call(manager(), IPN_CTL_NET_ADD, &add, sizeof(add), open(path, O_PATH), NULL, 0);
+	puts(r > 0 ? strerrorname_np(r) : r ? "hung up" : "ok");
+	until_term();
+	return 0;
+}
+
+static void resize_forever(int s)
+{
+	struct ipn_ctl_resize resize = { .numnodes = 4096 };
+
+	for (;;) {
+		if (call(s, IPN_CTL_RESIZE, &resize, sizeof(resize), -1, NULL, 0) < 0)
+			exit(1);
+		resize.numnodes ^= 4096 ^ 1;
+	}
+}
+
+static int busy(const char *path, int count)
+{
+	struct ipn_ctl_net_add add = { .policy = IPN_BROADCAST, .persistent = 1 };
+	struct ipn_ctl_bind bind = { .policy = IPN_ANY };
+	int fd, *sessions = calloc((size_t)count, sizeof(int));
+
+	snprintf(add.path, sizeof(add.path), "%s", path);
+	if (!sessions || mknod(path, S_IFSOCK | 0777, 0))
+		die(path);
+	fd = open(path, O_PATH);
+	errno = call(manager(), IPN_CTL_NET_ADD, &add, sizeof(add), fd, NULL, 0);
+	if (errno)
+		die(path);
+	for (int i = 0; i < count; i++) {
+		int s = sessions[i] = manager();
+
+		errno = call(s, IPN_CTL_BIND, &bind, sizeof(bind), fd, NULL, 0);
+		if (errno)
+			die("bind");
+	}
+	for (int i = 0; i < count; i++) {
+		if (!fork()) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			resize_forever(sessions[i]);
+		}
+	}
+	until_term();
+	return 0;
+}
+
 static int monitors(int count)
 {
 	int n = 0, r = 0;
@@ -447,13 +523,17 @@ int main(int argc, char **argv)
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
 	if (!strcmp(what, "linger"))
-		return give(lingering(), true, arg);
+		return linger(arg);
 	if (!strcmp(what, "flush"))
 		return flush(arg);
 	if (!strcmp(what, "fuse"))
 		return fuse(arg);
 	if (!strcmp(what, "hoard"))
 		return hoard(arg, count);
+	if (!strcmp(what, "busy"))
+		return busy(arg, count);
+	if (!strcmp(what, "net"))
+		return net(arg);
 	if (!strcmp(what, "flip"))
 		return flip(arg, count);
 	if (!strcmp(what, "monitors"))

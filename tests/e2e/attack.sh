@@ -76,6 +76,48 @@ read -r n why <<<"$OUT"
 [ "$n" = 5 ] || complain "what was let go counts still: $n $why"
 attack_stop
 
+step "a network on a file system that does not answer"
+mkdir "$IPN_TEST_TMP/fuse"
+attack fuse "$IPN_TEST_TMP/fuse" >"$IPN_TEST_TMP/fuse.out" &
+fuse=$!
+wait_until 20 bash -c "grep -q ready '$IPN_TEST_TMP/fuse.out' || ! kill -0 $fuse"
+if kill -0 $fuse 2>/dev/null; then
+	# the client itself asks nothing that is not answered
+	attack_start net "$IPN_TEST_TMP/fuse/net"
+	assert_eq EOPNOTSUPP "$OUT" "network on FUSE"
+	attack_stop
+	timeout 20 setpriv --reuid=65534 --regid=65534 --clear-groups -- ipn-fabric net show >/dev/null ||
+		complain "network on FUSE: no answer to net show"
+	go_on "network on FUSE"
+	kill -KILL $fuse
+	wait $fuse 2>/dev/null || true
+fi
+
+step "monitors, and overruns that never were"
+attack_start monitors 2000
+[ "$OUT" = "16 EDQUOT" ] || complain "monitors of one user: $OUT"
+monitors=$ATTACK
+as_nobody ipn-fabric net add "$NETS/wide" --nodes 500
+attack_start overruns "$NETS/wide" 500
+sleep 2 # they are looked for once a second
+go_on "overruns"
+attack_stop
+ATTACK=$monitors
+attack_stop
+
+step "200 sessions that keep the manager busy: others come first"
+attack_start busy "$NETS/hoard/busy" 200
+best=9999
+for _ in 1 2 3 4 5; do
+	t=${EPOCHREALTIME/[.,]/}
+	go_on "busy"
+	ms=$(((${EPOCHREALTIME/[.,]/} - t) / 1000))
+	[ $ms -ge $best ] || best=$ms
+done
+echo "   answers after $best ms" # in turn with the others it would be seconds
+[ $best -lt 1000 ] || complain "busy: answers after $best ms"
+attack_stop
+
 steady_stop quiet 5000
 
 step "down: a path that leads elsewhere meanwhile"

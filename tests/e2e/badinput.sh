@@ -290,8 +290,8 @@ refused 1 "/none/ns" ipn-fabric attach "$NETS/lan" --veth "eth0:$IPN_TEST_TMP/no
 step "messages longer than the MTU; files that are not there"
 printf 'short\n%0101d\nlast\n' 0 >"$IPN_TEST_TMP/lines"
 refused 1 "$NETS/hub|line 2|101|MTU|100" ipn-fabric send "$NETS/hub" "$IPN_TEST_TMP/lines"
-calls "ok ok EMSGSIZE ok 100" socket "connect $NETS/hub" "sendlen 101" "sendlen 100"
-calls "ok ok EMSGSIZE EMSGSIZE" socket "connect $NETS/hub" "sendlen 65536" "sendlen 65535"
+calls "ok ok EOVERFLOW ok 100" socket "connect $NETS/hub" "sendlen 101" "sendlen 100"
+calls "ok ok EOVERFLOW EOVERFLOW" socket "connect $NETS/hub" "sendlen 65536" "sendlen 65535"
 refused 1 "$IPN_TEST_TMP/nofile" ipn-fabric send "$NETS/hub" "$IPN_TEST_TMP/nofile"
 refused 1 "$IPN_TEST_TMP/plain" ipn-fabric send "$NETS/hub" "$IPN_TEST_TMP/plain"
 refused 1 "$NETS/hub|0 of 1" ipn-fabric recv "$NETS/hub" --count 1 --timeout 0.1

@@ -23,7 +23,7 @@ node ear socket "connect $NETS/lan"
 
 quiet() # nothing is pending at the process
 {
-	tell ear "recv 20"
+	tell ear "recvhex 20" # 20 ms, and frames are no lines of text
 	[ "$OUT" = EAGAIN ]
 }
 
@@ -47,7 +47,7 @@ traffic() # WHEN
 	kill $sniffer
 	wait $sniffer 2>/dev/null || true
 	assert_eq 1 "$(grep -c "$data" "$IPN_TEST_TMP/sniff")" "$1: times the frame came"
-	tell ear "recv 20" EAGAIN
+	tell ear "recvhex 20" EAGAIN
 }
 
 step "ping, and frames between containers, host and processes"

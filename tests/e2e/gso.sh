@@ -49,4 +49,23 @@ sizes $big "none is left"
 assert_eq $big "$(nsenter --net=/proc/$nameless/ns/net frames gso eth0)" "without a name"
 assert_eq $big "$(in_netns box3 frames gso eth0)" "the one that came later"
 
+step "across a cable"
+ipn-fabric net add "$NETS/near"
+ipn-fabric net add "$NETS/far"
+ipn-fabric attach "$NETS/near" --host near0 >/dev/null
+ipn-fabric attach "$NETS/far" --tap vm9 --port 9 >/dev/null
+assert_eq $big "$(frames gso near0)" "without a cable"
+ipn-fabric cable "$NETS/near" "$NETS/far" >/dev/null
+assert_eq $plain "$(frames gso near0)" "a VM behind a cable"
+kill_fabric
+start_fabric
+ipn-fabric attach "$NETS/near" --host near1 >/dev/null
+assert_eq "$plain $plain" "$(frames gso near0) $(frames gso near1)" "after a restart"
+ipn-fabric detach "$NETS/far" --port 9
+assert_eq $big "$(frames gso near0)" "the VM has gone"
+ipn-fabric attach "$NETS/far" --tap vm9 --port 9 >/dev/null
+assert_eq $plain "$(frames gso near1)" "a VM came"
+ipn-fabric uncable "$NETS/far" "$NETS/near"
+assert_eq $big "$(frames gso near0)" "the cable has gone"
+
 stop_fabric

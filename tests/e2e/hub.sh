@@ -78,13 +78,13 @@ for len in 0 1 13 14 60 231 232; do
 	tell out "sendlen $len" "ok $len"
 	tell small "recvlen 2000" "ok $len"
 done
-tell out "sendlen 233" "EMSGSIZE"
+tell out "sendlen 233" "EOVERFLOW"
 for len in 0 14 232 233 1514 2023 2024; do
 	tell out "use 1"
 	tell out "sendlen $len" "ok $len"
 	tell eth "recvlen 2000" "ok $len"
 done
-tell out "sendlen 2025" "EMSGSIZE"
+tell out "sendlen 2025" "EOVERFLOW"
 leave small
 leave eth
 leave out

@@ -14,10 +14,12 @@ row()
 	assert_eq "$4" "$(bpftool -j map dump pinned "$DIR/$1" | jq -c "$filter")" "$1: $3"
 }
 
+version=$(awk '$2 == "IPN_ABI_VERSION" { print $3 }' "$IPN_ROOT/include/ipn/abi.h")
+
 tables()
 {
 	row abi true '.value | [.version, .gateway != 0, .gateway_out != 0, .group != 0]' \
-		'[1,true,true,true]'
+		"[$version,true,true,true]"
 	row networks ".value.path == \"$NETS/lan\"" '.value | [.policy, .mtu, .numnodes, .pool]' \
 		'["IPN_POLICY_SWITCH",9000,16,4]'
 	row networks ".value.path == \"$NETS/hub\"" '.value | [.policy, .mtu, .numnodes, .pool]' \

@@ -15,6 +15,12 @@ fabric()
 	ipn-fabric --run-dir "$1/run" --bpffs "$1/bpf" "${@:2}"
 }
 
+# Processes; one that has ended and was not waited for yet is none.
+managers()
+{
+	pgrep -x -r D,R,S,T ipn-fabric || true
+}
+
 populate()
 {
 	ipn-fabric net add "$NETS/lan" --policy switch
@@ -42,7 +48,7 @@ assert_eq "$before" "$(links; bare)" "what is there after down"
 tell member "recv 5000" "ok "
 tell member "send x" ECONNRESET
 leave member
-assert_eq "" "$(pgrep -x ipn-fabric || true)" "processes after down"
+assert_eq "" "$(managers)" "processes after down"
 
 step "down with nothing there: one line, status 1"
 expect_err "$IPN_FABRIC_RUN_DIR" ipn-fabric down
@@ -70,7 +76,7 @@ for _ in {1..20}; do
 	ipn-fabric net add "$NETS/lan"
 	ipncall socket "connect $NETS/lan" >/dev/null
 	ipn-fabric down
-	assert_eq "" "$(pgrep -x ipn-fabric || true)" "the manager, after down"
+	assert_eq "" "$(managers)" "the manager, after down"
 done
 
 step "the run directory: made if it is missing, and removed then"

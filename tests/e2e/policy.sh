@@ -31,7 +31,7 @@ ipn-fabric policy load "$EXAMPLES/queue.bpf.o" --number 10 --name queue
 ipn-fabric policy load "$EXAMPLES/stamp.bpf.o" --number 11 --name stamp
 assert_eq '[9,false,0,["delport","delnet","setsockopt","getsockopt"]]' \
 	"$(policy_of topic '[.number, .builtin, .networks, .callbacks]')" "policy list"
-assert_eq 'broadcast switch topic queue stamp' \
+assert_eq 'broadcast switch l3 topic queue stamp' \
 	"$(ipn-fabric policy list --json | jq -r '[.[].name] | join(" ")')" "names"
 assert_eq true "$(policy_of switch .builtin)" "switch is built in"
 ipn-fabric policy list | grep -q '^ *9 *topic *loaded' || fail "policy list"

@@ -213,13 +213,15 @@ static void reader(int id)
 
 static pid_t start(void (*run)(int), int arg)
 {
-	pid_t pid = fork();
+	pid_t parent = getpid(), pid = fork();
 
 	if (pid < 0)
 		die("fork");
 	if (pid)
 		return pid;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* or it would be one more member of the next run */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent)
+		_exit(1);
 	run(arg);
 	_exit(1);
 }

@@ -176,7 +176,8 @@ static void bad_lines_say_what_is_wrong(void **state)
 		  "or one that was loaded)" },
 		{ "net del", "net del: PATH is missing" },
 		{ "attach --tap a", "attach: PATH is missing" },
-		{ "attach /n", "attach: --tap or --veth or --host or --grab is missing" },
+		{ "attach /n", "attach: --tap or --veth or --host or --grab or --xsk or --vde or "
+			       "--unix is missing" },
 		{ "attach /n --tap a --host b",
 		  "attach: --tap and --host: only one of them at a time" },
 		{ "attach /n --tap a --tap b", "attach: --tap: given twice" },
@@ -197,7 +198,7 @@ static void bad_lines_say_what_is_wrong(void **state)
 		  "attach: --port 4096: not a number from 0 to 4095" },
 		{ "attach /n --tap a --port any",
 		  "attach: --port any: not a number from 0 to 4095" },
-		{ "detach /n", "detach: --port N is missing" },
+		{ "detach /n", "detach: --port or --vde or --unix is missing" },
 		{ "detach --port 1", "detach: PATH is missing" },
 		{ "show /a /b", "show: /b: one argument too many" },
 		{ "fdb show", "fdb show: PATH is missing" },
@@ -357,13 +358,15 @@ static void help_shows_the_usage_of_the_issue(void **state)
 		{ CLI_ROUTE_ADD, "route add PATH PREFIX via|port ADDR|N [--port N]\n" },
 		{ CLI_NEIGH_SHOW, "neigh show PATH [--json]\n" },
 		{ CLI_ATTACH, "attach PATH (--tap NAME | --veth NAME[:NETNS] | --host NAME | "
-			      "--grab NAME) [--port N] [--descr TEXT] [--json]\n" },
-		{ CLI_DETACH, "detach PATH --port N\n" },
+			      "--grab NAME | --xsk NAME | --vde DIR | --unix FILE) "
+			      "[--frames N] [--frame-size B] [--own] [--peer FILE] [--mode MODE] "
+			      "[--port N] [--descr TEXT] [--json]\n" },
+		{ CLI_DETACH, "detach PATH (--port N | --vde DIR | --unix FILE)\n" },
 		{ CLI_SEND, "send PATH [FILE]\n" },
 		{ CLI_RECV, "recv PATH [--count N] [--timeout S] [--hex]\n" },
 		{ CLI_HELP, "help [COMMAND]\n" },
 	};
-	char expected[256];
+	char expected[512];
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		const char *text = printed(help_print, &cli_commands[rows[i].command], NULL);

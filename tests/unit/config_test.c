@@ -227,8 +227,8 @@ static const struct {
 	{ "[network /a/]\n", "1: network: \"/a/\" is not an absolute path of a file" },
 	{ NET NET, "2: network: \"/run/ipn/lan\": a second section for it" },
 	{ NET "policy = L3\n",
-	  "2: policy: \"L3\" is not switch, broadcast, hub, the name of a loaded policy or a "
-	  "number" },
+	  "2: policy: \"L3\" is not switch, broadcast, hub, l3, the name of a loaded policy or "
+	  "a number" },
 	{ NET "policy = a-name-of-16-byt\n", "2: policy: \"a-name-of-16-byt\" is" },
 	{ NET "policy = any\n", "2: policy: \"any\" is not switch" },
 	{ NET "lossless = true\n", "2: lossless: \"true\" is not yes or no" },

@@ -795,18 +795,18 @@ static void messages_flow_once_connected(void **state)
 	assert_int_equal(ipn_send(fd, buf, 0, 0), 0);
 	assert_int_equal(ipn_send(fd, NULL, 0, 0), 0);
 	assert_int_equal(ipn_send(fd, buf, 1000, MSG_NOSIGNAL), 1000);
-	assert_errno(ipn_send(fd, buf, 1001, 0), EMSGSIZE);
-	assert_errno(ipn_send(fd, buf, SIZE_MAX, 0), EMSGSIZE);
+	assert_errno(ipn_send(fd, buf, 1001, 0), EOVERFLOW);
+	assert_errno(ipn_send(fd, buf, SIZE_MAX, 0), EOVERFLOW);
 	assert_errno(ipn_send(fd, buf, 1, MSG_OOB), EOPNOTSUPP);
 	assert_int_equal(ipn_sendmsg(fd, &msg, 0), 7);
 	iov[1].iov_len = SIZE_MAX - 2; /* a sum that overflows */
-	assert_errno(ipn_sendmsg(fd, &msg, 0), EMSGSIZE);
+	assert_errno(ipn_sendmsg(fd, &msg, 0), EOVERFLOW);
 	iov[1].iov_len = 0;
 	msg.msg_iovlen = IOV_MAX + 1;
 	assert_errno(ipn_sendmsg(fd, &msg, 0), EMSGSIZE);
 	iov[2].iov_len = 2000;
 	assert_int_equal(ipn_send_batch(fd, iov, 3, 0), 2);
-	assert_errno(ipn_send_batch(fd, iov + 2, 1, 0), EMSGSIZE);
+	assert_errno(ipn_send_batch(fd, iov + 2, 1, 0), EOVERFLOW);
 	assert_errno(ipn_send_batch(fd, iov, 0, 0), EINVAL);
 	ipn_close(fd);
 }

@@ -12,16 +12,27 @@
 #define NS_PER_S 1000000000ULL
 
 static const char *const words[] = {
-	[IPN_WATCH_NET_ADD] = "network",  [IPN_WATCH_NET_DEL] = "removed",
-	[IPN_WATCH_JOIN] = "join",        [IPN_WATCH_LEAVE] = "leave",
-	[IPN_WATCH_COUNTS] = "counts",    [IPN_WATCH_OVERRUN] = "overrun",
+	[IPN_WATCH_NET_ADD] = "network",
+	[IPN_WATCH_NET_DEL] = "removed",
+	[IPN_WATCH_JOIN] = "join",
+	[IPN_WATCH_LEAVE] = "leave",
+	[IPN_WATCH_COUNTS] = "counts",
+	[IPN_WATCH_OVERRUN] = "overrun",
 	[IPN_WATCH_LOST] = "lost-events",
+	[IPN_WATCH_POLICY] = "policy",
+	[IPN_WATCH_POLICY_GONE] = "unloaded",
+	[IPN_WATCH_REFUSED] = "refused",
 };
 
 static bool of_port(const struct ipn_ctl_event *e)
 {
 	return e->what == IPN_WATCH_JOIN || e->what == IPN_WATCH_LEAVE ||
 	       e->what == IPN_WATCH_OVERRUN;
+}
+
+static bool of_policy(const struct ipn_ctl_event *e)
+{
+	return e->what == IPN_WATCH_POLICY || e->what == IPN_WATCH_POLICY_GONE;
 }
 
 static int print_text(const struct ipn_ctl_event *e)
@@ -46,6 +57,11 @@ static int print_text(const struct ipn_ctl_event *e)
 		printf("  %" PRIu64 " messages", (uint64_t)e->count);
 	if (e->what == IPN_WATCH_LOST)
 		printf("  %" PRIu64, (uint64_t)e->count);
+	if (of_policy(e))
+		printf("  %s  number %u", e->name, e->port);
+	if (e->what == IPN_WATCH_REFUSED)
+		printf("  %s  uid %u  by %s: %s", names_kind(e->kind) ?: "?", e->uid, e->name,
+		       strerror((int)e->count));
 	putchar('\n');
 	return fflush(stdout);
 }
@@ -67,6 +83,16 @@ static int print_json(const struct ipn_ctl_event *e)
 	if (e->what == IPN_WATCH_COUNTS) {
 		json_object_set_new(o, "readers", json_integer(e->readers));
 		json_object_set_new(o, "writers", json_integer(e->writers));
+	}
+	if (of_policy(e)) {
+		json_object_set_new(o, "name", json_string(e->name));
+		json_object_set_new(o, "number", json_integer(e->port));
+	}
+	if (e->what == IPN_WATCH_REFUSED) {
+		json_object_set_new(o, "policy", json_string(e->name));
+		json_object_set_new(o, "kind", json_string(names_kind(e->kind) ?: "?"));
+		json_object_set_new(o, "uid", json_integer(e->uid));
+		json_object_set_new(o, "error", json_string(strerror((int)e->count)));
 	}
 	if (e->what == IPN_WATCH_OVERRUN || e->what == IPN_WATCH_LOST)
 		json_object_set_new(o, "messages", json_integer((json_int_t)e->count));

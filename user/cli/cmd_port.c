@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* attach, detach: interfaces and sockets on networks. */
+/* attach, detach, persist: interfaces and sockets on networks. */
 #include <fcntl.h>
 #include <ipn/af_ipn.h>
 #include <limits.h>
@@ -180,4 +180,24 @@ int cmd_detach(const struct cli_args *args)
 		return CLI_FAILED;
 	return fabric_call(args, manager, &call, args->value[CLI_PATH].text) < 0 ? CLI_FAILED
 										 : CLI_OK;
+}
+
+int cmd_persist(const struct cli_args *args)
+{
+	const char *name = args->value[CLI_NAME].text;
+	struct ipn_ctl_netdev netdev = {
+		.op = IPN_NETDEV_PERSIST_OF,
+		.flags = !cli_given(args, CLI_OFF),
+	};
+	_cleanup_close_ int manager = fabric_open(args);
+	struct client_call call = {
+		.type = IPN_CTL_NETDEV,
+		.request = &netdev,
+		.request_len = sizeof(netdev),
+	};
+
+	if (manager < 0)
+		return CLI_FAILED;
+	util_copy(netdev.name, sizeof(netdev.name), name);
+	return fabric_call(args, manager, &call, name) < 0 ? CLI_FAILED : CLI_OK;
 }

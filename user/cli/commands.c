@@ -74,7 +74,7 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 			{ CLI_ROUTES, "--routes", "N", CLI_TYPE_NUMBER, 16, IPN_L3_ROUTES_MAX, 0,
 			  "policy l3: size of each table of routes (default 4096)" },
 			{ CLI_LOSSLESS, "--lossless", NULL, CLI_TYPE_FLAG, 0, 0, 0,
-			  "when the pool is full, senders wait (broadcast only)" },
+			  "when the pool is full, senders wait" },
 			{ CLI_MODE, "--mode", "MODE", CLI_TYPE_MODE, 0, 0777, 0,
 			  "permissions of the path, less the umask (default 0777)" },
 		},
@@ -107,6 +107,10 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 			  "an interface that is there; the host keeps it, and its copies" },
 			{ CLI_XSK, "--xsk", "NAME", CLI_TYPE_IFNAME, 0, 0, CLI_ONE_OF,
 			  "an interface for an AF_XDP program (libipn: ipn_xsk_open)" },
+			{ CLI_VDE, "--vde", "DIR", CLI_TYPE_DIR, 0, 0, CLI_ONE_OF,
+			  "a directory where clients of VDE connect, as that of a vde_switch" },
+			{ CLI_UNIX, "--unix", "FILE", CLI_TYPE_FILE, 0, 0, CLI_ONE_OF,
+			  "a datagram socket for one program, such as QEMU -netdev dgram" },
 			{ CLI_FRAMES, "--frames", "N", CLI_TYPE_NUMBER, IPN_XSK_FRAMES_MIN,
 			  IPN_XSK_FRAMES_MAX, 0,
 			  "--xsk: frames of its memory, a power of two (default 2048)" },
@@ -115,10 +119,6 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 			  "--xsk: bytes of each, 256 of them the kernel's (default 2048)" },
 			{ CLI_OWN, "--own", NULL, CLI_TYPE_FLAG, 0, 0, 0,
 			  "--xsk: the program makes the AF_XDP socket itself, as DPDK does" },
-			{ CLI_VDE, "--vde", "DIR", CLI_TYPE_DIR, 0, 0, CLI_ONE_OF,
-			  "a directory where clients of VDE connect, as that of a vde_switch" },
-			{ CLI_UNIX, "--unix", "FILE", CLI_TYPE_FILE, 0, 0, CLI_ONE_OF,
-			  "a datagram socket for one program, such as QEMU -netdev dgram" },
 			{ CLI_PEER, "--peer", "FILE", CLI_TYPE_FILE, 0, 0, 0,
 			  "with --unix: the program's socket (default: who writes first)" },
 			{ CLI_MODE, "--mode", "MODE", CLI_TYPE_MODE, 0, 0777, 0,
@@ -177,6 +177,18 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 			  "path of the other" },
 		},
 	},
+	[CLI_PERSIST] = {
+		.name = "persist",
+		.summary = "let the port of an interface outlive its program",
+		.text = "Of an interface that a program made or grabbed by ipn_ioctl(). Ports made "
+			"by `attach` are persistent from the beginning.",
+		.params = {
+			{ CLI_NAME, NULL, "NAME", CLI_TYPE_IFNAME, 0, 0, CLI_REQUIRED,
+			  "the interface" },
+			{ CLI_OFF, "--off", NULL, CLI_TYPE_FLAG, 0, 0, 0,
+			  "it ends with its program: at once, if it has none" },
+		},
+	},
 	[CLI_SHOW] = {
 		.name = "show",
 		.summary = "show the fabric and its ports",
@@ -197,7 +209,8 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 		.name = "monitor",
 		.summary = "print what happens, as it happens",
 		.text = "A line for each join, leave, change of the number of readers and writers, "
-			"and each second for readers that lost messages. Ends with the manager.",
+			"policy loaded or unloaded, port that a policy refused, and each second "
+			"for readers that lost messages. Ends with the manager.",
 		.params = { PATH_OPTIONAL, JSON },
 	},
 	[CLI_POLICY_LOAD] = {

@@ -71,6 +71,7 @@ int cmd_attach(const struct cli_args *args);
 int cmd_detach(const struct cli_args *args);
 int cmd_cable(const struct cli_args *args);
 int cmd_uncable(const struct cli_args *args);
+int cmd_persist(const struct cli_args *args);
 int cmd_show(const struct cli_args *args);
 int cmd_stats(const struct cli_args *args);
 int cmd_fdb_show(const struct cli_args *args);

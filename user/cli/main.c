@@ -14,6 +14,7 @@ static int (*const run[CLI_COMMANDS])(const struct cli_args *args) = {
 	[CLI_DETACH] = cmd_detach,
 	[CLI_CABLE] = cmd_cable,
 	[CLI_UNCABLE] = cmd_uncable,
+	[CLI_PERSIST] = cmd_persist,
 	[CLI_SHOW] = cmd_show,
 	[CLI_STATS] = cmd_stats,
 	[CLI_FDB_SHOW] = cmd_fdb_show,

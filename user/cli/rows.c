@@ -36,10 +36,15 @@ static const struct display_column info_columns[] = {
 	DISPLAY_FIELD("ports", "ports", DISPLAY_U32, struct ipn_ctl_info, ports),
 };
 
+/* Names of loaded policies, as far as the networks to be shown have such: see rows_networks. */
+static char loaded[IPN_POLICY_MAX][IPN_POLICY_NAME_MAX];
+
 static json_t *net_policy(const void *row)
 {
 	const struct ipn_ctl_net *net = row;
 
+	if (net->policy < IPN_POLICY_MAX && loaded[net->policy][0])
+		return display_string(loaded[net->policy], sizeof(loaded[0]));
 	return word(names_policy(net->policy), net->policy);
 }
 
@@ -231,6 +236,28 @@ static int rows_of(const struct cli_args *args, int manager, struct fabric_list 
 	return fabric_list(args, manager, &list, rows, n);
 }
 
+/* Learns the names of all policies. */
+static int rows_policies(const struct cli_args *args, int manager)
+{
+	const struct fabric_list list = {
+		.type = IPN_CTL_POLICY_LIST,
+		.path_fd = -1,
+		.row_size = sizeof(struct ipn_ctl_policy),
+	};
+	_cleanup_free_ void *rows = NULL;
+	const struct ipn_ctl_policy *policies;
+	size_t n;
+	int r = fabric_list(args, manager, &list, &rows, &n);
+
+	if (r < 0)
+		return r;
+	policies = rows;
+	for (size_t i = 0; i < n; i++)
+		if (policies[i].number < IPN_POLICY_MAX)
+			memcpy(loaded[policies[i].number], policies[i].name, sizeof(loaded[0]));
+	return 0;
+}
+
 int rows_networks(const struct cli_args *args, int manager, void **rows, size_t *n)
 {
 	const struct fabric_list list = {
@@ -238,7 +265,17 @@ int rows_networks(const struct cli_args *args, int manager, void **rows, size_t 
 		.row_size = sizeof(struct ipn_ctl_net),
 	};
 
-	return rows_of(args, manager, list, rows, n);
+	int r = rows_of(args, manager, list, rows, n);
+	bool wanted = false;
+
+	for (size_t i = 0; r == 0 && i < *n; i++)
+		wanted |= !names_policy(((const struct ipn_ctl_net *)*rows)[i].policy);
+	if (!wanted)
+		return r;
+	r = rows_policies(args, manager);
+	if (r < 0)
+		free(util_take_ptr(*rows));
+	return r;
 }
 
 int rows_ports(const struct cli_args *args, int manager, bool stats, void **rows, size_t *n)

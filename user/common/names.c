@@ -31,6 +31,20 @@
 	X(IPN_DROP_POOL, "pool", "LOSSLESS: the pool was full, and a device cannot wait")       \
 	X(IPN_DROP_DEVICE, "device",                                                            \
 	  "counted at an interface: its queue was full, or no program held it")                 \
+	X(IPN_DROP_HOPS, "hops", "came over as many cables as a message may")                   \
+	X(IPN_DROP_XSK_CLOSED, "xsk_closed",                                                    \
+	  "counted at an AF_XDP port: no program had its socket")                               \
+	X(IPN_DROP_XSK_FULL, "xsk_full",                                                        \
+	  "counted at an AF_XDP port: its program did not take what had come")                  \
+	X(IPN_DROP_XSK_FILL, "xsk_fill",                                                        \
+	  "counted at an AF_XDP port: its program had given no frames to fill")                 \
+	X(IPN_DROP_XSK_OTHER, "xsk_other",                                                      \
+	  "counted at an AF_XDP port: the socket refused it for another reason")                \
+	X(IPN_DROP_PUNT_FULL, "punt_full",                                                      \
+	  "the ring to the manager was full, or this port's share of it")                       \
+	X(IPN_DROP_PUNT_RATE, "punt_rate", "more than one port may send through the manager")   \
+	X(IPN_DROP_SLOW, "slow", "counted at a sock port: it did not read what it was sent")    \
+	X(IPN_DROP_SOCK_SIZE, "sock_size", "to or from a sock port: not 14 to 16064 bytes")     \
 	X(IPN_DROP_NOT_IP, "not_ip", "l3: neither IPv4, IPv6 nor ARP, or with a VLAN tag")      \
 	X(IPN_DROP_OTHER_MAC, "other_mac", "l3: not for the router's Ethernet address")         \
 	X(IPN_DROP_HEADER, "header", "l3: a header lies: version, length or checksum")          \
@@ -45,21 +59,7 @@
 	X(IPN_DROP_HELD, "held", "l3: no room to hold it until the next hop answers")           \
 	X(IPN_DROP_FOR_ROUTER, "for_router", "l3: for the router, which has no such service")   \
 	X(IPN_DROP_CLAIM, "claim", "l3: claims an address that somebody else has")              \
-	X(IPN_DROP_LIMIT, "limit", "l3: the router answers only so many a second")              \
-	X(IPN_DROP_HOPS, "hops", "came over as many cables as a message may")                   \
-	X(IPN_DROP_XSK_CLOSED, "xsk_closed",                                                    \
-	  "counted at an AF_XDP port: no program had its socket")                               \
-	X(IPN_DROP_XSK_FULL, "xsk_full",                                                        \
-	  "counted at an AF_XDP port: its program did not take what had come")                  \
-	X(IPN_DROP_XSK_FILL, "xsk_fill",                                                        \
-	  "counted at an AF_XDP port: its program had given no frames to fill")                 \
-	X(IPN_DROP_XSK_OTHER, "xsk_other",                                                      \
-	  "counted at an AF_XDP port: the socket refused it for another reason")                \
-	X(IPN_DROP_PUNT_FULL, "punt_full",                                                      \
-	  "the ring to the manager was full, or this port's share of it")                       \
-	X(IPN_DROP_PUNT_RATE, "punt_rate", "more than one port may send through the manager")   \
-	X(IPN_DROP_SLOW, "slow", "counted at a sock port: it did not read what it was sent")    \
-	X(IPN_DROP_SOCK_SIZE, "sock_size", "to or from a sock port: not 14 to 16064 bytes")
+	X(IPN_DROP_LIMIT, "limit", "l3: the router answers only so many a second")
 
 #define KINDS(X)                       \
 	X(IPN_KIND_NONE, "none", "")   \

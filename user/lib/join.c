@@ -6,10 +6,15 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <time.h>
 
 #include "common/util.h"
 #include "lib/rx.h"
 #include "lib/who.h"
+
+#define BIND_NEW_MS 1000
+#define BIND_PAUSE_NS 2000000
+#define BIND_TRIES 500
 
 /*
  * Exchanges.
@@ -242,42 +247,71 @@ static int bind_path(const struct ipn_sock *s, const char *path, bool *made)
 	return fd;
 }
 
+/* Was the path made just now? Then whoever made it may still be on his way to the manager. */
+static bool path_is_new(int path_fd)
+{
+	struct timespec now;
+	struct stat st;
+	int64_t age;
+
+	if (fstat(path_fd, &st) || clock_gettime(CLOCK_REALTIME, &now))
+		return false;
+	age = (int64_t)(now.tv_sec - st.st_ctim.tv_sec) * 1000 +
+	      (now.tv_nsec - st.st_ctim.tv_nsec) / 1000000;
+	return S_ISSOCK(st.st_mode) && age > -BIND_NEW_MS && age < BIND_NEW_MS;
+}
+
+/*
+ * Of several who bind at once, one makes the path and then the network, and the others must not be
+ * refused between the two. Nor when he fails and takes the path away: then one of them makes it.
+ */
+static int bind_try(struct ipn_sock *s, const char *path, int *out)
+{
+	const struct timespec pause = { .tv_nsec = BIND_PAUSE_NS };
+
+	for (int tries = 0;; tries++) {
+		_cleanup_close_ int path_fd = -1;
+		bool made;
+		int r;
+
+		path_fd = bind_path(s, path, &made);
+		if (path_fd < 0)
+			return path_fd;
+		r = made ? bind_make(s, path_fd, path) : bind_join(s, path_fd);
+		if (!r) {
+			*out = util_take_fd(&path_fd);
+			return 0;
+		}
+		if (made)
+			remove_made(path, path_fd);
+		memset(&s->net, 0, sizeof(s->net));
+		if (made || r != -ECONNREFUSED || tries == BIND_TRIES || !path_is_new(path_fd))
+			return r;
+		nanosleep(&pause, NULL);
+	}
+}
+
 int join_bind(struct ipn_sock *s, const struct sockaddr *addr, socklen_t len)
 {
-	_cleanup_close_ int path_fd = -1;
 	char path[ADDR_PATH_SIZE];
-	bool made;
 	int r;
 
 	r = addr_parse(addr, len, path);
 	if (r)
 		return r;
 	pthread_mutex_lock(&s->lock);
-	if (s->state != SOCK_NEW) {
+	if (s->state != SOCK_NEW)
 		r = -EISCONN;
-		goto out;
+	if (!r)
+		r = session_of_caller(s);
+	if (!r)
+		r = bind_try(s, path, &s->path_fd);
+	if (!r) {
+		s->bound = true;
+		memcpy(s->path, path, sizeof(s->path));
+		s->policy = (int)s->net.policy;
+		__atomic_store_n(&s->state, SOCK_BOUND, __ATOMIC_RELEASE);
 	}
-	r = session_of_caller(s);
-	if (r)
-		goto out;
-	path_fd = bind_path(s, path, &made);
-	if (path_fd < 0) {
-		r = path_fd;
-		goto out;
-	}
-	r = made ? bind_make(s, path_fd, path) : bind_join(s, path_fd);
-	if (r) {
-		if (made)
-			remove_made(path, path_fd);
-		memset(&s->net, 0, sizeof(s->net));
-		goto out;
-	}
-	s->path_fd = util_take_fd(&path_fd);
-	s->bound = true;
-	memcpy(s->path, path, sizeof(s->path));
-	s->policy = (int)s->net.policy;
-	__atomic_store_n(&s->state, SOCK_BOUND, __ATOMIC_RELEASE);
-out:
 	pthread_mutex_unlock(&s->lock);
 	return r;
 }

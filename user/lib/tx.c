@@ -302,7 +302,7 @@ ssize_t tx_send(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, int 
 	for (size_t i = 0; i < iovcnt; i++) {
 		/* each piece is within the MTU, so the sum cannot overflow */
 		if (iov[i].iov_len > s->mtu || (len += iov[i].iov_len) > s->mtu)
-			return -EMSGSIZE;
+			return -EOVERFLOW;
 	}
 	if (!__atomic_load_n(&s->rx.sent, __ATOMIC_RELAXED))
 		__atomic_store_n(&s->rx.sent, 1, __ATOMIC_RELEASE);

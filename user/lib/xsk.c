@@ -32,6 +32,7 @@
 #include <fcntl.h>
 #include <ipn/af_ipn.h>
 #include <linux/if_xdp.h>
+#include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -39,6 +40,8 @@
 #include "common/util.h"
 #include "lib/client.h"
 #include "lib/xsk_ring.h"
+
+#define LOOK_MS 100
 
 struct mapping {
 	void *at; /* NULL: none */
@@ -55,6 +58,7 @@ struct ipn_xsk {
 	__u8 *mine;   /* by number: the program has it */
 	int fd;
 	int control;
+	bool control_ended, gone;
 	struct ipn_ctl_xsk info;
 	struct mapping rings[4], memory;
 };
@@ -200,8 +204,10 @@ static int kick(struct ipn_xsk *x)
 	while (now != x->tx.at) {
 		before = now;
 		if (sendto(x->fd, NULL, 0, MSG_DONTWAIT, NULL, 0) < 0 && errno != EAGAIN &&
-		    errno != EBUSY && errno != ENOBUFS && errno != EINTR)
-			return -errno;
+		    errno != EBUSY && errno != ENOBUFS && errno != EINTR) {
+			x->gone |= errno == ENXIO; /* no longer bound */
+			return x->gone ? -ENETDOWN : -errno;
+		}
 		now = __atomic_load_n(x->tx.consumer, __ATOMIC_ACQUIRE);
 		if (now == before)
 			break;
@@ -234,7 +240,7 @@ int ipn_xsk_send(struct ipn_xsk *x, const struct ipn_xsk_frame *frames, unsigned
 	reap(x);
 	if (!r)
 		return (int)n;
-	errno = r == -ENXIO ? ENETDOWN : -r;
+	errno = -r;
 	return -1;
 }
 
@@ -253,14 +259,35 @@ static short ready(struct ipn_xsk *x, short events)
 	return have;
 }
 
-static int socket_error(int fd)
+/* Has the port been taken away? The kernel says so once, and poll() says nothing of it. */
+static int gone(struct ipn_xsk *x)
 {
 	socklen_t len = sizeof(int);
 	int err = 0;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len))
-		return errno;
-	return err ? err : ENETDOWN;
+	if (!x->gone && !getsockopt(x->fd, SOL_SOCKET, SO_ERROR, &err, &len) && err)
+		x->gone = true;
+	return x->gone ? -ENETDOWN : 0;
+}
+
+/*
+ * Waits for the socket. The control connection ends with the port, or with the manager: without it
+ * the port is looked after from time to time. 0, or -errno.
+ */
+static int sleep_on(struct ipn_xsk *x, short events, long ms)
+{
+	struct pollfd p[2] = {
+		{ .fd = x->fd, .events = events },
+		{ .fd = x->control_ended ? -1 : x->control, .events = POLLRDHUP },
+	};
+
+	if (x->control_ended && (ms < 0 || ms > LOOK_MS))
+		ms = LOOK_MS;
+	if (poll(p, 2, (int)ms) < 0)
+		return -errno;
+	if (p[1].revents)
+		x->control_ended = true;
+	return x->control_ended || (p[0].revents & (POLLERR | POLLHUP | POLLNVAL)) ? gone(x) : 0;
 }
 
 static long ms_now(void)
@@ -273,46 +300,29 @@ static long ms_now(void)
 
 int ipn_xsk_wait(struct ipn_xsk *x, short events, int timeout_ms)
 {
-	long end = timeout_ms > 0 ? ms_now() + timeout_ms : 0;
-	struct pollfd p = { .fd = x->fd };
+	long end = timeout_ms > 0 ? ms_now() + timeout_ms : 0, left = timeout_ms;
 	int r;
 
 	for (;;) {
-		short have = ready(x, events);
-		long left = timeout_ms;
+		short have = ready(x, events), look = events & (POLLIN | POLLOUT);
 
 		if (have)
 			return have;
+		if (timeout_ms > 0)
+			left = end - ms_now();
+		if (timeout_ms >= 0 && left <= 0)
+			return 0;
 		refill(x);
 		r = kick(x);
+		/* room in the ring is not what is missing: frames come back with completions */
+		if (!r && (events & POLLOUT) && !x->nfree)
+			r = sleep_on(x, look & (short)~POLLOUT, 1);
+		else if (!r)
+			r = sleep_on(x, look, left);
 		if (r) {
-			errno = r == -ENXIO ? ENETDOWN : -r;
+			errno = -r;
 			return -1;
 		}
-		if (timeout_ms > 0) {
-			left = end - ms_now();
-			if (left < 0)
-				return 0;
-		}
-		/* a ring that has room says nothing of frames: those come back with completions */
-		p.events = (short)(events & (POLLIN | POLLOUT));
-		if ((events & POLLOUT) && (left < 0 || left > 1) && !x->nfree) {
-			p.events &= ~POLLOUT;
-			left = 1;
-			r = poll(&p, 1, 1);
-			if (!r)
-				continue;
-		} else {
-			r = poll(&p, 1, (int)left);
-		}
-		if (r < 0)
-			return -1;
-		if (p.revents & (POLLERR | POLLHUP | POLLNVAL)) {
-			errno = socket_error(x->fd);
-			return -1;
-		}
-		if (!r && timeout_ms >= 0)
-			return ready(x, events);
 	}
 }
 

@@ -26,8 +26,10 @@ static inline __u32 ring_room(struct xsk_ring *r, __u32 n)
 	r->seen = __atomic_load_n(r->consumer, __ATOMIC_ACQUIRE);
 	room = r->size - (r->at - r->seen);
 	/* an index that cannot be: somebody else has written there. As if it were full */
-	if (room > r->size)
+	if (room > r->size) {
+		r->seen = r->at - r->size;
 		room = 0;
+	}
 	return room < n ? room : n;
 }
 

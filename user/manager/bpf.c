@@ -161,9 +161,9 @@ static int load_all(struct bpf_state *b)
 	if (!r)
 		r = load_object(b, b->ethernet_switch->obj, hooks);
 	if (!r)
-		r = load_object(b, b->l3->obj, hooks);
-	if (!r)
 		r = load_object(b, b->xsk->obj, hooks);
+	if (!r)
+		r = load_object(b, b->l3->obj, hooks);
 	if (!r)
 		r = pin_progs(b, hooks);
 	if (!r)
@@ -214,6 +214,10 @@ static void take_fds(struct bpf_state *b)
 	b->fd_logs[IPN_LOG_SMALL] = bpf_map__fd(b->hooks->maps.ipn_logs_small);
 	b->fd_logs[IPN_LOG_ETH] = bpf_map__fd(b->hooks->maps.ipn_logs_eth);
 	b->fd_logs[IPN_LOG_JUMBO] = bpf_map__fd(b->hooks->maps.ipn_logs_jumbo);
+	b->fd_xsks = bpf_map__fd(b->hooks->maps.ipn_xsks);
+	b->fd_xskports = bpf_map__fd(b->hooks->maps.ipn_xskports);
+	b->prog_xsk = bpf_program__fd(b->xsk->progs.ipn_xdp_xsk);
+	b->prog_xsk_held = bpf_program__fd(b->xsk->progs.ipn_xsk_held);
 	b->fd_l3_nets = bpf_map__fd(b->l3->maps.ipn_l3_nets);
 	b->fd_l3_ports = bpf_map__fd(b->l3->maps.ipn_l3_ports);
 	b->fd_l3_route4 = bpf_map__fd(b->l3->maps.ipn_l3_route4);
@@ -221,10 +225,6 @@ static void take_fds(struct bpf_state *b)
 	b->fd_l3_neigh = bpf_map__fd(b->l3->maps.ipn_l3_neigh);
 	b->fd_l3_static = bpf_map__fd(b->l3->maps.ipn_l3_static);
 	b->fd_l3_held = bpf_map__fd(b->l3->maps.ipn_l3_held);
-	b->fd_xsks = bpf_map__fd(b->hooks->maps.ipn_xsks);
-	b->fd_xskports = bpf_map__fd(b->hooks->maps.ipn_xskports);
-	b->prog_xsk = bpf_program__fd(b->xsk->progs.ipn_xdp_xsk);
-	b->prog_xsk_held = bpf_program__fd(b->xsk->progs.ipn_xsk_held);
 	b->prog_xdp = bpf_program__fd(b->hooks->progs.ipn_xdp);
 	b->prog_tc = bpf_program__fd(b->hooks->progs.ipn_tc);
 	b->prog_tc_tap = bpf_program__fd(b->hooks->progs.ipn_tc_tap);
@@ -511,8 +511,8 @@ void bpf_state_free(struct bpf_state *b)
 	hooks_bpf__destroy(b->hooks);
 	hub_bpf__destroy(b->hub);
 	switch_bpf__destroy(b->ethernet_switch);
-	l3_bpf__destroy(b->l3);
 	xsk_bpf__destroy(b->xsk);
+	l3_bpf__destroy(b->l3);
 	free(b);
 }
 

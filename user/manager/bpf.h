@@ -33,13 +33,14 @@ struct bpf_state {
 	int fd_calls, fd_pol_xdp, fd_pol_tc, fd_pol_sk;
 	int fd_socks, fd_sk_ports, fd_punt, fd_punt_acct, fd_doors;
 	int link_look; /* iterator over `socks` */
-	int fd_l3_nets, fd_l3_ports, fd_l3_route4, fd_l3_route6, fd_l3_neigh, fd_l3_static, fd_l3_held;
+	int fd_l3_nets, fd_l3_ports, fd_l3_route4, fd_l3_route6, fd_l3_neigh, fd_l3_static,
+		fd_l3_held;
 
 	struct hooks_bpf *hooks;
 	struct hub_bpf *hub;
 	struct switch_bpf *ethernet_switch;
-	struct l3_bpf *l3;
 	struct xsk_bpf *xsk;
+	struct l3_bpf *l3;
 };
 
 /*

@@ -317,7 +317,8 @@ static const struct {
 static const char *const section_help[] = {
 	[SECTION_NONE] = "a section must come first: [fabric], [network PATH] or [port LABEL]",
 	[SECTION_FABRIC] = "[fabric] has: hook",
-	[SECTION_NETWORK] = "[network] has: policy, mtu, nodes, pool, lossless, mode, routes, route",
+	[SECTION_NETWORK] =
+		"[network] has: policy, mtu, nodes, pool, lossless, mode, routes, route",
 	[SECTION_PORT] = "[port] has: network, tap, veth, host, grab, cable, port, descr, "
 			 "addr, neigh",
 };
@@ -352,8 +353,7 @@ static int set_l3(struct parser *p, enum key key, const char *name, const char *
 		break;
 	default:
 		l3->option = IPN_L3_NEIGH_ADD;
-		if (words != 2 || l3text_addr(one, &l3->neigh.ip) ||
-		    l3text_mac(two, l3->neigh.mac))
+		if (words != 2 || l3text_addr(one, &l3->neigh.ip) || l3text_mac(two, l3->neigh.mac))
 			return fail(p, "%s: \"%s\" is not ADDR MAC", name, value);
 	}
 	if (key != KEY_ROUTE)
@@ -389,10 +389,11 @@ static int set_key(struct parser *p, const char *name, const char *value)
 			return 0;
 		if (!config_policy_name_ok(value))
 			return fail(p,
-				    "%s: \"%s\" is not switch, broadcast, hub, the name of a "
+				    "%s: \"%s\" is not switch, broadcast, hub, l3, the name of a "
 				    "loaded policy or a number from 1 to %d",
 				    name, value, IPN_POLICY_MAX - 1);
 		net->policy = IPN_POLICY_ANY;
+		net->policy_line = p->line;
 		return util_copy(net->policy_name, sizeof(net->policy_name), value);
 	case KEY_LOSSLESS:
 		if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)

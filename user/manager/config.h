@@ -35,6 +35,7 @@ struct config_net {
 	char path[IPN_PATH_MAX];
 	__u32 policy;                          /* IPN_POLICY_ANY: by its name */
 	char policy_name[IPN_POLICY_NAME_MAX]; /* of one that was loaded */
+	unsigned int policy_line;              /* where it is named */
 	__u32 flags;                           /* IPN_FLAG_LOSSLESS */
 	__u32 mtu;                             /* defaults filled in */
 	__u32 numnodes;

@@ -35,6 +35,7 @@
 #define QUOTA_SESSIONS 2048
 #define QUOTA_NETS 64
 #define QUOTA_NODES 1024
+#define QUOTA_MONITORS 16          /* each costs something at every event */
 #define QUOTA_MEMORY (512UL << 20) /* bytes of logs */
 
 #define LOG_BYTES_MAX (256UL << 20) /* one log */
@@ -48,9 +49,11 @@ struct answer {
 struct user {
 	uid_t uid;
 	__u32 sessions;
+	__u32 monitors;
 	__u32 nets;
 	__u32 nodes;
 	size_t memory;
+	__u64 used, used_at;  /* us of the manager's time, lately: session.c */
 	struct ghost *ghosts; /* logs that are held though their networks and ports are gone */
 	__u32 nghosts, reap_at;
 	unsigned int closing; /* of its descriptors, under way: closer.c */
@@ -63,6 +66,7 @@ struct net_key {
 };
 
 struct node;
+struct door;
 struct session;
 struct manager;
 
@@ -151,7 +155,8 @@ struct manager {
 	struct door *doors;
 	struct punt *punt;          /* NULL: there was no door yet */
 	sd_event_source *sock_look; /* while there are sock ports */
-	__u32 socks;
+	__u32 socks, socks_waiting;
+	struct loading *loadings; /* on their way */
 	struct session *sessions;
 	struct closer *closer;
 	int run_fd;      /* the run directory */
@@ -164,6 +169,7 @@ struct manager {
 	bool made_run_dir, made_bpffs_dir;
 	bool adopting; /* ports are not complete: their count is not published */
 	bool down;     /* remove everything on the way out */
+	bool closing;  /* only this process ends: nobody is to be told anything */
 	__u64 started; /* monotonic, us */
 };
 
@@ -196,6 +202,9 @@ size_t net_log_bytes(__u32 log_class, __u32 slots);
 /* The first place in `dests` and `floods` with n free in a row, cleared. -ENOSPC. */
 int net_place(struct manager *m, __u32 n, __u32 *base);
 void net_place_clear(struct manager *m, __u32 base, __u32 n);
+
+/* local.c: -EOPNOTSUPP unless the inode's file system answers by itself. client: or 0 */
+int local_check(int fd, pid_t client, struct answer *a);
 
 /* resize.c: errors as for IPN_CTL_RESIZE */
 int net_resize(struct net *net, __u32 numnodes, struct answer *a);
@@ -328,8 +337,9 @@ int sock_stream(struct node *node, int stream);
 int sock_reply(struct node *node, const void *data, size_t len);
 /* A file that goes with the port: in the directory dir_fd, which must outlive it. */
 void sock_file(struct node *node, int dir_fd, const char *file);
-/* That directory; -1: none, or no sock port. */
-int sock_dir(const struct node *node);
+/* Where it came in. */
+void sock_door(struct node *node, struct door *door);
+struct door *sock_of(const struct node *node);
 /* Its client says goodbye. */
 void sock_bye(struct manager *m, __u32 node, __u32 gen);
 
@@ -349,6 +359,8 @@ void punt_describe(struct manager *m, __u32 node, struct ipn_stats *stats);
 /* Errors as for IPN_CTL_VDE. */
 int door_open(struct net *net, const struct ipn_door *want, const char *descr, struct answer *a);
 int door_close(struct net *net, const char *path, struct answer *a);
+/* UNIX: its port is gone, and another program may come. */
+void door_port_gone(struct door *door);
 /* All of a network, with their files. */
 void door_close_net(struct net *net);
 /* After a restart: those of the map `doors`. */
@@ -367,7 +379,16 @@ void gso_update(struct net *net);
  */
 int policy_init(struct manager *m);
 void policy_free_all(struct manager *m);
-int policy_load(struct manager *m, int file, __u32 number, const char *name, struct answer *a);
+/*
+ * Begins to load a policy; `done` is called when it is there or was refused (r, with the answer),
+ * unless it is cancelled before. *out is the manager's, until then.
+ */
+struct loading;
+typedef void (*policy_loaded_fn)(void *arg, __u32 number, int r, const struct answer *a);
+int policy_load(struct manager *m, int file, __u32 number, const char *name, policy_loaded_fn done,
+		void *arg, struct loading **out, struct answer *a);
+void policy_load_cancel(struct loading *l);
+void policy_load_cancel_all(struct manager *m);
 int policy_unload(struct manager *m, __u32 number, struct answer *a);
 /* The number of a policy by its name; 0: there is none. */
 __u32 policy_find(struct manager *m, const char *name);
@@ -394,6 +415,9 @@ int adopt(struct manager *m);
 
 /* monitor.c: tells the monitors. node: of that port. */
 void monitor_tell(struct manager *m, struct net *net, struct node *node, __u32 what);
+/* A policy was loaded or unloaded; a policy refused a port, with this errno. */
+void monitor_policy(struct manager *m, const struct policy *p, __u32 what);
+void monitor_refused(struct net *net, enum ipn_kind kind, __u32 uid, int err);
 /* A monitor came: from now on overruns are looked for, while there is one. */
 int monitor_begin(struct manager *m);
 
@@ -416,7 +440,7 @@ void sessions_go_on(struct manager *m);
 void sessions_forget(struct manager *m);
 void session_drop_net(struct manager *m, struct net *net);
 void session_drop_node(struct session *s);
-/* It has the socket of this node, or (NULL) no longer. */
+/* It has the socket of this node, or (NULL) no longer: then it is ended. */
 void session_take_xsk(struct session *s, struct node *node);
 /* Its request is answered when the job is done: until then (NULL) nothing more is read from it. */
 void session_waits_for(struct session *s, struct xsk_job *job);

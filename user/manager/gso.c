@@ -5,7 +5,8 @@
  * A frame that is cut up only by its receiver costs the way through the fabric once, so containers
  * are allowed 180 kB of IPv4 instead of the 64 kB that every device takes. A tap is such a device:
  * what is bigger would be cut into single segments on the way to a VM, which costs more than it
- * saves. So as long as a network has a VM or a grabbed interface, its containers keep to 64 kB.
+ * saves. So as long as a network has a VM or a grabbed interface, its containers keep to 64 kB, and
+ * so do those of all networks joined to it by cables.
  *
  * The size is a property of the interface in the container, which is in another namespace that the
  * fabric holds no reference to: that would keep it alive when its container ends. It is found by
@@ -26,13 +27,37 @@ static bool untold(const struct node *node)
 	       node->gso != node->net->gso;
 }
 
+/* All networks that a frame can reach by cables. */
+struct reach {
+	bool net[IPN_MAX_NETS];
+	bool plain; /* one of them has somebody who takes plain frames only */
+};
+
+static void reach_from(const struct net *net, struct reach *reach)
+{
+	reach->net[net->id] = true;
+	for (__u32 i = 0; i < net->info.numnodes; i++) {
+		const struct node *node = net->ports[i];
+
+		if (!node)
+			continue;
+		reach->plain |= node->port.kind == IPN_KIND_TAP || node->port.kind == IPN_KIND_GRAB;
+		if (node->peer && !reach->net[node->peer->net->id])
+			reach_from(node->peer->net, reach);
+	}
+}
+
+static __u32 want(const struct reach *reach)
+{
+	return reach->plain ? LINK_GSO_PLAIN : LINK_GSO_BIG;
+}
+
 __u32 gso_want(const struct net *net)
 {
-	for (__u32 i = 0; i < net->info.numnodes; i++)
-		if (net->ports[i] && (net->ports[i]->port.kind == IPN_KIND_TAP ||
-				      net->ports[i]->port.kind == IPN_KIND_GRAB))
-			return LINK_GSO_PLAIN;
-	return LINK_GSO_BIG;
+	struct reach reach = { .plain = false };
+
+	reach_from(net, &reach);
+	return want(&reach);
 }
 
 struct visit {
@@ -96,14 +121,14 @@ static void look_through(struct net *net, const char *dir, const char *rest)
 	closedir(d);
 }
 
-void gso_update(struct net *net)
+static void update(struct net *net, __u32 gso)
 {
 	struct visit here = { .net = net, .netns = 0 };
 	bool elsewhere = false;
 
-	if (net->dying || net->gso == gso_want(net))
+	if (net->dying || net->gso == gso)
 		return;
-	net->gso = gso_want(net);
+	net->gso = gso;
 	tell(net->m->link, &here);
 	for (__u32 i = 0; i < net->info.numnodes; i++)
 		elsewhere |= untold(net->ports[i]);
@@ -111,4 +136,15 @@ void gso_update(struct net *net)
 		return;
 	look_through(net, "/run/netns", "");
 	look_through(net, "/proc", "/ns/net");
+}
+
+void gso_update(struct net *net)
+{
+	struct reach reach = { .plain = false };
+	struct manager *m = net->m;
+
+	reach_from(net, &reach);
+	for (__u32 i = 0; i < IPN_MAX_NETS; i++)
+		if (reach.net[i])
+			update(m->net_by_id[i], want(&reach));
 }

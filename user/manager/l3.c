@@ -188,7 +188,7 @@ static int derived(const struct ipn_l3_prefix *ip, __u32 port, struct ipn_l3_pre
 static void local6_of(struct ipn_l3_port *port)
 {
 	const __u8 *mac = port->mac;
-	const __u8 addr[16] = { 0xfe,	0x80,	0,    0,    0,      0,      0,     0,
+	const __u8 addr[16] = { 0xfe,       0x80,   0,      0,    0,    0,      0,      0,
 				mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5] };
 
 	memcpy(port->local6, addr, sizeof(addr));
@@ -291,11 +291,13 @@ static int derive(struct job *j, const struct ipn_l3_prefix *ip, __u32 port, boo
 		bool needed = false;
 
 		port_get(j->b, j->id, port, &p);
-		for (__u32 k = 0; hop[i].type != IPN_L3_LOCAL && k < port_count(&p, ip->family); k++) {
+		for (__u32 k = 0; hop[i].type != IPN_L3_LOCAL && k < port_count(&p, ip->family);
+		     k++) {
 			struct ipn_l3_prefix other = port_addr(&p, ip->family, k);
 			struct ipn_l3_prefix a = masked(&other, false), b = masked(ip, false);
 
-			needed |= !same_addr(&other, ip) && other.len == ip->len && same_addr(&a, &b);
+			needed |= !same_addr(&other, ip) && other.len == ip->len &&
+				  same_addr(&a, &b);
 		}
 		if (!needed)
 			route_drop(fd, &to[i]);
@@ -508,7 +510,8 @@ static int route_del(struct job *j, const struct ipn_l3_route *route)
 		return FAIL(j, -ENOENT, "there is no route for %s (see: ipn-fabric route show)",
 			    show(&route->to, &s, true));
 	if (there.type != IPN_L3_PORT && there.type != IPN_L3_GATEWAY)
-		return FAIL(j, -EINVAL, "%s is there by an address of port %u (ipn-fabric addr del)",
+		return FAIL(j, -EINVAL,
+			    "%s is there by an address of port %u (ipn-fabric addr del)",
 			    show(&route->to, &s, true), there.port);
 	route_drop(fd, &route->to);
 	return 0;
@@ -679,9 +682,9 @@ static void list_addrs(struct listing *l)
 			return;
 		if (l->at.skip)
 			next = key;
-		if (next.net == l->id &&
-		    !bpf_map_lookup_elem(l->b->fd_l3_ports, &next, &port)) {
-			__u32 n4 = port_count(&port, IPN_L3_INET), n6 = port_count(&port, IPN_L3_INET6);
+		if (next.net == l->id && !bpf_map_lookup_elem(l->b->fd_l3_ports, &next, &port)) {
+			__u32 n4 = port_count(&port, IPN_L3_INET),
+			      n6 = port_count(&port, IPN_L3_INET6);
 
 			for (; l->at.skip < n4 + n6; l->at.skip++) {
 				struct ipn_l3_addr *a;
@@ -775,7 +778,8 @@ static void list_neighs(struct listing *l)
 			}
 			key = next;
 			l->at.begun = 1;
-			if ((!l->at.table && key.net != l->id) || bpf_map_lookup_elem(fd, &key, &e) ||
+			if ((!l->at.table && key.net != l->id) ||
+			    bpf_map_lookup_elem(fd, &key, &e) ||
 			    (l->at.table && e.state == IPN_L3_STATIC)) /* a copy */
 				continue;
 			n = add_record(l);
@@ -803,8 +807,8 @@ int l3_get(struct bpf_state *b, __u32 id, __u32 name, void *data, __u32 *len, ch
 	struct listing l = { .b = b, .id = id };
 
 	if (name < IPN_L3_ADDR_LIST || name > IPN_L3_NEIGH_LIST)
-		return fail(text, text_size, -ENOPROTOOPT, "the policy l3 has no option %u to ask for",
-			    name);
+		return fail(text, text_size, -ENOPROTOOPT,
+			    "the policy l3 has no option %u to ask for", name);
 	l.size = name == IPN_L3_ADDR_LIST    ? sizeof(struct ipn_l3_addr)
 		 : name == IPN_L3_ROUTE_LIST ? sizeof(struct ipn_l3_route)
 					     : sizeof(struct ipn_l3_neigh);

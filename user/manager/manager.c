@@ -294,6 +294,7 @@ static int config_net_add(struct manager *m, const struct config_net *n, struct 
 				    .persistent = 1,
 				    .uid = geteuid() };
 	struct perm_inode inode;
+	struct answer why;
 	_cleanup_close_ int fd = -1;
 	bool made = false;
 	struct net *net;
@@ -304,9 +305,9 @@ static int config_net_add(struct manager *m, const struct config_net *n, struct 
 		info.policy = policy_find(m, n->policy_name);
 		if (!info.policy)
 			return ANSWER(a, -EPROTONOSUPPORT,
-				      "network %s: there is no policy %s (see: ipn-fabric policy "
-				      "list)",
-				      n->path, n->policy_name);
+				      "%s:%u: policy: \"%s\" is not switch, broadcast, hub or a "
+				      "policy that is loaded (see: ipn-fabric policy list)",
+				      m->opts.config, n->policy_line, n->policy_name);
 	}
 	mask = umask(0);
 	made = !mknod(n->path, S_IFSOCK | n->mode, 0);
@@ -334,7 +335,9 @@ static int config_net_add(struct manager *m, const struct config_net *n, struct 
 			      "(remove the file, or choose another path)",
 			      n->path);
 	util_copy(info.path, sizeof(info.path), n->path);
-	r = net_add(m, &info, fd, &inode, &net, a);
+	r = local_check(fd, 0, &why);
+	r = r ? ANSWER(a, r, "network %s: %s", n->path, why.text)
+	      : net_add(m, &info, fd, &inode, &net, a);
 	if (!r)
 		net->from_config = true;
 	else if (made)
@@ -546,7 +549,8 @@ static void remove_files(struct manager *m)
 /* `down`: all that the fabric made goes, and nothing else. */
 static void remove_all(struct manager *m)
 {
-	while (m->nets) { /* with one of them others may go */
+	policy_load_cancel_all(m); /* or it would go on pinning */
+	while (m->nets) {          /* with one of them others may go */
 		path_remove(m->nets);
 		net_del(m->nets);
 	}
@@ -562,6 +566,7 @@ static void manager_close(struct manager *m)
 	struct net *net, *tmp;
 	struct node *node, *ntmp;
 
+	m->closing = true;
 	door_free_all(m);
 	punt_end(m);
 	/* not session_free: that would end their nodes */
@@ -583,6 +588,7 @@ static void manager_close(struct manager *m)
 		free(net->ports);
 		free(net);
 	}
+	policy_load_cancel_all(m);
 	sessions_forget(m);
 	if (closer_free(m))
 		users_free(m);

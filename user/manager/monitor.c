@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Monitors: who is told of joins, leaves, counts and overruns as they happen.
+ * Monitors: who is told of joins, leaves, counts, overruns and policies as they happen.
  *
  * A monitor is a session that has asked for it. Events are composed only while there is one, and
  * sent without waiting: a monitor that does not read them loses some, and is told how many.
@@ -13,15 +13,21 @@
 
 #define LOOK_US 1000000
 
+static __u64 now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (__u64)ts.tv_sec * 1000000000ULL + (__u64)ts.tv_nsec;
+}
+
 static void tell(struct manager *m, struct net *net, struct node *node, __u32 what, __u64 count)
 {
 	struct ipn_ctl_event event = { .what = what, .count = count };
-	struct timespec ts;
 
 	if (!m->overruns)
 		return; /* there never was a monitor */
-	clock_gettime(CLOCK_REALTIME, &ts);
-	event.time = (__u64)ts.tv_sec * 1000000000ULL + (__u64)ts.tv_nsec;
+	event.time = now_ns();
 	event.readers = net->readers;
 	event.writers = net->writers;
 	memcpy(event.path, net->info.path, sizeof(event.path));
@@ -40,16 +46,50 @@ void monitor_tell(struct manager *m, struct net *net, struct node *node, __u32 w
 	tell(m, net, node, what, 0);
 }
 
+void monitor_policy(struct manager *m, const struct policy *p, __u32 what)
+{
+	struct ipn_ctl_event event = { .what = what, .port = p->number };
+
+	if (!m->overruns)
+		return;
+	event.time = now_ns();
+	memcpy(event.name, p->name, sizeof(event.name));
+	session_tell(m, NULL, &event);
+}
+
+void monitor_refused(struct net *net, enum ipn_kind kind, __u32 uid, int err)
+{
+	const struct policy *p = net->m->policies[net->info.policy];
+	struct ipn_ctl_event event = {
+		.what = IPN_WATCH_REFUSED, .kind = kind, .uid = uid, .count = (__u64)err
+	};
+
+	if (!net->m->overruns)
+		return;
+	event.time = now_ns();
+	memcpy(event.path, net->info.path, sizeof(event.path));
+	memcpy(event.name, p->name, sizeof(event.name));
+	session_tell(net->m, net, &event);
+}
+
+/* Network by network: what a monitor may see is judged once for each. */
 static void look(struct manager *m, bool silent)
 {
-	struct node *node, *tmp;
+	for (__u32 id = 0; id < IPN_MAX_NETS; id++) {
+		struct net *net = m->net_by_id[id];
 
-	HASH_ITER(hh, m->nodes, node, tmp) {
-		__u64 now = node->page ? node->page->overrun : 0, before = node->overrun;
+		for (__u32 i = 0; net && i < net->info.numnodes; i++) {
+			struct node *node = net->ports[i];
+			__u64 now = 0;
 
-		node->overrun = now;
-		if (now > before && !silent)
-			tell(m, node->net, node, IPN_WATCH_OVERRUN, now - before);
+			if (!node)
+				continue;
+			if (node->page) /* which may change at any moment */
+				now = __atomic_load_n(&node->page->overrun, __ATOMIC_RELAXED);
+			if (now > node->overrun && !silent)
+				tell(m, net, node, IPN_WATCH_OVERRUN, now - node->overrun);
+			node->overrun = now;
+		}
 	}
 }
 

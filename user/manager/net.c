@@ -296,11 +296,6 @@ static int check(struct manager *m, struct ipn_network *info, struct answer *a)
 			      info->policy);
 	if (info->flags & ~(__u32)IPN_FLAG_LOSSLESS)
 		return ANSWER(a, -EINVAL, "flags 0x%x: there is only LOSSLESS (0x1)", info->flags);
-	if (info->flags && info->policy >= IPN_POLICY_L3)
-		return ANSWER(
-			a, -EOPNOTSUPP,
-			"LOSSLESS is for broadcast and switch, not for %s (leave out LOSSLESS)",
-			m->policies[info->policy]->name);
 	if (info->policy == IPN_POLICY_L3) {
 		r = range(&info->routes, IPN_L3_ROUTES_DEFAULT, 16, IPN_L3_ROUTES_MAX,
 			  "number of routes", a);
@@ -309,6 +304,13 @@ static int check(struct manager *m, struct ipn_network *info, struct answer *a)
 	} else if (info->routes) {
 		return ANSWER(a, -EINVAL, "%u routes: only the policy l3 has routes", info->routes);
 	}
+	if (info->flags && info->policy == IPN_POLICY_L3)
+		return ANSWER(a, -EOPNOTSUPP, "LOSSLESS is not for the policy l3 (leave it out)");
+	if (info->flags && info->policy > IPN_POLICY_BUILTIN)
+		return ANSWER(
+			a, -EOPNOTSUPP,
+			"LOSSLESS is for built-in policies, %s is loaded (leave out LOSSLESS)",
+			m->policies[info->policy]->name);
 	r = range(&info->mtu, IPN_MTU_DEFAULT, IPN_MTU_MIN, IPN_MTU_MAX, "MTU", a);
 	if (!r)
 		r = range(&info->numnodes, IPN_NODES_DEFAULT, 1, IPN_NET_PORTS, "number of nodes",
@@ -427,9 +429,9 @@ void net_del(struct net *net)
 	__atomic_store_n(&m->bpf->nets[net->id].policy, 0, __ATOMIC_RELEASE);
 	if (u) {
 		u->nets--;
+		u->memory -= net_tables_bytes(&net->info);
 		user_log_gone(m, u, net->log_class, IPN_LOG_OF_NET(net->id),
 			      net_log_bytes(net->log_class, net->slots));
-		u->memory -= net_tables_bytes(&net->info);
 	}
 	if (net->info.policy == IPN_POLICY_L3)
 		l3_free(m->bpf, net->id);

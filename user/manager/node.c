@@ -591,11 +591,6 @@ int node_attach(struct net *net, const struct node_want *wanted, struct node **o
 	size_t memory = 0;
 	int r;
 
-	/* it may rewrite what the host is to see as it came */
-	if (want->kind == IPN_KIND_GRAB && net->info.policy > IPN_POLICY_BUILTIN)
-		return ANSWER(a, -EOPNOTSUPP,
-			      "%s has a loaded policy (%u): it takes no grabbed interface",
-			      net->info.path, net->info.policy);
 	if (want->kind == IPN_KIND_XSK) {
 		r = xsk_check(net, want, a);
 		if (r)

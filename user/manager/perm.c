@@ -32,7 +32,8 @@
  * Whatever cannot be read or does not fit means no capability.
  *
  * On file systems that ask someone else (FUSE, NFS) faccessat2() may wait for an answer.
- * perm_inode_get() never does: compare the inode with the known networks first, then judge it.
+ * perm_inode_get() never does: compare the inode with the known networks first, then judge it. None
+ * of these is on such a file system (local.c).
  */
 #include "perm.h"
 

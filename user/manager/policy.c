@@ -16,7 +16,12 @@
  *
  * The file is hostile until the kernel's verifier has passed it. It is read, parsed and loaded in a
  * process of its own: whatever it does to that process, and however long it takes, the manager
- * goes on. Only what was pinned comes back.
+ * goes on with its other work. Only what was pinned comes back. From the request to the end of the
+ * process there is a struct loading, owned by the manager and known to the session that asked:
+ *	ends by itself     its pins are renamed and opened, or its words passed on
+ *	takes too long     it is killed, then the same: ETIMEDOUT
+ *	the session ends   it is killed, and waited for; NUMBER_new is removed
+ *	the manager ends   the same; dies: it is killed by the kernel, and the next one removes NUMBER_new
  */
 #include "core.h"
 
@@ -26,13 +31,13 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <gelf.h>
-#include <poll.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #define FILE_MAX (4UL << 20)   /* bytes of an object */
 #define MAPS_MAX (256UL << 20) /* bytes of all maps of its own */
@@ -218,9 +223,11 @@ int policy_newport(struct net *net, enum ipn_kind kind, __u32 flags, __u32 uid, 
 	call.flags = flags;
 	call.uid = uid;
 	r = policy_call(net, NULL, IPN_CALL_NEWPORT, &call);
-	if (r < 0)
+	if (r < 0) {
+		monitor_refused(net, kind, uid, -r);
 		return ANSWER(a, r, "the policy of %s refuses the port: %s", net->info.path,
 			      strerror(-r));
+	}
 	*want = r;
 	return 0;
 }
@@ -366,6 +373,20 @@ int policy_init(struct manager *m)
 }
 
 /* --- loading: in a process of its own ---------------------------------------------------------*/
+
+/* A policy on its way: the process that loads it, and who wants to know. */
+struct loading {
+	struct manager *m;
+	struct loading *next, *prev;
+	__u32 number;
+	char name[IPN_POLICY_NAME_MAX];
+	pid_t pid;
+	int in; /* its result */
+	bool late;
+	sd_event_source *exit, *timer;
+	policy_loaded_fn done;
+	void *arg;
+};
 
 struct loader {
 	struct manager *m;
@@ -709,35 +730,13 @@ static void __attribute__((noreturn)) child(struct loader *l, int out)
 	_exit(write(out, &result, sizeof(result)) == sizeof(result) ? 0 : 1);
 }
 
-static __u64 now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (__u64)t.tv_sec * 1000 + (__u64)t.tv_nsec / 1000000;
-}
-
-/* Reads the result of the child, or ends it. */
-static int child_wait(pid_t pid, int in, struct answer *a)
+/* What is left of the child when it is gone. */
+static int child_result(struct loading *l, struct answer *a)
 {
 	struct result result;
-	__u64 end = now_ms() + LOAD_MS, now;
-	struct pollfd p = { .fd = in, .events = POLLIN };
-	ssize_t n = -1;
-	int r;
+	ssize_t n = read(l->in, &result, sizeof(result)); /* all it wrote is there */
 
-	while ((now = now_ms()) < end) {
-		r = poll(&p, 1, (int)(end - now));
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r > 0)
-			n = read(in, &result, sizeof(result));
-		break;
-	}
-	kill(pid, SIGKILL); /* it has nothing more to do */
-	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	if (n < 0)
+	if (l->late)
 		return ANSWER(a, -ETIMEDOUT, "was not loaded within %u s (make it simpler)",
 			      LOAD_MS / 1000);
 	if (n != sizeof(result))
@@ -746,23 +745,122 @@ static int child_wait(pid_t pid, int in, struct answer *a)
 	return result.err;
 }
 
-static int load_in_child(struct loader *l, struct answer *a)
+static void child_end(struct loading *l)
 {
-	_cleanup_close_ int in = -1;
-	int fds[2], r;
-	pid_t pid;
+	if (l->pid <= 0)
+		return;
+	kill(l->pid, SIGKILL);
+	while (waitpid(l->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	l->pid = 0;
+}
 
-	if (pipe2(fds, O_CLOEXEC))
-		return -errno;
-	in = fds[0];
-	pid = fork();
-	if (pid == 0)
-		child(l, fds[1]);
+static void loading_free(struct loading *l)
+{
+	char fresh[PATH_LEN];
+
+	child_end(l);
+	path_of(l->m, fresh, "%u_new", l->number);
+	bpf_tree_remove(fresh);
+	sd_event_source_disable_unref(l->timer);
+	sd_event_source_disable_unref(l->exit);
+	util_close_fd(&l->in);
+	if (l->prev)
+		l->prev->next = l->next;
+	else
+		l->m->loadings = l->next;
+	if (l->next)
+		l->next->prev = l->prev;
+	free(l);
+}
+
+/* The pins become the policy. */
+static int loading_take(struct loading *l, struct answer *a)
+{
+	char fresh[PATH_LEN], path[PATH_LEN];
+	int r = 0;
+
+	path_of(l->m, path, "%u", l->number);
+	path_of(l->m, fresh, "%u_new", l->number);
+	if (rename(fresh, path))
+		return ANSWER(a, -errno, "%s: %s", path, strerror(errno));
+	r = policy_open(l->m, l->number);
+	if (!r)
+		return 0;
+	bpf_tree_remove(path);
+	return ANSWER(a, r, "its programs do not fit the fabric: %s", strerror(-r));
+}
+
+static int on_child_gone(sd_event_source *source, int fd, uint32_t events, void *arg)
+{
+	struct loading *l = arg;
+	struct manager *m = l->m;
+	policy_loaded_fn done = l->done;
+	void *done_arg = l->arg;
+	__u32 number = l->number;
+	struct answer a = { "" };
+	int r = child_result(l, &a);
+
+	(void)source;
+	(void)fd;
+	(void)events;
+	if (!r)
+		r = loading_take(l, &a);
+	loading_free(l);
+	if (!r)
+		monitor_policy(m, m->policies[number], IPN_WATCH_POLICY);
+	done(done_arg, number, r, &a);
+	return 0;
+}
+
+static int on_too_late(sd_event_source *source, uint64_t usec, void *arg)
+{
+	struct loading *l = arg;
+
+	(void)source;
+	(void)usec;
+	l->late = true;
+	kill(l->pid, SIGKILL); /* on_child_gone comes next */
+	return 0;
+}
+
+/* Starts the child, and watches for its end and the time. */
+static int loading_start(struct loading *l, struct loader *loader, struct answer *a)
+{
+	int fds[2], pidfd, r;
+
+	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK))
+		return ANSWER(a, -errno, "cannot start a process to load it: %s", strerror(errno));
+	l->in = fds[0];
+	l->pid = fork();
+	if (l->pid == 0)
+		child(loader, fds[1]);
 	r = -errno;
 	close(fds[1]);
-	if (pid < 0)
+	if (l->pid < 0)
 		return ANSWER(a, r, "cannot start a process to load it: %s", strerror(-r));
-	return child_wait(pid, in, a);
+	pidfd = (int)syscall(SYS_pidfd_open, l->pid, 0);
+	r = pidfd < 0 ? -errno
+		      : sd_event_add_io(l->m->event, &l->exit, pidfd, EPOLLIN, on_child_gone, l);
+	if (r >= 0)
+		sd_event_source_set_io_fd_own(l->exit, true);
+	else if (pidfd >= 0)
+		close(pidfd);
+	if (r >= 0)
+		r = sd_event_add_time_relative(l->m->event, &l->timer, CLOCK_MONOTONIC,
+					       LOAD_MS * 1000, 0, on_too_late, l);
+	return r < 0 ? ANSWER(a, r, "cannot watch the process that loads it: %s", strerror(-r)) : 0;
+}
+
+void policy_load_cancel(struct loading *l)
+{
+	loading_free(l);
+}
+
+void policy_load_cancel_all(struct manager *m)
+{
+	while (m->loadings)
+		loading_free(m->loadings);
 }
 
 static int number_check(struct manager *m, __u32 number, const char *name, struct answer *a)
@@ -784,34 +882,43 @@ static int number_check(struct manager *m, __u32 number, const char *name, struc
 	for (__u32 i = 0; i < IPN_POLICY_MAX; i++)
 		if ((m->policies[i] && !strcmp(m->policies[i]->name, name)) || !strcmp(name, "hub"))
 			return ANSWER(a, -EEXIST, "name %s is taken (choose another)", name);
+	for (struct loading *l = m->loadings; l; l = l->next)
+		if (l->number == number || !strcmp(l->name, name))
+			return ANSWER(a, -EEXIST, "policy %u, %s, is being loaded", l->number,
+				      l->name);
 	return 0;
 }
 
-int policy_load(struct manager *m, int file, __u32 number, const char *name, struct answer *a)
+int policy_load(struct manager *m, int file, __u32 number, const char *name, policy_loaded_fn done,
+		void *arg, struct loading **out, struct answer *a)
 {
-	struct loader l = {
-		.m = m, .parent = getpid(), .file = file, .number = number, .name = name
-	};
-	char fresh[PATH_LEN], path[PATH_LEN];
+	struct loader loader = { .m = m, .parent = getpid(), .file = file, .number = number };
+	struct loading *l;
 	int r = number_check(m, number, name, a);
 
 	if (r)
 		return r;
-	path_of(m, path, "%u", number);
-	path_of(m, fresh, "%u_new", number);
-	r = load_in_child(&l, a);
-	if (!r && rename(fresh, path))
-		r = ANSWER(a, -errno, "%s: %s", path, strerror(errno));
-	if (!r) {
-		r = policy_open(m, number);
-		if (r)
-			ANSWER(a, r, "its programs do not fit the fabric: %s", strerror(-r));
+	l = calloc(1, sizeof(*l));
+	if (!l)
+		return -ENOMEM;
+	l->m = m;
+	l->in = -1;
+	l->number = number;
+	l->done = done;
+	l->arg = arg;
+	util_copy(l->name, sizeof(l->name), name);
+	loader.name = l->name;
+	l->next = m->loadings;
+	if (l->next)
+		l->next->prev = l;
+	m->loadings = l;
+	r = loading_start(l, &loader, a);
+	if (r) {
+		loading_free(l);
+		return r;
 	}
-	if (!r)
-		return 0;
-	bpf_tree_remove(fresh);
-	bpf_tree_remove(path);
-	return r;
+	*out = l;
+	return 0;
 }
 
 int policy_unload(struct manager *m, __u32 number, struct answer *a)
@@ -835,6 +942,7 @@ int policy_unload(struct manager *m, __u32 number, struct answer *a)
 	path_of(m, path, "%u", number);
 	bpf_tree_remove(path);
 	m->policies[number] = NULL;
+	monitor_policy(m, p, IPN_WATCH_POLICY_GONE);
 	policy_free(p);
 	return 0;
 }

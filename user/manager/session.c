@@ -27,6 +27,9 @@
 #define NETS_PER_PAGE 128
 #define FDB_PER_PAGE 512
 #define FDB_BATCH 256
+#define FORGET_US 500000
+#define USED_STEP_US 20000 /* of time used for each step behind others */
+#define PRIORITY_MAX 50
 #define FDS_MAX 253 /* SCM_MAX_FD: what one packet can have; none may be left to the kernel */
 
 struct session {
@@ -42,11 +45,16 @@ struct session {
 	bool bound;      /* keeps the network alive and may manage it */
 	bool keeper;     /* counted in net->bound */
 	bool monitor;
-	__u64 lost;              /* events */
+	int64_t priority;     /* of its source */
+	__u64 lost;           /* events */
+	struct net *judged;   /* monitor: the last network, in this turn of the loop, */
+	uint64_t judged_turn; /* and whether it may know of it: many events come at once */
+	bool judged_visible;
 	char only[IPN_PATH_MAX]; /* monitor of one network: its path, else empty */
 	struct node *node;
 	struct node *xsk;        /* whose AF_XDP socket it has */
 	struct xsk_job *job;     /* that its request waits for */
+	struct loading *loading; /* the same, of a policy */
 	struct ipn_ctl_hdr late; /* that request */
 };
 
@@ -149,6 +157,8 @@ static void session_unbind(struct session *s)
 void session_drop_net(struct manager *m, struct net *net)
 {
 	for (struct session *s = m->sessions; s; s = s->next) {
+		if (s->judged == net)
+			s->judged = NULL;
 		if (s->net == net) {
 			s->net = NULL;
 			s->bound = s->keeper = false;
@@ -246,7 +256,9 @@ static int do_net_add(struct request *q)
 		return ANSWER(&q->answer, -EPERM,
 			      "belongs to uid %u (only its owner can make it a network)",
 			      inode.uid);
-	r = net_add(s->m, &info, q->fds[0], &inode, &net, &q->answer);
+	r = local_check(q->fds[0], s->peer.pid, &q->answer);
+	if (!r)
+		r = net_add(s->m, &info, q->fds[0], &inode, &net, &q->answer);
 	if (r)
 		return r;
 	if (!info.persistent)
@@ -615,6 +627,8 @@ static int do_xsk_open(struct request *q)
 
 void session_take_xsk(struct session *s, struct node *node)
 {
+	if (!node && !s->m->closing)
+		shutdown(s->fd, SHUT_RDWR); /* tells its holder; the session ends by that */
 	s->xsk = node;
 }
 
@@ -935,12 +949,17 @@ static int do_monitor(struct request *q)
 		return r;
 	if (s->net)
 		return ANSWER(&q->answer, -EISCONN, "this connection has a network already");
+	if (s->user->uid && s->user->monitors >= QUOTA_MONITORS)
+		return ANSWER(&q->answer, -EDQUOT,
+			      "uid %u has %u monitors, the most a user may have", s->user->uid,
+			      s->user->monitors);
 	r = monitor_begin(s->m);
 	if (r < 0)
 		return ANSWER(&q->answer, r, "cannot look for overruns: %s", strerror(-r));
 	if (only)
 		memcpy(s->only, only->info.path, sizeof(s->only));
 	s->monitor = true;
+	s->user->monitors++;
 	return 0;
 }
 
@@ -960,6 +979,20 @@ static int event_send(const struct session *s, const struct ipn_ctl_event *event
 	return send(s->fd, &packet, sizeof(packet), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
+/* Judged once a turn. */
+static bool monitor_sees(struct session *s, struct net *net)
+{
+	uint64_t turn = 0;
+
+	sd_event_get_iteration(s->m->event, &turn);
+	if (s->judged != net || s->judged_turn != turn) {
+		s->judged_visible = visible(s, net);
+		s->judged = net;
+		s->judged_turn = turn;
+	}
+	return s->judged_visible;
+}
+
 __u32 session_tell(struct manager *m, struct net *net, const struct ipn_ctl_event *event)
 {
 	__u32 n = 0;
@@ -967,7 +1000,7 @@ __u32 session_tell(struct manager *m, struct net *net, const struct ipn_ctl_even
 	for (struct session *s = m->sessions; s; s = s->next) {
 		n += s->monitor;
 		if (!s->monitor || !event || (s->only[0] && strcmp(s->only, event->path) != 0) ||
-		    !visible(s, net))
+		    (net && !monitor_sees(s, net)))
 			continue;
 		if (s->lost) {
 			struct ipn_ctl_event lost = { .what = IPN_WATCH_LOST,
@@ -1007,21 +1040,37 @@ static int may_policies(struct request *q, const char *what)
 					     "%s a policy needs CAP_NET_ADMIN (run as root)", what);
 }
 
+/* The answer to a request that was answered by nothing so far. From here on, requests are read. */
+static void on_policy_loaded(void *arg, __u32 number, int r, const struct answer *a)
+{
+	struct ipn_ctl_policy policy = { 0 };
+	struct session *s = arg;
+
+	s->loading = NULL;
+	sd_event_source_set_io_events(s->source, EPOLLIN);
+	if (!r)
+		policy_describe(s->m, number, &policy);
+	session_answer(s, r, a, &policy, r ? 0 : sizeof(policy), NULL, 0);
+}
+
+/* Takes seconds, maybe: others are served meanwhile, and this session when it is done. */
 static int do_policy_load(struct request *q)
 {
 	const struct ipn_ctl_policy_load *load = q->body;
+	struct session *s = q->s;
 	char name[IPN_POLICY_NAME_MAX];
 	int r = may_policies(q, "loading");
 
 	memcpy(name, load->name, sizeof(name));
 	name[sizeof(name) - 1] = '\0';
 	if (!r)
-		r = policy_load(q->s->m, q->fds[0], load->number, name, &q->answer);
+		r = policy_load(s->m, q->fds[0], load->number, name, on_policy_loaded, s,
+				&s->loading, &q->answer);
 	if (r)
 		return r;
-	policy_describe(q->s->m, load->number, (void *)q->reply);
-	q->reply_len = sizeof(struct ipn_ctl_policy);
-	return 0;
+	s->late = *q->hdr;
+	sd_event_source_set_io_events(s->source, 0); /* its end is told all the same */
+	return LATER;
 }
 
 static int do_policy_unload(struct request *q)
@@ -1428,7 +1477,11 @@ void session_free(struct session *s)
 	if (s->xsk)
 		xsk_left(s->xsk);
 	s->xsk = NULL;
+	if (s->loading)
+		policy_load_cancel(s->loading);
+	s->loading = NULL;
 	session_unbind(s);
+	s->user->monitors -= s->monitor;
 	s->monitor = false;
 	if (!s->ending) {
 		s->ending = true;
@@ -1470,9 +1523,36 @@ void sessions_forget(struct manager *m)
 	}
 }
 
+/*
+ * Who has taken much of the manager's time lately comes after those who have not, with each of his
+ * sessions. Nobody waits while there is nobody else.
+ */
+static void user_charge(struct session *s, __u64 began)
+{
+	struct user *u = s->user;
+	__u64 now = now_us();
+	int64_t priority;
+
+	if (now - u->used_at >= FORGET_US) { /* half of it is forgotten each time */
+		__u64 times = (now - u->used_at) / FORGET_US;
+
+		u->used = times < 32 ? u->used >> times : 0;
+		u->used_at = now;
+	}
+	u->used += now - began;
+	priority = (int64_t)(u->used / USED_STEP_US);
+	if (priority > PRIORITY_MAX)
+		priority = PRIORITY_MAX;
+	if (priority == s->priority)
+		return;
+	s->priority = priority;
+	sd_event_source_set_priority(s->source, priority);
+}
+
 static int on_packet(sd_event_source *source, int fd, uint32_t events, void *arg)
 {
 	struct session *s = arg;
+	__u64 began = now_us();
 
 	(void)fd;
 	if (user_stuck(s->user)) {
@@ -1481,7 +1561,10 @@ static int on_packet(sd_event_source *source, int fd, uint32_t events, void *arg
 	}
 	/* what was sent before the end is a request like any other */
 	if (events & EPOLLIN) {
-		if (!session_packet(s))
+		int r = session_packet(s);
+
+		user_charge(s, began);
+		if (!r)
 			return 0;
 	} else if (!(events & (EPOLLHUP | EPOLLERR))) {
 		return 0;

@@ -24,6 +24,7 @@
 #include <sys/socket.h>
 
 #define LOOK_US 100000
+#define LOOK_IDLE_US 400000 /* when nothing waited at the last one */
 
 struct sock {
 	int fd;
@@ -31,7 +32,8 @@ struct sock {
 	sd_event_source *source;
 	__u64 cookie; /* 0: not in `sk_ports` */
 	__u64 first;  /* message that waited at the last look */
-	int dir_fd;   /* of the door */
+	struct door *door;
+	int dir_fd; /* of the door */
 	char file[32];
 };
 
@@ -68,10 +70,16 @@ static void flush(struct node *node)
 
 static void look_at(const struct ipn_sk_look *look, void *arg)
 {
-	struct node *node = sock_node(arg, look->node);
+	struct manager *m = arg;
+	struct node *node = sock_node(m, look->node);
 
 	if (!node)
 		return;
+	if (look->dead) {
+		node_del(node, 0, false);
+		return;
+	}
+	m->socks_waiting += !!look->waiting;
 	if (look->first && look->first == node->sock->first) {
 		flush(node);
 		node->sock->first = 0;
@@ -87,8 +95,9 @@ static int on_look(sd_event_source *source, uint64_t usec, void *arg)
 	(void)usec;
 	if (!m->socks)
 		return 0;
+	m->socks_waiting = 0;
 	bpf_socks_look(m->bpf, look_at, m);
-	sd_event_source_set_time_relative(source, LOOK_US);
+	sd_event_source_set_time_relative(source, m->socks_waiting ? LOOK_US : LOOK_IDLE_US);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
@@ -168,6 +177,8 @@ void sock_end(struct node *node)
 	if (s->file[0])
 		unlinkat(s->dir_fd, s->file, 0);
 	util_close_fd(&s->fd);
+	if (s->door && s->stream < 0 && !s->file[0])
+		door_port_gone(s->door);
 	util_close_fd(&s->stream);
 	free(s);
 }
@@ -215,9 +226,14 @@ int sock_reply(struct node *node, const void *data, size_t len)
 	return n == (ssize_t)len ? 0 : -EPIPE;
 }
 
-int sock_dir(const struct node *node)
+void sock_door(struct node *node, struct door *door)
 {
-	return node->sock ? node->sock->dir_fd : -1;
+	node->sock->door = door;
+}
+
+struct door *sock_of(const struct node *node)
+{
+	return node->sock->door;
 }
 
 void sock_file(struct node *node, int dir_fd, const char *file)
@@ -230,6 +246,6 @@ void sock_bye(struct manager *m, __u32 id, __u32 gen)
 {
 	struct node *node = sock_node(m, id);
 
-	if (node && node->port.gen == gen && node->sock->stream >= 0)
+	if (node && node->port.gen == gen)
 		node_del(node, 0, false);
 }

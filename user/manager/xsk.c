@@ -100,8 +100,8 @@ static int socket_bind(struct xsk_job *job, struct xsk_umem *umem)
 		.bind_flags = XDP_COPY | XDP_USE_NEED_WAKEUP,
 	};
 	__u32 budget = config.tx_size;
-	struct xsk_ring_cons rx;
-	struct xsk_ring_prod tx;
+	struct xsk_ring_cons rx = { 0 };
+	struct xsk_ring_prod tx = { 0 };
 	long end = ms_now() + BUSY_MS;
 	char name[IF_NAMESIZE];
 	struct xsk_socket *xsk;
@@ -148,8 +148,8 @@ static int job_make(struct xsk_job *job)
 		.frame_size = job->frame_size,
 	};
 	size_t size = (size_t)job->frames * job->frame_size;
-	struct xsk_ring_prod fill;
-	struct xsk_ring_cons comp;
+	struct xsk_ring_prod fill = { 0 }; /* libxdp leaves the first index as it is */
+	struct xsk_ring_cons comp = { 0 };
 	struct xsk_umem *umem;
 	void *area;
 	int r;

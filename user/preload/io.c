@@ -16,8 +16,7 @@ static ssize_t send_vec(struct ipn_sock *s, const struct iovec *iov, size_t n, i
 	/* no SIGPIPE comes from an IPN socket */
 	r = tx_send(s, iov, n, flags & ~MSG_NOSIGNAL);
 	shim_wait_end(&before);
-	/* the number AF_IPN has for a message longer than the MTU */
-	return r == -EMSGSIZE && n <= IOV_MAX ? -EOVERFLOW : r;
+	return r;
 }
 
 static ssize_t recv_vec(struct ipn_sock *s, const struct iovec *iov, size_t n, int flags,

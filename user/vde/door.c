@@ -36,6 +36,7 @@
 #define CTL "ctl"
 #define PENDING 128
 #define PENDING_US 3000000
+#define RETRY_US 500000
 #define SAID_US 10000000
 #define BACKLOG 1024
 #define ACCEPT 32    /* in one turn */
@@ -57,16 +58,21 @@ struct door {
 	struct door *next;
 	__u32 id; /* key in `doors` */
 	struct ipn_door info;
-	int dir_fd;
-	int fd; /* VDE: listens */
+	int dir_fd; /* UNIX: of the directory that the socket is in */
+	int fd;     /* VDE: listens; UNIX: the socket, while it is no port */
 	sd_event_source *source;
-	struct pending *pending; /* oldest first */
+	char descr[IPN_DESCR_MAX]; /* UNIX */
+	sd_event_source *retry;    /* UNIX, with a peer: until it is there */
+	struct pending *pending;   /* oldest first */
 	__u32 npending;
 	sd_event_source *timer;
+	bool ending;
 	__u64 said; /* us: when it last complained of a client */
 };
 
 /* --- clients -----------------------------------------------------------------------------------*/
+
+static int unix_again(struct door *door);
 
 static __u64 now_us(void)
 {
@@ -145,6 +151,7 @@ static int client_bind(struct door *door, struct node *node, int fd, struct sock
 	umask(mask);
 	if (r)
 		return r;
+	sock_door(node, door);
 	sock_file(node, door->dir_fd, name);
 	if (fchownat(door->dir_fd, name, node->port.uid, (gid_t)-1, AT_SYMLINK_NOFOLLOW))
 		return -errno;
@@ -299,12 +306,19 @@ static struct door *door_find(struct net *net, const char *path)
 	return NULL;
 }
 
+/* The door's socket, in dir_fd. */
+static const char *file_name(const struct door *door)
+{
+	return door->info.kind == IPN_DOOR_VDE ? CTL : strrchr(door->info.path, '/') + 1;
+}
+
 /* Is the file there the one we made? */
-static bool ctl_ours(const struct door *door)
+static bool file_ours(const struct door *door)
 {
 	struct stat st;
 
-	return door->info.ino && !fstatat(door->dir_fd, CTL, &st, AT_SYMLINK_NOFOLLOW) &&
+	return door->info.ino && door->dir_fd >= 0 &&
+	       !fstatat(door->dir_fd, file_name(door), &st, AT_SYMLINK_NOFOLLOW) &&
 	       st.st_dev == door->info.dev && st.st_ino == door->info.ino;
 }
 
@@ -326,6 +340,7 @@ static void door_let_go(struct door *door)
 		*at = door->next;
 	sd_event_source_disable_unref(door->source);
 	sd_event_source_disable_unref(door->timer);
+	sd_event_source_disable_unref(door->retry);
 	util_close_fd(&door->fd);
 	util_close_fd(&door->dir_fd);
 	free(door);
@@ -338,12 +353,13 @@ static void door_end(struct door *door)
 	struct net *net = door->net;
 	struct node *node, *tmp;
 
+	door->ending = true;
 	HASH_ITER(hh, m->nodes, node, tmp) {
-		if (node->sock && sock_dir(node) == door->dir_fd)
+		if (node->sock && sock_of(node) == door)
 			node_del(node, 0, false);
 	}
-	if (ctl_ours(door))
-		unlinkat(door->dir_fd, CTL, 0);
+	if (file_ours(door))
+		unlinkat(door->dir_fd, file_name(door), 0);
 	/* not when something of others is in it */
 	if (door->info.made_dir)
 		rmdir(door->info.path);
@@ -372,7 +388,8 @@ static int dir_open(struct door *door, struct answer *a)
 	return 0;
 }
 
-static int ctl_open(struct door *door, struct answer *a)
+/* Makes the door's socket, in place of one of our own only. */
+static int file_open(struct door *door, int type, __u32 mode, struct answer *a)
 {
 	struct ipn_door *info = &door->info;
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
@@ -380,35 +397,159 @@ static int ctl_open(struct door *door, struct answer *a)
 	mode_t mask;
 	int r;
 
-	if (ctl_ours(door))
-		unlinkat(door->dir_fd, CTL, 0); /* of a manager that died */
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%.91s/" CTL, info->path);
-	door->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (file_ours(door))
+		unlinkat(door->dir_fd, file_name(door), 0); /* of a manager that died */
+	if (info->kind == IPN_DOOR_VDE)
+		snprintf(addr.sun_path, sizeof(addr.sun_path), "%.91s/" CTL, info->path);
+	else
+		util_copy(addr.sun_path, sizeof(addr.sun_path), info->path);
+	door->fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (door->fd < 0)
 		return -errno;
-	mask = umask((~info->mode & 0777) | 0111);
+	mask = umask(~mode & 0777);
 	r = bind(door->fd, (void *)&addr, sizeof(addr)) ? -errno : 0;
 	umask(mask);
 	if (r == -EADDRINUSE)
 		return ANSWER(a, r,
 			      "%s exists and is not of this fabric (remove it, or choose another "
-			      "directory)",
+			      "path)",
 			      addr.sun_path);
 	if (r)
 		return ANSWER(a, r, "%s: %s", addr.sun_path, strerror(-r));
-	if (fstatat(door->dir_fd, CTL, &st, AT_SYMLINK_NOFOLLOW))
+	if (fstatat(door->dir_fd, file_name(door), &st, AT_SYMLINK_NOFOLLOW))
 		return -errno;
 	info->dev = st.st_dev;
 	info->ino = st.st_ino;
-	r = door_store(door);
+	return door_store(door);
+}
+
+static int vde_begin(struct door *door, struct answer *a)
+{
+	int r = dir_open(door, a);
+
+	if (!r)
+		r = file_open(door, SOCK_STREAM, door->info.mode & 0666, a);
 	if (!r && listen(door->fd, BACKLOG))
 		r = -errno;
-	return r;
+	if (!r)
+		r = sd_event_add_io(door->m->event, &door->source, door->fd, EPOLLIN, on_client,
+				    door);
+	if (r >= 0)
+		r = sd_event_add_time_relative(door->m->event, &door->timer, CLOCK_MONOTONIC,
+					       PENDING_US, 0, on_pending_late, door);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(door->timer, SD_EVENT_OFF);
+	return r < 0 ? r : 0;
+}
+
+/* --- one program, by a path ------------------------------------------------------------------- */
+
+/* The socket is connected to the program's and becomes a port. */
+static int unix_join(struct door *door, const struct sockaddr_un *peer)
+{
+	struct node_want want = { .kind = IPN_KIND_SOCK,
+				  .port = door->info.port,
+				  .flags = IPN_PF_READER | IPN_PF_WRITER,
+				  .uid = door->info.uid,
+				  .name = "unix",
+				  .netns_fd = -1,
+				  .descr = door->descr };
+	struct answer a = { "" };
+	struct node *node;
+	int r = connect_path(door->fd, peer);
+
+	if (r)
+		return r;
+	door->source = sd_event_source_disable_unref(door->source);
+	r = node_sock(door->net, &want, util_take_fd(&door->fd), &node, &a);
+	if (r) {
+		say(LOG_ERR, "%s: %s", door->info.path, a.text[0] ? a.text : strerror(-r));
+		return r;
+	}
+	sock_door(node, door);
+	return 0;
+}
+
+/* Somebody writes: the first is the one it is for. Its first message is only a greeting. */
+static int on_greeting(sd_event_source *source, int fd, uint32_t events, void *arg)
+{
+	struct door *door = arg;
+	struct sockaddr_un peer = { 0 };
+	socklen_t len = sizeof(peer);
+	char byte;
+
+	(void)source;
+	(void)events;
+	if (recvfrom(fd, &byte, 1, MSG_DONTWAIT, (void *)&peer, &len) < 0 ||
+	    len <= offsetof(struct sockaddr_un, sun_path) || len > sizeof(peer) ||
+	    peer.sun_path[0] != '/')
+		return 0; /* who has no name cannot be answered */
+	if (unix_join(door, &peer) && door->fd < 0)
+		return unix_again(door);
+	return 0;
+}
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *arg)
+{
+	struct door *door = arg;
+	struct sockaddr_un peer = { .sun_family = AF_UNIX };
+	struct answer a = { "" };
+	int r;
+
+	(void)usec;
+	if (door->fd < 0 && file_open(door, SOCK_DGRAM, door->info.mode, &a)) {
+		say(LOG_ERR, "%s: %s", door->info.path, a.text);
+		return 0; /* somebody else has its path by now */
+	}
+	if (!door->info.peer[0])
+		return sd_event_add_io(door->m->event, &door->source, door->fd, EPOLLIN,
+				       on_greeting, door);
+	memcpy(peer.sun_path, door->info.peer, sizeof(peer.sun_path));
+	r = unix_join(door, &peer);
+	if (!r)
+		return 0;
+	sd_event_source_set_time_relative(source, RETRY_US);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+/* Waits for the program, anew with a new socket if the last one was a port. */
+static int unix_again(struct door *door)
+{
+	int r;
+
+	if (!door->retry)
+		r = sd_event_add_time_relative(door->m->event, &door->retry, CLOCK_MONOTONIC, 0, 0,
+					       on_retry, door);
+	else
+		r = sd_event_source_set_time_relative(door->retry, RETRY_US);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(door->retry, SD_EVENT_ONESHOT);
+	return r < 0 ? r : 0;
+}
+
+void door_port_gone(struct door *door)
+{
+	if (!door->ending && unix_again(door))
+		say(LOG_ERR, "%s: cannot wait for another program", door->info.path);
+}
+
+static int unix_begin(struct door *door, struct answer *a)
+{
+	char dir[IPN_PATH_MAX];
+	int r;
+
+	util_copy(dir, sizeof(dir), door->info.path);
+	strrchr(dir, '/')[dir[1] && strrchr(dir, '/') == dir] = '\0';
+	door->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (door->dir_fd < 0)
+		return ANSWER(a, -errno, "%s: %s", dir, strerror(errno));
+	r = file_open(door, SOCK_DGRAM, door->info.mode, a);
+	return r ? r : unix_again(door);
 }
 
 /* Makes the files of the door and waits for clients. On failure nothing is left of it. */
 static int door_begin(struct manager *m, struct net *net, __u32 id, const struct ipn_door *info,
-		      struct answer *a)
+		      const char *descr, struct answer *a)
 {
 	struct door *door = calloc(1, sizeof(*door));
 	int r;
@@ -420,25 +561,19 @@ static int door_begin(struct manager *m, struct net *net, __u32 id, const struct
 	door->id = id;
 	door->info = *info;
 	door->info.net = net->id;
+	if (descr)
+		memcpy(door->descr, descr, sizeof(door->descr));
 	door->fd = door->dir_fd = -1;
 	net->bound++; /* a network that somebody can come into is in use */
 	r = punt_begin(m);
 	if (!r)
-		r = dir_open(door, a);
-	if (!r)
-		r = ctl_open(door, a);
-	if (!r)
-		r = sd_event_add_io(m->event, &door->source, door->fd, EPOLLIN, on_client, door);
-	if (r >= 0)
-		r = sd_event_add_time_relative(m->event, &door->timer, CLOCK_MONOTONIC, PENDING_US,
-					       0, on_pending_late, door);
+		r = info->kind == IPN_DOOR_VDE ? vde_begin(door, a) : unix_begin(door, a);
 	if (r < 0) {
 		if (!a->text[0])
 			ANSWER(a, r, "%s: %s", info->path, strerror(-r));
 		door_end(door);
 		return r;
 	}
-	sd_event_source_set_enabled(door->timer, SD_EVENT_OFF);
 	door->next = m->doors;
 	m->doors = door;
 	return 0;
@@ -452,7 +587,9 @@ int door_open(struct net *net, const struct ipn_door *want, const char *descr, s
 
 	if (want->path[0] != '/')
 		return ANSWER(a, -EINVAL, "%s is no absolute path", want->path);
-	if (strlen(want->path) + NAME_ROOM > IPN_PATH_MAX)
+	if (want->peer[0] && want->peer[0] != '/')
+		return ANSWER(a, -EINVAL, "%s is no absolute path", want->peer);
+	if (want->kind == IPN_DOOR_VDE && strlen(want->path) + NAME_ROOM > IPN_PATH_MAX)
 		return ANSWER(a, -ENAMETOOLONG, "%s: too long for sockets in it (at most %u bytes)",
 			      want->path, IPN_PATH_MAX - NAME_ROOM);
 	if (!bpf_policy_takes_socks(m->bpf, net->info.policy))
@@ -466,7 +603,7 @@ int door_open(struct net *net, const struct ipn_door *want, const char *descr, s
 				      d->net->info.path);
 	while (id < IPN_MAX_NODES && !bpf_map_lookup_elem(m->bpf->fd_doors, &id, &found))
 		id++;
-	return door_begin(m, net, id, want, a);
+	return door_begin(m, net, id, want, descr, a);
 }
 
 int door_close(struct net *net, const char *path, struct answer *a)
@@ -513,6 +650,16 @@ static void files_remove(const struct ipn_door *info)
 	closedir(d);
 }
 
+/* The sockets of sock ports ended with the manager that had them. */
+static void cookies_clear(struct manager *m)
+{
+	__u64 cookie;
+
+	while (!bpf_map_get_next_key(m->bpf->fd_sk_ports, NULL, &cookie))
+		if (bpf_map_delete_elem(m->bpf->fd_sk_ports, &cookie))
+			break;
+}
+
 void door_adopt(struct manager *m)
 {
 	int fd = m->bpf->fd_doors, r;
@@ -521,6 +668,7 @@ void door_adopt(struct manager *m)
 	__u32 id, next;
 	bool more = !bpf_map_get_next_key(fd, NULL, &id);
 
+	cookies_clear(m);
 	while (more) {
 		more = !bpf_map_get_next_key(fd, &id, &next);
 		if (!bpf_map_lookup_elem(fd, &id, &info)) {
@@ -528,8 +676,9 @@ void door_adopt(struct manager *m)
 
 			info.path[sizeof(info.path) - 1] = '\0';
 			a.text[0] = '\0';
-			files_remove(&info);
-			r = net ? door_begin(m, net, id, &info, &a) : -ENOENT;
+			if (info.kind == IPN_DOOR_VDE)
+				files_remove(&info);
+			r = net ? door_begin(m, net, id, &info, NULL, &a) : -ENOENT;
 			if (r) {
 				say(LOG_ERR, "door %s: cannot open it again: %s", info.path,
 				    a.text[0] ? a.text : strerror(-r));

@@ -1,0 +1,121 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# unix: programs that exchange datagrams with a path are ports, while they are there
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/e2e.bash"
+
+F=$IPN_TEST_TMP/port # the fabric's
+P=$IPN_TEST_TMP/prog # the program's
+A=020000000001 B=020000000002 T=88b6
+DATA=$(printf '5a%.0s' {1..50})
+
+# program FABRIC OWN: bound to OWN; lines on its input are sent to FABRIC, what comes is printed
+cat >"$IPN_TEST_TMP/program.py" <<'P'
+import socket, sys, select, os
+fabric, own = sys.argv[1:]
+if os.path.exists(own):
+    os.unlink(own)
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(own)
+print("ready", flush=True)
+while True:
+    r, _, _ = select.select([s, sys.stdin], [], [])
+    if s in r:
+        print(s.recv(70000).hex(), flush=True)
+    if sys.stdin in r:
+        line = sys.stdin.readline()
+        if not line:
+            break
+        try:
+            s.sendto(bytes.fromhex(line.strip()), fabric)
+        except OSError as e:
+            print("error", e, flush=True)
+P
+program()
+{
+	rm -f "$IPN_TEST_TMP/in"
+	mkfifo "$IPN_TEST_TMP/in"
+	python3 "$IPN_TEST_TMP/program.py" "$F" "$P" <"$IPN_TEST_TMP/in" >"$IPN_TEST_TMP/out" 2>&1 &
+	PROG=$!
+	exec {IN}>"$IPN_TEST_TMP/in"
+	wait_until 10 grep -q ready "$IPN_TEST_TMP/out"
+}
+end_program()
+{
+	kill $PROG
+	exec {IN}>&-
+	wait $PROG 2>/dev/null || true
+}
+send() { echo "$1" >&"$IN"; }
+
+sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1 # no chatter
+start_fabric
+ipn-fabric net add "$NETS/lan" --policy switch --pool 256
+node ear socket "connect $NETS/lan"
+
+step "with --peer: a port as soon as the program is there"
+ipn-fabric attach "$NETS/lan" --unix "$F" --peer "$P" --port 9 --descr "a program" >/dev/null
+has_ports "$NETS/lan" 1 || fail "a port without a program"
+program
+wait_until 5 has_ports "$NETS/lan" 2
+assert_eq "sock,a program" "$(ipn-fabric show --json "$NETS/lan" |
+	jq -r '.ports[] | select(.port == 9) | .kind + "," + .descr')"
+send "ffffffffffff$A$T$DATA"
+tell ear "recvhex 5000" "ok ffffffffffff$A$T$DATA"
+tell ear "sendhex $A$B$T$DATA"
+wait_until 5 grep -q "^$A$B$T$DATA" "$IPN_TEST_TMP/out"
+send "$B$A$T$DATA"
+tell ear "recvhex 5000" "ok $B$A$T$DATA"
+
+step "nobody else can send to its path"
+python3 - "$F" <<'P' || fail "a stranger may send"
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+try:
+    s.sendto(b"\xff" * 60, sys.argv[1])
+except PermissionError:
+    sys.exit(0)
+sys.exit(1)
+P
+
+step "it ends, and comes back"
+end_program
+wait_until 5 has_ports "$NETS/lan" 1
+program
+wait_until 5 has_ports "$NETS/lan" 2
+send "$B$A$T$DATA"
+tell ear "recvhex 5000" "ok $B$A$T$DATA"
+end_program
+ipn-fabric detach "$NETS/lan" --unix "$F"
+[ ! -e "$F" ] || fail "$F was left behind"
+
+step "without --peer: who writes first"
+ipn-fabric attach "$NETS/lan" --unix "$F" --mode 0777 >/dev/null
+program
+wait_until 5 test -S "$F"
+send "ffffffffffff$A$T$DATA"
+wait_until 5 has_ports "$NETS/lan" 2
+send "ffffffffffff$A$T$DATA"
+tell ear "recvhex 5000" "ok ffffffffffff$A$T$DATA"
+tell ear "sendhex $A$B$T$DATA"
+wait_until 5 grep -q "^$A$B$T$DATA" "$IPN_TEST_TMP/out"
+
+step "a new manager opens it again"
+kill_fabric
+start_fabric
+wait_until 5 test -S "$F"
+send "ffffffffffff$A$T$DATA"
+wait_until 5 has_ports "$NETS/lan" 2
+end_program
+wait_until 5 has_ports "$NETS/lan" 1
+
+step "files of others are left alone"
+touch "$IPN_TEST_TMP/foreign"
+expect_err "is not of this fabric" ipn-fabric attach "$NETS/lan" --unix "$IPN_TEST_TMP/foreign"
+[ -f "$IPN_TEST_TMP/foreign" ] || fail "a foreign file was removed"
+rm "$IPN_TEST_TMP/foreign"
+expect_err "No such file" ipn-fabric attach "$NETS/lan" --unix "$IPN_TEST_TMP/nowhere/x"
+
+leave ear
+stop_fabric
+[ ! -e "$F" ] || fail "$F was left behind by down"

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What VDE clients may send, and what they may not. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "vde/proto.h"
+
+static unsigned char packet[VDE_REQUEST_MAX + 64];
+
+static size_t make(__u32 magic, __u32 version, __u32 type, const char *path, const char *descr)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	__u32 head[3] = { magic, version, type };
+	size_t n = strlen(descr);
+
+	strncpy(addr.sun_path, path, sizeof(addr.sun_path) - 1);
+	memset(packet, 0xaa, sizeof(packet));
+	memcpy(packet, head, sizeof(head));
+	memcpy(packet + sizeof(head), &addr, sizeof(addr));
+	memcpy(packet + VDE_REQUEST_MIN, descr, n);
+	return VDE_REQUEST_MIN + n;
+}
+
+static void request_has_path_port_and_description(void **state)
+{
+	struct vde_request q;
+	size_t n = make(VDE_MAGIC, 3, 7 << 8, "/tmp/x", "who\n\x01");
+
+	(void)state;
+	assert_int_equal(vde_request_parse(packet, n, &q), 0);
+	assert_int_equal(q.port, 7);
+	assert_string_equal(q.addr.sun_path, "/tmp/x");
+	assert_int_equal(q.addr_len, offsetof(struct sockaddr_un, sun_path) + 7);
+	assert_string_equal(q.descr, "who??");
+	n = make(VDE_MAGIC, 3, 0, "/tmp/x", "");
+	assert_int_equal(vde_request_parse(packet, n, &q), 0);
+	assert_int_equal(q.port, 0);
+	assert_string_equal(q.descr, "");
+}
+
+static void description_is_cut_to_what_there_is_room_for(void **state)
+{
+	struct vde_request q;
+	size_t n = make(VDE_MAGIC, 3, 0, "/tmp/x", "");
+
+	(void)state;
+	memset(packet + n, 'd', VDE_REQUEST_MAX + 64 - n);
+	assert_int_equal(vde_request_parse(packet, sizeof(packet), &q), 0);
+	assert_int_equal(strlen(q.descr), IPN_DESCR_MAX - 1);
+}
+
+static void other_protocols_are_known_by_their_first_bytes(void **state)
+{
+	struct vde_request q;
+
+	(void)state;
+	make(0x12345678, 3, 0, "/tmp/x", "");
+	for (size_t n = 0; n <= VDE_REQUEST_MIN; n++)
+		assert_int_equal(vde_request_parse(packet, n, &q), n < 4 ? -EAGAIN : -EBADMSG);
+	make(VDE_MAGIC, 2, 0, "/tmp/x", "");
+	for (size_t n = 0; n <= VDE_REQUEST_MIN; n++)
+		assert_int_equal(vde_request_parse(packet, n, &q), n < 8 ? -EAGAIN : -EPROTO);
+	make(VDE_MAGIC, 3, 1, "/tmp/x", "");
+	for (size_t n = 0; n <= VDE_REQUEST_MIN; n++)
+		assert_int_equal(vde_request_parse(packet, n, &q), n < 12 ? -EAGAIN : -EOPNOTSUPP);
+	make(VDE_MAGIC, 3, 0, "/tmp/x", "");
+	for (size_t n = 0; n < VDE_REQUEST_MIN; n++)
+		assert_int_equal(vde_request_parse(packet, n, &q), -EAGAIN);
+}
+
+static void names_that_are_none_are_refused(void **state)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct vde_request q;
+	size_t n;
+
+	(void)state;
+	n = make(VDE_MAGIC, 3, 0, "relative", "");
+	assert_int_equal(vde_request_parse(packet, n, &q), -EINVAL);
+	n = make(VDE_MAGIC, 3, 0, "", "");
+	assert_int_equal(vde_request_parse(packet, n, &q), -EINVAL);
+	memset(addr.sun_path, '/', sizeof(addr.sun_path));
+	memcpy(packet + 12, &addr, sizeof(addr));
+	assert_int_equal(vde_request_parse(packet, n, &q), -EINVAL);
+	n = make(VDE_MAGIC, 3, 0, "/tmp/x", "");
+	addr.sun_family = AF_INET;
+	memcpy(packet + 12, &addr.sun_family, sizeof(addr.sun_family));
+	assert_int_equal(vde_request_parse(packet, n, &q), -EINVAL);
+}
+
+static void abstract_names_are_as_long_as_they_can_be(void **state)
+{
+	struct vde_request q;
+	size_t n = make(VDE_MAGIC, 3, 0, "", "");
+
+	(void)state;
+	packet[12 + 2 + 1] = 1; /* as user-mode-linux makes them */
+	assert_int_equal(vde_request_parse(packet, n, &q), 0);
+	assert_int_equal(q.addr_len, sizeof(struct sockaddr_un));
+}
+
+static void reply_holds_every_path_that_fits(void **state)
+{
+	struct sockaddr_un addr;
+	char path[sizeof(addr.sun_path) + 1];
+
+	(void)state;
+	memset(path, 'p', sizeof(path));
+	path[sizeof(path) - 1] = '\0';
+	assert_int_equal(vde_reply_make(path, &addr), -ENAMETOOLONG);
+	path[sizeof(path) - 2] = '\0';
+	assert_int_equal(vde_reply_make(path, &addr), 0);
+	assert_string_equal(addr.sun_path, path);
+	assert_int_equal(addr.sun_family, AF_UNIX);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(request_has_path_port_and_description),
+		cmocka_unit_test(description_is_cut_to_what_there_is_room_for),
+		cmocka_unit_test(other_protocols_are_known_by_their_first_bytes),
+		cmocka_unit_test(names_that_are_none_are_refused),
+		cmocka_unit_test(abstract_names_are_as_long_as_they_can_be),
+		cmocka_unit_test(reply_holds_every_path_that_fits),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
