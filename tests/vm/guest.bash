@@ -22,6 +22,7 @@ guest_start()
 	local name=$1
 
 	shift
+	rm -f "$GUEST_DIR/$name.in" "$GUEST_DIR/$name.out" # of one that was stopped
 	mkfifo "$GUEST_DIR/$name.in" "$GUEST_DIR/$name.out"
 	"$GUEST_TOP/scripts/run-guest" --name "$name" --initramfs "$GUEST_INITRAMFS" "$@" \
 		--control "$GUEST_DIR/$name" --log "$GUEST_DIR/$name.log" \

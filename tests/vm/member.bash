@@ -19,6 +19,7 @@ proc_start()
 	local name=$1 in out line
 
 	shift
+	rm -f "$IPN_TEST_TMP/$name.in" "$IPN_TEST_TMP/$name.out"
 	mkfifo "$IPN_TEST_TMP/$name.in" "$IPN_TEST_TMP/$name.out"
 	exec {in}<>"$IPN_TEST_TMP/$name.in" {out}<>"$IPN_TEST_TMP/$name.out"
 	as_nobody "$IPN_BUILD/tests/ipnhost" "$net" "${addr[$name]}" --stdin "$@" \
@@ -47,7 +48,8 @@ proc_quit() # NAME: its statistics; status 1 if it saw bad frames
 {
 	proc_ask "$1" stats || return 1
 	printf 'quit\n' >&"${proc_in[$1]}"
-	wait "${proc_pid[$1]}"
+	wait "${proc_pid[$1]}" || return
+	exec {proc_in[$1]}<&- {proc_out[$1]}<&-
 }
 
 # on STATION TEXT: runs the shell text there.
