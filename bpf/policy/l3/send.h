@@ -15,7 +15,7 @@
 #define L3_GLOBAL(name)                                                                  \
 	__attribute__((noinline)) int name##_xdp(struct xdp_md *ctx, __u32 a, __u32 b)   \
 	{                                                                                \
-		const struct ipn_ctx c = { ctx, HOOK_XDP, 1 };                           \
+		const struct ipn_ctx c = { ctx, HOOK_XDP, POLICY_REWRITES };             \
                                                                                          \
 		barrier_var(a);                                                          \
 		barrier_var(b);                                                          \
@@ -23,7 +23,7 @@
 	}                                                                                \
 	__attribute__((noinline)) int name##_tc(struct __sk_buff *ctx, __u32 a, __u32 b) \
 	{                                                                                \
-		const struct ipn_ctx c = { ctx, HOOK_TC, 1 };                            \
+		const struct ipn_ctx c = { ctx, HOOK_TC, POLICY_REWRITES };              \
                                                                                          \
 		barrier_var(a);                                                          \
 		barrier_var(b);                                                          \
