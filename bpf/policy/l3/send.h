@@ -144,7 +144,7 @@ INLINE void l3_arp(__u8 *d, __u16 op, const __u8 *smac, __be32 sip, __be32 tip)
 	__builtin_memcpy(d + 38, &tip, 4);
 }
 
-/* The router's IPv4 address at a port: that on the other's subnet, else the first. 0: it has none. */
+/* The router's IPv4 address at a port: that on the other's subnet, else the first. 0: none. */
 INLINE __be32 l3_own4(const struct ipn_l3_port *port, __be32 other)
 {
 	__be32 first = 0;
