@@ -350,7 +350,7 @@ INLINE int deliver_port(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_n
 		return drop(c, m->node, IPN_DROP_NO_PORT);
 	if (dest->kind != IPN_KIND_PROC) {
 		/* the manager gives no sock ports to a policy that sends, either */
-		if (!c->sends && dest->kind == IPN_KIND_SOCK)
+		if (c->sends != POLICY_SENDS && dest->kind == IPN_KIND_SOCK)
 			return deliver_sock(c, m, dest, port);
 		if (c->hook == HOOK_SK) {
 			punt(c, m, IPN_PUNT_PORT, port, dest->gen);

@@ -139,7 +139,7 @@ INLINE void send_device(const struct ipn_ctx *c, struct ipn_msg *m, const struct
 		stats_drop(m->node, why - 1);
 		return;
 	}
-	if (dest->kind == IPN_KIND_SOCK)
+	if (c->sends != POLICY_SENDS && dest->kind == IPN_KIND_SOCK)
 		deliver_sock(c, m, dest, port);
 	else if (tc_outgrows(c->ctx, dest))
 		stats_drop(m->node, IPN_DROP_MTU);
@@ -492,7 +492,7 @@ INLINE long ipn_store(const struct ipn_ctx *c, const struct ipn_msg *m, __u32 of
 
 INLINE int rewrite_run(void *ctx, const enum ipn_hook_id hook, send_fn handle)
 {
-	const struct ipn_ctx c = { ctx, hook, 1 };
+	const struct ipn_ctx c = { ctx, hook, POLICY_REWRITES };
 	__u32 zero = 0, id, gw;
 	struct ipn_msg *m = bpf_map_lookup_elem(&ipn_msgs, &zero);
 	struct ipn_net *net;

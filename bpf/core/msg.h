@@ -40,6 +40,8 @@ struct ipn_msg {
 
 /* A message as a hook sees it. `hook` is a constant wherever this is used. */
 enum ipn_hook_id { HOOK_XDP, HOOK_TC, HOOK_CALL, HOOK_SK };
+#define POLICY_SENDS 1    /* IPN_POLICY_SEND */
+#define POLICY_REWRITES 2 /* IPN_POLICY_REWRITE: its networks take sock ports */
 struct ipn_ctx {
 	void *ctx; /* struct xdp_md or __sk_buff; CALL: none, a callback makes messages */
 	enum ipn_hook_id hook;

@@ -194,7 +194,7 @@ INLINE int l3_link_local6(const struct in6_addr *a)
 	return a->s6_addr[0] == 0xfe && (a->s6_addr[1] & 0xc0) == 0x80;
 }
 
-/* For a group, or one of the router's addresses: of a group's, only neighbour discovery is for it. */
+/* For a group, or an address of the router: of a group's, only neighbour discovery is for it. */
 INLINE struct verdict l3_mine6(const struct ipn_ctx *c, struct ipn_msg *m, struct l3_work *w,
 			       int group)
 {
@@ -271,7 +271,8 @@ INLINE struct verdict l3_route(const struct ipn_ctx *c, struct ipn_msg *m)
 	if (m->len < 34) {
 		if (m->len < 14 || ctx_load(c, m->off, f->dst, 14))
 			return to_drop(IPN_DROP_RUNT);
-		return to_drop(f->proto == bpf_htons(ETH_P_IP) || f->proto == bpf_htons(ETH_P_IPV6) ||
+		return to_drop(f->proto == bpf_htons(ETH_P_IP) ||
+					       f->proto == bpf_htons(ETH_P_IPV6) ||
 					       f->proto == bpf_htons(ETH_P_ARP)
 				       ? IPN_DROP_HEADER
 				       : IPN_DROP_NOT_IP);

@@ -134,10 +134,10 @@ struct ipn_l3_neigh_key {
 	__u8 addr[16]; /* IPv4: mapped into IPv6, ::ffff:a.b.c.d */
 };
 struct ipn_l3_entry {
-	__u8 mac[6]; /* these eight bytes are stored at once */
-	__u16 state; /* enum ipn_l3_state */
-	__u32 gen;   /* of the port when learned */
-	__u32 tries; /* questions without an answer */
+	__u8 mac[6];     /* these eight bytes are stored at once */
+	__u16 state;     /* enum ipn_l3_state */
+	__u32 gen;       /* of the port when learned */
+	__u32 tries;     /* questions without an answer */
 	__u64 confirmed; /* ns, coarse monotonic clock */
 	__u64 asked;     /* ns; FAILED: since when */
 	__u64 nheld;     /* frames ever held for it */

@@ -270,8 +270,8 @@ struct result {
 	struct came out[8];
 	__u32 n;
 	__u32 ret;
-	int up;     /* XDP: goes to the policy at tc */
-	int drop;   /* enum ipn_drop, or -1 */
+	int up;   /* XDP: goes to the policy at tc */
+	int drop; /* enum ipn_drop, or -1 */
 	__u32 drops;
 };
 

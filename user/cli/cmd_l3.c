@@ -79,7 +79,8 @@ static int route_add(const struct cli_args *args, int manager)
 
 	if (l3text_route(text, args->value[CLI_WORD].text, args->value[CLI_VALUE].text,
 			 port_given(args), &route, &wrong))
-		return cli_fail(args, wrong, "not part of a route (PREFIX via ADDR, PREFIX port N)");
+		return cli_fail(args, wrong,
+				"not part of a route (PREFIX via ADDR, PREFIX port N)");
 	return option_set(args, manager, IPN_L3_ROUTE_ADD, &route, sizeof(route), text);
 }
 
@@ -167,8 +168,9 @@ int cmd_route_load(const struct cli_args *args)
 			continue;
 		if (sscanf(line, "%63s %7s %63s %c", to, word, value, &more) != 3 ||
 		    l3text_route(to, word, value, IPN_L3_PORT_ANY, &routes[n], &wrong))
-			r = cli_fail(args, file, "line %u: not PREFIX via ADDR or PREFIX port N: %s",
-				     number, line);
+			r = cli_fail(args, file,
+				     "line %u: not PREFIX via ADDR or PREFIX port N: %s", number,
+				     line);
 		else if (++n == AT_ONCE) {
 			r = option_set(args, manager, IPN_L3_ROUTE_ADD, routes, n * sizeof(*routes),
 				       NULL);
@@ -208,7 +210,7 @@ static json_t *route_via(const void *row)
 
 static json_t *route_type(const void *row)
 {
-	static const char *const names[] = { "none",	  "local", "broadcast",
+	static const char *const names[] = { "none",      "local", "broadcast",
 					     "connected", "port",  "gateway" };
 	__u32 type = ((const struct ipn_l3_route *)row)->type;
 
@@ -334,7 +336,10 @@ static int table_get(const struct cli_args *args, int manager, const struct tabl
 	return 0;
 }
 
-#define DISPLAY(columns, row) { columns, ARRAY_SIZE(columns), sizeof(row) }
+#define DISPLAY(columns, row)                             \
+	{                                                 \
+		columns, ARRAY_SIZE(columns), sizeof(row) \
+	}
 
 int cmd_l3_show(const struct cli_args *args)
 {
@@ -355,6 +360,6 @@ int cmd_l3_show(const struct cli_args *args)
 	if (manager < 0 || table_get(args, manager, t, &rows, &n) < 0)
 		return CLI_FAILED;
 	qsort(rows, n, t->display.row_size, t->compare);
-	return rows_print(args, display_rows(stdout, &t->display, rows, n,
-					     cli_given(args, CLI_JSON)));
+	return rows_print(args,
+			  display_rows(stdout, &t->display, rows, n, cli_given(args, CLI_JSON)));
 }

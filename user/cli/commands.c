@@ -63,7 +63,7 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 		.params = {
 			PATH,
 			{ CLI_POLICY, "--policy", "broadcast|switch|l3|NAME|N", CLI_TYPE_POLICY, 0,
-			  0, 0, "who gets a message: all others (default), as on an Ethernet switch, "
+			  0, 0, "who gets a message: all others (default), as on a switch, "
 				"behind a router, or as a loaded policy says" },
 			{ CLI_MTU, "--mtu", "N", CLI_TYPE_NUMBER, IPN_MTU_MIN, IPN_MTU_MAX, 0,
 			  "longest message in bytes (default 1514)" },

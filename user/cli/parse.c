@@ -152,7 +152,9 @@ static const struct value_type {
 	[CLI_TYPE_SECONDS] = { value_seconds, "not a number of seconds", true },
 	[CLI_TYPE_MODE] = { value_mode, "not an octal mode from 0 to 0777", false },
 	[CLI_TYPE_POLICY] = { value_policy,
-			      "no such policy (broadcast, switch, l3, or one that was loaded)", false },
+			      "no such policy (broadcast, switch, l3, "
+			      "or one that was loaded)",
+			      false },
 	[CLI_TYPE_IFNAME] = { value_ifname,
 			      "not an interface name (1 to 15 characters, no blank / : or %)",
 			      false },

@@ -24,8 +24,8 @@ void l3_adopt(struct bpf_state *b, __u32 id);
 size_t l3_bytes(__u32 routes);
 
 /*
- * An option of include/ipn/l3.h: data, len bytes. Returns 0 or -errno, with a line in `text` of what
- * was wrong. numnodes: of the network.
+ * An option of include/ipn/l3.h: data, len bytes. Returns 0 or -errno, with a line in `text` of
+ * what was wrong. numnodes: of the network.
  */
 int l3_set(struct bpf_state *b, __u32 id, __u32 numnodes, __u32 name, const void *data, __u32 len,
 	   char *text, size_t text_size);

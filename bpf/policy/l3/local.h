@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What is for the router itself: ARP, neighbour discovery, echo. All else is told that it is not. */
+/* What is for the router itself: ARP, neighbour discovery, echo. All else is told that it isn't. */
 #ifndef IPN_L3_LOCAL_H
 #define IPN_L3_LOCAL_H
 
@@ -229,8 +229,7 @@ INLINE int l3_echo4(const struct ipn_ctx *c, struct ipn_msg *m, struct l3_work *
 	sum = (sum & 0xffff) + (sum >> 16);
 	icmp[2] = sum >> 8;
 	icmp[3] = sum;
-	if (ipn_store(c, m, 0, w->frame.dst, 34, 0) ||
-	    ipn_store(c, m, 34, icmp, sizeof(icmp), 0))
+	if (ipn_store(c, m, 0, w->frame.dst, 34, 0) || ipn_store(c, m, 34, icmp, sizeof(icmp), 0))
 		return L3_DROP(HEADER);
 	return L3_VERDICT(VERDICT_PORT, m->port);
 }
@@ -255,8 +254,7 @@ INLINE int l3_echo6(const struct ipn_ctx *c, struct ipn_msg *m, struct l3_work *
 	sum = (sum & 0xffff) + (sum >> 16);
 	icmp[2] = sum >> 8;
 	icmp[3] = sum;
-	if (ipn_store(c, m, 0, w->frame.dst, 54, 0) ||
-	    ipn_store(c, m, 54, icmp, sizeof(icmp), 0))
+	if (ipn_store(c, m, 0, w->frame.dst, 54, 0) || ipn_store(c, m, 54, icmp, sizeof(icmp), 0))
 		return L3_DROP(HEADER);
 	return L3_VERDICT(VERDICT_PORT, m->port);
 }

@@ -104,13 +104,13 @@ struct l3_work {
 	struct ipn_l3_neigh_key neigh;
 	struct ipn_l3_key6 key;
 	__u32 pad;
-	__u32 family; /* IPN_L3_INET, IPN_L3_INET6 */
-	__u32 iplen;  /* with its header */
-	__u32 port;   /* to leave by */
+	__u32 family;    /* IPN_L3_INET, IPN_L3_INET6 */
+	__u32 iplen;     /* with its header */
+	__u32 port;      /* to leave by */
 	__u32 multicast; /* the Ethernet destination is a group */
-	__u8 hop[16]; /* next hop, IPv4 mapped */
-	__u8 mac[6];  /* sender's, as it came */
-	__u8 proto;   /* of the IP header */
+	__u8 hop[16];    /* next hop, IPv4 mapped */
+	__u8 mac[6];     /* sender's, as it came */
+	__u8 proto;      /* of the IP header */
 	__u8 ttl;
 };
 struct {

@@ -15,7 +15,7 @@
 #define L3_GLOBAL(name)                                                                  \
 	__attribute__((noinline)) int name##_xdp(struct xdp_md *ctx, __u32 a, __u32 b)   \
 	{                                                                                \
-		const struct ipn_ctx c = { ctx, HOOK_XDP, 1 };                           \
+		const struct ipn_ctx c = { ctx, HOOK_XDP, POLICY_REWRITES };             \
                                                                                          \
 		barrier_var(a);                                                          \
 		barrier_var(b);                                                          \
@@ -23,7 +23,7 @@
 	}                                                                                \
 	__attribute__((noinline)) int name##_tc(struct __sk_buff *ctx, __u32 a, __u32 b) \
 	{                                                                                \
-		const struct ipn_ctx c = { ctx, HOOK_TC, 1 };                            \
+		const struct ipn_ctx c = { ctx, HOOK_TC, POLICY_REWRITES };              \
                                                                                          \
 		barrier_var(a);                                                          \
 		barrier_var(b);                                                          \
@@ -144,7 +144,7 @@ INLINE void l3_arp(__u8 *d, __u16 op, const __u8 *smac, __be32 sip, __be32 tip)
 	__builtin_memcpy(d + 38, &tip, 4);
 }
 
-/* The router's IPv4 address at a port: that on the other's subnet, else the first. 0: it has none. */
+/* The router's IPv4 address at a port: that on the other's subnet, else the first. 0: none. */
 INLINE __be32 l3_own4(const struct ipn_l3_port *port, __be32 other)
 {
 	__be32 first = 0;
