@@ -117,7 +117,7 @@ INLINE int l3_sum_bad4(const struct ipn_ctx *c, const struct ipn_msg *m, struct 
 	if (more) {
 		__builtin_memset(options, 0, OPTIONS_MAX);
 		barrier_var(more);
-		if (more < 1)
+		if (more < 4)
 			return 1;
 		barrier_var(more);
 		if (more > OPTIONS_MAX || ctx_load(c, m->off + 34, options, more))
