@@ -65,7 +65,8 @@ INLINE struct verdict l3_forward(const struct ipn_ctx *c, struct ipn_msg *m, str
 			return to_drop(IPN_DROP_TOO_BIG);
 		}
 	}
-	if (c->hook == HOOK_TC && !m->whole && dest->kind == IPN_KIND_PROC)
+	if (c->hook == HOOK_TC && !m->whole &&
+	    (dest->kind == IPN_KIND_PROC || dest->kind == IPN_KIND_SOCK))
 		return to_whole();
 	e = l3_entry(w, net, port);
 	if (e) {
