@@ -203,7 +203,7 @@ for len in 0 1 2 13 14 15 16 60 1514 5000 60000; do
 	text $len
 	echo
 done >"$IPN_TEST_TMP/any"
-printf '123456789012\x81\x00xx\n' >>"$IPN_TEST_TMP/any"
+printf '123456789012\x88\xa8xx\n' >>"$IPN_TEST_TMP/any"
 across "$hub.one" "$hub.two" "$IPN_TEST_TMP/any"
 across "$hub.two" "$hub.one" "$IPN_TEST_TMP/any"
 ipn-fabric net add "$lan.two" --policy switch
