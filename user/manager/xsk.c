@@ -11,8 +11,8 @@
  *	             look into the old memory. Bound in copy mode to queue 0 of the far end
  *	holder       a session; its end ends the socket, unless somebody else has the descriptor
  *	job          makes a socket, in a thread: pinning the memory takes a while, and a queue that
- *	             had a socket stays busy for a moment after its end. The thread touches its job and
- *	             nothing else, and tells by `done`, an eventfd, that it has finished
+ *	             had a socket stays busy for a moment after its end. The thread touches its job
+ *	             and nothing else, and tells by `done`, an eventfd, that it has finished
  *
  * A port is up while its socket is held: a flood passes it by otherwise, as a VM that does not run.
  *
