@@ -41,7 +41,7 @@
 #include <time.h>
 #include <xdp/xsk.h>
 
-#define BUSY_MS 3000 /* how long a queue is waited for */
+#define BUSY_MS 10000 /* how long a queue is waited for; a busy kernel frees it late */
 #define BUSY_STEP_US 2000
 #define LOOK_US 250000
 #define TX_BUDGET 9 /* XDP_MAX_TX_SKB_BUDGET: newer than Debian 12's headers */
