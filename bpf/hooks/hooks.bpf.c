@@ -319,7 +319,8 @@ SEC("tc") int ipn_tc_gw(struct __sk_buff *skb)
 
 	if (ifindex & GATEWAY_CABLE) {
 		cable = ifindex >> GATEWAY_HOPS_SHIFT & CABLE_HOPS;
-		ifindex &= GATEWAY_IFINDEX;
+		if (cable) /* else it is the number of a sock port */
+			ifindex &= GATEWAY_IFINDEX;
 	}
 	return tc_run(skb, ifindex, FROM_GATEWAY, cable);
 }

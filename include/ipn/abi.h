@@ -431,6 +431,7 @@ enum ipn_punt_op {
 	IPN_PUNT_BYE = 2,     /* an empty message: the client's goodbye */
 	IPN_PUNT_SOCKS = 4,   /* to all sock ports but the sender's */
 	IPN_PUNT_DEVICES = 8, /* to all devices */
+	IPN_PUNT_POLICY = 16, /* through the gateway, where its policy sees it */
 };
 struct ipn_punt {
 	__u32 size; /* of the record */
