@@ -203,8 +203,8 @@ struct ipn_portinfo {
 };
 
 /*
- * map `xskports`, key: ifindex of the far end of an xsk port's veth, where the program is that hands
- * frames to the AF_XDP socket in map `xsks` (index: node). Written by the manager.
+ * map `xskports`, key: ifindex of the far end of an xsk port's veth, where the program is that
+ * hands frames to the AF_XDP socket in map `xsks` (index: node). Written by the manager.
  */
 struct ipn_xskport {
 	__u32 node;

@@ -184,8 +184,8 @@ struct ipn_ctl_descr {
 };
 
 /*
- * kind: TAP, VETH, HOST, GRAB, XSK. VETH: the interface `name` is made in the network namespace of the second
- * descriptor, or, without one, in the fabric's.
+ * kind: TAP, VETH, HOST, GRAB, XSK. VETH: the interface `name` is made in the network namespace of
+ * the second descriptor, or, without one, in the fabric's.
  * Errors: EPERM without CAP_NET_ADMIN or without x; EADDRNOTAVAIL as for connect; EEXIST the name
  * is in use; EINVAL bad name; EBADF the second descriptor is no network namespace; ECONNREFUSED.
  */
@@ -202,10 +202,10 @@ struct ipn_ctl_attach {
 };
 
 /*
- * Takes the AF_XDP socket of an xsk port, which is named, or told by number, or is the first that is
- * free (no name, IPN_PORTNO_ANY). The session has it from then on, and its end ends that. The reply
- * comes with two descriptors: the socket, bound, and the memory of its frames, which cannot change
- * its size. The rings have the sizes told here; where they are is for getsockopt to say
+ * Takes the AF_XDP socket of an xsk port, which is named, or told by number, or is the first that
+ * is free (no name, IPN_PORTNO_ANY). The session has it from then on, and its end ends that. The
+ * reply comes with two descriptors: the socket, bound, and the memory of its frames, which cannot
+ * change its size. The rings have the sizes told here; where they are is for getsockopt to say
  * (XDP_MMAP_OFFSETS). The first half of the frames stands in the fill ring already. The reply can
  * take a while: the kernel lets go of the last socket late.
  * Errors: ECONNREFUSED; EACCES without both r and w; ENOENT no such xsk port; EBUSY somebody has

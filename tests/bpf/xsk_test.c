@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * xsk ports: what stands at the far end of the veth, with and without a socket; and the ways to such
- * a port, which is a device like others for the policies.
+ * xsk ports: what stands at the far end of the veth, with and without a socket; and the ways to
+ * such a port, which is a device like others for the policies.
  */
 #include "ways.h"
 

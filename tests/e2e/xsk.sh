@@ -14,7 +14,7 @@ peer()
 	rm -f "$IPN_TEST_TMP/.peer.$name"
 	as_nobody timeout 90 xskpeer "$NETS/lan" "$@" >"$IPN_TEST_TMP/.peer.$name" 2>&1 &
 	PEER[$name]=$!
-	wait_until 10 grep -q . "$IPN_TEST_TMP/.peer.$name"
+	wait_until 20 grep -q . "$IPN_TEST_TMP/.peer.$name"
 	grep -q ready "$IPN_TEST_TMP/.peer.$name" ||
 		fail "peer $name: $(cat "$IPN_TEST_TMP/.peer.$name")"
 }

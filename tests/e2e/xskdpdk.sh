@@ -32,7 +32,8 @@ as_nobody timeout 40 xskpeer "$NETS/lan" x1 sendback 5000 100 >"$IPN_TEST_TMP/pe
 assert_eq "sent 5000 back 5000" "$(grep -v ready "$IPN_TEST_TMP/peer")" frames
 received()
 {
-	grep -q 'RX-packets: 5000 ' "$IPN_TEST_TMP/pmd" && grep -q 'TX-packets: 5000 ' "$IPN_TEST_TMP/pmd"
+	grep -q 'RX-packets: 5000 ' "$IPN_TEST_TMP/pmd" &&
+		grep -q 'TX-packets: 5000 ' "$IPN_TEST_TMP/pmd"
 }
 wait_until 10 received
 assert_eq 5000 "$(stat_of "$NETS/lan" 0 .in_packets)" "frames from the port"

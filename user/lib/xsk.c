@@ -76,6 +76,12 @@ static void frame_free(struct ipn_xsk *x, __u32 number)
 		x->stack[x->nfree++] = number;
 }
 
+/* Number of the frame that a pointer of the program's leads into. */
+static __u32 frame_at(const struct ipn_xsk *x, const struct ipn_xsk_frame *frame)
+{
+	return frame_of(x, (uintptr_t)frame->data - (uintptr_t)x->area);
+}
+
 /* Number of the program's frame that [data, data + len) is in; negative: it is none. */
 static long frame_given(const struct ipn_xsk *x, const struct ipn_xsk_frame *frame)
 {
@@ -89,7 +95,7 @@ static long frame_given(const struct ipn_xsk *x, const struct ipn_xsk_frame *fra
 	return x->mine[number] && frame->len <= x->frame_size - in ? (long)number : -1;
 }
 
-/* Takes frames from the program: all of them or none. bit by bit, so that none comes in twice. */
+/* Takes frames from the program: all of them or none. One by one, so that none comes in twice. */
 static int frames_take(struct ipn_xsk *x, const struct ipn_xsk_frame *frames, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++) {
@@ -97,8 +103,7 @@ static int frames_take(struct ipn_xsk *x, const struct ipn_xsk_frame *frames, un
 
 		if (number < 0) {
 			while (i--)
-				x->mine[frame_of(x, (uintptr_t)frames[i].data - (uintptr_t)x->area)] =
-					1;
+				x->mine[frame_at(x, &frames[i])] = 1;
 			return -EINVAL;
 		}
 		x->mine[number] = 0;
@@ -191,7 +196,7 @@ int ipn_xsk_free(struct ipn_xsk *x, const struct ipn_xsk_frame *frames, unsigned
 		return -1;
 	}
 	for (unsigned int i = 0; i < n; i++)
-		frame_free(x, frame_of(x, (uintptr_t)frames[i].data - (uintptr_t)x->area));
+		frame_free(x, frame_at(x, &frames[i]));
 	refill(x);
 	return 0;
 }

@@ -66,9 +66,9 @@ int link_veth(struct link_ctx *ctx, const char *pattern, const char *name, int n
 	      __u32 gso, __u32 *ifindex);
 
 /*
- * A veth pair whose far end is for a program, here, by the name `name`: both ends quiet and up. What
- * goes into the fabric's end comes out of the far end whole, with complete checksums. Errors: as
- * link_veth.
+ * A veth pair whose far end is for a program, here, by the name `name`: both ends quiet and up.
+ * What goes into the fabric's end comes out of the far end whole, with complete checksums. Errors:
+ * as link_veth.
  */
 int link_xsk(struct link_ctx *ctx, const char *pattern, const char *name, __u32 mtu, __u32 *ifindex,
 	     __u32 *far_ifindex);

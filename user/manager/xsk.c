@@ -11,8 +11,8 @@
  *	             look into the old memory. Bound in copy mode to queue 0 of the far end
  *	holder       a session; its end ends the socket, unless somebody else has the descriptor
  *	job          makes a socket, in a thread: pinning the memory takes a while, and a queue that
- *	             had a socket stays busy for a moment after its end. The thread touches its job and
- *	             nothing else, and tells by `done`, an eventfd, that it has finished
+ *	             had a socket stays busy for a moment after its end. The thread touches its job
+ *	             and nothing else, and tells by `done`, an eventfd, that it has finished
  *
  * A port is up while its socket is held: a flood passes it by otherwise, as a VM that does not run.
  *
@@ -41,7 +41,7 @@
 #include <time.h>
 #include <xdp/xsk.h>
 
-#define BUSY_MS 3000 /* how long a queue is waited for */
+#define BUSY_MS 10000 /* how long a queue is waited for; a busy kernel frees it late */
 #define BUSY_STEP_US 2000
 #define LOOK_US 250000
 #define TX_BUDGET 9 /* XDP_MAX_TX_SKB_BUDGET: newer than Debian 12's headers */
