@@ -64,6 +64,13 @@ for attack in linger flush; do
 	done
 done
 
+step "the same at a VDE switch"
+ipn-fabric net add "$NETS/vde" --policy switch
+ipn-fabric attach "$NETS/vde" --vde "$NETS/vde.ctl" --mode 0777 >/dev/null
+attack_start door "$NETS/vde.ctl/ctl"
+go_on "door"
+attack_stop
+
 step "memory of networks that ended, while it is kept: counts for who made them"
 mkdir "$NETS/hoard"
 chown 65534 "$NETS/hoard"
