@@ -3,18 +3,19 @@
  * Messages between sock ports: redirected in the kernel, out of the fabric's socket of the other
  * port.
  *
- * The kernel sends them a moment later, from a worker, and what the recipient has no room for waits
- * there at the expense of the sender's own send buffer. So one who does not read could stop others.
- * Therefore not much may wait for one port (SK_WAITING); what is more is dropped and counted at that
- * port, and the manager throws away what waits too long (user/manager/sock.c).
+ * The kernel sends them a moment later, from a worker on the sender's CPU, and what is not sent yet
+ * waits at the expense of the sender's own send buffer: who sends faster than the worker sends on,
+ * sleeps until that has caught up. But what the recipient has no room for waits there as well, and one
+ * who does not read could stop others. So when its queue is full, SK_WAITING messages may wait for
+ * it; what is more is dropped and counted at that port. What was under way when the queue became
+ * full, the manager throws away (user/manager/sock.c).
  */
 #ifndef IPN_BPF_SK_H
 #define IPN_BPF_SK_H
 
 #include "punt.h"
 
-#define SK_WAITING 64
-#define SK_WAITING_FULL 8 /* when the recipient's own queue is full */
+#define SK_WAITING 8
 
 INLINE struct sk_psock *sk_psock_of(const struct unix_sock *us)
 {
@@ -47,8 +48,8 @@ GLOBAL int sk_slow(__u32 node)
 	if (us) {
 		waiting = sk_waiting(us);
 		peer = us->peer;
-		slow = waiting >= SK_WAITING;
-		if (!slow && waiting >= SK_WAITING_FULL && peer) {
+		slow = 0;
+		if (waiting >= SK_WAITING && peer) {
 			max = peer->sk_max_ack_backlog;
 			slow = peer->sk_receive_queue.qlen >= max;
 		}

@@ -27,6 +27,8 @@
 #define IPN_NET_PORTS 4096  /* ports of one network, at most */
 #define IPN_SLEEP_WORDS (IPN_NET_PORTS / 64)
 #define IPN_FDB_MAX 65536
+/* skb->mark of a frame on a cable: this, and the hops. The rest is told in bpf/core/cable.h. */
+#define IPN_CABLE_MARK 0x49430000
 #define IPN_HOPS_MAX 8 /* cables between networks that a message may cross */
 
 #define IPN_MTU_MIN 1
@@ -416,7 +418,7 @@ struct ipn_sk_look {
 	__u64 cookie;  /* its cookie; 0: ours is connected to none */
 	__u32 waiting; /* messages redirected to ours that are not sent yet */
 	__u32 dead;    /* that socket is closed */
-	__u64 first; /* tells the first of them from others */
+	__u64 first;   /* tells the first of them from others */
 };
 
 /*
@@ -429,6 +431,7 @@ enum ipn_punt_op {
 	IPN_PUNT_BYE = 2,     /* an empty message: the client's goodbye */
 	IPN_PUNT_SOCKS = 4,   /* to all sock ports but the sender's */
 	IPN_PUNT_DEVICES = 8, /* to all devices */
+	IPN_PUNT_POLICY = 16, /* through the gateway, where its policy sees it */
 };
 struct ipn_punt {
 	__u32 size; /* of the record */

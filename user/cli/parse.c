@@ -252,7 +252,7 @@ static int check_complete(const struct parser *p)
 {
 	const struct cli_param *param, *one = NULL;
 	bool any_of = false;
-	char names[128] = "";
+	char names[256] = "";
 
 	for (param = p->args->command->params; param->help; param++) {
 		bool given = cli_given(p->args, param->key);

@@ -4,6 +4,7 @@
  *
  *	to a sock port   by the fabric's socket of that port, which is connected to its program
  *	to a device      by a packet socket, past the queueing discipline, out of the fabric's end
+ *	to the policy    into the gateway, marked with the port it came from
  *	a goodbye        told to the manager's own thread, through a pipe
  * Nothing here waits for anybody: what cannot be sent at once is dropped, and counted at the port
  * that was too slow.
@@ -29,6 +30,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdalign.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -51,9 +53,9 @@ struct punt {
 	struct ring_buffer *ring;
 	const struct ipn_dest *dests;
 	struct ipn_punt_acct *acct;
-	struct counts *counts;  /* by node */
-	int fds[IPN_MAX_NODES]; /* sockets, by node; -1 */
-	int packet;
+	struct counts *counts;   /* by node */
+	int fds[IPN_MAX_NODES];  /* sockets, by node; -1 */
+	int packet, cable;       /* packet sockets; of the second, frames have the mark of cables */
 	int stop;                /* eventfd */
 	int bye[2];              /* pipe */
 	sd_event_source *source; /* of its reading end */
@@ -87,7 +89,8 @@ static void to_device(struct punt *p, const struct ipn_punt *rec, const struct i
 {
 	struct sockaddr_ll to = { .sll_family = AF_PACKET, .sll_ifindex = (int)dest->ifindex };
 
-	if (sendto(p->packet, data, rec->len, MSG_DONTWAIT, (void *)&to, sizeof(to)) >= 0)
+	if (sendto(dest->kind == IPN_KIND_CABLE ? p->cable : p->packet, data, rec->len,
+		   MSG_DONTWAIT, (void *)&to, sizeof(to)) >= 0)
 		sent(p, dest->node, rec->len);
 	else if (errno == EMSGSIZE)
 		counted(p, rec->node, IPN_DROP_MTU);
@@ -137,6 +140,32 @@ static void to_all(struct punt *p, const struct ipn_punt *rec, const void *data)
 	}
 }
 
+static void to_policy(struct punt *p, const struct ipn_punt *rec, void *data)
+{
+	struct sockaddr_ll to = { .sll_family = AF_PACKET,
+				  .sll_ifindex = (int)p->m->bpf->abi.gateway };
+	union {
+		char room[CMSG_SPACE(sizeof(__u32))];
+		struct cmsghdr align;
+	} control = { 0 };
+	struct iovec iov = { data, rec->len };
+	struct msghdr msg = { .msg_name = &to,
+			      .msg_namelen = sizeof(to),
+			      .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	__u32 mark = IPN_SOCK_IFINDEX(rec->node);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SO_MARK;
+	c->cmsg_len = CMSG_LEN(sizeof(mark));
+	memcpy(CMSG_DATA(c), &mark, sizeof(mark));
+	if (sendmsg(p->packet, &msg, MSG_DONTWAIT) < 0)
+		counted(p, rec->node, errno == EMSGSIZE ? IPN_DROP_MTU : IPN_DROP_GATEWAY);
+}
+
 static int on_record(void *arg, void *sample, size_t size)
 {
 	const struct ipn_punt *rec = sample;
@@ -148,6 +177,8 @@ static int on_record(void *arg, void *sample, size_t size)
 		return 0; /* programs write no such */
 	if (rec->op == IPN_PUNT_PORT) {
 		to_port(p, rec, rec + 1);
+	} else if (rec->op == IPN_PUNT_POLICY) {
+		to_policy(p, rec, (void *)(rec + 1));
 	} else if (rec->op == IPN_PUNT_BYE) {
 		bye = (__u64)rec->node << 32 | rec->gen;
 		if (write(p->bye[1], &bye, sizeof(bye)) < 0)
@@ -213,16 +244,31 @@ static int on_bye(sd_event_source *source, int fd, uint32_t events, void *arg)
 	return 0;
 }
 
+static int packet_open(int *out)
+{
+	_cleanup_close_ int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int one = 1;
+
+	if (fd < 0 || setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof(one)))
+		return -errno;
+	*out = util_take_fd(&fd);
+	return 0;
+}
+
 static int punt_open(struct punt *p)
 {
+	const __u32 mark = IPN_CABLE_MARK | 1; /* the first cable of its way */
 	struct bpf_state *b = p->m->bpf;
-	int one = 1;
 	void *map;
+	int r;
 
-	p->packet = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (p->packet < 0 ||
-	    setsockopt(p->packet, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof(one)))
-		return -errno;
+	r = packet_open(&p->packet);
+	if (!r)
+		r = packet_open(&p->cable);
+	if (!r && setsockopt(p->cable, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)))
+		r = -errno;
+	if (r)
+		return r;
 	p->stop = eventfd(0, EFD_CLOEXEC);
 	if (p->stop < 0 || pipe2(p->bye, O_CLOEXEC | O_NONBLOCK))
 		return -errno;
@@ -253,7 +299,7 @@ int punt_begin(struct manager *m)
 	if (!p)
 		return -ENOMEM;
 	p->m = m;
-	p->packet = p->stop = p->bye[0] = p->bye[1] = -1;
+	p->packet = p->cable = p->stop = p->bye[0] = p->bye[1] = -1;
 	memset(p->fds, 0xff, sizeof(p->fds));
 	pthread_mutex_init(&p->lock, NULL);
 	m->punt = p;
@@ -286,7 +332,7 @@ void punt_end(struct manager *m)
 		munmap((void *)p->dests, sizeof(*p->dests) * IPN_MAX_PORTS);
 	if (p->acct)
 		munmap(p->acct, sizeof(*p->acct) * IPN_MAX_NODES);
-	int *fds[] = { &p->packet, &p->stop, &p->bye[0], &p->bye[1] };
+	int *fds[] = { &p->packet, &p->cable, &p->stop, &p->bye[0], &p->bye[1] };
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		util_close_fd(fds[i]);

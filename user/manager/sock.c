@@ -13,9 +13,9 @@
  * What comes before 3 is dropped. Leaving is the reverse; the close ends what waits in the kernel.
  *
  * What is redirected to a program that does not read waits in the kernel at the expense of the
- * sender's send buffer. Programs bound how much (bpf/core/sk.h); ten times a second each socket is
- * looked at, and what has not moved since the last look is thrown away by taking the socket out of
- * the map and putting it back.
+ * sender's send buffer. Programs bound it once the program's queue is full (bpf/core/sk.h); what was
+ * under way then, and has not moved between two looks (LOOK_US), is thrown away by taking the socket
+ * out of the map and putting it back. So it can hold a sender up for two looks, once.
  */
 #include "core.h"
 
@@ -23,8 +23,13 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+/*
+ * Send buffer of the fabric's sockets: half of it is room for what a program has not read yet. More
+ * than its queue takes, or the kernel's worker would wait a tick each time.
+ */
+#define SEND_BUFFER (1 << 20) /* the kernel doubles it */
 #define LOOK_US 100000
-#define LOOK_IDLE_US 400000 /* when nothing waited at the last one */
+#define LOOK_IDLE_US 200000 /* when nothing waited at the last one */
 
 struct sock {
 	int fd;
@@ -133,8 +138,8 @@ int sock_begin(struct node *node, int fd)
 {
 	struct manager *m = node->net->m;
 	struct search s = { .node = node->port.node };
+	int r, size = SEND_BUFFER;
 	struct ipn_sk entry = { .ifindex = node->ifindex, .policy = node->port.policy };
-	int r;
 
 	node->sock = calloc(1, sizeof(*node->sock));
 	if (!node->sock) {
@@ -143,6 +148,8 @@ int sock_begin(struct node *node, int fd)
 	}
 	node->sock->fd = fd;
 	node->sock->stream = node->sock->dir_fd = -1;
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)))
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	r = look_begin(m);
 	m->socks++;
 	if (r >= 0)
