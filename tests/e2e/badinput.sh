@@ -233,7 +233,7 @@ refused 1 "$NETS/regular" ipn-fabric net add "$NETS/regular/n"
 refused 1 "107" ipn-fabric net add "$NETS/$long"
 refused 1 "107" ipn-fabric net add "$NETS/$long/n"
 refused 1 "MiB|pool" ipn-fabric net add "$NETS/n" --mtu 65535 --pool 65536
-refused 1 "policy 3" ipn-fabric net add "$NETS/n" --policy 3
+refused 1 "policy 40" ipn-fabric net add "$NETS/n" --policy 40
 refused 1 "$IPN_TEST_TMP/ro/n" ipn-fabric net add "$IPN_TEST_TMP/ro/n"
 refused 1 "$IPN_TEST_TMP/plain/n|ermission" as_nobody ipn-fabric net add "$IPN_TEST_TMP/plain/n"
 
