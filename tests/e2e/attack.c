@@ -2,17 +2,17 @@
 /*
  * Attacks by descriptors and by what is kept: attack ATTACK [ARGUMENT...]
  *
- *   linger HOW        sends a TCP socket whose close takes a minute. HOW: `close` as a descriptor of
- *                     a request, `many` among 200 of them, `empty` in a packet without a byte, `queue`
+ *   linger HOW        sends a TCP socket whose close takes a minute. HOW: `close` with a request,
+ *                     `many` among 200 of them, `empty` in a packet without a byte, `queue`
  *                     behind a request that ends the session
  *   flush HOW         the same with a file of a FUSE server that never answers (needs a user
  *                     namespace)
- *   fuse DIRECTORY    mounts such a file system there, for everybody, with a socket `net` in it that
+ *   fuse DIRECTORY    mounts such a file system there, for all, with a socket `net` in it that
  *                     belongs to nobody; as root
  *   net PATH           makes a network of the socket there: says what came of it
  *   hoard PATH COUNT  makes a network, keeps its log, lets it end, COUNT times: says how often it
  *                     could
- *   flip DIR COUNT    makes networks by a path in DIR whose directory is now DIR/real, now DIR/victim
+ *   flip DIR COUNT    makes networks by a path whose directory is now DIR/real, now DIR/victim
  *   busy PATH COUNT   makes a network and resizes it all the time, in so many sessions
  *   monitors COUNT    that many monitors: says how many it could have
  *   overruns PATH COUNT  joins so often, and says ever more overruns in its pages
@@ -210,6 +210,34 @@ static int linger(const char *how)
 	return 0;
 }
 
+static int door(const char *path)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	struct sockaddr_in any = { .sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
+	listener = socket(AF_INET, SOCK_STREAM, 0);
+	if (bind(listener, (void *)&any, sizeof(any)) || listen(listener, 100))
+		die("TCP");
+	for (int i = 0; i < 10; i++) {
+		pid_t pid = fork();
+
+		if (!pid) {
+			int s = socket(AF_UNIX, SOCK_STREAM, 0), fd = lingering();
+
+			if (connect(s, (void *)&sun, sizeof(sun)))
+				die(path);
+			put(s, "", 1, &fd, 1);
+			put(s, "", 1, &fd, 1);
+			_exit(0);
+		}
+		waitpid(pid, NULL, 0);
+	}
+	until_term();
+	return 0;
+}
+
 /* --- a file system that does not answer --- */
 
 struct answer {
@@ -318,8 +346,8 @@ static void map_self(uid_t uid, gid_t gid)
 }
 
 /*
- * The server is the parent: when it is killed, the file system is gone, and the child is not kept by
- * its own files.
+ * The server is the parent: when it is killed, the file system is gone, and the child is not kept
+ * by its own files.
  */
 static int flush(const char *how)
 {
@@ -524,6 +552,8 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(what, "linger"))
 		return linger(arg);
+	if (!strcmp(what, "door"))
+		return door(arg);
 	if (!strcmp(what, "flush"))
 		return flush(arg);
 	if (!strcmp(what, "fuse"))

@@ -6,7 +6,8 @@
 step "names"
 names()
 {
-	nm -g --defined-only "$@" | awk 'NF == 3 && $2 != "A" { sub(/@.*/, "", $3); print $3 }' | sort
+	nm -g --defined-only "$@" |
+		awk 'NF == 3 && $2 != "A" { sub(/@.*/, "", $3); print $3 }' | sort
 }
 assert_eq "$(names -D "$IPN_BUILD/libipn.so.1")" "$(names "$IPN_BUILD/libipn.a")" "names of both"
 assert_eq "" "$(names "$IPN_BUILD/libipn.a" | grep -v '^ipn_' || true)" "other names"
@@ -20,7 +21,8 @@ int sock_get(void) { return 2; }
 int who_am_i(void) { return 3; }
 int main(void)
 {
-	printf("%d %d\n", ipn_socket(AF_IPN, SOCK_STREAM, 0), client_open() + sock_get() + who_am_i());
+	printf("%d %d\n", ipn_socket(AF_IPN, SOCK_STREAM, 0),
+	       client_open() + sock_get() + who_am_i());
 	return 0;
 }
 C

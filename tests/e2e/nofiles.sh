@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# nofiles: without descriptors, in a client or in the manager, calls fail with EMFILE and leave nothing
+# nofiles: without descriptors, here or in the manager, calls fail with EMFILE and leave nothing
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/e2e.bash"
 

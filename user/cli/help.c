@@ -148,8 +148,8 @@ int cmd_help(const struct cli_args *args)
 	const struct cli_command *command = topic ? cli_command_find(topic, second) : NULL;
 
 	if (topic && !command && (second || !cli_is_group(topic))) {
-		fprintf(stderr, "help: %s%s%s: no such command\ntry " CLI_PROGRAM " help\n", topic,
-			second ? " " : "", second ? second : "");
+		fprintf(stderr, "help: %s%s%s: no such command (see: " CLI_PROGRAM " help)\n",
+			topic, second ? " " : "", second ? second : "");
 		return CLI_USAGE;
 	}
 	if (cli_given(args, CLI_WORDS))

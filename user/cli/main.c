@@ -42,7 +42,7 @@ static int usage_error(const struct cli_args *args, const char *text)
 {
 	const char *topic = args->command ? args->command->name : args->group;
 
-	fprintf(stderr, "%s\ntry " CLI_PROGRAM " help%s%s\n", text, topic ? " " : "",
+	fprintf(stderr, "%s (see: " CLI_PROGRAM " help%s%s)\n", text, topic ? " " : "",
 		topic ? topic : "");
 	return CLI_USAGE;
 }

@@ -550,8 +550,8 @@ static int connect_locked(struct ipn_sock *s, const char *path)
 			sock_unmap(s);
 	}
 	/*
-	 * If it was not the manager who refused it (then he said why), he believes in this node: end
-	 * its session, begin another. Without descriptors for that, the next call does.
+	 * If it was not the manager who refused it (then he said why), he believes in this node:
+	 * end its session, begin another. Without descriptors for that, the next call does.
 	 */
 	if (r && !call.text[0] && sock_owns_fd(s) && session_replace(s))
 		shutdown(s->fd, SHUT_RDWR);

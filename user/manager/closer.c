@@ -24,12 +24,15 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdalign.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 
 #define THREADS_MAX 64
 #define CLOSING_MAX 16
 #define STACK_SIZE 65536
+#define FDS_MAX 253 /* SCM_MAX_FD */
 
 struct job {
 	struct job *next;
@@ -92,7 +95,8 @@ void fd_drop(struct manager *m, struct user *u, int fd)
 	struct closer *c = m->closer;
 	struct job *job;
 
-	if (flags >= 0 && (flags & O_PATH)) {
+	/* without a closer this is `down` without a manager: nobody else waits */
+	if ((flags >= 0 && (flags & O_PATH)) || !c) {
 		close(fd);
 		return;
 	}
@@ -108,6 +112,47 @@ void fd_drop(struct manager *m, struct user *u, int fd)
 	c->last = &job->next;
 	thread_start(c);
 	pthread_mutex_unlock(&c->lock);
+}
+
+/* Nobody's in particular: of a socket that does not say whose it is. */
+static struct user *stranger(struct manager *m)
+{
+	return user_get(m, (uid_t)-1);
+}
+
+void stranger_close(struct manager *m, int *fd)
+{
+	struct user *u = stranger(m);
+
+	if (*fd >= 0 && u)
+		fd_drop(m, u, *fd);
+	*fd = -1;
+}
+
+ssize_t stranger_recv(struct manager *m, int fd, void *buf, size_t size)
+{
+	alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * FDS_MAX)];
+	struct iovec iov = { buf, size };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control,
+			      .msg_controllen = sizeof(control) };
+	struct user *u = stranger(m);
+	ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (n < 0)
+		return n;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		for (size_t i = 0; c->cmsg_type == SCM_RIGHTS && i < count && u; i++) {
+			int with;
+
+			memcpy(&with, CMSG_DATA(c) + i * sizeof(int), sizeof(with));
+			fd_drop(m, u, with);
+		}
+	}
+	return n;
 }
 
 bool user_stuck(struct user *u)

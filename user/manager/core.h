@@ -426,6 +426,9 @@ int closer_new(struct manager *m);
 /* False: it is at work still, and counts in struct user. */
 bool closer_free(struct manager *m);
 void fd_drop(struct manager *m, struct user *u, int fd);
+/* A socket of somebody who is no session: recv(), close() of what may hold unread descriptors */
+ssize_t stranger_recv(struct manager *m, int fd, void *buf, size_t size);
+void stranger_close(struct manager *m, int *fd);
 /* So many descriptors of that user cannot be closed that no more are taken. */
 bool user_stuck(struct user *u);
 

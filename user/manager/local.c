@@ -4,8 +4,8 @@
  *
  * Rights are judged by asking the inode's file system, again and again, and one that asks a server
  * (FUSE, NFS...) may take for ever to answer. So no such inode becomes a network. To ask the file
- * system what it is could take as long (FUSE is asked by fstatfs, too), but its mount can be looked up
- * in the tables of mounts, by its number, which is the kernel's own: first in ours, then, for
+ * system what it is could take as long (FUSE is asked by fstatfs, too), but its mount can be looked
+ * up in the tables of mounts, by its number, which is the kernel's own: first in ours, then, for
  * containers, in that of the client. The descriptor holds the mount, so the number stays its own.
  *
  * An overlay asks the file systems below it, which a client who mounted it himself has chosen: only

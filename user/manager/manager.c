@@ -413,8 +413,8 @@ static int config_port_add(struct manager *m, const struct config_port *p, struc
 }
 
 /*
- * The path of a network that `net add` made goes with it, if it still is the same inode. The path is
- * a user's word, and its directories may be his: what was looked at and what is removed must be in
+ * The path of a network that `net add` made goes with it, if it still is the same inode. The path
+ * is a user's word, and its directories may be his: what was looked at and what is removed must be in
  * one directory, however the way there changes meanwhile.
  */
 static void path_remove(const struct net *net)

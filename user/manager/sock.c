@@ -58,6 +58,8 @@ static int map_set(struct node *node)
 		       : 0;
 }
 
+#define FLUSH_MAX 4096 /* more than a socket's queue holds: who goes on sending does not keep us */
+
 /* Throws away what waits to be sent out of the socket. */
 static void flush(struct node *node)
 {
@@ -69,7 +71,8 @@ static void flush(struct node *node)
 		say(LOG_ERR, "port %u of %s: cannot be put back", node->port.port,
 		    node->net->info.path);
 	/* what came meanwhile, or later ones would be one behind for ever */
-	while (recv(node->sock->fd, &byte, 1, MSG_DONTWAIT) >= 0)
+	for (int i = 0; i < FLUSH_MAX && stranger_recv(node->net->m, node->sock->fd, &byte, 1) >= 0;
+	     i++)
 		;
 }
 
@@ -183,10 +186,10 @@ void sock_end(struct node *node)
 	sd_event_source_disable_unref(s->source);
 	if (s->file[0])
 		unlinkat(s->dir_fd, s->file, 0);
-	util_close_fd(&s->fd);
+	stranger_close(m, &s->fd);
 	if (s->door && s->stream < 0 && !s->file[0])
 		door_port_gone(s->door);
-	util_close_fd(&s->stream);
+	stranger_close(m, &s->stream);
 	free(s);
 }
 
@@ -198,9 +201,7 @@ void sock_let_go(struct node *node)
 		return;
 	node->sock = NULL;
 	sd_event_source_disable_unref(s->source);
-	util_close_fd(&s->fd);
-	util_close_fd(&s->stream);
-	free(s);
+	free(s); /* its descriptors go with the process: to close them might take for ever */
 }
 
 static int on_stream(sd_event_source *source, int fd, uint32_t events, void *arg)
@@ -219,7 +220,7 @@ int sock_stream(struct node *node, int stream)
 				on_stream, node);
 
 	if (r < 0) {
-		close(stream);
+		stranger_close(node->net->m, &stream);
 		return r;
 	}
 	node->sock->stream = stream;

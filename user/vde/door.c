@@ -91,7 +91,7 @@ static void pending_free(struct pending *p)
 	*at = p->next;
 	p->door->npending--;
 	sd_event_source_disable_unref(p->source);
-	util_close_fd(&p->fd);
+	stranger_close(p->door->m, &p->fd);
 	free(p);
 }
 
@@ -205,7 +205,7 @@ static int client_try(struct pending *p)
 static int on_pending(sd_event_source *source, int fd, uint32_t events, void *arg)
 {
 	struct pending *p = arg;
-	ssize_t n = recv(fd, p->data + p->have, sizeof(p->data) - p->have, MSG_DONTWAIT);
+	ssize_t n = stranger_recv(p->door->m, fd, p->data + p->have, sizeof(p->data) - p->have);
 	int r;
 
 	(void)source;
@@ -284,14 +284,14 @@ static int on_client(sd_event_source *source, int listen_fd, uint32_t events, vo
 			/* or it would wake us for ever: turn it away */
 			util_close_fd(&door->m->spare_fd);
 			fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
-			util_close_fd(&fd);
+			stranger_close(door->m, &fd);
 			door->m->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 			return 0;
 		}
 		if (fd < 0)
 			return 0;
 		if (pending_new(door, fd))
-			close(fd);
+			stranger_close(door->m, &fd);
 	}
 	return 0;
 }
