@@ -16,7 +16,7 @@ _ipn_fabric_values()
 	dir) compgen -d -- "$current" ;;
 	netns) (cd /run/netns 2>/dev/null && compgen -f) ;;
 	policy)
-		printf '%s\n' broadcast switch
+		printf '%s\n' broadcast switch l3
 		"$program" "${globals[@]}" policy list --json 2>/dev/null |
 			sed -n 's/^ *"name": "\(.*\)",\{0,1\}$/\1/p'
 		;;

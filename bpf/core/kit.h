@@ -486,16 +486,6 @@ INLINE long ipn_store(const struct ipn_ctx *c, const struct ipn_msg *m, __u32 of
 	return bpf_skb_store_bytes(c->ctx, m->off + off, from, len, sum);
 }
 
-INLINE int rewrite_whole(const struct ipn_ctx *c, const struct ipn_msg *m)
-{
-	__u32 gw = c->hook == HOOK_TC ? gateway() : 0;
-
-	if (!gw || m->whole)
-		return drop(c, m->node, IPN_DROP_GATEWAY);
-	WRITE_ONCE(((struct __sk_buff *)c->ctx)->mark, m->ifindex);
-	return bpf_redirect(gw, 0);
-}
-
 INLINE int rewrite_run(void *ctx, const enum ipn_hook_id hook, send_fn handle)
 {
 	const struct ipn_ctx c = { ctx, hook, 1 };
@@ -534,7 +524,9 @@ INLINE int rewrite_run(void *ctx, const enum ipn_hook_id hook, send_fn handle)
 			return xdp_up(&c, m, IPN_TO_POLICY, TAG_TO_POLICY);
 		return drop(&c, m->node, IPN_DROP_NO_PORT);
 	case VERDICT_WHOLE:
-		return rewrite_whole(&c, m);
+		if (hook == HOOK_TC && !m->whole)
+			return divert_to_gateway(&c, m);
+		return drop(&c, m->node, IPN_DROP_GATEWAY);
 	case VERDICT_NONE:
 		return act_drop(&c);
 	default:

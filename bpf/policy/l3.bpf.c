@@ -193,17 +193,20 @@ INLINE int l3_link_local6(const struct in6_addr *a)
 	return a->s6_addr[0] == 0xfe && (a->s6_addr[1] & 0xc0) == 0x80;
 }
 
-/* A group's: only questions and answers about neighbours are for the router. */
-INLINE struct verdict l3_group6(const struct ipn_ctx *c, struct ipn_msg *m, struct l3_work *w)
+/* For a group, or one of the router's addresses: of a group's, only neighbour discovery is for it. */
+INLINE struct verdict l3_mine6(const struct ipn_ctx *c, struct ipn_msg *m, struct l3_work *w,
+			       int group)
 {
-	__u8 type;
+	__u8 type = 0;
+	int is_nd;
 
-	if (w->proto != IPPROTO_ICMPV6 || ctx_load(c, m->off + 54, &type, 1) ||
-	    (type != ND_NS && type != ND_NA))
+	is_nd = w->proto == IPPROTO_ICMPV6 && !ctx_load(c, m->off + 54, &type, 1) &&
+		(type == ND_NS || type == ND_NA);
+	if (group && !is_nd)
 		return to_drop(IPN_DROP_MULTICAST);
 	if (c->hook == HOOK_TC && !m->whole)
 		return to_whole();
-	return l3_verdict(l3_nd(c, type, 0));
+	return l3_verdict(is_nd ? l3_nd(c, type, 0) : l3_local(c, 0, 0));
 }
 
 INLINE struct verdict l3_v6(const struct ipn_ctx *c, struct ipn_msg *m, struct l3_work *w,
@@ -224,7 +227,7 @@ INLINE struct verdict l3_v6(const struct ipn_ctx *c, struct ipn_msg *m, struct l
 	if (ip->saddr.s6_addr[0] == 0xff)
 		return to_drop(IPN_DROP_MARTIAN);
 	if (ip->daddr.s6_addr[0] == 0xff)
-		return l3_group6(c, m, w);
+		return l3_mine6(c, m, w, 1);
 	if (w->multicast)
 		return to_drop(IPN_DROP_DIRECTED);
 	if (l3_martian6(&ip->saddr) || l3_martian6(&ip->daddr))
@@ -241,11 +244,8 @@ INLINE struct verdict l3_v6(const struct ipn_ctx *c, struct ipn_msg *m, struct l
 		return to_drop(IPN_DROP_MARTIAN);
 	}
 	hop = l3_link_local6(&ip->daddr) ? NULL : l3_route6(w, m->net, &ip->daddr);
-	if ((hop && hop->type == IPN_L3_LOCAL) || l3_same6(in->local6, &ip->daddr)) {
-		if (c->hook == HOOK_TC && !m->whole)
-			return to_whole();
-		return l3_verdict(l3_local(c, 0, 0));
-	}
+	if ((hop && hop->type == IPN_L3_LOCAL) || l3_same6(in->local6, &ip->daddr))
+		return l3_mine6(c, m, w, 0);
 	if (l3_link_local6(&ip->saddr) || l3_link_local6(&ip->daddr))
 		return to_drop(IPN_DROP_MARTIAN);
 	if (!hop) {

@@ -169,10 +169,10 @@ static void bad_lines_say_what_is_wrong(void **state)
 		{ "net add /n --mode 1777",
 		  "net add: --mode 1777: not an octal mode from 0 to 0777" },
 		{ "net add /n --policy RING",
-		  "net add: --policy RING: no such policy (broadcast, switch, "
+		  "net add: --policy RING: no such policy (broadcast, switch, l3, "
 		  "or one that was loaded)" },
 		{ "net add /n --policy 0",
-		  "net add: --policy 0: no such policy (broadcast, switch, "
+		  "net add: --policy 0: no such policy (broadcast, switch, l3, "
 		  "or one that was loaded)" },
 		{ "net del", "net del: PATH is missing" },
 		{ "attach --tap a", "attach: PATH is missing" },
@@ -351,8 +351,12 @@ static void help_shows_the_usage_of_the_issue(void **state)
 		const char *usage;
 	} rows[] = {
 		{ CLI_UP, "up [--foreground] [--config FILE] [--netns NAME]\n" },
-		{ CLI_NET_ADD, "net add PATH [--policy broadcast|switch|NAME|N] [--mtu N] "
-			       "[--nodes N] [--pool N] [--lossless] [--mode MODE]\n" },
+		{ CLI_NET_ADD, "net add PATH [--policy broadcast|switch|l3|NAME|N] [--mtu N] "
+			       "[--nodes N] [--pool N] [--routes N] [--lossless] "
+			       "[--mode MODE]\n" },
+		{ CLI_ADDR_ADD, "addr add PATH ADDR/LEN --port N [--mtu N]\n" },
+		{ CLI_ROUTE_ADD, "route add PATH PREFIX via|port ADDR|N [--port N]\n" },
+		{ CLI_NEIGH_SHOW, "neigh show PATH [--json]\n" },
 		{ CLI_ATTACH, "attach PATH (--tap NAME | --veth NAME[:NETNS] | --host NAME | "
 			      "--grab NAME | --xsk NAME | --vde DIR | --unix FILE) "
 			      "[--frames N] [--frame-size B] [--own] [--peer FILE] [--mode MODE] "

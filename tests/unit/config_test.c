@@ -227,11 +227,17 @@ static const struct {
 	{ "[network /a/]\n", "1: network: \"/a/\" is not an absolute path of a file" },
 	{ NET NET, "2: network: \"/run/ipn/lan\": a second section for it" },
 	{ NET "policy = L3\n",
-	  "2: policy: \"L3\" is not switch, broadcast, hub, the name of a loaded policy or a "
-	  "number" },
+	  "2: policy: \"L3\" is not switch, broadcast, hub, l3, the name of a loaded policy or "
+	  "a number" },
 	{ NET "policy = a-name-of-16-byt\n", "2: policy: \"a-name-of-16-byt\" is" },
 	{ NET "policy = any\n", "2: policy: \"any\" is not switch" },
 	{ NET "lossless = true\n", "2: lossless: \"true\" is not yes or no" },
+	{ NET "routes = 1\n", "2: routes: \"1\" is not a number from 16 to 1048576" },
+	{ NET "route = 10.0.0.0/8\n", "2: route: \"10.0.0.0/8\" is not PREFIX via ADDR" },
+	{ NET "route = 10.0.0.0/33 via 10.0.0.1\n", "2: route: \"10.0.0.0/33 via" },
+	{ NET "[port x]\naddr = 10.0.0.1\n", "3: addr: \"10.0.0.1\" is not ADDR/LEN" },
+	{ NET "[port x]\naddr = fd00::1/64 mtu 9\n", "3: addr: \"fd00::1/64 mtu 9\" is not" },
+	{ NET "[port x]\nneigh = 10.0.0.1 02:00\n", "3: neigh: \"10.0.0.1 02:00\" is not" },
 	{ NET "policy = 0\n", "2: policy: \"0\" is not switch" },
 	{ NET "policy = 64\n", "2: policy: \"64\" is not switch" },
 	{ NET "mtu = 70000\n", "2: mtu: \"70000\" is not a number from 1 to 65535" },
@@ -252,7 +258,8 @@ static const struct {
 	{ NET "mode = rwx\n", "2: mode: \"rwx\" is not an octal number" },
 	{ NET "mtu = 5\n  mtu = 5\n", "3: mtu: \"5\": given twice in this section" },
 	{ NET "tap = vm0\n",
-	  "2: tap: unknown key ([network] has: policy, mtu, nodes, pool, lossless, mode)" },
+	  "2: tap: unknown key ([network] has: policy, mtu, nodes, pool, lossless, mode, routes, "
+	  "route)" },
 	{ NET "MTU = 5\n", "2: MTU: unknown key" },
 	{ NET "= 5\n", "2: : unknown key" },
 
@@ -284,7 +291,7 @@ static const struct {
 	{ PORT "descr = " X100 X10 X10 "12345678\n", "4: descr: \"" X100 },
 	{ PORT "mtu = 5\n",
 	  "4: mtu: unknown key ([port] has: network, tap, veth, host, grab, cable, port, "
-	  "descr)" },
+	  "descr, addr, neigh)" },
 	{ PORT "cable = run/b\n", "4: cable: \"run/b\" is not an absolute path" },
 	{ PORT "cable = /b\n", "4: cable: \"/b\" has no [network] section" },
 	{ PORT "cable = /run/ipn/lan\n", "4: cable: \"/run/ipn/lan\" is the port's own network" },

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * ipnhost: an IPv4 host in one process, on a process node of an IPN network.
+ * ipnhost: an IPv4 host in one process, on a process node of an IPN network or (--xsk) with the
+ * AF_XDP socket of one of its ports.
  *
  * It answers ARP and ICMP echo for its address and can ping others itself. It trusts nothing: the
  * checksums of every IPv4 frame that reaches it are checked, for whomever the frame is, so that
@@ -37,6 +38,7 @@
 #include <unistd.h>
 
 #include <ipn/ipn.h>
+#include <ipn/xsk.h>
 
 #define FRAME_MAX 65536
 #define MTU 1500
@@ -82,6 +84,7 @@ struct ping {
 
 struct host {
 	int fd;
+	struct ipn_xsk *xsk; /* NULL: fd is a socket of libipn */
 	uint8_t mac[ETH_ALEN];
 	struct in_addr addr;
 	struct in_addr all;     /* the broadcast address of its subnet */
@@ -157,6 +160,45 @@ static void host_bad(struct host *h, enum bad why, size_t len)
 	     f[11]);
 }
 
+/* One frame goes out. */
+static int host_put(struct host *h, const void *frame, size_t len)
+{
+	struct ipn_xsk_frame f;
+
+	if (!h->xsk)
+		return ipn_send(h->fd, frame, len, 0) == (ssize_t)len ? 0 : -1;
+	for (unsigned int tries = 0; ipn_xsk_alloc(h->xsk, &f, 1) != 1; tries++) {
+		if (tries == 10) {
+			errno = ENOBUFS;
+			return -1;
+		}
+		if (ipn_xsk_wait(h->xsk, POLLOUT, 100) < 0)
+			return -1;
+	}
+	memcpy(f.data, frame, len);
+	f.len = (uint32_t)len;
+	if (ipn_xsk_send(h->xsk, &f, 1) != 1)
+		return -1;
+	return ipn_xsk_wait(h->xsk, POLLOUT, 100) < 0 ? -1 : 0;
+}
+
+/* The next frame into h->in: its length, 0 at the end, or -1. */
+static ssize_t host_get(struct host *h)
+{
+	struct ipn_xsk_frame f;
+	int n;
+
+	if (!h->xsk)
+		return ipn_recv(h->fd, h->in, sizeof(h->in), MSG_DONTWAIT);
+	n = ipn_xsk_recv(h->xsk, &f, 1);
+	if (n < 1) {
+		errno = n ? errno : EAGAIN;
+		return -1;
+	}
+	memcpy(h->in, f.data, f.len);
+	return ipn_xsk_free(h->xsk, &f, 1) ? -1 : (ssize_t)f.len;
+}
+
 /*
  * Sends what stands in h->out: len bytes after the Ethernet header, which is filled in here.
  */
@@ -172,7 +214,7 @@ static int host_send(struct host *h, const uint8_t *to, uint16_t proto, size_t l
 		memset(h->out + len, 0, MIN_FRAME - len);
 		len = MIN_FRAME;
 	}
-	if (ipn_send(h->fd, h->out, len, 0) != (ssize_t)len)
+	if (host_put(h, h->out, len))
 		return fail("send of %zu bytes: %s", len, strerror(errno));
 	h->tx++;
 	return 0;
@@ -481,7 +523,7 @@ static int frame_input(struct host *h, size_t len)
 static int host_input(struct host *h)
 {
 	for (unsigned int i = 0; i < BURST; i++) {
-		ssize_t n = ipn_recv(h->fd, h->in, sizeof(h->in), MSG_DONTWAIT);
+		ssize_t n = host_get(h);
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return 0;
@@ -614,6 +656,16 @@ static int host_serve(struct host *h, int signals, bool commands, bool once)
 	return 0;
 }
 
+/* Takes the AF_XDP port of that name. */
+static int host_take(struct host *h, const char *path, const char *name)
+{
+	h->xsk = ipn_xsk_open(path, name);
+	if (!h->xsk)
+		return fail("xsk: %s, %s: %s", path, name, strerror(errno));
+	h->fd = ipn_xsk_fd(h->xsk);
+	return 0;
+}
+
 /* Joins the network at the path, at that port or (IPN_PORTNO_ANY) at any. */
 static int host_join(struct host *h, const char *path, int port)
 {
@@ -682,8 +734,8 @@ static int parse_number(const char *text, unsigned int min, unsigned int max, un
 
 static int usage(void)
 {
-	fputs("usage: ipnhost PATH ADDR[/LEN] [--gateway ADDR] [--mac MAC] [--port N] [--stdin]\n"
-	      "       ipnhost PATH ADDR[/LEN] [--gateway ADDR] [--mac MAC] [--port N]\n"
+	fputs("usage: ipnhost PATH ADDR[/LEN] [--gateway ADDR] [--mac MAC] [--port N | --xsk NAME] [--stdin]\n"
+	      "       ipnhost PATH ADDR[/LEN] [--gateway ADDR] [--mac MAC] [--port N | --xsk NAME]\n"
 	      "               --ping ADDR [--count N] [--size BYTES] [--timeout S]\n",
 	      stderr);
 	return 2;
@@ -706,6 +758,7 @@ int main(int argc, char **argv)
 		{ "mac", required_argument, NULL, 'm' },
 		{ "gateway", required_argument, NULL, 'g' },
 		{ "port", required_argument, NULL, 'o' },
+		{ "xsk", required_argument, NULL, 'x' },
 		{ "stdin", no_argument, NULL, 'i' },
 		{ "ping", required_argument, NULL, 'p' },
 		{ "count", required_argument, NULL, 'c' },
@@ -715,6 +768,7 @@ int main(int argc, char **argv)
 	};
 	unsigned int count = 3, size = 56, seconds = 5, number = 0;
 	int port = IPN_PORTNO_ANY;
+	const char *xsk = NULL;
 	bool once = false, commands = false, have_mac = false;
 	static struct host h;
 	struct in_addr to = { 0 };
@@ -729,6 +783,9 @@ int main(int argc, char **argv)
 		case 'o':
 			r = parse_number(optarg, 0, 65535, &number);
 			port = (int)number;
+			break;
+		case 'x':
+			xsk = optarg;
 			break;
 		case 'g':
 			r = parse_addr(optarg, &h.gateway);
@@ -769,14 +826,18 @@ int main(int argc, char **argv)
 	signals = open_signals();
 	if (signals < 0)
 		fail("signalfd: %s", strerror(errno));
-	if (signals < 0 || host_join(&h, argv[optind], port))
+	if (signals < 0 ||
+	    (xsk ? host_take(&h, argv[optind], xsk) : host_join(&h, argv[optind], port)))
 		return 1;
 	puts("ready");
 	if (once)
 		r = ping_start(&h, to, count, size, seconds);
 	if (!r)
 		r = host_serve(&h, signals, commands, once);
-	ipn_close(h.fd);
+	if (h.xsk)
+		ipn_xsk_close(h.xsk);
+	else
+		ipn_close(h.fd);
 	if (r || !host_clean(&h) || (once && h.ping.received < count))
 		return 1;
 	return 0;

@@ -20,6 +20,7 @@
 #include <limits.h>
 #include <stdarg.h>
 
+#include "../common/l3text.h"
 #include "../common/util.h"
 #include "link.h"
 
@@ -46,9 +47,14 @@ enum key {
 	KEY_PORT,
 	KEY_DESCR,
 	KEY_GRAB,
+	KEY_ROUTES,
+	KEY_ROUTE,
+	KEY_ADDR,
+	KEY_NEIGH,
 	KEY_CABLE,
 	KEY_LOSSLESS,
 };
+#define KEYS_MANY (1U << KEY_ROUTE | 1U << KEY_ADDR | 1U << KEY_NEIGH) /* may be given again */
 
 /* Where a port and its keys stand, for messages about it at the end of the file. */
 struct port_lines {
@@ -302,14 +308,61 @@ static const struct {
 	[KEY_GRAB] = { SECTION_PORT, "grab" },
 	[KEY_CABLE] = { SECTION_PORT, "cable" },
 	[KEY_LOSSLESS] = { SECTION_NETWORK, "lossless" },
+	[KEY_ROUTES] = { SECTION_NETWORK, "routes" },
+	[KEY_ROUTE] = { SECTION_NETWORK, "route" },
+	[KEY_ADDR] = { SECTION_PORT, "addr" },
+	[KEY_NEIGH] = { SECTION_PORT, "neigh" },
 };
 
 static const char *const section_help[] = {
 	[SECTION_NONE] = "a section must come first: [fabric], [network PATH] or [port LABEL]",
 	[SECTION_FABRIC] = "[fabric] has: hook",
-	[SECTION_NETWORK] = "[network] has: policy, mtu, nodes, pool, lossless, mode",
-	[SECTION_PORT] = "[port] has: network, tap, veth, host, grab, cable, port, descr",
+	[SECTION_NETWORK] =
+		"[network] has: policy, mtu, nodes, pool, lossless, mode, routes, route",
+	[SECTION_PORT] = "[port] has: network, tap, veth, host, grab, cable, port, descr, "
+			 "addr, neigh",
 };
+
+/* An address, a route or a neighbour of a router. */
+static int set_l3(struct parser *p, enum key key, const char *name, const char *value)
+{
+	char one[64], two[64], three[64], more;
+	int words = sscanf(value, "%63s %63s %63s %c", one, two, three, &more);
+	_cleanup_free_ struct config_l3 *l3 = calloc(1, sizeof(*l3));
+	struct config_l3 **tail = &p->config->l3;
+	const char *wrong;
+
+	if (!l3)
+		return fail_at(p, ENOMEM, p->line, "%s", strerror(ENOMEM));
+	switch (key) {
+	case KEY_ROUTE:
+		l3->option = IPN_L3_ROUTE_ADD;
+		util_copy(l3->path, sizeof(l3->path), p->net->path);
+		if (words != 3 ||
+		    l3text_route(one, two, three, IPN_L3_PORT_ANY, &l3->route, &wrong))
+			return fail(p, "%s: \"%s\" is not PREFIX via ADDR, nor PREFIX port N", name,
+				    value);
+		break;
+	case KEY_ADDR:
+		l3->option = IPN_L3_ADDR_ADD;
+		if ((words != 1 && words != 3) || !strchr(one, '/') ||
+		    l3text_prefix(one, &l3->addr.ip) ||
+		    (words == 3 && (strcmp(two, "mtu") != 0 ||
+				    config_number(three, 68, IPN_MTU_MAX, &l3->addr.mtu))))
+			return fail(p, "%s: \"%s\" is not ADDR/LEN or ADDR/LEN mtu N", name, value);
+		break;
+	default:
+		l3->option = IPN_L3_NEIGH_ADD;
+		if (words != 2 || l3text_addr(one, &l3->neigh.ip) || l3text_mac(two, l3->neigh.mac))
+			return fail(p, "%s: \"%s\" is not ADDR MAC", name, value);
+	}
+	if (key != KEY_ROUTE)
+		util_copy(l3->label, sizeof(l3->label), p->port->label);
+	while (*tail)
+		tail = &(*tail)->next;
+	*tail = util_take_ptr(l3);
+	return 0;
+}
 
 static int set_key(struct parser *p, const char *name, const char *value)
 {
@@ -324,7 +377,7 @@ static int set_key(struct parser *p, const char *name, const char *value)
 			break;
 	if (i == ARRAY_SIZE(keys))
 		return fail(p, "%s: unknown key (%s)", name, section_help[p->section]);
-	if (p->keys & 1U << i)
+	if (p->keys & 1U << i & ~KEYS_MANY)
 		return fail(p, "%s: \"%s\": given twice in this section", name, value);
 	p->keys |= 1U << i;
 
@@ -358,6 +411,12 @@ static int set_key(struct parser *p, const char *name, const char *value)
 			return fail(p, "%s: \"%s\" is not an octal number from 0 to 0777", name,
 				    value);
 		return 0;
+	case KEY_ROUTES:
+		return set_number(p, name, value, 16, IPN_L3_ROUTES_MAX, &net->routes);
+	case KEY_ROUTE:
+	case KEY_ADDR:
+	case KEY_NEIGH:
+		return set_l3(p, (enum key)i, name, value);
 	case KEY_NETWORK:
 		p->lines->network = p->line;
 		return set_path(p, name, value, port->path);
@@ -682,6 +741,12 @@ void config_free(struct config *config)
 
 		free(config->ports);
 		config->ports = next;
+	}
+	while (config->l3) {
+		struct config_l3 *next = config->l3->next;
+
+		free(config->l3);
+		config->l3 = next;
 	}
 	free(config);
 }

@@ -8,17 +8,22 @@
  *   [network /run/ipn/lan]        one section per network; the path is absolute
  *   policy = switch | broadcast | the name or number of a loaded one    lossless = no | yes
  *   mtu = 1514    nodes = 32    pool = 8    mode = 0770
+ *   routes = 4096                 policy l3: size of the tables; and any number of
+ *   route = 10.9.0.0/16 via 10.1.0.2   or: PREFIX port N
  *
  *   [port vm0]                    one section per port; the word is a label, unique
  *   network = /run/ipn/lan        a network of this file
  *   tap = vm0                     or: veth = name[:netns]   or: host = name   or: grab = name
  *                                 or: cable = /run/ipn/other, another network of this file
  *   port = 3    descr = text
+ *   addr = 10.1.0.1/24 [mtu N]    policy l3: the router's, any number
+ *   neigh = 10.1.0.9 02:00:00:00:00:09
  */
 #ifndef IPN_CONFIG_H
 #define IPN_CONFIG_H
 
 #include <ipn/abi.h>
+#include <ipn/l3.h>
 #include <ipn/policy_abi.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,6 +41,20 @@ struct config_net {
 	__u32 numnodes;
 	__u32 pool;
 	__u32 mode;
+	__u32 routes; /* 0: the default */
+};
+
+/* An option of the policy l3. */
+struct config_l3 {
+	struct config_l3 *next;
+	char path[IPN_PATH_MAX]; /* route: of its network */
+	char label[64];          /* addr, neigh: of its port, whose number goes into the record */
+	enum ipn_l3_option option;
+	union {
+		struct ipn_l3_addr addr;
+		struct ipn_l3_route route;
+		struct ipn_l3_neigh neigh;
+	};
 };
 
 struct config_port {
@@ -54,6 +73,7 @@ struct config {
 	enum config_hook hook;
 	struct config_net *nets;
 	struct config_port *ports;
+	struct config_l3 *l3;
 };
 
 /*
@@ -70,7 +90,7 @@ void config_free(struct config *config);
  */
 int config_number(const char *s, __u32 min, __u32 max, __u32 *out);
 int config_mode(const char *s, __u32 *out);
-/* "broadcast", "hub", "switch" or a number. -EINVAL otherwise. */
+/* "broadcast", "hub", "switch", "l3" or a number. -EINVAL otherwise. */
 int config_policy(const char *s, __u32 *out);
 /* Could it be the name of a loaded policy? */
 bool config_policy_name_ok(const char *s);

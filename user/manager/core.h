@@ -35,7 +35,7 @@
 #define QUOTA_SESSIONS 2048
 #define QUOTA_NETS 64
 #define QUOTA_NODES 1024
-#define QUOTA_MONITORS 16 /* each costs something at every event */
+#define QUOTA_MONITORS 16          /* each costs something at every event */
 #define QUOTA_MEMORY (512UL << 20) /* bytes of logs */
 
 #define LOG_BYTES_MAX (256UL << 20) /* one log */
@@ -53,7 +53,7 @@ struct user {
 	__u32 nets;
 	__u32 nodes;
 	size_t memory;
-	__u64 used, used_at; /* us of the manager's time, lately: session.c */
+	__u64 used, used_at;  /* us of the manager's time, lately: session.c */
 	struct ghost *ghosts; /* logs that are held though their networks and ports are gone */
 	__u32 nghosts, reap_at;
 	unsigned int closing; /* of its descriptors, under way: closer.c */

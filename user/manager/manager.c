@@ -290,6 +290,7 @@ static int config_net_add(struct manager *m, const struct config_net *n, struct 
 				    .numnodes = n->numnodes,
 				    .pool = n->pool,
 				    .mode = n->mode,
+				    .routes = n->routes,
 				    .persistent = 1,
 				    .uid = geteuid() };
 	struct perm_inode inode;
@@ -451,6 +452,55 @@ static void config_undo(struct manager *m)
 	}
 }
 
+static struct net *config_net_find(struct manager *m, const char *path)
+{
+	_cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
+	struct perm_inode inode;
+
+	return fd < 0 || perm_inode_get(fd, &inode) ? NULL : net_find(m, &inode);
+}
+
+/* An option of a router. What is there already stays: the last manager carried out this file. */
+static int config_l3_add(struct manager *m, const struct config *config, struct config_l3 *l3,
+			 struct answer *a)
+{
+	const struct config_port *port = config->ports;
+	const char *path = l3->path;
+	struct ipn_call *call;
+	struct net *net;
+	__u32 number = 0;
+	int r;
+
+	if (l3->label[0]) {
+		while (port && strcmp(port->label, l3->label) != 0)
+			port = port->next;
+		path = port ? port->path : "";
+	}
+	net = config_net_find(m, path);
+	if (!net || net->info.policy != IPN_POLICY_L3)
+		return ANSWER(a, -EINVAL,
+			      "%s: has no policy l3, so neither addresses, routes nor neighbours",
+			      path);
+	for (; l3->label[0] && number < net->info.numnodes; number++)
+		if (net->ports[number] && !strcmp(net->ports[number]->port.name, port->name))
+			break;
+	if (l3->option == IPN_L3_ADDR_ADD)
+		l3->addr.port = number;
+	else if (l3->option == IPN_L3_NEIGH_ADD)
+		l3->neigh.port = number;
+	call = calloc(1, sizeof(*call));
+	if (!call)
+		return -ENOMEM;
+	call->name = l3->option;
+	call->len = l3->option == IPN_L3_ADDR_ADD    ? sizeof(l3->addr)
+		    : l3->option == IPN_L3_ROUTE_ADD ? sizeof(l3->route)
+						     : sizeof(l3->neigh);
+	memcpy(call->data, &l3->addr, call->len);
+	r = policy_option(net, NULL, IPN_CALL_SETSOCKOPT, call, a);
+	free(call);
+	return r == -EEXIST ? 0 : r;
+}
+
 static int config_apply(struct manager *m, const struct config *config, struct answer *a)
 {
 	int r = 0;
@@ -460,6 +510,13 @@ static int config_apply(struct manager *m, const struct config *config, struct a
 	for (struct config_port *p = config->ports; !r && p; p = p->next)
 		r = p->kind == IPN_KIND_CABLE ? config_cable_add(m, p, a)
 					      : config_port_add(m, p, a);
+	/* addresses first: next hops are behind them */
+	for (struct config_l3 *l = config->l3; !r && l; l = l->next)
+		if (l->option == IPN_L3_ADDR_ADD)
+			r = config_l3_add(m, config, l, a);
+	for (struct config_l3 *l = config->l3; !r && l; l = l->next)
+		if (l->option != IPN_L3_ADDR_ADD)
+			r = config_l3_add(m, config, l, a);
 	if (r)
 		config_undo(m);
 	return r;

@@ -153,11 +153,10 @@ int user_may(struct manager *m, struct user *u, __u32 nets, __u32 nodes, size_t 
 	return 0;
 }
 
-/* What a network takes of its maker's quota. */
-static size_t net_bytes(const struct ipn_network *info, __u32 log_class, __u32 slots)
+/* What the tables of a router take of its maker's quota. */
+static size_t net_tables_bytes(const struct ipn_network *info)
 {
-	return net_log_bytes(log_class, slots) +
-	       (info->policy == IPN_POLICY_L3 ? l3_bytes(info->routes) : 0);
+	return info->policy == IPN_POLICY_L3 ? l3_bytes(info->routes) : 0;
 }
 
 size_t net_log_bytes(__u32 log_class, __u32 slots)
@@ -342,7 +341,7 @@ int net_add(struct manager *m, const struct ipn_network *wanted, int path_fd,
 			      "a pool of %u messages of %u bytes takes %zu MiB, the most is %lu "
 			      "(choose a smaller pool or MTU)",
 			      info.pool, info.mtu, bytes >> 20, LOG_BYTES_MAX >> 20);
-	bytes = net_bytes(&info, ipn_log_class_of(info.mtu), slots_for(info.pool));
+	bytes += net_tables_bytes(&info);
 	r = user_may(m, u, 1, 0, bytes, a);
 	if (r)
 		return r;
@@ -430,8 +429,7 @@ void net_del(struct net *net)
 	__atomic_store_n(&m->bpf->nets[net->id].policy, 0, __ATOMIC_RELEASE);
 	if (u) {
 		u->nets--;
-		if (net->info.policy == IPN_POLICY_L3)
-			u->memory -= l3_bytes(net->info.routes);
+		u->memory -= net_tables_bytes(&net->info);
 		user_log_gone(m, u, net->log_class, IPN_LOG_OF_NET(net->id),
 			      net_log_bytes(net->log_class, net->slots));
 	}
@@ -521,7 +519,7 @@ int net_adopt(struct manager *m, __u32 id, const struct ipn_network *info)
 	HASH_ADD(hh, m->nets, key, sizeof(net->key), net);
 	m->net_by_id[id] = net;
 	u->nets++;
-	u->memory += net_bytes(&net->info, net->log_class, net->slots);
+	u->memory += net_log_bytes(net->log_class, net->slots) + net_tables_bytes(&net->info);
 	if (net->info.policy == IPN_POLICY_L3)
 		l3_adopt(m->bpf, id);
 	return 0;

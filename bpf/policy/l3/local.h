@@ -68,7 +68,7 @@ INLINE int l3_arp_in_on(const struct ipn_ctx *c, __u32 unused, __u32 unused2)
 		if (!l3_on_link4(m, sip))
 			return L3_DROP(WRONG_PORT);
 		l3_mapped(w->hop, sip);
-		v = l3_learn(c, op == 1 && l3_is_own4(port, tip), 0);
+		v = l3_learn(c, op == 1 && l3_is_own4(port, tip));
 		if (v == L3_DROP(CLAIM))
 			return v;
 	}
@@ -183,7 +183,7 @@ INLINE int l3_nd_on(const struct ipn_ctx *c, __u32 type, __u32 unused)
 		if (!l3_on_link6(w, m, d + ND_TARGET))
 			return L3_DROP(WRONG_PORT);
 		__builtin_memcpy(w->hop, d + ND_TARGET, 16);
-		return l3_learn(c, 0, 0);
+		return l3_learn(c, 0);
 	}
 	__builtin_memcpy(w->hop, d + ND_IP + 8, 16);
 	dad = !(ip->saddr.s6_addr32[0] | ip->saddr.s6_addr32[1] | ip->saddr.s6_addr32[2] |
@@ -197,7 +197,7 @@ INLINE int l3_nd_on(const struct ipn_ctx *c, __u32 type, __u32 unused)
 	if (!l3_is_own6(port, d + ND_TARGET))
 		return L3_DROP(OTHER_MAC);
 	if (!dad) {
-		v = l3_learn(c, 1, 0);
+		v = l3_learn(c, 1);
 		if (v == L3_DROP(CLAIM))
 			return v;
 	}
@@ -279,8 +279,6 @@ INLINE int l3_local_on(const struct ipn_ctx *c, __u32 fragment, __u32 unused)
 	if (w->proto == (v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {
 		if (w->iplen < at - 14 + 8 || ctx_load(c, m->off + at, type, sizeof(type)))
 			return L3_DROP(HEADER);
-		if (!v4 && (type[0] == ND_NS || type[0] == ND_NA))
-			return l3_nd(c, type[0], 0);
 		if (type[0] != (v4 ? 8 : 128) || type[1])
 			return L3_DROP(FOR_ROUTER);
 		if (!l3_may_speak(m))

@@ -369,7 +369,8 @@ L3_GLOBAL(l3_resolve)
  * Somebody at the message's port says that w->hop is at w->mac. may_make: he speaks to the router
  * and will be spoken to; else only what was asked for, or is known, is taken.
  */
-INLINE int l3_learn_on(const struct ipn_ctx *c, __u32 may_make, __u32 unused)
+#define L3_FLUSH L3_VERDICT(VERDICT_NONE, 1)
+INLINE int l3_learn_one_on(const struct ipn_ctx *c, __u32 may_make, __u32 unused)
 {
 	__u64 now = bpf_ktime_get_coarse_ns();
 	struct l3_work *w = l3_work();
@@ -396,10 +397,19 @@ INLINE int l3_learn_on(const struct ipn_ctx *c, __u32 may_make, __u32 unused)
 	e->tries = 0;
 	e->confirmed = now;
 	WRITE_ONCE(*(__u64 *)e->mac, said.word);
-	if (READ_ONCE(e->nheld))
-		l3_flush(c, 0, 0);
+	return READ_ONCE(e->nheld) ? L3_FLUSH : L3_DONE;
+}
+L3_GLOBAL(l3_learn_one)
+
+/* The same, and what was held for it goes. (Not one in the other: the stack is short.) */
+INLINE int l3_learn(const struct ipn_ctx *c, __u32 may_make)
+{
+	int v = l3_learn_one(c, may_make, 0);
+
+	if (v != L3_FLUSH)
+		return v;
+	l3_flush(c, 0, 0);
 	return L3_DONE;
 }
-L3_GLOBAL(l3_learn)
 
 #endif
