@@ -257,7 +257,8 @@ touch "$IPN_TEST_TMP/foreign/ctl"
 expect_err "is not of this fabric" ipn-fabric attach "$NETS/lan" --vde "$IPN_TEST_TMP/foreign"
 [ -f "$IPN_TEST_TMP/foreign/ctl" ] || fail "a foreign file was removed"
 expect_err "is not attached" ipn-fabric detach "$NETS/lan" --vde "$IPN_TEST_TMP/foreign"
-ipn-fabric attach "$NETS/lan" --vde "$IPN_TEST_TMP/more" >/dev/null
+assert_eq "$IPN_TEST_TMP/more" \
+	"$(ipn-fabric attach "$NETS/lan" --vde "$IPN_TEST_TMP/more" --json | jq -r .vde)"
 assert_eq drwx------ "$(stat -c %A "$IPN_TEST_TMP/more")"
 ipn-fabric detach "$NETS/lan" --vde "$IPN_TEST_TMP/more"
 [ ! -e "$IPN_TEST_TMP/more" ] || fail "$IPN_TEST_TMP/more was left behind"
