@@ -240,7 +240,11 @@ $(B)/libipn.so.1: $(LIB_OBJS) user/lib/libipn.map
 		$(LIBIPN_LIBS))
 $(B)/libipn.so: $(B)/libipn.so.1
 	@ln -sf libipn.so.1 $@
-$(B)/libipn.a: $(LIB_OBJS)
+# One object, so that what its parts share among themselves takes no names from programs.
+$(O)/libipn.o: $(LIB_OBJS)
+	$(call run,LD,$(CC) -r -nostdlib -o $@ $^ && \
+		$(OBJCOPY) --wildcard --keep-global-symbol='ipn_*' $@)
+$(B)/libipn.a: $(O)/libipn.o
 	$(call run,AR,rm -f $@ && ar rcs $@ $^)
 
 # The preloaded library takes the names of the calls; the libipn in it must have those of the

@@ -14,8 +14,8 @@
  *	         the kernel knows of the frame's type is that of the private header, so it goes out
  *	         of interfaces the long way, where the kernel looks again.
  *
- * Whoever can send out of an end of a cable, or set a mark there, rules the namespace of the fabric.
- * A frame that comes without our mark is none of ours, and dropped.
+ * Whoever can send out of an end of a cable, or set a mark there, rules the fabric's namespace. A
+ * frame that comes without our mark is none of ours, and dropped.
  */
 #ifndef IPN_BPF_CABLE_H
 #define IPN_BPF_CABLE_H
@@ -23,11 +23,10 @@
 #include "draft.h"
 #include "stats.h"
 
-/* Bits of ipn_msg.cable, and with CABLE_MARK of the mark on a cable. */
+/* Bits of ipn_msg.cable, and with IPN_CABLE_MARK of the mark on a cable. */
 #define CABLE_HOPS 0x0f
 #define CABLE_KEPT 0x10
 #define CABLE_MADE 0x20
-#define CABLE_MARK IPN_CABLE_MARK
 #define CABLE_MARK_MASK 0xffff0000
 
 /* The mark of the gateway: an ifindex, or these. The manager sees to it that it has room. */
@@ -54,7 +53,7 @@ INLINE int cable_mark(struct __sk_buff *skb, __u32 cable)
 {
 	if ((cable & CABLE_HOPS) >= IPN_HOPS_MAX)
 		return -1;
-	WRITE_ONCE(skb->mark, CABLE_MARK | (cable & CABLE_KEPT) | ((cable & CABLE_HOPS) + 1));
+	WRITE_ONCE(skb->mark, IPN_CABLE_MARK | (cable & CABLE_KEPT) | ((cable & CABLE_HOPS) + 1));
 	return 0;
 }
 

@@ -120,7 +120,8 @@ INLINE int draft_into_frame(const struct ipn_ctx *c, struct ipn_msg *m)
 
 /* --- sending ------------------------------------------------------------------------------- */
 
-INLINE void send_device(const struct ipn_ctx *c, struct ipn_msg *m, const struct ipn_dest *dest)
+INLINE void send_device(const struct ipn_ctx *c, struct ipn_msg *m, const struct ipn_dest *dest,
+			__u32 port)
 {
 	int why;
 
@@ -129,7 +130,7 @@ INLINE void send_device(const struct ipn_ctx *c, struct ipn_msg *m, const struct
 		stats_drop(m->node, m->len < DEVICE_MIN ? IPN_DROP_RUNT : IPN_DROP_NO_PORT);
 		return;
 	}
-	if (!(dest->flags & IPN_PF_UP)) {
+	if (!(dest->flags & IPN_PF_UP) && dest->kind != IPN_KIND_SOCK) {
 		stats_drop(m->node, IPN_DROP_PORT_DOWN);
 		return;
 	}
@@ -138,7 +139,9 @@ INLINE void send_device(const struct ipn_ctx *c, struct ipn_msg *m, const struct
 		stats_drop(m->node, why - 1);
 		return;
 	}
-	if (tc_outgrows(c->ctx, dest))
+	if (dest->kind == IPN_KIND_SOCK)
+		deliver_sock(c, m, dest, port);
+	else if (tc_outgrows(c->ctx, dest))
 		stats_drop(m->node, IPN_DROP_MTU);
 	else if (dest->kind == IPN_KIND_CABLE)
 		cable_clone(c->ctx, dest, m->cable, m->node, m->len);
@@ -156,7 +159,7 @@ INLINE void send_port(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net
 	if (!dest || port >= net->numnodes || !dest->kind)
 		stats_drop(m->node, IPN_DROP_NO_PORT);
 	else if (dest->kind != IPN_KIND_PROC)
-		send_device(c, m, dest);
+		send_device(c, m, dest, port);
 	else
 		deliver_port(c, m, net, port);
 }
@@ -465,7 +468,8 @@ INLINE int send_run(void *ctx, const enum ipn_hook_id hook, message_fn message, 
  *   to_whole()     at tc: when it has come out of the gateway, cut and with whole checksums
  *
  * To a process go whole frames only. A grabbed interface's frames all go by the gateway, as clones,
- * since the host is to see them as they came. A batch is refused: its messages come singly.
+ * since the host is to see them as they came, and so do those of sock ports, which the manager's
+ * thread puts there. A batch is refused: its messages come singly.
  */
 INLINE struct verdict to_devices(void)
 {
@@ -534,15 +538,35 @@ INLINE int rewrite_run(void *ctx, const enum ipn_hook_id hook, send_fn handle)
 	}
 }
 
-#define IPN_POLICY_REWRITE(name, handle)                   \
-	SEC("xdp") int ipn_xdp_##name(struct xdp_md *ctx)  \
-	{                                                  \
-		return rewrite_run(ctx, HOOK_XDP, handle); \
-	}                                                  \
-	SEC("tc") int ipn_tc_##name(struct __sk_buff *ctx) \
-	{                                                  \
-		return rewrite_run(ctx, HOOK_TC, handle);  \
-	}                                                  \
+/*
+ * From a sock port. Its program cannot write into the message and has no memory of its own, so the
+ * policy sees it at tc: the manager's thread puts it into the gateway, with the port as its mark.
+ */
+INLINE int rewrite_sk(struct __sk_buff *ctx)
+{
+	const struct ipn_ctx c = { ctx, HOOK_SK, 0 };
+	struct ipn_msg m = { 0 };
+
+	if (policy_sk_start(ctx, &m))
+		return SK_DROP;
+	stats_in_sk(m.node, m.len);
+	punt(&c, &m, IPN_PUNT_POLICY, 0, m.gen);
+	return SK_DROP;
+}
+
+#define IPN_POLICY_REWRITE(name, handle)                       \
+	SEC("xdp") int ipn_xdp_##name(struct xdp_md *ctx)      \
+	{                                                      \
+		return rewrite_run(ctx, HOOK_XDP, handle);     \
+	}                                                      \
+	SEC("tc") int ipn_tc_##name(struct __sk_buff *ctx)     \
+	{                                                      \
+		return rewrite_run(ctx, HOOK_TC, handle);      \
+	}                                                      \
+	SEC("sk_skb") int ipn_sk_##name(struct __sk_buff *ctx) \
+	{                                                      \
+		return rewrite_sk(ctx);                        \
+	}                                                      \
 	IPN_POLICY_MARK
 
 /* --- callbacks ----------------------------------------------------------------------------- */

@@ -2,9 +2,10 @@
 /*
  * The pool of a LOSSLESS network: at most `pool` messages are pending in a log, then senders wait.
  *
- * The network's log. A message is pending as long as a process that may receive it has not moved its cursor past it;
- * one with many recipients counts once. Nobody receives its own messages. So with H the head, c1
- * the lowest cursor, of reader a, and c2 the lowest of the others, the pending messages are
+ * The network's log. A message is pending as long as a process that may receive it has not moved
+ * its cursor past it; one with many recipients counts once. Nobody receives its own messages. So
+ * with H the head, c1 the lowest cursor, of reader a, and c2 the lowest of the others, the pending
+ * messages are
  *	those in [c1, c2) that a did not send itself, and all in [c2, H).
  * Counting them takes a look at every reader, so what comes of it is kept as `limit`: numbers below
  * it have room. limit = H + pool - pending; and no slot may be used again that a reader still
@@ -34,8 +35,8 @@
  * when it goes nobody can find any more, so then (pool_left) all are rung, whatever they wait for:
  * whom S3 found the reader for had set its bit before, and R1 is the end of its membership.
  * Several threads of one process have one bit, and wait for one room bell as the threads of rx.c
- * wait for the bell. Who clears the bit because it found room was counted among them, and rings when
- * it goes on; who only looks (poll) leaves it.
+ * wait for the bell. Who clears the bit because it found room was counted among them, and rings
+ * when it goes on; who only looks (poll) leaves it.
  *
  * A reader may store any cursor into its page. Beyond the head it counts as the head; far behind,
  * as what the log still holds: it can hold up senders, as any reader can who does not read, and

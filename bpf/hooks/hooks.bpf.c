@@ -319,7 +319,8 @@ SEC("tc") int ipn_tc_gw(struct __sk_buff *skb)
 
 	if (ifindex & GATEWAY_CABLE) {
 		cable = ifindex >> GATEWAY_HOPS_SHIFT & CABLE_HOPS;
-		ifindex &= GATEWAY_IFINDEX;
+		if (cable) /* else it is the number of a sock port */
+			ifindex &= GATEWAY_IFINDEX;
 	}
 	return tc_run(skb, ifindex, FROM_GATEWAY, cable);
 }
@@ -330,7 +331,7 @@ SEC("tc") int ipn_tc_cable(struct __sk_buff *skb)
 	struct ipn_port *port;
 
 	WRITE_ONCE(skb->mark, 0);
-	if ((mark & CABLE_MARK_MASK) == CABLE_MARK && hops && hops <= IPN_HOPS_MAX)
+	if ((mark & CABLE_MARK_MASK) == IPN_CABLE_MARK && hops && hops <= IPN_HOPS_MAX)
 		return tc_run(skb, ifindex, FROM_CABLE, mark & (CABLE_HOPS | CABLE_KEPT));
 	port = bpf_map_lookup_elem(&ipn_ports, &ifindex);
 	if (port) /* somebody in the fabric's namespace sent it out of the other end */

@@ -65,7 +65,8 @@ INLINE struct verdict l3_forward(const struct ipn_ctx *c, struct ipn_msg *m, str
 			return to_drop(IPN_DROP_TOO_BIG);
 		}
 	}
-	if (c->hook == HOOK_TC && !m->whole && dest->kind == IPN_KIND_PROC)
+	if (c->hook == HOOK_TC && !m->whole &&
+	    (dest->kind == IPN_KIND_PROC || dest->kind == IPN_KIND_SOCK))
 		return to_whole();
 	e = l3_entry(w, net, port);
 	if (e) {
@@ -117,7 +118,7 @@ INLINE int l3_sum_bad4(const struct ipn_ctx *c, const struct ipn_msg *m, struct 
 	if (more) {
 		__builtin_memset(options, 0, OPTIONS_MAX);
 		barrier_var(more);
-		if (more < 1)
+		if (more < 4)
 			return 1;
 		barrier_var(more);
 		if (more > OPTIONS_MAX || ctx_load(c, m->off + 34, options, more))

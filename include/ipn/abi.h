@@ -27,6 +27,8 @@
 #define IPN_NET_PORTS 4096  /* ports of one network, at most */
 #define IPN_SLEEP_WORDS (IPN_NET_PORTS / 64)
 #define IPN_FDB_MAX 65536
+/* skb->mark of a frame on a cable: this, and the hops. The rest is told in bpf/core/cable.h. */
+#define IPN_CABLE_MARK 0x49430000
 #define IPN_HOPS_MAX 8 /* cables between networks that a message may cross */
 
 #define IPN_MTU_MIN 1
@@ -402,7 +404,6 @@ struct ipn_verdict {
  * node. Map `sk_ports`: whose message it is, by the cookie of the socket that sent it.
  */
 #define IPN_SOCK_IFINDEX(node) (0x80000000U | (node))
-#define IPN_CABLE_MARK 0x49430000 /* of frames on a cable; the low bits: how many it crossed */
 #define IPN_SOCK_FRAME_MIN 14
 #define IPN_SOCK_FRAME_MAX 16064 /* more is split when one socket is redirected to another */
 struct ipn_sk {
@@ -430,6 +431,7 @@ enum ipn_punt_op {
 	IPN_PUNT_BYE = 2,     /* an empty message: the client's goodbye */
 	IPN_PUNT_SOCKS = 4,   /* to all sock ports but the sender's */
 	IPN_PUNT_DEVICES = 8, /* to all devices */
+	IPN_PUNT_POLICY = 16, /* through the gateway, where its policy sees it */
 };
 struct ipn_punt {
 	__u32 size; /* of the record */

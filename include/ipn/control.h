@@ -109,7 +109,7 @@ struct ipn_ctl_net_add {
 	__u32 flags;
 	__u32 mode;       /* asked for, before umask: for show */
 	__u32 persistent; /* 0: it ends with its last node or bound session; binds the session */
-	__u32 routes; /* policy l3: of each family */
+	__u32 routes;     /* policy l3: of each family */
 	char path[IPN_PATH_MAX]; /* absolute, as the client sees it; NUL-terminated */
 	__u8 pad2[4];
 };
@@ -413,7 +413,7 @@ enum ipn_ctl_what {
 	IPN_WATCH_LOST,    /* count: events that were lost here */
 	IPN_WATCH_POLICY,  /* loaded: port is its number, name its name; no path */
 	IPN_WATCH_POLICY_GONE, /* unloaded: the same */
-	IPN_WATCH_REFUSED, /* a policy, by its name, refused a port: kind, uid, count is the errno */
+	IPN_WATCH_REFUSED,     /* a policy, by name, refused a port: kind, uid, count: errno */
 };
 struct ipn_ctl_event {
 	__u64 time; /* ns, CLOCK_REALTIME */

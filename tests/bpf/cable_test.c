@@ -8,7 +8,7 @@
 #include "ways.h"
 
 /* As in bpf/core/cable.h, which programs only can include. */
-#define MARK 0x49430000u
+#define MARK ((__u32)IPN_CABLE_MARK)
 #define KEPT 0x10u
 #define GATEWAY_MARK(ifindex, hops) (0x80000000u | (hops) << 27 | (ifindex))
 

@@ -15,7 +15,7 @@ hex() # N [BYTE]: N bytes
 port_of() # PATH TO: the port of the cable from one to the other
 {
 	ipn-fabric show --json "$1" |
-		jq -e --arg to "$2" '.ports[] | select(.kind == "cable" and .cable.network == $to).port'
+		jq -e --arg to "$2" '.ports[] | select(.cable.network? == $to).port'
 }
 
 cables() # PATH N
@@ -53,7 +53,8 @@ for end in "a b" "b a"; do
 	read -r here there <<<"$end"
 	assert_eq "cable $NETS/$there 1 uplink true true true" \
 		"$(ipn-fabric show --json "$NETS/$here" | jq -r '.ports[] | select(.port == 1) |
-		"\(.kind) \(.cable.network) \(.cable.port) \(.descr) \(.up) \(.reader) \(.writer)"')" \
+		"\(.kind) \(.cable.network) \(.cable.port) \(.descr) " +
+		"\(.up) \(.reader) \(.writer)"')" \
 		"end at $here"
 	ipn-fabric show "$NETS/$here" | grep -q "cable  $NETS/$there:1" ||
 		fail "show without --json: $(ipn-fabric show "$NETS/$here")"
@@ -295,7 +296,8 @@ wait $checker || fail "damaged frames: $(cat "$IPN_TEST_TMP/check")"
 
 sniff() # CONTAINER
 {
-	nsenter --net="/run/netns/$1" frames sniff eth0 60000 0x$TYPE >"$IPN_TEST_TMP/sniff.$1" 2>&1 &
+	nsenter --net="/run/netns/$1" frames sniff eth0 60000 0x$TYPE \
+		>"$IPN_TEST_TMP/sniff.$1" 2>&1 &
 	wait_until 5 grep -q ready "$IPN_TEST_TMP/sniff.$1"
 }
 heard() # CONTAINER HEX...

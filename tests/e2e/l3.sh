@@ -127,6 +127,56 @@ told p4 10.5.0.2 'from 10.4.0.1.*time to live exceeded' -t 1 || fail "$(cat "$IP
 told p4 10.2.0.99 'from 10.4.0.1.*host unreachable' -c 6 -i 1 -W 1 ||
 	fail "$(cat "$IPN_TEST_TMP/ping")"
 
+step "a client of a VDE socket"
+# sum HEX: the Internet checksum, as four digits
+inet_sum()
+{
+	local hex=$1 sum=0
+
+	while [ -n "$hex" ]; do
+		sum=$((sum + 0x${hex:0:4}))
+		hex=${hex:4}
+	done
+	sum=$(((sum & 0xffff) + (sum >> 16)))
+	printf '%04x' $((~((sum & 0xffff) + (sum >> 16)) & 0xffff))
+}
+
+ipn-fabric attach "$NET" --vde "$NETS/vde" >/dev/null
+coproc VDE { vdeclient "$NETS/vde" -p 6; }
+vde() # COMMAND: its answer is in OUT
+{
+	echo "$1" >&"${VDE[1]}"
+	IFS= read -r -t 10 OUT <&"${VDE[0]}" || fail "vdeclient: no answer to $1"
+}
+IFS= read -r -t 10 OUT <&"${VDE[0]}" || fail "vdeclient says nothing"
+assert_eq in "$OUT" "the client"
+number=$(ipn-fabric show --json "$NET" | jq '.ports[] | select(.kind == "sock").port')
+ipn-fabric addr add "$NET" 10.6.0.1/24 --port "$number"
+router=$(ipn-fabric addr show "$NET" --json |
+	jq -r ".[] | select(.port == $number).mac" | tr -d :)
+mine=020000000666
+ip4=4500002000000000400100000a0600020a010002 # 10.6.0.2 to 10.1.0.2
+ip4=${ip4:0:20}$(inet_sum $ip4)${ip4:24}
+echo=080000001234000161626364
+echo=${echo:0:4}$(inet_sum $echo)${echo:8}
+vde "send ffffffffffff${mine}08060001080006040001${mine}0a0600020000000000000a060001"
+assert_eq ok "$OUT" "sent"
+vde "recv 5000"
+[[ $OUT == *"${mine}${router}08060001080006040002${router}0a060001${mine}0a060002"* ]] ||
+	fail "no ARP reply: $OUT"
+vde "send $router${mine}0800$ip4$echo"
+vde "recv 5000"
+[[ $OUT == *"${mine}${router}0800"*0a0100020a060002*61626364* ]] ||
+	fail "no echo reply through the router: $OUT
+$(ipn-fabric stats "$NET"; ipn-fabric neigh show "$NET")"
+ipn-fabric neigh show "$NET" --json |
+	jq -e 'any(.[]; .address == "10.6.0.2" and .state == "reachable")' >/dev/null ||
+	fail "the client is no neighbour"
+client=$VDE_PID
+echo quit >&"${VDE[1]}"
+wait "$client" || true
+ipn-fabric addr del "$NET" 10.6.0.1/24 --port "$number"
+
 step "TCP, with all the kernel's offloads"
 stream() # FROM TO-CONTAINER ADDRESS
 {

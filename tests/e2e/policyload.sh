@@ -146,7 +146,8 @@ kill_fabric
 start_fabric --config "$IPN_TEST_TMP/conf" # the same again
 sed -i s/refuse/nothing/ "$IPN_TEST_TMP/conf"
 kill_fabric
-expect_err "conf:2: policy: \"nothing\" is not" ipn-fabric up --foreground --config "$IPN_TEST_TMP/conf"
+expect_err "conf:2: policy: \"nothing\" is not" \
+	ipn-fabric up --foreground --config "$IPN_TEST_TMP/conf"
 start_fabric
 load_stopped 9 slow
 stop_fabric

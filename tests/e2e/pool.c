@@ -8,12 +8,14 @@
  * killed at random moments and replaced. No progress for STALL_S seconds is a lost wakeup.
  * Prints "MESSAGES/S STALLS KILLS"; status 0 if all is well.
  *
- * On a switch network, three messages of four go to one reader each, at random, victims included.
+ * Every second sender sends in batches. On a switch network, three messages of four go to one
+ * reader each, at random, victims included, and two senders are threads that share a descriptor.
  * The order is that of what goes to all, and of what goes to one, from each sender.
  */
 #include <ipn/ipn.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -27,6 +29,7 @@
 #include <unistd.h>
 
 #define MAX 64
+#define BATCH 7
 #define STALL_S 20
 #define VICTIM 1000 /* number of the first sender that may be killed */
 #define SENDER 100000
@@ -93,7 +96,7 @@ static void to_all(struct message *m)
 	m->all = 1;
 }
 
-/* Tells the switch where it is. What others say of that is read meanwhile, or nobody would go on. */
+/* Tells the switch where it is. Meanwhile what others say of that is read, or nobody goes on. */
 static void announce(int fd, const uint8_t *mac)
 {
 	struct message hello = { .proto = 0xb688, .sender = HELLO }, m;
@@ -123,50 +126,109 @@ static void wait_for_start(int fd)
 	}
 }
 
-static void send_one(int fd, struct message *m)
+/* What one sender has still to send: those with an odd number send in batches. */
+struct outbox {
+	int fd;
+	unsigned int n, max;
+	struct message m[BATCH];
+};
+
+static void outbox_flush(struct outbox *o)
 {
-	if (ipn_send(fd, m, sizeof(*m), 0) != sizeof(*m))
-		die("send");
-	atomic_fetch_add(&shared->progress, 1);
+	struct iovec iov[BATCH];
+
+	if (o->max == 1) {
+		if (o->n && ipn_send(o->fd, o->m, sizeof(o->m[0]), 0) != sizeof(o->m[0]))
+			die("send");
+	} else {
+		for (unsigned int done = 0; done < o->n;) {
+			int r;
+
+			for (unsigned int i = done; i < o->n; i++)
+				iov[i] = (struct iovec){ &o->m[i], sizeof(o->m[i]) };
+			r = ipn_send_batch(o->fd, iov + done, o->n - done, 0);
+			if (r < 1)
+				die("send_batch");
+			done += (unsigned int)r;
+		}
+	}
+	atomic_fetch_add(&shared->progress, o->n);
+	o->n = 0;
 }
+
+static void outbox_put(struct outbox *o, const struct message *m)
+{
+	o->m[o->n++] = *m;
+	if (o->n == o->max)
+		outbox_flush(o);
+}
+
+struct sending {
+	int fd;
+	uint32_t id, count;
+};
 
 /*
  * The last messages tell each reader how many there were: to all, and, on a switch, to it alone.
  */
-static void sender(uint32_t id, uint32_t count)
+static void *send_all(void *arg)
 {
-	struct message m = { .proto = 0xb688, .sender = id };
+	const struct sending *s = arg;
+	struct message m = { .proto = 0xb688, .sender = s->id };
+	struct outbox o = { .fd = s->fd, .max = s->id % 2 ? BATCH : 1 };
 	uint32_t all = 0, one[2 * MAX] = { 0 };
-	int fd = join(SHUT_RD);
+	unsigned short seed[3] = { (unsigned short)getpid(), (unsigned short)s->id, 1 };
 
-	srand48(getpid());
-	station(m.src, SENDER + id);
-	if (id < VICTIM)
-		wait_for_start(-1);
-	for (uint32_t i = 1; i <= count; i++) {
+	station(m.src, SENDER + s->id);
+	for (uint32_t i = 1; i <= s->count; i++) {
 		/* of victims, some that are there, and some that are not, or not for long */
-		int to = (int)(lrand48() % (readers + (is_switch ? 2 : 0)));
+		int to = (int)(nrand48(seed) % (readers + (is_switch ? 2 : 0)));
 
 		m.last = 0;
 		m.all = 0;
-		if (!is_switch || lrand48() % 4 == 0 || i == count) {
+		if (!is_switch || nrand48(seed) % 4 == 0 || i == s->count) {
 			to_all(&m);
 			m.number = ++all;
-			m.last = i == count;
+			m.last = i == s->count;
 		} else {
 			station(m.dst, to < readers ? (uint32_t)to
 						    : VICTIM + 2 * (uint32_t)(to - readers));
 			m.number = ++one[to];
 		}
-		send_one(fd, &m);
+		outbox_put(&o, &m);
 	}
 	for (int to = 0; is_switch && to < readers; to++) {
 		station(m.dst, (uint32_t)to);
 		m.all = 0;
 		m.number = ++one[to];
 		m.last = 1;
-		send_one(fd, &m);
+		outbox_put(&o, &m);
 	}
+	outbox_flush(&o);
+	return NULL;
+}
+
+/* On a switch, two senders are two threads with one descriptor. */
+static void sender(uint32_t id, uint32_t count)
+{
+	bool pair = is_switch && id < VICTIM && senders % 2 == 0;
+	struct sending mine = { .id = id, .count = count }, other;
+	pthread_t thread;
+
+	if (pair && id % 2) { /* it is the other thread of the one before */
+		wait_for_start(-1);
+		_exit(0);
+	}
+	mine.fd = join(SHUT_RD);
+	if (id < VICTIM)
+		wait_for_start(-1);
+	other = mine;
+	other.id++;
+	if (pair && pthread_create(&thread, NULL, send_all, &other))
+		die("thread");
+	send_all(&mine);
+	if (pair && pthread_join(thread, NULL))
+		die("thread");
 	_exit(0);
 }
 

@@ -84,6 +84,28 @@ tell ear "recv 50" EAGAIN
 ask_vde a "recv 50" none
 ask_vde b "recv 50" none
 
+step "across a cable"
+ipn-fabric net add "$NETS/far" --policy switch
+ipn-fabric cable "$NETS/lan" "$NETS/far" >/dev/null
+node far socket "connect $NETS/far"
+f=020000000004
+ask_vde a "send $ALL$a$TYPE$DATA" ok
+tell far "recvhex 5000" "ok $ALL$a$TYPE$DATA"
+tell ear "recvhex 5000" "ok $ALL$a$TYPE$DATA"
+ask_vde b "recv 5000" "$ALL$a$TYPE$DATA"
+tell far "sendhex $a$f$TYPE$DATA"
+ask_vde a "recv 5000" "$a$f$TYPE$DATA"
+ask_vde a "send $f$a$TYPE$DATA" ok
+tell far "recvhex 5000" "ok $f$a$TYPE$DATA"
+tell far "sendhex $ALL$f$TYPE$DATA"
+for who in a b; do
+	ask_vde $who "recv 5000" "$ALL$f$TYPE$DATA"
+done
+tell ear "recvhex 5000" "ok $ALL$f$TYPE$DATA"
+assert_eq 0 "$(ipn-fabric stats --json "$NETS/far" | jq '[.[].drops[]] | add')" "drops"
+leave far
+ipn-fabric net del "$NETS/far"
+
 step "frames of all sizes; too short and too long ones are counted"
 ipn-fabric net add "$NETS/jumbo" --policy switch --mtu 16100
 ipn-fabric attach "$NETS/jumbo" --vde "$DIR.jumbo" --mode 0777 >/dev/null

@@ -5,6 +5,7 @@
  *   xskpeer PATH NAME count SECONDS [COUNT]     receives until COUNT frames or the time is over;
  *                                               verifies checksums; prints what came
  *   xskpeer PATH NAME send N LEN [DST]          N numbered frames to DST (default: broadcast)
+ *   xskpeer PATH NAME sendback N LEN            the same, and counts those that come back swapped
  *   xskpeer PATH NAME pair N LEN                exchanges N frames each way with another `pair`,
  *                                               at full batch, and verifies each
  *   xskpeer PATH NAME echo SECONDS              answers ARP, and sends UDP and ICMP back in place
@@ -219,6 +220,32 @@ static void mac_read(const char *text, uint8_t mac[6])
 	if (text && sscanf(text, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &mac[0], &mac[1], &mac[2],
 			   &mac[3], &mac[4], &mac[5]) != 6)
 		die("not an address: %s", text);
+}
+
+/* Everything comes back, with the addresses swapped; a few at a time, to lose nothing. */
+static void do_sendback(uint32_t n, uint32_t len)
+{
+	const uint8_t dst[6] = { 0x02, 0x44, 0, 0, 0, 1 };
+	uint32_t sent = 0, back = 0;
+	struct ipn_xsk_frame f[BATCH];
+	double end = now() + 30;
+	uint8_t mac[6];
+
+	own_mac(mac);
+	while (back < n && now() < end) {
+		int r = ipn_xsk_recv(port, f, BATCH);
+
+		for (int i = 0; i < r; i++)
+			if (frame_number(&f[i]) >= 0 && !memcmp(f[i].data, mac, 6))
+				back++;
+		if (r > 0 && ipn_xsk_free(port, f, (unsigned int)r))
+			die("free: %s", strerrorname_np(errno));
+		if (sent < n && sent < back + 32)
+			sent += send_some(dst, sent, n - sent < 16 ? n - sent : 16, len);
+		else if (r <= 0)
+			wait_for(POLLIN, 20);
+	}
+	printf("sent %u back %u\n", sent, back);
 }
 
 static void do_send(uint32_t n, uint32_t len, const char *to)
@@ -462,6 +489,8 @@ int main(int argc, char **argv)
 		do_count(seconds, m);
 	else if (!strcmp(what, "send"))
 		do_send(n, m, argc > 6 ? argv[6] : NULL);
+	else if (!strcmp(what, "sendback"))
+		do_sendback(n, m);
 	else if (!strcmp(what, "pair"))
 		do_pair(n, m);
 	else if (!strcmp(what, "echo"))

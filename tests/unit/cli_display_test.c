@@ -206,10 +206,9 @@ static void port_state_and_sides(void **state)
 
 static void port_of_a_cable_says_where_it_goes(void **state)
 {
-	struct ipn_ctl_port port = { .kind = IPN_KIND_CABLE,
-				     .name = "ipnc3",
-				     .peer = "/run/ipn/far",
-				     .peer_port = 5 };
+	struct ipn_ctl_port port = {
+		.kind = IPN_KIND_CABLE, .name = "ipnc3", .peer = "/run/ipn/far", .peer_port = 5
+	};
 	json_t *object = display_object(&display_ports, &port);
 	json_t *cable = json_object_get(object, "cable");
 	FILE *out = out_open();

@@ -272,6 +272,9 @@ static const struct {
 	{ PORT, "2: port p: no interface: give one of tap, veth, host, grab" },
 	{ "[port p]\nnetwork = /no\ntap = a\n", "2: network: \"/no\" has no [network] section" },
 	{ NET "[port p]\nnetwork = lan\n", "3: network: \"lan\" is not an absolute path" },
+	{ PORT "tap = a\nframes = 64\n", "2: port p: frames, frame-size and own are for xsk" },
+	{ PORT "xsk = a\nframes = 63\n", "5: frames: \"63\" is not a number from 64 to 65536" },
+	{ PORT "xsk = a\nown = 1\n", "5: own: \"1\" is not yes or no" },
 	{ PORT "tap = a\nhost = b\n", "5: host: port p has an interface already" },
 	{ PORT "tap = 0123456789abcdef\n",
 	  "4: tap: \"0123456789abcdef\" is not an interface name" },
@@ -290,8 +293,9 @@ static const struct {
 				       "has 32 nodes" },
 	{ PORT "descr = " X100 X10 X10 "12345678\n", "4: descr: \"" X100 },
 	{ PORT "mtu = 5\n",
-	  "4: mtu: unknown key ([port] has: network, tap, veth, host, grab, cable, port, "
-	  "descr, addr, neigh)" },
+	  "4: mtu: unknown key ([port] has: network, tap, veth, host, grab, cable, "
+	  "xsk, frames, frame-size, own, port, descr, "
+	  "addr, neigh)" },
 	{ PORT "cable = run/b\n", "4: cable: \"run/b\" is not an absolute path" },
 	{ PORT "cable = /b\n", "4: cable: \"/b\" has no [network] section" },
 	{ PORT "cable = /run/ipn/lan\n", "4: cable: \"/run/ipn/lan\" is the port's own network" },

@@ -4,8 +4,9 @@
 # the_fabric_runs_on_linux_6_1: the oldest kernel it is for, Debian's, in QEMU. That one has no tcx,
 # no metadata on taps, fewer kfuncs, and a verifier that sees less. This script runs once more in
 # it, and there: a broadcast network with messages of many lengths, a switch network with two
-# containers and a process of nobody, raw frames from a process over devices to a process, a manager
-# that is killed and another that takes over, and an end that leaves nothing.
+# containers and a process of nobody, raw frames from a process over devices to a process, cables,
+# loaded policies, a manager that is killed and another that takes over, and an end that leaves
+# nothing.
 
 here=$(dirname "$0")
 scripts=$here/../../scripts
@@ -21,6 +22,9 @@ if [ -z "${IPN_TEST_GUEST:-}" ]; then
 		--program "$IPN_BUILD/ipn-fabric" --program "$IPN_BUILD/tests/ipnhost" \
 		--program bash --program ip --program jq --program ping \
 		--program nsenter --program setpriv --program unshare \
+		--file "$IPN_BUILD/examples/queue.bpf.o:/ipn/queue.bpf.o" \
+		--file "$IPN_BUILD/examples/stamp.bpf.o:/ipn/stamp.bpf.o" \
+		--file "$IPN_BUILD/examples/topic.bpf.o:/ipn/topic.bpf.o" \
 		--file "$IPN_ROOT/tests/lib.sh:/ipn/tests/lib.sh" \
 		--file "$IPN_ROOT/tests/vm/kernel61.sh:/ipn/tests/vm/kernel61.sh" >/dev/null
 	status=0
@@ -140,6 +144,7 @@ for len in 0 64 1514 5000 60000; do
 	echo
 done >"$IPN_TEST_TMP/lines"
 across "$hub" "$hub" "$IPN_TEST_TMP/lines"
+cp "$IPN_TEST_TMP/lines" "$IPN_TEST_TMP/short"
 
 step "switch: two containers, a process of nobody"
 ipn-fabric net add "$lan" --policy switch
@@ -188,6 +193,37 @@ in_netns box3 ip link set br0 up
 } >"$IPN_TEST_TMP/lines"
 across "$left" "$right" "$IPN_TEST_TMP/lines"
 across "$right" "$left" "$IPN_TEST_TMP/lines"
+
+step "a cable: messages of processes, whatever they are, and frames of containers"
+for path in "$hub.one" "$hub.two"; do
+	ipn-fabric net add "$path" --mtu 65535 --pool 64
+done
+ipn-fabric cable "$hub.one" "$hub.two"
+for len in 0 1 2 13 14 15 16 60 1514 5000 60000; do
+	text $len
+	echo
+done >"$IPN_TEST_TMP/any"
+printf '123456789012\x81\x00xx\n' >>"$IPN_TEST_TMP/any"
+across "$hub.one" "$hub.two" "$IPN_TEST_TMP/any"
+across "$hub.two" "$hub.one" "$IPN_TEST_TMP/any"
+ipn-fabric net add "$lan.two" --policy switch
+ipn-fabric attach "$lan.two" --host far0
+ipn-fabric cable "$lan" "$lan.two"
+ip addr add 10.61.0.9/24 dev far0
+reach box1 10.61.0.9
+assert_eq "ping 10.61.0.9: 2/2" "$(proc_ask "ping 10.61.0.9 2 56 10")"
+assert_eq "$(md5sum <"$IPN_TEST_TMP/www1/data")" \
+	"$(timeout 30 wget -q -O - http://10.61.0.1:8000/data | md5sum)" "from box1, over the cable"
+assert_eq 0 "$(ipn-fabric stats "$hub.one" --json | jq '[.[].drops[]] | add')" "drops"
+
+step "policies of the documentation"
+number=20
+for name in queue stamp topic; do
+	ipn-fabric policy load /ipn/$name.bpf.o --number $number --name $name
+	number=$((number + 1))
+done
+ipn-fabric net add "$hub.queue" --policy queue --mtu 65535
+across "$hub.queue" "$hub.queue" "$IPN_TEST_TMP/short"
 
 step "the manager is killed, another takes over"
 kill -KILL "$(ipn-fabric show --json | jq .fabric.pid)"

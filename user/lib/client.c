@@ -5,6 +5,7 @@
  */
 #include "lib/client.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -117,6 +118,14 @@ static int client_take_fds(struct client_call *call, struct msghdr *msg)
 	return r;
 }
 
+/* Descriptors were cut off: because this process can have no more? */
+static bool client_no_files(int fd)
+{
+	_cleanup_close_ int probe = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	return probe < 0 && errno == EMFILE;
+}
+
 /* Receives one packet into buf. Returns its length, or -errno. */
 static ssize_t client_receive(int fd, struct client_call *call, void *buf, size_t size)
 {
@@ -140,11 +149,13 @@ static ssize_t client_receive(int fd, struct client_call *call, void *buf, size_
 			return client_is_dead(-r) ? -ENETDOWN : r;
 	}
 	r = client_take_fds(call, &msg);
+	if (!r && msg.msg_flags & MSG_CTRUNC)
+		r = client_no_files(fd) ? -EMFILE : -EPROTO;
 	if (r)
 		return r;
 	if (n == 0)
 		return -ENETDOWN;
-	return msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? -EPROTO : n;
+	return msg.msg_flags & MSG_TRUNC ? -EPROTO : n;
 }
 
 /* Judges a packet of n bytes and takes what it says into the call. */

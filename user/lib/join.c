@@ -546,12 +546,15 @@ static int connect_locked(struct ipn_sock *s, const char *path)
 	r = connect_call(s, path_fd, &call, &c);
 	if (!r) {
 		r = connect_map(s, &call, &c);
-		if (r) {
-			/* the manager believes in this node: end its session, begin another */
+		if (r)
 			sock_unmap(s);
-			session_replace(s);
-		}
 	}
+	/*
+	 * If it was not the manager who refused it (then he said why), he believes in this node: end
+	 * its session, begin another. Without descriptors for that, the next call does.
+	 */
+	if (r && !call.text[0] && sock_owns_fd(s) && session_replace(s))
+		shutdown(s->fd, SHUT_RDWR);
 	for (unsigned int i = 0; i < call.nreply_fds; i++)
 		util_close_fd(&call.reply_fds[i]);
 	if (r)

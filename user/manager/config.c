@@ -26,7 +26,7 @@
 
 #define CONFIG_MODE_DEFAULT 0777 /* IPN_SO_MODE of the specification */
 #define MARKER "section = here"  /* what inih sees of any section header */
-#define DEVICES "tap, veth, host, grab, cable"
+#define DEVICES "tap, veth, host, grab, cable, xsk"
 #define HAS_ONE "has an interface already, give one of " DEVICES
 #define NOT_A_LINE "neither [section] nor key = value (nor a comment: ; or #)"
 
@@ -53,6 +53,10 @@ enum key {
 	KEY_NEIGH,
 	KEY_CABLE,
 	KEY_LOSSLESS,
+	KEY_XSK,
+	KEY_FRAMES,
+	KEY_FRAME_SIZE,
+	KEY_OWN,
 };
 #define KEYS_MANY (1U << KEY_ROUTE | 1U << KEY_ADDR | 1U << KEY_NEIGH) /* may be given again */
 
@@ -308,6 +312,10 @@ static const struct {
 	[KEY_GRAB] = { SECTION_PORT, "grab" },
 	[KEY_CABLE] = { SECTION_PORT, "cable" },
 	[KEY_LOSSLESS] = { SECTION_NETWORK, "lossless" },
+	[KEY_XSK] = { SECTION_PORT, "xsk" },
+	[KEY_FRAMES] = { SECTION_PORT, "frames" },
+	[KEY_FRAME_SIZE] = { SECTION_PORT, "frame-size" },
+	[KEY_OWN] = { SECTION_PORT, "own" },
 	[KEY_ROUTES] = { SECTION_NETWORK, "routes" },
 	[KEY_ROUTE] = { SECTION_NETWORK, "route" },
 	[KEY_ADDR] = { SECTION_PORT, "addr" },
@@ -319,8 +327,8 @@ static const char *const section_help[] = {
 	[SECTION_FABRIC] = "[fabric] has: hook",
 	[SECTION_NETWORK] =
 		"[network] has: policy, mtu, nodes, pool, lossless, mode, routes, route",
-	[SECTION_PORT] = "[port] has: network, tap, veth, host, grab, cable, port, descr, "
-			 "addr, neigh",
+	[SECTION_PORT] = "[port] has: network, tap, veth, host, grab, cable, xsk, frames, "
+			 "frame-size, own, port, descr, addr, neigh",
 };
 
 /* An address, a route or a neighbour of a router. */
@@ -428,6 +436,19 @@ static int set_key(struct parser *p, const char *name, const char *value)
 		return set_device(p, name, value, IPN_KIND_HOST);
 	case KEY_GRAB:
 		return set_device(p, name, value, IPN_KIND_GRAB);
+	case KEY_XSK:
+		return set_device(p, name, value, IPN_KIND_XSK);
+	case KEY_FRAMES:
+		return set_number(p, name, value, IPN_XSK_FRAMES_MIN, IPN_XSK_FRAMES_MAX,
+				  &port->frames);
+	case KEY_FRAME_SIZE:
+		return set_number(p, name, value, IPN_XSK_FRAME_SMALL, IPN_XSK_FRAME_LARGE,
+				  &port->frame_size);
+	case KEY_OWN:
+		if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
+			return fail(p, "%s: \"%s\" is not yes or no", name, value);
+		port->own = !strcmp(value, "yes");
+		return 0;
 	case KEY_CABLE:
 		return set_cable(p, value);
 	case KEY_PORT:
@@ -652,6 +673,10 @@ static int port_check(struct parser *p, const struct port_lines *l)
 			       port->label);
 	if (port->kind == IPN_KIND_NONE)
 		return fail_at(p, EINVAL, l->section, "port %s: no interface: give one of " DEVICES,
+			       port->label);
+	if (port->kind != IPN_KIND_XSK && (port->frames || port->frame_size || port->own))
+		return fail_at(p, EINVAL, l->section,
+			       "port %s: frames, frame-size and own are for xsk = NAME",
 			       port->label);
 	net = net_find(p->config, port->path);
 	if (!net)

@@ -14,6 +14,7 @@
  *   [port vm0]                    one section per port; the word is a label, unique
  *   network = /run/ipn/lan        a network of this file
  *   tap = vm0                     or: veth = name[:netns]   or: host = name   or: grab = name
+ *                                 or: xsk = name, with frames = n, frame-size = n, own = yes
  *                                 or: cable = /run/ipn/other, another network of this file
  *   port = 3    descr = text
  *   addr = 10.1.0.1/24 [mtu N]    policy l3: the router's, any number
@@ -25,6 +26,7 @@
 #include <ipn/abi.h>
 #include <ipn/l3.h>
 #include <ipn/policy_abi.h>
+#include <stdbool.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -67,6 +69,8 @@ struct config_port {
 	char netns[64];           /* empty: the fabric's */
 	__s32 port;               /* -1: any */
 	char descr[IPN_DESCR_MAX];
+	__u32 frames, frame_size; /* xsk; 0: the default */
+	bool own;
 };
 
 struct config {

@@ -381,7 +381,7 @@ int policy_init(struct manager *m);
 void policy_free_all(struct manager *m);
 /*
  * Begins to load a policy; `done` is called when it is there or was refused (r, with the answer),
- * unless it is cancelled before. *out is the manager's, until then.
+ * unless it is cancelled before. *out is the manager's, and NULL again when it has ended.
  */
 struct loading;
 typedef void (*policy_loaded_fn)(void *arg, __u32 number, int r, const struct answer *a);

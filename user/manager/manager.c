@@ -382,6 +382,9 @@ static int config_port_add(struct manager *m, const struct config_port *p, struc
 				  .uid = geteuid(),
 				  .name = p->name,
 				  .netns_fd = -1,
+				  .frames = p->frames,
+				  .frame_size = p->frame_size,
+				  .own = p->own,
 				  .descr = p->descr };
 	_cleanup_close_ int path_fd = open(p->path, O_PATH | O_CLOEXEC | O_NOFOLLOW), netns_fd = -1;
 	struct perm_inode inode;

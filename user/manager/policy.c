@@ -21,7 +21,8 @@
  *	ends by itself     its pins are renamed and opened, or its words passed on
  *	takes too long     it is killed, then the same: ETIMEDOUT
  *	the session ends   it is killed, and waited for; NUMBER_new is removed
- *	the manager ends   the same; dies: it is killed by the kernel, and the next one removes NUMBER_new
+ *	the manager ends   the same
+ *	the manager dies   the kernel kills it, and the next manager removes NUMBER_new
  */
 #include "core.h"
 
@@ -386,6 +387,7 @@ struct loading {
 	sd_event_source *exit, *timer;
 	policy_loaded_fn done;
 	void *arg;
+	struct loading **ref; /* of the session; NULL again when this goes */
 };
 
 struct loader {
@@ -771,6 +773,7 @@ static void loading_free(struct loading *l)
 		l->m->loadings = l->next;
 	if (l->next)
 		l->next->prev = l->prev;
+	*l->ref = NULL;
 	free(l);
 }
 
@@ -906,6 +909,7 @@ int policy_load(struct manager *m, int file, __u32 number, const char *name, pol
 	l->number = number;
 	l->done = done;
 	l->arg = arg;
+	l->ref = out;
 	util_copy(l->name, sizeof(l->name), name);
 	loader.name = l->name;
 	l->next = m->loadings;

@@ -4,6 +4,7 @@
  *
  *	to a sock port   by the fabric's socket of that port, which is connected to its program
  *	to a device      by a packet socket, past the queueing discipline, out of the fabric's end
+ *	to the policy    into the gateway, marked with the port it came from
  *	a goodbye        told to the manager's own thread, through a pipe
  * Nothing here waits for anybody: what cannot be sent at once is dropped, and counted at the port
  * that was too slow.
@@ -29,6 +30,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdalign.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -138,6 +140,32 @@ static void to_all(struct punt *p, const struct ipn_punt *rec, const void *data)
 	}
 }
 
+static void to_policy(struct punt *p, const struct ipn_punt *rec, void *data)
+{
+	struct sockaddr_ll to = { .sll_family = AF_PACKET,
+				  .sll_ifindex = (int)p->m->bpf->abi.gateway };
+	union {
+		char room[CMSG_SPACE(sizeof(__u32))];
+		struct cmsghdr align;
+	} control = { 0 };
+	struct iovec iov = { data, rec->len };
+	struct msghdr msg = { .msg_name = &to,
+			      .msg_namelen = sizeof(to),
+			      .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	__u32 mark = IPN_SOCK_IFINDEX(rec->node);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SO_MARK;
+	c->cmsg_len = CMSG_LEN(sizeof(mark));
+	memcpy(CMSG_DATA(c), &mark, sizeof(mark));
+	if (sendmsg(p->packet, &msg, MSG_DONTWAIT) < 0)
+		counted(p, rec->node, errno == EMSGSIZE ? IPN_DROP_MTU : IPN_DROP_GATEWAY);
+}
+
 static int on_record(void *arg, void *sample, size_t size)
 {
 	const struct ipn_punt *rec = sample;
@@ -149,6 +177,8 @@ static int on_record(void *arg, void *sample, size_t size)
 		return 0; /* programs write no such */
 	if (rec->op == IPN_PUNT_PORT) {
 		to_port(p, rec, rec + 1);
+	} else if (rec->op == IPN_PUNT_POLICY) {
+		to_policy(p, rec, (void *)(rec + 1));
 	} else if (rec->op == IPN_PUNT_BYE) {
 		bye = (__u64)rec->node << 32 | rec->gen;
 		if (write(p->bye[1], &bye, sizeof(bye)) < 0)

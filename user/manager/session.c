@@ -1040,17 +1040,16 @@ static int may_policies(struct request *q, const char *what)
 					     "%s a policy needs CAP_NET_ADMIN (run as root)", what);
 }
 
-/* The answer to a request that was answered by nothing so far. From here on, requests are read. */
+/* From here on, its requests are read again. */
 static void on_policy_loaded(void *arg, __u32 number, int r, const struct answer *a)
 {
-	struct ipn_ctl_policy policy = { 0 };
+	struct ipn_ctl_policy policy;
 	struct session *s = arg;
 
-	s->loading = NULL;
 	sd_event_source_set_io_events(s->source, EPOLLIN);
 	if (!r)
 		policy_describe(s->m, number, &policy);
-	session_answer(s, r, a, &policy, r ? 0 : sizeof(policy), NULL, 0);
+	session_answer(s, r, a, r ? NULL : &policy, r ? 0 : sizeof(policy), NULL, 0);
 }
 
 /* Takes seconds, maybe: others are served meanwhile, and this session when it is done. */
@@ -1069,8 +1068,12 @@ static int do_policy_load(struct request *q)
 	if (r)
 		return r;
 	s->late = *q->hdr;
-	sd_event_source_set_io_events(s->source, 0); /* its end is told all the same */
-	return LATER;
+	/* its end is told all the same */
+	r = sd_event_source_set_io_events(s->source, 0);
+	if (r >= 0)
+		return LATER;
+	policy_load_cancel(s->loading);
+	return r;
 }
 
 static int do_policy_unload(struct request *q)
@@ -1471,15 +1474,14 @@ void session_free(struct session *s)
 	else if (s->node)
 		node_del(s->node, 0, false);
 	s->node = NULL;
+	if (s->loading)
+		policy_load_cancel(s->loading);
 	if (s->job)
 		xsk_forget(s->job);
 	s->job = NULL;
 	if (s->xsk)
 		xsk_left(s->xsk);
 	s->xsk = NULL;
-	if (s->loading)
-		policy_load_cancel(s->loading);
-	s->loading = NULL;
 	session_unbind(s);
 	s->user->monitors -= s->monitor;
 	s->monitor = false;
