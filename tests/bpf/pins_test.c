@@ -78,6 +78,7 @@ static const struct {
 	{ "tc_switch", BPF_PROG_TYPE_SCHED_CLS },
 	{ "xdp_l3", BPF_PROG_TYPE_XDP },
 	{ "tc_l3", BPF_PROG_TYPE_SCHED_CLS },
+	{ "sk_l3", BPF_PROG_TYPE_SK_SKB },
 };
 
 static int pin_open(const char *sub, const char *name)
