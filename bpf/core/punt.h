@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The punt ring: what programs cannot deliver goes to a thread of the manager. That is what is for a
- * sock port and does not come from one, what comes from a sock port and is for a device, and floods
- * to sock ports. All else never comes here.
+ * The punt ring: what programs cannot deliver goes to a thread of the manager. That is what is for
+ * a sock port and does not come from one, what comes from a sock port and is for a device, and
+ * floods to sock ports. All else never comes here.
  *
  *   ring   one for the fabric, of a fixed size. Records are reserved by class, filled in place.
- *   share  a port may have half as much in it as there is room left. So however many ports flood it,
+ *   share  a port may have half as much in it as there is room left. So however many ports flood
+ *   it,
  *	    there is always room, and a port that sends little finds it.
  *   rate   a port may put so much into it in a window of time.
  *

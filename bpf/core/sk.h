@@ -5,10 +5,10 @@
  *
  * The kernel sends them a moment later, from a worker on the sender's CPU, and what is not sent yet
  * waits at the expense of the sender's own send buffer: who sends faster than the worker sends on,
- * sleeps until that has caught up. But what the recipient has no room for waits there as well, and one
- * who does not read could stop others. So when its queue is full, SK_WAITING messages may wait for
- * it; what is more is dropped and counted at that port. What was under way when the queue became
- * full, the manager throws away (user/manager/sock.c).
+ * sleeps until that has caught up. But what the recipient has no room for waits there as well, and
+ * one who does not read could stop others. So when its queue is full, SK_WAITING messages may wait
+ * for it; what is more is dropped and counted at that port. What was under way when the queue
+ * became full, the manager throws away (user/manager/sock.c).
  */
 #ifndef IPN_BPF_SK_H
 #define IPN_BPF_SK_H

@@ -152,8 +152,8 @@ in_netns red iperf3 -s -1 >/dev/null 2>&1 &
 wait_until 5 in_netns red sh -c 'ss -ltn | grep -q 5201'
 iperf3 -c 10.9.0.1 -t 1 -R -J >"$IPN_TEST_TMP/down.json" || fail "no TCP to VDE"
 for way in up down; do
-	jq -r --arg way $way '"   TCP \($way): \(.end.sum_received.bits_per_second / 1e6 | floor) Mb/s"' \
-		"$IPN_TEST_TMP/$way.json"
+	jq -r --arg way $way '.end.sum_received.bits_per_second / 1e6 | floor |
+		"   TCP \($way): \(.) Mb/s"' "$IPN_TEST_TMP/$way.json"
 	jq -e '.end.sum_received.bytes > 1e6' "$IPN_TEST_TMP/$way.json" >/dev/null ||
 		fail "TCP $way: next to nothing went through"
 done
@@ -279,7 +279,8 @@ touch "$IPN_TEST_TMP/foreign/ctl"
 expect_err "is not of this fabric" ipn-fabric attach "$NETS/lan" --vde "$IPN_TEST_TMP/foreign"
 [ -f "$IPN_TEST_TMP/foreign/ctl" ] || fail "a foreign file was removed"
 expect_err "is not attached" ipn-fabric detach "$NETS/lan" --vde "$IPN_TEST_TMP/foreign"
-ipn-fabric attach "$NETS/lan" --vde "$IPN_TEST_TMP/more" >/dev/null
+assert_eq "$IPN_TEST_TMP/more" \
+	"$(ipn-fabric attach "$NETS/lan" --vde "$IPN_TEST_TMP/more" --json | jq -r .vde)"
 assert_eq drwx------ "$(stat -c %A "$IPN_TEST_TMP/more")"
 ipn-fabric detach "$NETS/lan" --vde "$IPN_TEST_TMP/more"
 [ ! -e "$IPN_TEST_TMP/more" ] || fail "$IPN_TEST_TMP/more was left behind"

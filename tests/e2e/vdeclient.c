@@ -4,13 +4,13 @@
  *
  *	vdeclient DIR [-p PORT] [-d DESCR]      a port; commands on its input, an answer for each
  *		send HEX        sends the bytes, "ok" or the error
- *		fill MAC MAC LEN N   sends N frames of LEN bytes from the second to the first address
- *		recv MS         the next message, as hexadecimal; "none"
+ *		fill MAC MAC LEN N   sends N frames of LEN bytes from the second to the first
+ *		address recv MS         the next message, as hexadecimal; "none"
  *		count MS        messages that come until none has come for MS
  *		bye             an empty message
  *		quit            ends
- *	vdeclient DIR crowd N                   N ports in one process; "N in", then waits for its end
- *	vdeclient DIR half N                    N connections that say nothing; then the same
+ *	vdeclient DIR crowd N                   N ports in one process; "N in", then waits for its
+ *	end vdeclient DIR half N                    N connections that say nothing; then the same
  *	vdeclient DIR raw HEX                   sends that as its request: "closed", or "answered"
  */
 #include <ctype.h>

@@ -48,7 +48,9 @@ wait_until 5 has_ports "$NETS/lan" 2
 
 step "QEMU -netdev dgram"
 ipn-fabric attach "$NETS/lan" --unix "$IPN_TEST_TMP/fab" --peer "$IPN_TEST_TMP/qemu.sock" >/dev/null
-qemu 52:54:00:00:00:02 "dgram,id=n,local.type=unix,local.path=$IPN_TEST_TMP/qemu.sock,remote.type=unix,remote.path=$IPN_TEST_TMP/fab"
+here=local.type=unix,local.path=$IPN_TEST_TMP/qemu.sock
+there=remote.type=unix,remote.path=$IPN_TEST_TMP/fab
+qemu 52:54:00:00:00:02 "dgram,id=n,$here,$there"
 wait_until 20 has_ports "$NETS/lan" 3
 hears 525400000002
 kill $QEMU
@@ -71,8 +73,9 @@ while $b true; do $b sleep 1; done
 I
 chmod 755 "$root/init"
 (cd "$root" && find . | cpio -o -H newc 2>/dev/null) >"$IPN_TEST_TMP/root.cpio"
-TMPDIR=$IPN_TEST_TMP HOME=$IPN_TEST_TMP setsid linux.uml mem=64M initrd="$IPN_TEST_TMP/root.cpio" con=null \
-	con0=null,fd:1 quiet "eth0=daemon,,unix,$DIR/ctl" </dev/null >"$IPN_TEST_TMP/uml" 2>&1 &
+TMPDIR=$IPN_TEST_TMP HOME=$IPN_TEST_TMP setsid linux.uml mem=64M \
+	initrd="$IPN_TEST_TMP/root.cpio" con=null con0=null,fd:1 quiet \
+	"eth0=daemon,,unix,$DIR/ctl" </dev/null >"$IPN_TEST_TMP/uml" 2>&1 &
 UML=$!
 wait_until 20 has_ports "$NETS/lan" 3
 wait_until 20 ping -q -c 1 -W 1 10.5.0.7

@@ -92,8 +92,13 @@ static int door(const struct cli_args *args, enum ipn_ctl_door_op op)
 		util_copy(request.descr, sizeof(request.descr), value[CLI_DESCR].text);
 	if (fabric_call(args, manager, &call, value[CLI_PATH].text) < 0)
 		return CLI_FAILED;
-	if (op == IPN_DOOR_OPEN && !cli_given(args, CLI_JSON))
-		printf("%s %s\n", vde ? "vde" : "unix", request.path);
+	if (op == IPN_DOOR_CLOSE)
+		return CLI_OK;
+	if (cli_given(args, CLI_JSON))
+		return rows_print(args,
+				  display_json(stdout, json_pack("{s:s}", vde ? "vde" : "unix",
+								 request.path)));
+	printf("%s %s\n", vde ? "vde" : "unix", request.path);
 	return CLI_OK;
 }
 

@@ -9,11 +9,11 @@
  * Nothing here waits for anybody: what cannot be sent at once is dropped, and counted at the port
  * that was too slow.
  *
- * Where a message goes was decided by a program and stands in the record. What stands at a port now,
- * the thread reads in `nets` and `dests`, mapped; a port that has changed hands since has another
- * gen. Sockets are in a table of its own, by node. Everything is looked at anew for each record, and
- * the lock is held for a batch: who takes it (punt_del, punt_wait) afterwards knows that the thread
- * has forgotten what was before.
+ * Where a message goes was decided by a program and stands in the record. What stands at a port
+ * now, the thread reads in `nets` and `dests`, mapped; a port that has changed hands since has
+ * another gen. Sockets are in a table of its own, by node. Everything is looked at anew for each
+ * record, and the lock is held for a batch: who takes it (punt_del, punt_wait) afterwards knows
+ * that the thread has forgotten what was before.
  *
  * It may use SHARE of each PERIOD of one CPU. If more comes, the ring fills, and programs drop
  * (punt_full), each port by its share.
@@ -284,6 +284,10 @@ static int punt_open(struct punt *p)
 	if (map == MAP_FAILED)
 		return -errno;
 	p->acct = map;
+	/* a manager that died may have delivered more than it said */
+	for (__u32 i = 0; i < IPN_MAX_NODES; i++)
+		if (p->acct[i].done != p->acct[i].queued)
+			p->acct[i].done = p->acct[i].queued;
 	p->ring = ring_buffer__new(b->fd_punt, on_record, p, NULL);
 	return p->ring ? 0 : -errno;
 }

@@ -2,9 +2,9 @@
 /*
  * Sock ports: unix datagram sockets of programs that know nothing of the fabric.
  *
- * To each belongs a socket of the fabric's, connected to the program's. It is in the map `socks`, so
- * what the program sends runs through the programs of bpf/hooks (ipn_sk) inside its send(). Only the
- * program's socket can send to it, since it is connected. Whose message it is, the cookie of
+ * To each belongs a socket of the fabric's, connected to the program's. It is in the map `socks`,
+ * so what the program sends runs through the programs of bpf/hooks (ipn_sk) inside its send(). Only
+ * the program's socket can send to it, since it is connected. Whose message it is, the cookie of
  * the sending socket tells, which is found by the iterator ipn_sk_look: nobody can forge it.
  *
  * Joining, between `ports` and `dests` (node.c):
@@ -13,9 +13,9 @@
  * What comes before 3 is dropped. Leaving is the reverse; the close ends what waits in the kernel.
  *
  * What is redirected to a program that does not read waits in the kernel at the expense of the
- * sender's send buffer. Programs bound it once the program's queue is full (bpf/core/sk.h); what was
- * under way then, and has not moved between two looks (LOOK_US), is thrown away by taking the socket
- * out of the map and putting it back. So it can hold a sender up for two looks, once.
+ * sender's send buffer. Programs bound it once the program's queue is full (bpf/core/sk.h); what
+ * was under way then, and has not moved between two looks (LOOK_US), is thrown away by taking the
+ * socket out of the map and putting it back. So it can hold a sender up for two looks, once.
  */
 #include "core.h"
 

@@ -9,8 +9,8 @@
  * the map `doors` says by inode which file is ours: after the death of a manager the next one opens
  * the door again, in place of that file and of no other.
  *
- * A client is hostile until it has shown its request, and after. Who connects gets PENDING_US to send
- * it; at most PENDING wait, and the one that has waited longest makes room for the next. The
+ * A client is hostile until it has shown its request, and after. Who connects gets PENDING_US to
+ * send it; at most PENDING wait, and the one that has waited longest makes room for the next. The
  * name it sends is walked only through what the kernel has in its cache and connected to by
  * descriptor: no file system of the client's can hold the manager up. That the socket is its
  * own, sock_begin looks at.

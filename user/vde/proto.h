@@ -4,9 +4,9 @@
  *
  * A client connects a stream socket to DIR/ctl and sends one request: three numbers, a struct
  * sockaddr_un with the name of its datagram socket, and, to the end of the packet, its description.
- * The answer is a struct sockaddr_un, the datagram socket it is to send to. The stream stays open as
- * long as the client is there. All numbers are in host order. The lowest byte of the type is 0, and
- * the rest the port number that is asked for, 0 for any.
+ * The answer is a struct sockaddr_un, the datagram socket it is to send to. The stream stays open
+ * as long as the client is there. All numbers are in host order. The lowest byte of the type is 0,
+ * and the rest the port number that is asked for, 0 for any.
  */
 #ifndef IPN_VDE_PROTO_H
 #define IPN_VDE_PROTO_H
