@@ -208,7 +208,8 @@ $(O)/plain/%.o: %.c $(O)/flags.user
 	$(call run,CC,$(CC) $(CPPFLAGS_ALL) -DCONFORMANCE_PLAIN $(CFLAGS_ALL) -MMD -MP -c -o $@ $<)
 
 # The skeletons must be there before the first compilation; after that the .d files know.
-$(filter $(O)/user/manager/% $(O)/user/vde/% $(O)/tests/bpf/%,$(FABRIC_OBJS) $(TEST_OBJS)): | $(SKELETONS)
+WITH_SKELETONS := $(O)/user/manager/% $(O)/user/vde/% $(O)/tests/bpf/%
+$(filter $(WITH_SKELETONS),$(FABRIC_OBJS) $(TEST_OBJS)): | $(SKELETONS)
 
 # Debug information stays out of the object that the manager carries; BTF stays in.
 define bpf_rule

@@ -344,8 +344,8 @@ INLINE __s32 ipn_next_reader(const struct ipn_msg *m, __u32 after)
 typedef struct verdict (*send_fn)(const struct ipn_ctx *, struct ipn_msg *);
 
 /*
- * send_message for one hook, as a function of its own: the program and what it does for each message
- * of a batch share it, and so it is on the stack, which is short, once.
+ * send_message for one hook, as a function of its own: the program and what it does for each
+ * message of a batch share it, and so it is on the stack, which is short, once.
  */
 typedef int (*message_fn)(void *ctx, struct ipn_msg *, struct ipn_net *);
 

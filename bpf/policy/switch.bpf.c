@@ -11,9 +11,11 @@
  * What a station sends to all comes back where cables form a ring, and by more than one way. The
  * first to come is the one over the fewest cables, so what came over a cable takes no address from
  * a port where it was seen just now.
+ *
  * All networks share the table, and it forgets what was not used for longest when it is full. So
  * that nobody washes out the addresses of others with invented ones, a port and a network learn
- * only so many: some at once, then at a rate. What is not learned is flooded like any unknown address.
+ * only so many: some at once, then at a rate. What is not learned is flooded like any unknown
+ * address.
  */
 #include <ipn/policy.h>
 

@@ -400,8 +400,8 @@ struct ipn_verdict {
 
 /*
  * Sock ports. They have no interface: in `ports`, `dests` and wherever else an ifindex tells ports
- * apart, they have a number that no interface can have. Their sockets are in the map `socks`, index:
- * node. Map `sk_ports`: whose message it is, by the cookie of the socket that sent it.
+ * apart, they have a number that no interface can have. Their sockets are in the map `socks`,
+ * index: node. Map `sk_ports`: whose message it is, by the cookie of the socket that sent it.
  */
 #define IPN_SOCK_IFINDEX(node) (0x80000000U | (node))
 #define IPN_SOCK_FRAME_MIN 14

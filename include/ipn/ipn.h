@@ -107,8 +107,9 @@ struct ipn_view {
 };
 
 /*
- * Shows up to n messages where they stand. Waits for the first as ipn_recv does; with MSG_WAITFORONE
- * also where O_NONBLOCK is set, which spares a system call for each sleep. Returns how many;
+ * Shows up to n messages where they stand. Waits for the first as ipn_recv does; with
+ * MSG_WAITFORONE also where O_NONBLOCK is set, which spares a system call for each sleep. Returns
+ * how many;
  * 0 means end of file. A sender is never held back by a reader of a LOSSY network, so a message may
  * be overwritten while it is looked at: ipn_recv_done takes the n messages shown off the queue and
  * returns how many of the LAST of them were whole the entire time (n unless the reader was overrun;

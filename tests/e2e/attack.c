@@ -471,7 +471,7 @@ static int busy(const char *path, int count)
 {
 	struct ipn_ctl_net_add add = { .policy = IPN_BROADCAST, .persistent = 1 };
 	struct ipn_ctl_bind bind = { .policy = IPN_ANY };
-	int fd, *sessions = calloc((size_t)count, sizeof(int));
+	int fd, *sessions = calloc((size_t)count + 1, sizeof(int));
 
 	snprintf(add.path, sizeof(add.path), "%s", path);
 	if (!sessions || mknod(path, S_IFSOCK | 0777, 0))
@@ -513,7 +513,7 @@ static int monitors(int count)
 static int overruns(const char *path, int count)
 {
 	struct ipn_ctl_connect connect = { .port = IPN_PORTNO_ANY };
-	struct ipn_page **pages = calloc((size_t)count, sizeof(*pages));
+	struct ipn_page **pages = calloc((size_t)count + 1, sizeof(struct ipn_page *));
 	int net = open(path, O_PATH);
 
 	if (!pages || net < 0)

@@ -58,11 +58,13 @@ for i in 1 2; do
 	name=$([ $i = 1 ] && echo red || echo blue)
 	IFS=: read -r a b c d e f < <(ipn-fabric addr show "$NET" --json |
 		jq -r "first(.[] | select(.port == $i)).mac")
-	pings $name "$(printf 'fe80::%02x%s:%sff:fe%s:%s%s' $((0x$a ^ 2)) "$b" "$c" "$d" "$e" "$f")%eth0"
+	local6=$(printf 'fe80::%02x%s:%sff:fe%s:%s%s' $((0x$a ^ 2)) "$b" "$c" "$d" "$e" "$f")
+	pings $name "$local6%eth0"
 done
 assert_eq 4 "$(ipn-fabric addr show "$NET" --json | jq length)" "addresses"
 ipn-fabric neigh show "$NET" --json |
-	jq -e 'any(.[]; .address == "10.1.0.2" and .port == 1 and .state == "reachable")' >/dev/null ||
+	jq -e 'any(.[]; .address == "10.1.0.2" and .port == 1 and .state == "reachable")' \
+		>/dev/null ||
 	fail "no neighbour: $(ipn-fabric neigh show "$NET")"
 
 step "a port nobody listens at, an address nobody has, a prefix without a route"
@@ -254,7 +256,8 @@ pings red 10.2.0.2 -s 1200
 step "what must not go through does not"
 before=$(drops 1 wrong_port)
 in_netns red ip addr add 10.50.0.2/32 dev lo
-in_netns red ping -q -c 1 -W 1 -I 10.50.0.2 10.2.0.2 >/dev/null && fail "a false source went through"
+in_netns red ping -q -c 1 -W 1 -I 10.50.0.2 10.2.0.2 >/dev/null &&
+	fail "a false source went through"
 [ "$(drops 1 wrong_port)" -gt "$before" ] || fail "wrong port: $(ipn-fabric stats "$NET")"
 in_netns red ping -q -c 1 -W 1 -b 10.2.0.255 >/dev/null 2>&1 && fail "directed broadcast"
 assert_eq 1 "$(drops 1 directed)" "directed broadcasts"
@@ -276,7 +279,8 @@ told red 10.2.0.2 'time=' && fail "red still gets through"
 expect_err 'has no address' ipn-fabric addr del "$NET" 10.1.0.1/24 --port 1
 ipn-fabric net del "$NET"
 for map in l3_ports l3_static; do
-	assert_eq "[]" "$(bpftool -j map dump pinned "$IPN_FABRIC_BPFFS/ipn-fabric/v1/$map" | jq -c .)" \
+	pin=$IPN_FABRIC_BPFFS/ipn-fabric/v1/$map
+	assert_eq "[]" "$(bpftool -j map dump pinned "$pin" | jq -c .)" \
 		"what is left in $map"
 done
 stop_fabric

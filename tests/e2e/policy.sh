@@ -100,7 +100,7 @@ expect_err "name topic is taken" \
 	ipn-fabric policy load "$EXAMPLES/queue.bpf.o" --number 12 --name topic
 expect_err "is taken by policy switch" \
 	ipn-fabric policy load "$EXAMPLES/queue.bpf.o" --number 2 --name other
-expect_err "kept for a built-in" \
+expect_err "is taken by policy l3" \
 	ipn-fabric policy load "$EXAMPLES/queue.bpf.o" --number 3 --name other
 for number in 0 64 4294967295; do
 	expect_err "is not from 4 to 63" \

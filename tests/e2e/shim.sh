@@ -110,8 +110,8 @@ cat >"$IPN_TEST_TMP/script" <<-'END'
 END
 wanted=$(bash "$IPN_TEST_TMP/script")
 assert_eq "$wanted" "$(ipn-fabric run bash "$IPN_TEST_TMP/script")" "bash under run"
-for command in "ls -l $IPN_ROOT/docs" "tar -cf - -C $IPN_ROOT include" "ip -j link" "find $IPN_ROOT/docs" \
-	"awk BEGIN{print(1)}"; do
+for command in "ls -l $IPN_ROOT/docs" "tar -cf - -C $IPN_ROOT include" "ip -j link" \
+	"find $IPN_ROOT/docs" "awk BEGIN{print(1)}"; do
 	assert_eq "$($command | md5sum)" "$(ipn-fabric run $command | md5sum)" "$command"
 done
 # dup2, poll and select of others, in one process with an IPN socket: in the cases above

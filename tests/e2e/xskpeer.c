@@ -309,7 +309,7 @@ static void do_pair(uint32_t n, uint32_t len)
 	uint32_t sent = 0, got = 0, window = 64, biggest_batch = 0;
 	struct ipn_xsk_frame f[BATCH];
 	double end = now() + 60;
-	uint8_t *seen = calloc(n, 1);
+	uint8_t *seen = calloc((size_t)n + 1, 1);
 
 	if (!seen)
 		die("no memory");

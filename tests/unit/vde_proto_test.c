@@ -23,7 +23,7 @@ static size_t make(__u32 magic, __u32 version, __u32 type, const char *path, con
 	memset(packet, 0xaa, sizeof(packet));
 	memcpy(packet, head, sizeof(head));
 	memcpy(packet + sizeof(head), &addr, sizeof(addr));
-	memcpy(packet + VDE_REQUEST_MIN, descr, n);
+	memcpy(packet + VDE_REQUEST_MIN, descr, n); /* NOLINT: it need not end */
 	return VDE_REQUEST_MIN + n;
 }
 

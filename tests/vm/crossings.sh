@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# every_kind_reaches_every_other: a QEMU guest on a tap, a QEMU guest and a user-mode-linux guest at a
-# VDE socket, a container, the host, a program with AF_XDP and two processes. First on one switch
+# every_kind_reaches_every_other: a QEMU guest on a tap, a QEMU guest and a user-mode-linux guest at
+# a VDE socket, a container, the host, a program with AF_XDP and two processes. First on one switch
 # network: who reaches whom by unicast and by broadcast. Then on a router, each in a subnet of its
 # own. All do.
 

@@ -734,9 +734,9 @@ static int parse_number(const char *text, unsigned int min, unsigned int max, un
 
 static int usage(void)
 {
-	fputs("usage: ipnhost PATH ADDR[/LEN] [--gateway ADDR] [--mac MAC] [--port N | --xsk NAME] [--stdin]\n"
-	      "       ipnhost PATH ADDR[/LEN] [--gateway ADDR] [--mac MAC] [--port N | --xsk NAME]\n"
-	      "               --ping ADDR [--count N] [--size BYTES] [--timeout S]\n",
+	fputs("usage: ipnhost PATH ADDR[/LEN] [--gateway ADDR] [--mac MAC]\n"
+	      "               [--port N | --xsk NAME] [--stdin]\n"
+	      "       ipnhost ... --ping ADDR [--count N] [--size BYTES] [--timeout S]\n",
 	      stderr);
 	return 2;
 }

@@ -8,8 +8,8 @@
 #   addr       the IPv4 address of each member, by name
 #   pings      how many echo requests of each size
 #   limit      seconds for one command of a member
-# A member's name says what it is: guest*, uml* a guest; proc*, xsk* an ipnhost; box* a container, in
-# the namespace of that name; host the host itself.
+# A member's name says what it is: guest*, uml* a guest; proc*, xsk* an ipnhost; box* a container,
+# in the namespace of that name; host the host itself.
 
 declare -A proc_in proc_out proc_pid
 

@@ -321,8 +321,8 @@ void xsk_forget(struct xsk_job *job);
 void xsk_left(struct node *node);
 /* sock.c: sock ports */
 /*
- * A socket joins, which is connected to a program's (and is taken, also when this fails). want->uid:
- * of that socket, or this is refused.
+ * A socket joins, which is connected to a program's (and is taken, also when this fails).
+ * want->uid: of that socket, or this is refused.
  */
 int node_sock(struct net *net, const struct node_want *want, int fd, struct node **out,
 	      struct answer *a);
@@ -401,7 +401,8 @@ bool policy_has(const struct net *net, enum ipn_policy_call which);
  */
 int policy_call(struct net *net, const struct node *node, enum ipn_policy_call which,
 		struct ipn_call *call);
-/* setsockopt, getsockopt, ioctl: of loaded and of built-in policies. The answer says what is wrong. */
+/* setsockopt, getsockopt, ioctl: of loaded and of built-in policies. The answer says what is
+ * wrong. */
 int policy_option(struct net *net, const struct node *node, enum ipn_policy_call which,
 		  struct ipn_call *call, struct answer *a);
 /* The same for callbacks that tell the policy something and want nothing. */

@@ -414,8 +414,8 @@ static int config_port_add(struct manager *m, const struct config_port *p, struc
 
 /*
  * The path of a network that `net add` made goes with it, if it still is the same inode. The path
- * is a user's word, and its directories may be his: what was looked at and what is removed must be in
- * one directory, however the way there changes meanwhile.
+ * is a user's word, and its directories may be his: what was looked at and what is removed must be
+ * in one directory, however the way there changes meanwhile.
  */
 static void path_remove(const struct net *net)
 {
@@ -478,13 +478,15 @@ static int config_l3_add(struct manager *m, const struct config *config, struct 
 		while (port && strcmp(port->label, l3->label) != 0)
 			port = port->next;
 		path = port ? port->path : "";
+	} else {
+		port = NULL;
 	}
 	net = config_net_find(m, path);
 	if (!net || net->info.policy != IPN_POLICY_L3)
 		return ANSWER(a, -EINVAL,
 			      "%s: has no policy l3, so neither addresses, routes nor neighbours",
 			      path);
-	for (; l3->label[0] && number < net->info.numnodes; number++)
+	for (; port && number < net->info.numnodes; number++)
 		if (net->ports[number] && !strcmp(net->ports[number]->port.name, port->name))
 			break;
 	if (l3->option == IPN_L3_ADDR_ADD)

@@ -874,9 +874,6 @@ static int number_check(struct manager *m, __u32 number, const char *name, struc
 	if (m->policies[number])
 		return ANSWER(a, -EEXIST, "number %u is taken by policy %s (choose another)",
 			      number, m->policies[number]->name);
-	if (number < IPN_POLICY_FIRST)
-		return ANSWER(a, -EEXIST, "number %u is kept for a built-in policy (%u to %u)",
-			      number, IPN_POLICY_FIRST, IPN_POLICY_MAX - 1);
 	if (!name_ok(name))
 		return ANSWER(a, -EINVAL,
 			      "not a name for a policy (1 to %u of a-z, 0-9, _ and -, a letter "
