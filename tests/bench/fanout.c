@@ -63,9 +63,9 @@ struct tally {
 	_Atomic uint64_t got;
 	uint64_t bad;
 	uint64_t overruns; /* messages the transport says it lost */
-	uint64_t next[MAX_SENDERS];
 	uint32_t samples;
 	uint32_t pad[9];
+	uint64_t next[MAX_SENDERS];
 };
 _Static_assert(sizeof(struct tally) % 64 == 0, "no false sharing");
 
@@ -654,7 +654,8 @@ static unsigned int end_drain(struct end *e)
 	struct seen seen[BATCH];
 	struct tally *t = e->tally;
 	unsigned int n = (unsigned int)tp->recv(e, msgs), whole;
-	uint64_t got = 0, now = opt.rate && n ? now_ns() : 0;
+	uint64_t got = 0, now = opt.rate && n ? now_ns() : 0, next;
+	unsigned int sender = 0;
 
 	if (!n)
 		return 0;
@@ -671,20 +672,27 @@ static unsigned int end_drain(struct end *e)
 		seen[i].latency = (uint32_t)(now - m->stamp);
 	}
 	whole = tp->done(e, n);
+	next = t->next[sender];
 	for (unsigned int i = n - whole; i < n; i++) {
 		const struct seen *s = &seen[i];
 
 		if (s->type == MSG_END || s->type == MSG_HELLO)
 			continue;
-		if (s->type == 0 || s->seq < t->next[s->sender]) {
+		if (s->sender != sender) {
+			t->next[sender] = next;
+			sender = s->sender;
+			next = t->next[sender];
+		}
+		if (s->type == 0 || s->seq < next) {
 			t->bad++;
 			continue;
 		}
-		t->next[s->sender] = s->seq + 1;
+		next = s->seq + 1;
 		got++;
 		if (s->type == MSG_MEASURED && opt.rate && t->samples < MAX_SAMPLES)
 			e->samples[t->samples++] = s->latency;
 	}
+	t->next[sender] = next;
 	if (got)
 		atomic_store_explicit(&t->got,
 				      atomic_load_explicit(&t->got, memory_order_relaxed) + got,

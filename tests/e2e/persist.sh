@@ -15,9 +15,9 @@ before=$(snapshot)
 
 attach_all()
 {
-	ipn-fabric attach "$NETS/lan" --host h0 >/dev/null
+	ipn-fabric attach "$NETS/lan" --host h0 --persist >/dev/null
 	ipn-fabric attach "$NETS/lan" --tap t0 >/dev/null
-	ipn-fabric attach "$NETS/lan" --grab wire0 >/dev/null
+	ipn-fabric attach "$NETS/lan" --grab wire0 --persist >/dev/null
 	ipn-fabric attach "$NETS/lan" --veth v0 >/dev/null
 	ipn-fabric attach "$NETS/lan" --veth eth0:box >/dev/null
 }

@@ -360,7 +360,7 @@ static void help_shows_the_usage_of_the_issue(void **state)
 		{ CLI_ATTACH, "attach PATH (--tap NAME | --veth NAME[:NETNS] | --host NAME | "
 			      "--grab NAME | --xsk NAME | --vde DIR | --unix FILE) "
 			      "[--frames N] [--frame-size B] [--own] [--peer FILE] [--mode MODE] "
-			      "[--port N] [--descr TEXT] [--json]\n" },
+			      "[--persist] [--port N] [--descr TEXT] [--json]\n" },
 		{ CLI_DETACH, "detach PATH (--port N | --vde DIR | --unix FILE)\n" },
 		{ CLI_SEND, "send PATH [FILE]\n" },
 		{ CLI_RECV, "recv PATH [--count N] [--timeout S] [--hex]\n" },

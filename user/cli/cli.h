@@ -80,6 +80,7 @@ enum cli_key {
 	CLI_FRAMES,
 	CLI_FRAME_SIZE,
 	CLI_OWN,
+	CLI_STAYS,
 	CLI_VDE,
 	CLI_UNIX,
 	CLI_PEER,

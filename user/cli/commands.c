@@ -124,6 +124,8 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 			{ CLI_MODE, "--mode", "MODE", CLI_TYPE_MODE, 0, 0777, 0,
 			  "with --vde: of the directory; with --unix: of the socket (default "
 			  "0700)" },
+			{ CLI_STAYS, "--persist", NULL, CLI_TYPE_FLAG, 0, 0, 0,
+			  "the port stays until `detach`, as it does without saying so" },
 			{ CLI_PORT, "--port", "N", CLI_TYPE_NUMBER, 0, IPN_NET_PORTS - 1, 0,
 			  "port number (default: the lowest that is free)" },
 			{ CLI_DESCR, "--descr", "TEXT", CLI_TYPE_TEXT, 0, IPN_DESCR_MAX - 1, 0,

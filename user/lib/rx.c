@@ -260,7 +260,8 @@ static inline void log_trim(struct rx *rx, struct rx_log *log)
 }
 
 /* Moves the cursor to the next message that is there and is not own. NULL: none. */
-static const struct ipn_slot *log_next(struct rx *rx, struct rx_log *log)
+static inline __attribute__((always_inline)) const struct ipn_slot *log_next(struct rx *rx,
+									     struct rx_log *log)
 {
 	if (!log->base)
 		return NULL;
@@ -367,15 +368,25 @@ static inline bool log_hint(const struct rx_log *log)
 	return slot_look(log_slot(log, n), n) != SLOT_EMPTY;
 }
 
+static __attribute__((noinline)) const struct ipn_slot *kept_next(struct rx *rx,
+								  struct rx_log **log)
+{
+	kept_trim(rx);
+	if (!kept_count(&rx->kept))
+		return NULL;
+	*log = &rx->kept;
+	return log_slot(&rx->kept, rx->kept.cursor);
+}
+
 /* The next message of this log, or of those kept of it; *log becomes where it stands. */
 static inline const struct ipn_slot *rx_next_of(struct rx *rx, struct rx_log **log)
 {
-	if (*log == &rx->log[RX_NET] && unlikely(rx->kept.base)) {
-		kept_trim(rx);
-		if (kept_count(&rx->kept)) {
-			*log = &rx->kept;
-			return log_slot(&rx->kept, rx->kept.cursor);
-		}
+	const struct ipn_slot *slot;
+
+	if (unlikely(load_relaxed(&rx->sent)) && *log == &rx->log[RX_NET] && rx->kept.base) {
+		slot = kept_next(rx, log);
+		if (slot)
+			return slot;
 	}
 	return log_next(rx, *log);
 }
@@ -668,7 +679,7 @@ unsigned int rx_look(struct ipn_sock *s)
 bool rx_hint(const struct ipn_sock *s)
 {
 	return log_hint(&s->rx.log[RX_NET]) || log_hint(&s->rx.log[RX_NODE]) ||
-	       log_hint(&s->rx.kept);
+	       (load_relaxed(&s->rx.sent) && log_hint(&s->rx.kept));
 }
 
 bool rx_news(const struct ipn_sock *s)

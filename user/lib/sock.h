@@ -65,9 +65,7 @@ struct rx {
 	uint32_t sent; /* a message was sent: own ones may stand in the network's log */
 	uint32_t pool; /* messages that may be pending, per log */
 	uint32_t lossless;
-	uint32_t own_room; /* own messages that may stand behind unread ones; 0: any number */
 	struct rx_log log[RX_LOGS];
-	struct rx_log kept; /* private memory: what own messages would have overwritten unread */
 	struct rx_bell bell;
 	struct ipn_page *page;
 	size_t page_len;
@@ -91,6 +89,10 @@ struct rx {
 	uint32_t peek_count;
 	uint64_t peek_number[RX_PEEK_MAX];
 	uint32_t peek_len[RX_PEEK_MAX];
+
+	/* only where `sent` is set; who only reads looks at none of it */
+	uint32_t own_room;  /* own messages that may stand behind unread ones; 0: any number */
+	struct rx_log kept; /* private memory: what own messages would have overwritten unread */
 };
 
 /* What describes a network before there is one. */
