@@ -115,7 +115,7 @@ net=$IPN_TEST_TMP/lan
 for i in "${!members[@]}"; do
 	addr[${members[$i]}]=10.78.0.$((i + 1))
 done
-ipn-fabric net add "$net" --policy switch
+ipn-fabric net add "$net" --policy switch --pool 256 # all answer a broadcast at once
 chmod 0777 "$net" # some of them are nobody
 members_join ''
 for name in guest1 guest2 uml box host; do
@@ -127,7 +127,7 @@ members_leave
 
 step "a router, and each in a subnet of its own"
 net=$IPN_TEST_TMP/core
-ipn-fabric net add "$net" --policy l3
+ipn-fabric net add "$net" --policy l3 --pool 256
 chmod 0777 "$net"
 for i in "${!members[@]}"; do
 	addr[${members[$i]}]=10.79.$i.2

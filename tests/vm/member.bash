@@ -29,19 +29,20 @@ proc_start()
 	assert_eq ready "$line" "$name"
 }
 
-# proc_ask NAME COMMAND: the line it answers.
+# proc_ask NAME COMMAND: the line it answers. Carries what it has of it over its own short waits.
 proc_ask()
 {
-	local line end=$((SECONDS + limit))
+	local line='' part end=$((SECONDS + limit))
 
 	printf '%s\n' "$2" >&"${proc_in[$1]}"
-	until IFS= read -r -t 1 -u "${proc_out[$1]}" line; do
+	until IFS= read -r -t 1 -u "${proc_out[$1]}" part; do
+		line+=$part
 		if ! kill -0 "${proc_pid[$1]}" 2>/dev/null || [ "$SECONDS" -ge "$end" ]; then
 			echo "$1 does not answer: $2"
 			return 1
 		fi
 	done
-	printf '%s\n' "$line"
+	printf '%s\n' "$line$part"
 }
 
 proc_quit() # NAME: its statistics; status 1 if it saw bad frames

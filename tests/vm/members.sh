@@ -69,7 +69,7 @@ echo "kernel.unprivileged_bpf_disabled=$(cat /proc/sys/kernel/unprivileged_bpf_d
 
 step "one switch network, six members"
 start_fabric
-ipn-fabric net add "$net" --policy switch
+ipn-fabric net add "$net" --policy switch --pool 256
 chmod 0777 "$net" # for the processes, which are nobody
 for i in 1 2; do
 	ipn-fabric attach "$net" --tap "vm$i"
