@@ -454,10 +454,12 @@ static void peek_shows_others_messages_in_place(void **state)
 	assert_errno(ipn_recv_peek(node.fd, v, 16, MSG_DONTWAIT), EAGAIN);
 	assert_errno(ipn_recv_peek(node.fd, v, 0, MSG_DONTWAIT), EINVAL);
 	assert_errno(ipn_recv_done(node.fd, 0), EINVAL);
-	for (uint32_t i = 0; i < 6; i++) {
-		fake_put_u32(net, FAKE_OWN, 100);
+	fake_put_u32(net, FAKE_OWN, 100);
+	for (uint32_t i = 0; i < 6; i++)
 		fake_put_u32(net, i, i);
-	}
+	fake_put_u32(net, FAKE_OWN, 100); /* what is shown ends here */
+	fake_put_u32(net, FAKE_OWN, 100);
+	fake_put_u32(net, 6, 6);
 	assert_int_equal(ipn_recv_peek(node.fd, v, 4, 0), 4);
 	for (uint32_t i = 0; i < 4; i++) {
 		assert_int_equal(v[i].port, i);
@@ -474,9 +476,12 @@ static void peek_shows_others_messages_in_place(void **state)
 	assert_int_equal(next_u32(), 2);
 	assert_int_equal(ipn_recv_peek(node.fd, v, 16, 0), 3);
 	assert_int_equal(ipn_recv_done(node.fd, 3), 3);
+	assert_int_equal(ipn_recv_peek(node.fd, v, 16, 0), 1);
+	assert_int_equal(v[0].port, 6);
+	assert_int_equal(ipn_recv_done(node.fd, 1), 1);
 	assert_errno(ipn_recv_peek(node.fd, v, 16, MSG_DONTWAIT), EAGAIN);
-	assert_int_equal(node.s->rx.page->rx_packets, 6);
-	assert_int_equal(node.s->rx.page->rx_bytes, 24);
+	assert_int_equal(node.s->rx.page->rx_packets, 7);
+	assert_int_equal(node.s->rx.page->rx_bytes, 28);
 	assert_int_equal(overruns(), 0);
 }
 

@@ -998,7 +998,10 @@ ssize_t rx_recv(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, int 
 	return r;
 }
 
-/* Shows what stands in the log from its cursor on. At least the message there. */
+/*
+ * Shows what stands in the log from its cursor on, up to the next own message. At least the message
+ * there.
+ */
 static unsigned int rx_show(struct rx *rx, struct rx_log *log, struct ipn_view *views,
 			    unsigned int max)
 {
@@ -1012,12 +1015,10 @@ static unsigned int rx_show(struct rx *rx, struct rx_log *log, struct ipn_view *
 		if (slot_look(slot, n) != SLOT_READY)
 			break;
 		if (unlikely(slot_is_own(rx, slot)))
-			continue;
+			break;
 		views[count].data = slot->data;
 		views[count].len = slot_len(log, slot);
 		views[count].port = load_relaxed(&slot->src);
-		rx->peek_number[count] = n;
-		rx->peek_len[count] = views[count].len;
 		count++;
 	}
 	return count;
@@ -1054,6 +1055,7 @@ int rx_peek(struct ipn_sock *s, struct ipn_view *views, unsigned int n, int flag
 		if (unlikely(r <= 0))
 			break;
 		if (rx_next(rx, &log)) {
+			rx->peek_first = log->cursor;
 			rx->peek_count = rx_show(rx, log, views, n);
 			r = (int)rx->peek_count;
 			if (likely(r))
@@ -1075,10 +1077,10 @@ static unsigned int rx_whole(const struct rx *rx, const struct rx_log *log, unsi
 
 	fence_acquire();
 	/* a slot is written only after its number was taken */
-	if (likely(log_head(log) <= rx->peek_number[0] + log->mask + 1))
+	if (likely(log_head(log) <= rx->peek_first + log->mask + 1))
 		return n;
 	for (i = n; i; i--) {
-		uint64_t number = rx->peek_number[i - 1];
+		uint64_t number = rx->peek_first + i - 1;
 
 		if (load_relaxed(&log_slot(log, number)->seq) != number + 1)
 			break;
@@ -1107,9 +1109,9 @@ int rx_done(struct ipn_sock *s, unsigned int n)
 
 	whole = rx_whole(rx, log, n);
 	for (unsigned int i = n - whole; i < n; i++)
-		bytes += rx->peek_len[i];
+		bytes += slot_len(log, log_slot(log, rx->peek_first + i));
 	rx_lost(rx, n - whole);
-	rx_took(rx, log, rx->peek_number[n - 1], whole, bytes);
+	rx_took(rx, log, rx->peek_first + n - 1, whole, bytes);
 	log->scanned = 0; /* own messages were passed over without counting them */
 	rx_publish(s);
 	r = (int)whole;
@@ -1131,7 +1133,8 @@ int rx_next_len(struct ipn_sock *s)
 	if (oob_pending(s)) {
 		len = sizeof(struct numnode_oob);
 	} else if (rx->peek_log) {
-		len = (int)rx->peek_len[0];
+		log = rx->peek_log;
+		len = (int)slot_len(log, log_slot(log, rx->peek_first));
 	} else {
 		if (rx_open(s) == RX_MESSAGE)
 			slot = rx_next(rx, &log);

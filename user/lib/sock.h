@@ -87,8 +87,7 @@ struct rx {
 	/* between ipn_recv_peek and ipn_recv_done */
 	struct rx_log *peek_log; /* NULL: nothing is shown */
 	uint32_t peek_count;
-	uint64_t peek_number[RX_PEEK_MAX];
-	uint32_t peek_len[RX_PEEK_MAX];
+	uint64_t peek_first; /* their numbers follow each other */
 
 	/* only where `sent` is set; who only reads looks at none of it */
 	uint32_t own_room;  /* own messages that may stand behind unread ones; 0: any number */
