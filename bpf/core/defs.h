@@ -81,15 +81,6 @@ struct unix_sock {
 struct sk_psock {
 	struct sk_buff_head ingress_skb;
 } __attribute__((preserve_access_index));
-struct seq_file;
-struct bpf_iter_meta {
-	struct seq_file *seq;
-} __attribute__((preserve_access_index));
-struct bpf_iter__sockmap {
-	struct bpf_iter_meta *meta;
-	void *key;
-	struct sock *sk;
-} __attribute__((preserve_access_index));
 #define SOCK_DEAD 0 /* bit of sk_flags */
 #define CHECKSUM_PARTIAL 3
 #define GSO_TCP (1 << 0 | 1 << 4) /* SKB_GSO_TCPV4, SKB_GSO_TCPV6 */

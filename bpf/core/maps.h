@@ -171,7 +171,7 @@ struct {
 	__type(value, __u32);
 } ipn_pol_xdp SEC(".maps"), ipn_pol_tc SEC(".maps"), ipn_pol_sk SEC(".maps");
 
-/* Sock ports: the fabric's socket of each, by node; whose message it is, by the sender's cookie. */
+/* Sock ports: the fabric's socket of each, by node; whose message it is, by the sender. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKMAP);
 	__uint(max_entries, IPN_MAX_NODES);

@@ -190,8 +190,8 @@ INLINE int policy_run(void *ctx, const enum ipn_hook_id hook, policy_fn handle, 
  */
 INLINE int policy_sk_start(struct __sk_buff *ctx, struct ipn_msg *m)
 {
-	__u64 cookie = bpf_get_socket_cookie(ctx);
-	struct ipn_sk *sk = bpf_map_lookup_elem(&ipn_sk_ports, &cookie);
+	__u64 sender = sk_sender(ctx);
+	struct ipn_sk *sk = bpf_map_lookup_elem(&ipn_sk_ports, &sender);
 	__u32 ifindex = sk ? sk->ifindex : 0, id;
 	struct ipn_port *port = bpf_map_lookup_elem(&ipn_ports, &ifindex);
 	struct ipn_net *net;

@@ -17,6 +17,15 @@
 
 #define SK_WAITING 8
 
+/*
+ * Whose message it is: the address of the sending socket, as a number. The fabric's socket of the
+ * port holds that one, so no other can have its address as long as the port is there.
+ */
+INLINE __u64 sk_sender(struct __sk_buff *skb)
+{
+	return (__u64)(void *)skb->sk;
+}
+
 INLINE struct sk_psock *sk_psock_of(const struct unix_sock *us)
 {
 	return (void *)((__u64)us->sk.sk_user_data & ~7ULL);

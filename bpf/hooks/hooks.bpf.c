@@ -341,8 +341,8 @@ SEC("tc") int ipn_tc_cable(struct __sk_buff *skb)
 
 SEC("sk_skb") int ipn_sk(struct __sk_buff *skb)
 {
-	__u64 cookie = bpf_get_socket_cookie(skb);
-	struct ipn_sk *sk = bpf_map_lookup_elem(&ipn_sk_ports, &cookie);
+	__u64 sender = sk_sender(skb);
+	struct ipn_sk *sk = bpf_map_lookup_elem(&ipn_sk_ports, &sender);
 	__u32 policy;
 
 	if (!sk) /* left just now */
@@ -352,29 +352,43 @@ SEC("sk_skb") int ipn_sk(struct __sk_buff *skb)
 	return SK_DROP;
 }
 
-SEC("iter/sockmap") int ipn_sk_look(struct bpf_iter__sockmap *ctx)
+INLINE void sk_look(struct ipn_sk_look *look)
 {
-	struct ipn_sk_look look = { 0 };
-	struct sock *sk = ctx->sk, *peer;
+	__u32 node = look->node;
+	struct bpf_sock *sk = bpf_map_lookup_elem(&ipn_socks, &node);
 	struct unix_sock *us;
-	__u32 *key = ctx->key;
+	struct sock *peer;
+	__u64 first = 0;
 
-	if (!sk || !key)
-		return 0;
+	if (!sk)
+		return;
 	us = bpf_skc_to_unix_sock(sk);
-	if (!us)
-		return 0;
-	look.node = *key;
-	look.waiting = sk_waiting(us);
-	if (look.waiting)
-		BPF_CORE_READ_INTO(&look.first, sk_psock_of(us), ingress_skb.next);
-	peer = us->peer;
-	if (peer) {
-		look.uid = peer->sk_uid.val;
-		look.dead = peer->__sk_common.skc_flags >> SOCK_DEAD & 1;
-		look.cookie = bpf_get_socket_cookie(peer);
+	if (us) {
+		look->waiting = sk_waiting(us);
+		if (look->waiting)
+			BPF_CORE_READ_INTO(&first, sk_psock_of(us), ingress_skb.next);
+		look->first = first;
+		peer = us->peer;
+		if (peer) {
+			look->uid = peer->sk_uid.val;
+			look->dead = peer->__sk_common.skc_flags >> SOCK_DEAD & 1;
+			look->peer = (__u64)peer;
+		}
 	}
-	bpf_seq_write(ctx->meta->seq, &look, sizeof(look));
+	bpf_sk_release(sk);
+}
+
+/* The frame is an array of looks. (An iterator over the map would do, but some kernels refuse it.) */
+SEC("tc") int ipn_sk_look(struct __sk_buff *skb)
+{
+	struct ipn_sk_look *look;
+
+	for (__u32 i = 0; i < IPN_SK_LOOKS; i++) {
+		look = (struct ipn_sk_look *)(long)skb->data + i;
+		if ((void *)(look + 1) > (void *)(long)skb->data_end)
+			break;
+		sk_look(look);
+	}
 	return 0;
 }
 

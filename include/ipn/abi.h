@@ -16,7 +16,7 @@
 
 #include <linux/types.h>
 
-#define IPN_ABI_VERSION 2
+#define IPN_ABI_VERSION 3
 
 #define IPN_PATH_MAX 108    /* as sockaddr_un, with the final NUL */
 #define IPN_NAME_MAX 16     /* as IFNAMSIZ */
@@ -401,7 +401,7 @@ struct ipn_verdict {
 /*
  * Sock ports. They have no interface: in `ports`, `dests` and wherever else an ifindex tells ports
  * apart, they have a number that no interface can have. Their sockets are in the map `socks`,
- * index: node. Map `sk_ports`: whose message it is, by the cookie of the socket that sent it.
+ * index: node. Map `sk_ports`: whose message it is, by the socket that sent it (bpf/core/sk.h).
  */
 #define IPN_SOCK_IFINDEX(node) (0x80000000U | (node))
 #define IPN_SOCK_FRAME_MIN 14
@@ -411,11 +411,12 @@ struct ipn_sk {
 	__u32 policy;
 };
 
-/* What the iterator `ipn_sk_look` writes of each entry of `socks`. */
+/* What the program `ipn_sk_look` finds out about a socket in `socks`; all but the node was 0. */
+#define IPN_SK_LOOKS 64 /* at once */
 struct ipn_sk_look {
 	__u32 node;
 	__u32 uid;     /* of the socket that ours is connected to */
-	__u64 cookie;  /* its cookie; 0: ours is connected to none */
+	__u64 peer;    /* that socket, key in `sk_ports`; 0: ours is connected to none */
 	__u32 waiting; /* messages redirected to ours that are not sent yet */
 	__u32 dead;    /* that socket is closed */
 	__u64 first;   /* tells the first of them from others */

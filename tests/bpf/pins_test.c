@@ -67,7 +67,7 @@ static const struct {
 	{ "tc_cable", BPF_PROG_TYPE_SCHED_CLS },
 	{ "notify", BPF_PROG_TYPE_SYSCALL },
 	{ "sk", BPF_PROG_TYPE_SK_SKB },
-	{ "sk_look", BPF_PROG_TYPE_TRACING },
+	{ "sk_look", BPF_PROG_TYPE_SCHED_CLS },
 	{ "xdp_xsk", BPF_PROG_TYPE_XDP },
 	{ "xsk_held", BPF_PROG_TYPE_XDP },
 	{ "xdp_hub", BPF_PROG_TYPE_XDP },

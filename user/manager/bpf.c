@@ -231,42 +231,26 @@ static void take_fds(struct bpf_state *b)
 	b->prog_tc_gw = bpf_program__fd(b->hooks->progs.ipn_tc_gw);
 	b->prog_tc_grab = bpf_program__fd(b->hooks->progs.ipn_tc_grab);
 	b->prog_tc_cable = bpf_program__fd(b->hooks->progs.ipn_tc_cable);
+	b->prog_sk_look = bpf_program__fd(b->hooks->progs.ipn_sk_look);
 	b->prog_notify = bpf_program__fd(b->hooks->progs.ipn_notify);
 }
 
-/* The program of the sockets in `socks`, and the iterator over them. */
+/* The program of the sockets in `socks`. */
 static int socks_attach(struct bpf_state *b)
 {
-	union bpf_iter_link_info info = { .map.map_fd = (__u32)b->fd_socks };
-	LIBBPF_OPTS(bpf_link_create_opts, opts, .iter_info = &info, .iter_info_len = sizeof(info));
-
-	if (bpf_prog_attach(bpf_program__fd(b->hooks->progs.ipn_sk), b->fd_socks,
-			    BPF_SK_SKB_VERDICT, 0))
-		return -errno;
-	b->link_look = bpf_link_create(bpf_program__fd(b->hooks->progs.ipn_sk_look), 0,
-				       BPF_TRACE_ITER, &opts);
-	return b->link_look < 0 ? -errno : 0;
+	return bpf_prog_attach(bpf_program__fd(b->hooks->progs.ipn_sk), b->fd_socks,
+			       BPF_SK_SKB_VERDICT, 0)
+		       ? -errno
+		       : 0;
 }
 
-int bpf_socks_look(struct bpf_state *b, void (*fn)(const struct ipn_sk_look *, void *), void *arg)
+int bpf_socks_look(struct bpf_state *b, struct ipn_sk_look *looks, __u32 n)
 {
-	_cleanup_close_ int fd = bpf_iter_create(b->link_look);
-	struct ipn_sk_look look[64];
-	ssize_t n, have = 0;
+	__u32 size = n * (__u32)sizeof(*looks);
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = looks, .data_size_in = size,
+		    .data_out = looks, .data_size_out = size, .repeat = 1);
 
-	if (fd < 0)
-		return -errno;
-	while ((n = read(fd, (char *)look + have, sizeof(look) - (size_t)have)) > 0) {
-		size_t whole;
-
-		have += n;
-		whole = (size_t)have / sizeof(look[0]);
-		for (size_t i = 0; i < whole; i++)
-			fn(&look[i], arg);
-		have -= (ssize_t)(whole * sizeof(look[0]));
-		memmove(look, look + whole, (size_t)have);
-	}
-	return n < 0 ? -errno : 0;
+	return bpf_prog_test_run_opts(b->prog_sk_look, &opts) ? -errno : 0;
 }
 
 bool bpf_policy_takes_socks(struct bpf_state *b, __u32 policy)
@@ -420,7 +404,6 @@ int bpf_state_new(struct bpf_state **out, const char *bpffs, char *text, size_t 
 	if (!b)
 		return fail(text, size, -ENOMEM, "out of memory");
 	b->nets = MAP_FAILED;
-	b->link_look = -1;
 	snprintf(final, sizeof(final), "%s/%s", bpffs, IPN_CTL_BPFFS_SUBDIR);
 	b->adopted = !access(final, F_OK);
 	if (b->adopted) {
@@ -507,7 +490,6 @@ void bpf_state_free(struct bpf_state *b)
 		return;
 	if (b->nets != MAP_FAILED)
 		munmap(b->nets, sizeof(struct ipn_net) * IPN_MAX_NETS);
-	util_close_fd(&b->link_look);
 	hooks_bpf__destroy(b->hooks);
 	hub_bpf__destroy(b->hub);
 	switch_bpf__destroy(b->ethernet_switch);

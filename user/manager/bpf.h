@@ -28,11 +28,11 @@ struct bpf_state {
 	int fd_abi, fd_networks, fd_nets, fd_ports, fd_portinfo, fd_dests, fd_floods, fd_fdb,
 		fd_stats;
 	int fd_bells, fd_rooms, fd_pages, fd_logs[IPN_LOG_CLASSES];
-	int prog_xdp, prog_tc, prog_tc_tap, prog_tc_gw, prog_tc_grab, prog_tc_cable, prog_notify;
+	int prog_xdp, prog_tc, prog_tc_tap, prog_tc_gw, prog_tc_grab, prog_tc_cable;
+	int prog_notify, prog_sk_look;
 	int fd_xsks, fd_xskports, prog_xsk, prog_xsk_held;
 	int fd_calls, fd_pol_xdp, fd_pol_tc, fd_pol_sk;
 	int fd_socks, fd_sk_ports, fd_punt, fd_punt_acct, fd_doors;
-	int link_look; /* iterator over `socks` */
 	int fd_l3_nets, fd_l3_ports, fd_l3_route4, fd_l3_route6, fd_l3_neigh, fd_l3_static,
 		fd_l3_held;
 
@@ -123,8 +123,8 @@ int bpf_room_ring(struct bpf_state *b, __u32 node);
 /* Puts an event into a node's bell. */
 int bpf_notify(struct bpf_state *b, __u32 node, __u32 type, __u32 arg);
 
-/* Calls fn for each socket in `socks`. 0 or -errno. */
-int bpf_socks_look(struct bpf_state *b, void (*fn)(const struct ipn_sk_look *, void *), void *arg);
+/* What is to be known of n sockets in `socks`, IPN_SK_LOOKS at most, whose nodes are given. */
+int bpf_socks_look(struct bpf_state *b, struct ipn_sk_look *looks, __u32 n);
 /* Is there a program for messages of sock ports on networks with this policy? */
 bool bpf_policy_takes_socks(struct bpf_state *b, __u32 policy);
 

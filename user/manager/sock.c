@@ -4,11 +4,11 @@
  *
  * To each belongs a socket of the fabric's, connected to the program's. It is in the map `socks`,
  * so what the program sends runs through the programs of bpf/hooks (ipn_sk) inside its send(). Only
- * the program's socket can send to it, since it is connected. Whose message it is, the cookie of
- * the sending socket tells, which is found by the iterator ipn_sk_look: nobody can forge it.
+ * the program's socket can send to it, since it is connected. Whose message it is, the sending
+ * socket itself tells, whose address ipn_sk_look finds: nobody can forge it.
  *
  * Joining, between `ports` and `dests` (node.c):
- *	1. the socket into `socks`    2. cookie and owner of the other end    3. `sk_ports`
+ *	1. the socket into `socks`    2. address and owner of the other end    3. `sk_ports`
  *	4. the table of the punt thread
  * What comes before 3 is dropped. Leaving is the reverse; the close ends what waits in the kernel.
  *
@@ -35,7 +35,7 @@ struct sock {
 	int fd;
 	int stream; /* -1: none */
 	sd_event_source *source;
-	__u64 cookie; /* 0: not in `sk_ports` */
+	__u64 peer;   /* key in `sk_ports`; 0: not there */
 	__u64 first;  /* message that waited at the last look */
 	struct door *door;
 	int dir_fd; /* of the door */
@@ -76,9 +76,8 @@ static void flush(struct node *node)
 		;
 }
 
-static void look_at(const struct ipn_sk_look *look, void *arg)
+static void look_at(struct manager *m, const struct ipn_sk_look *look)
 {
-	struct manager *m = arg;
 	struct node *node = sock_node(m, look->node);
 
 	if (!node)
@@ -96,6 +95,24 @@ static void look_at(const struct ipn_sk_look *look, void *arg)
 	}
 }
 
+/* All of them, a handful at a time. */
+static void look_round(struct manager *m)
+{
+	struct ipn_sk_look looks[IPN_SK_LOOKS];
+	__u32 n = 0;
+
+	for (__u32 id = 0; id < IPN_MAX_NODES; id++) {
+		if (sock_node(m, id))
+			looks[n++] = (struct ipn_sk_look){ .node = id };
+		if (!n || (n < IPN_SK_LOOKS && id < IPN_MAX_NODES - 1))
+			continue;
+		if (!bpf_socks_look(m->bpf, looks, n))
+			for (__u32 i = 0; i < n; i++)
+				look_at(m, &looks[i]);
+		n = 0;
+	}
+}
+
 static int on_look(sd_event_source *source, uint64_t usec, void *arg)
 {
 	struct manager *m = arg;
@@ -104,7 +121,7 @@ static int on_look(sd_event_source *source, uint64_t usec, void *arg)
 	if (!m->socks)
 		return 0;
 	m->socks_waiting = 0;
-	bpf_socks_look(m->bpf, look_at, m);
+	look_round(m);
 	sd_event_source_set_time_relative(source, m->socks_waiting ? LOOK_US : LOOK_IDLE_US);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
@@ -121,23 +138,10 @@ static int look_begin(struct manager *m)
 	return 0;
 }
 
-struct search {
-	__u32 node;
-	struct ipn_sk_look found;
-};
-
-static void search_one(const struct ipn_sk_look *look, void *arg)
-{
-	struct search *s = arg;
-
-	if (look->node == s->node)
-		s->found = *look;
-}
-
 int sock_begin(struct node *node, int fd)
 {
 	struct manager *m = node->net->m;
-	struct search s = { .node = node->port.node };
+	struct ipn_sk_look look = { .node = node->port.node };
 	int r, size = SEND_BUFFER;
 	struct ipn_sk entry = { .ifindex = node->ifindex, .policy = node->port.policy };
 
@@ -155,16 +159,16 @@ int sock_begin(struct node *node, int fd)
 	if (r >= 0)
 		r = map_set(node);
 	if (!r)
-		r = bpf_socks_look(m->bpf, search_one, &s);
+		r = bpf_socks_look(m->bpf, &look, 1);
 	if (r < 0)
 		return r;
-	if (!s.found.cookie)
+	if (!look.peer)
 		return -ENOTCONN;
-	if (s.found.uid != node->port.uid && node->port.uid)
+	if (look.uid != node->port.uid && node->port.uid)
 		return -EPERM;
-	if (bpf_map_update_elem(m->bpf->fd_sk_ports, &s.found.cookie, &entry, BPF_NOEXIST))
+	if (bpf_map_update_elem(m->bpf->fd_sk_ports, &look.peer, &entry, BPF_NOEXIST))
 		return errno == EEXIST ? -EADDRINUSE : -errno;
-	node->sock->cookie = s.found.cookie;
+	node->sock->peer = look.peer;
 	punt_add(m, node->port.node, fd);
 	return 0;
 }
@@ -178,8 +182,8 @@ void sock_end(struct node *node)
 		return;
 	node->sock = NULL;
 	m->socks--;
-	if (s->cookie) {
-		bpf_map_delete_elem(m->bpf->fd_sk_ports, &s->cookie);
+	if (s->peer) {
+		bpf_map_delete_elem(m->bpf->fd_sk_ports, &s->peer);
 		punt_del(m, node->port.node);
 	}
 	bpf_map_delete_elem(m->bpf->fd_socks, &node->port.node);

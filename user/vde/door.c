@@ -651,12 +651,12 @@ static void files_remove(const struct ipn_door *info)
 }
 
 /* The sockets of sock ports ended with the manager that had them. */
-static void cookies_clear(struct manager *m)
+static void senders_clear(struct manager *m)
 {
-	__u64 cookie;
+	__u64 sender;
 
-	while (!bpf_map_get_next_key(m->bpf->fd_sk_ports, NULL, &cookie))
-		if (bpf_map_delete_elem(m->bpf->fd_sk_ports, &cookie))
+	while (!bpf_map_get_next_key(m->bpf->fd_sk_ports, NULL, &sender))
+		if (bpf_map_delete_elem(m->bpf->fd_sk_ports, &sender))
 			break;
 }
 
@@ -668,7 +668,7 @@ void door_adopt(struct manager *m)
 	__u32 id, next;
 	bool more = !bpf_map_get_next_key(fd, NULL, &id);
 
-	cookies_clear(m);
+	senders_clear(m);
 	while (more) {
 		more = !bpf_map_get_next_key(fd, &id, &next);
 		if (!bpf_map_lookup_elem(fd, &id, &info)) {
