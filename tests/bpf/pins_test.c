@@ -22,6 +22,7 @@ static const struct {
 	{ "portinfo", BPF_MAP_TYPE_HASH, 4, sizeof(struct ipn_portinfo), IPN_MAX_NODES },
 	{ "xskports", BPF_MAP_TYPE_HASH, 4, sizeof(struct ipn_xskport), IPN_MAX_NODES },
 	{ "xsks", BPF_MAP_TYPE_XSKMAP, 4, 4, IPN_MAX_NODES },
+	{ "xdevs", BPF_MAP_TYPE_DEVMAP, 4, 4, IPN_MAX_NODES },
 	{ "dests", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_dest), IPN_MAX_PORTS },
 	{ "floods", BPF_MAP_TYPE_ARRAY, 4, 4, IPN_MAX_PORTS },
 	{ "learns", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_learn), IPN_MAX_NODES + IPN_MAX_NETS },
@@ -62,6 +63,7 @@ static const struct {
 	enum bpf_prog_type type;
 } progs[] = {
 	{ "xdp", BPF_PROG_TYPE_XDP },
+	{ "xdp_dev", BPF_PROG_TYPE_XDP },
 	{ "tc", BPF_PROG_TYPE_SCHED_CLS },
 	{ "tc_tap", BPF_PROG_TYPE_SCHED_CLS },
 	{ "tc_gw", BPF_PROG_TYPE_SCHED_CLS },
@@ -139,7 +141,8 @@ static void every_map_is_pinned_by_its_name(void **state)
 		if (maps[i].entries)
 			assert_int_equal(info.max_entries, maps[i].entries);
 		assert_true(info.btf_id || info.type == BPF_MAP_TYPE_PROG_ARRAY ||
-			    info.type == BPF_MAP_TYPE_XSKMAP || info.type == BPF_MAP_TYPE_SOCKMAP ||
+			    info.type == BPF_MAP_TYPE_XSKMAP || info.type == BPF_MAP_TYPE_DEVMAP ||
+			    info.type == BPF_MAP_TYPE_SOCKMAP ||
 			    info.type == BPF_MAP_TYPE_RINGBUF ||
 			    info.type == BPF_MAP_TYPE_ARRAY_OF_MAPS); /* reads like a table */
 		close(fd);

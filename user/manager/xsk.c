@@ -513,6 +513,16 @@ int xsk_begin(struct node *node)
 	return r ? r : bpf_attach_xsk(node->net->m->bpf, x->far);
 }
 
+int xsk_attach(struct node *node)
+{
+	struct bpf_state *b = node->net->m->bpf;
+
+	/* what another program does at the far end, nobody knows: no road to it from XDP */
+	if (node->xsk->own)
+		return bpf_attach_tc(b, node->ifindex, b->prog_tc);
+	return bpf_attach_xsk_near(b, node->ifindex, node->port.node);
+}
+
 int xsk_adopt(struct node *node)
 {
 	struct bpf_state *b = node->net->m->bpf;
@@ -549,6 +559,7 @@ void xsk_end(struct node *node)
 
 	if (!x)
 		return;
+	bpf_map_delete_elem(node->net->m->bpf->fd_xdevs, &node->port.node);
 	bpf_map_delete_elem(node->net->m->bpf->fd_xsks, &node->port.node);
 	socket_end(node);
 	if (x->far && !x->own)
