@@ -121,7 +121,7 @@ INLINE int xdp_to_xsk(const struct ipn_ctx *c, const struct ipn_msg *m, const st
 		if (bpf_xdp_adjust_head(c->ctx, IPN_TX_HDR))
 			return drop(c, m->node, IPN_DROP_META);
 	}
-	if (unlikely(bpf_redirect_map(&ipn_xdevs, node, XDP_DROP) != XDP_REDIRECT))
+	if (unlikely(bpf_redirect(dest->ifindex, 0) != XDP_REDIRECT))
 		return drop(c, m->node, IPN_DROP_NO_PORT);
 	stats_out(node, m->len);
 	return XDP_REDIRECT;

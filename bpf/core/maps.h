@@ -140,15 +140,6 @@ struct {
 	__type(value, __u32);
 } ipn_xsks SEC(".maps");
 
-/* The fabric's ends of those whose far end has our program, by node: where XDP can send to. */
-struct {
-	__uint(type, BPF_MAP_TYPE_DEVMAP);
-	__uint(map_flags, BPF_F_RDONLY_PROG); /* as the kernel makes them, or it is not taken again */
-	__uint(max_entries, IPN_MAX_NODES);
-	__type(key, __u32);
-	__type(value, __u32);
-} ipn_xdevs SEC(".maps");
-
 /* From a network's port_base on: its devices, as index in dests + 1; 0 is a hole. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -22,7 +22,6 @@ static const struct {
 	{ "portinfo", BPF_MAP_TYPE_HASH, 4, sizeof(struct ipn_portinfo), IPN_MAX_NODES },
 	{ "xskports", BPF_MAP_TYPE_HASH, 4, sizeof(struct ipn_xskport), IPN_MAX_NODES },
 	{ "xsks", BPF_MAP_TYPE_XSKMAP, 4, 4, IPN_MAX_NODES },
-	{ "xdevs", BPF_MAP_TYPE_DEVMAP, 4, 4, IPN_MAX_NODES },
 	{ "dests", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_dest), IPN_MAX_PORTS },
 	{ "floods", BPF_MAP_TYPE_ARRAY, 4, 4, IPN_MAX_PORTS },
 	{ "learns", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_learn), IPN_MAX_NODES + IPN_MAX_NETS },
@@ -141,8 +140,7 @@ static void every_map_is_pinned_by_its_name(void **state)
 		if (maps[i].entries)
 			assert_int_equal(info.max_entries, maps[i].entries);
 		assert_true(info.btf_id || info.type == BPF_MAP_TYPE_PROG_ARRAY ||
-			    info.type == BPF_MAP_TYPE_XSKMAP || info.type == BPF_MAP_TYPE_DEVMAP ||
-			    info.type == BPF_MAP_TYPE_SOCKMAP ||
+			    info.type == BPF_MAP_TYPE_XSKMAP || info.type == BPF_MAP_TYPE_SOCKMAP ||
 			    info.type == BPF_MAP_TYPE_RINGBUF ||
 			    info.type == BPF_MAP_TYPE_ARRAY_OF_MAPS); /* reads like a table */
 		close(fd);

@@ -220,7 +220,6 @@ static void take_fds(struct bpf_state *b)
 	b->fd_logs[IPN_LOG_JUMBO] = bpf_map__fd(b->hooks->maps.ipn_logs_jumbo);
 	b->fd_xsks = bpf_map__fd(b->hooks->maps.ipn_xsks);
 	b->fd_xskports = bpf_map__fd(b->hooks->maps.ipn_xskports);
-	b->fd_xdevs = bpf_map__fd(b->hooks->maps.ipn_xdevs);
 	b->prog_xsk = bpf_program__fd(b->xsk->progs.ipn_xdp_xsk);
 	b->prog_xsk_held = bpf_program__fd(b->xsk->progs.ipn_xsk_held);
 	b->fd_l3_nets = bpf_map__fd(b->l3->maps.ipn_l3_nets);
@@ -655,17 +654,13 @@ int bpf_attach_tc(struct bpf_state *b, __u32 ifindex, int prog)
 	return attach_link(b, ifindex, prog, ATTACH_TCX_INGRESS, "tcx");
 }
 
-int bpf_attach_xsk_near(struct bpf_state *b, __u32 ifindex, __u32 node)
+int bpf_attach_xsk_near(struct bpf_state *b, __u32 ifindex)
 {
 	int r = attach_link(b, ifindex, b->prog_xdp_dev, BPF_XDP, "dev");
 
-	if (!r)
-		r = b->abi.hook == IPN_HOOK_CLSACT
-			    ? bpf_attach_clsact(ifindex, b->prog_tc_tap)
-			    : attach_link(b, ifindex, b->prog_tc_tap, ATTACH_TCX_INGRESS, "up");
-	if (!r && bpf_map_update_elem(b->fd_xdevs, &node, &ifindex, BPF_ANY))
-		r = -errno;
-	return r;
+	if (r || b->abi.hook == IPN_HOOK_CLSACT)
+		return r ? r : bpf_attach_clsact(ifindex, b->prog_tc_tap);
+	return attach_link(b, ifindex, b->prog_tc_tap, ATTACH_TCX_INGRESS, "up");
 }
 
 void bpf_detach(struct bpf_state *b, __u32 ifindex)

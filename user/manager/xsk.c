@@ -520,7 +520,7 @@ int xsk_attach(struct node *node)
 	/* what another program does at the far end, nobody knows: no road to it from XDP */
 	if (node->xsk->own)
 		return bpf_attach_tc(b, node->ifindex, b->prog_tc);
-	return bpf_attach_xsk_near(b, node->ifindex, node->port.node);
+	return bpf_attach_xsk_near(b, node->ifindex);
 }
 
 int xsk_adopt(struct node *node)
@@ -559,7 +559,6 @@ void xsk_end(struct node *node)
 
 	if (!x)
 		return;
-	bpf_map_delete_elem(node->net->m->bpf->fd_xdevs, &node->port.node);
 	bpf_map_delete_elem(node->net->m->bpf->fd_xsks, &node->port.node);
 	socket_end(node);
 	if (x->far && !x->own)
