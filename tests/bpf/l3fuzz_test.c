@@ -284,22 +284,38 @@ static bool behind6(const __u8 *addr, __u32 port)
 	return addr[0] == 0xfd && !addr[1] && !addr[2] && addr[3] == port;
 }
 
-/* An ICMP error is the router's own making. */
+/* An ICMP error is the router's own making when it comes from its address. */
 static bool error_is_wrong(const __u8 *ip, __u16 type)
 {
+	static const __u8 own[12] = { [11] = 1 };
 	__u32 len;
 
 	if (type == 0x0800) {
 		len = get16(ip + 2) - 20U;
-		return ip[0] == 0x45 && ip[9] == 1 && ip[12] == 10 && ip[15] == 1 &&
+		return ip[0] == 0x45 && ip[9] == 1 && behind4(ip + 12, ip[13]) && ip[15] == 1 &&
 		       (ip[20] == 3 || ip[20] == 11) && inet_sum(ip + 20, len, 0);
 	}
 	len = get16(ip + 4);
-	return ip[6] == 58 && ip[8] == 0xfd && ip[23] == 1 && ip[40] >= 1 && ip[40] <= 4 &&
-	       inet_sum(ip + 40, len, pseudo6(ip, len, 58));
+	return ip[6] == 58 && behind6(ip + 8, ip[11]) && !memcmp(ip + 12, own, 12) && ip[40] >= 1 &&
+	       ip[40] <= 4 && inet_sum(ip + 40, len, pseudo6(ip, len, 58));
 }
 
-static void out_check(__u32 from, const struct came *c)
+static void hex_show(const char *what, const struct packet *p)
+{
+	print_error("%s", what);
+	for (__u32 i = 0; i < p->len; i++)
+		print_error("%s%02x", i % 32 ? " " : "\n  ", p->data[i]);
+	print_error("\n");
+}
+
+static void wrong_out(const struct packet *in, __u32 from, const struct came *c, const char *text)
+{
+	hex_show("came", in);
+	hex_show("left", &c->p);
+	fail_msg("came by port %u, left by port %u: %s", from, c->port, text);
+}
+
+static void out_check(const struct packet *in, __u32 from, const struct came *c)
 {
 	const __u8 *ip = c->p.data + 14, *dst;
 	const char *wrong = frame_wrong(&c->p);
@@ -307,13 +323,13 @@ static void out_check(__u32 from, const struct came *c)
 	__u32 len;
 
 	if (wrong)
-		fail_msg("port %u sent %s", c->port, wrong);
+		wrong_out(in, from, c, wrong);
 	if (memcmp(c->p.data + 6, router_mac[c->port], 6) != 0)
-		fail_msg("a frame left by port %u with the address of another", c->port);
+		wrong_out(in, from, c, "with the address of another port");
 	if (type == 0x0806)
 		return;
 	if (error_is_wrong(ip, type))
-		fail_msg("port %u sent an ICMP error with a wrong checksum", c->port);
+		wrong_out(in, from, c, "an ICMP error with a wrong checksum");
 	dst = ip + (type == 0x0800 ? 16 : 24);
 	if (type == 0x0800 ? behind4(dst, c->port) : behind6(dst, c->port))
 		return;
@@ -321,13 +337,12 @@ static void out_check(__u32 from, const struct came *c)
 	if (type == 0x86dd && ip[7] == 255 && ip[6] == 58 && (dst[0] == 0xff || dst[0] == 0xfe)) {
 		len = get16(ip + 4);
 		if (inet_sum(ip + 40, len, pseudo6(ip, len, 58)))
-			fail_msg("a wrong checksum in neighbour discovery");
+			wrong_out(in, from, c, "a wrong checksum in neighbour discovery");
 		return;
 	}
 	if (c->port == from && type == 0x86dd && dst[0] == 0xfe)
 		return;
-	fail_msg("a packet to %u.%u.%u.%u left by port %u, and came by %u", dst[0], dst[1], dst[2],
-		 dst[3], c->port, from);
+	wrong_out(in, from, c, "what is behind another port");
 }
 
 /* Whoever was asked for in vain and speaks now is known, and nothing is held for him any more. */
@@ -510,7 +525,7 @@ static bool one(const struct hook *hook, struct result *r)
 	else
 		route_by(hook->way, port, &p, r);
 	for (__u32 k = 0; k < r->n; k++)
-		out_check(port, &r->out[k]);
+		out_check(&p, port, &r->out[k]);
 	return true;
 }
 

@@ -196,8 +196,10 @@ static inline void clone_expect(struct t_port *p, const void *message, __u32 len
 	p->want.out_bytes += len;
 }
 
-static inline bool drop_is_before_counting(int drop)
+static inline bool drop_is_before_counting(enum way way, int drop)
 {
+	if (way == WAY_SK && drop == DROP(SOCK_SIZE))
+		return true;
 	return drop == DROP(MTU) || drop == DROP(BAD_FRAME) || drop == DROP(NOT_WRITER);
 }
 
@@ -272,7 +274,7 @@ static inline void pass(enum way way, struct t_port *from, const void *message, 
 
 	way_send(way, from, message, len, frame, &frame_len, &r);
 
-	if (way != WAY_GW && !drop_is_before_counting(o->drop)) {
+	if (way != WAY_GW && !drop_is_before_counting(way, o->drop)) {
 		from->want.in_packets++;
 		from->want.in_bytes += len;
 	}
