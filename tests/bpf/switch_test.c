@@ -4,8 +4,8 @@
 
 /*
  * Ports, by the letter the table calls them, and the last byte of the addresses behind them. S is
- * the sender: a process over XDP, a device over tc, a sock port over its socket. N and M are in another network; N has the place
- * in `dests` that follows S's network's last.
+ * the sender: a process over XDP, a device over tc, a sock port over its socket. N and M are in
+ * another network; N has the place in `dests` that follows S's network's last.
  */
 #define S 'S'
 #define PROC_P 'P'
