@@ -464,6 +464,7 @@ static inline void entry_set(__u32 port, const char *addr, const struct ipn_l3_e
 		memcpy(key.addr, p.addr, 16);
 	}
 	assert_ok(bpf_map_update_elem(fd, &key, e, BPF_ANY));
+	bpf_epoch(fab.b, l3_net->id);
 }
 
 /* The router learns all hosts by their own questions. */

@@ -399,6 +399,7 @@ static void still_works(void)
 		bpf_map_delete_elem(neighs, &key);
 		key = next;
 	}
+	bpf_epoch(fab.b, l3_net->id);
 	hosts_speak();
 	for (__u32 from = 1; from < L3_PORTS; from++) {
 		for (__u32 to = 1; to < L3_PORTS; to++) {
