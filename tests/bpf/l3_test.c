@@ -656,6 +656,56 @@ static void a_process_goes_to_tc_where_it_must(void **state)
 	assert_int_equal(get16(r.out[0].p.data + 12), 0x0806);
 }
 
+/*
+ * The road that is known ends with what it was made of: a route that is taken away, one that is
+ * longer, another neighbour.
+ */
+static void a_flow_ends_with_what_it_was_made_of(void **state)
+{
+	struct ipn_l3_route gone = { .to = prefix_of("20.0.0.0", 8),
+				     .via = prefix_of("10.3.0.2", 32),
+				     .port = IPN_L3_PORT_ANY };
+	struct ipn_l3_entry e;
+
+	(void)state;
+	hosts_speak();
+	route_add("20.0.0.0", 8, "10.3.0.2");
+	for (int i = 0; i < 3; i++) {
+		ipv4(&p, PORT_D, "10.2.0.2", "20.1.1.1", 17, 100);
+		sent(PORT_D, 0);
+		forwarded_expect(PORT_E);
+	}
+	option(IPN_L3_ROUTE_DEL, &gone, sizeof(gone));
+	sent(PORT_D, 0);
+	dropped_expect("no route any more", IPN_DROP_NO_ROUTE);
+
+	route_add("20.0.0.0", 8, "10.3.0.2");
+	for (int i = 0; i < 2; i++) {
+		sent(PORT_D, 0);
+		forwarded_expect(PORT_E);
+	}
+	route_add("20.1.0.0", 16, "10.1.0.2");
+	sent(PORT_D, 0);
+	forwarded_expect(PORT_P);
+	sent(PORT_D, 0);
+	forwarded_expect(PORT_P);
+
+	/* the one at 10.1.0.2 is silent for long; another takes the address over */
+	assert_true(entry_get(PORT_P, "10.1.0.2", &e));
+	e.confirmed -= 40ULL * 1000000000;
+	entry_set(PORT_P, "10.1.0.2", &e);
+	arp(&p, PORT_P, 1, "10.1.0.2", "10.1.0.1");
+	p.data[6 + 5] ^= 0x40;
+	p.data[22 + 5] ^= 0x40;
+	sent(PORT_P, 0);
+	ipv4(&p, PORT_D, "10.2.0.2", "20.1.1.1", 17, 100);
+	sent(PORT_D, 0);
+	assert_int_equal(r.n, 1);
+	assert_int_equal(r.out[0].port, PORT_P);
+	host_mac(PORT_P, e.mac);
+	assert_int_equal(r.out[0].p.data[5], e.mac[5] ^ 0x40);
+}
+
 static const struct CMUnitTest tests[] = {
 #define L3_TEST(name) cmocka_unit_test_setup_teardown(name, router_make, router_end)
 	L3_TEST(packets_are_forwarded_between_all_kinds),
@@ -669,6 +719,7 @@ static const struct CMUnitTest tests[] = {
 	L3_TEST(an_old_neighbour_is_asked_and_one_that_is_silent_forgotten),
 	L3_TEST(who_has_an_address_keeps_it),
 	L3_TEST(the_longest_prefix_wins),
+	L3_TEST(a_flow_ends_with_what_it_was_made_of),
 	L3_TEST(the_mtu_of_a_port_is_told),
 	L3_TEST(a_process_goes_to_tc_where_it_must),
 };

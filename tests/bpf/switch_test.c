@@ -2,6 +2,9 @@
 /* Switch networks: where frames go and what is learned, the same table over every hook. */
 #include "ways.h"
 
+#include <bpf/libbpf.h>
+#include <sched.h>
+
 /*
  * Ports, by the letter the table calls them, and the last byte of the addresses behind them. S is
  * the sender: a process over XDP, a device over tc, a sock port over its socket. N and M are in
@@ -497,6 +500,91 @@ static void a_port_does_not_fill_the_table(void **state)
 	pass(WAY_XDP, process, frame, 60, &(struct outcome){ .device = port_of(DEV_D) });
 }
 
+/* Past the notes of all CPUs: what stands in the table has changed, and nobody was told. */
+static void fdb_forget_quietly(__u8 which)
+{
+	struct ipn_fdb_key key = fdb_key(net, which);
+
+	assert_ok(bpf_map_delete_elem(fab.b->fd_fdb, &key));
+}
+
+/* All notes are of long ago. */
+static void flows_grow_old(void)
+{
+	int fd = bpf_shared_map(fab.b, "ipn_flows");
+	__u32 n = IPN_CPU_FLOWS * (__u32)libbpf_num_possible_cpus(), words[16];
+
+	for (__u32 at = 0; at < n; at++) {
+		assert_ok(bpf_map_lookup_elem(fd, &at, words));
+		words[2] -= 600; /* of 2^20 ns: until */
+		assert_ok(bpf_map_update_elem(fd, &at, words, BPF_ANY));
+	}
+}
+
+/*
+ * What was found out for two stations is not looked up again, at any hook, and is forgotten with
+ * what it was made of.
+ */
+static void a_flow_is_followed_while_it_is_good(void **state)
+{
+	static const enum way ways[] = { WAY_TC, WAY_XDP, WAY_GRAB, WAY_DEV };
+	const struct outcome flood = { .log = true, .flood = true };
+	struct t_port *d = port_of(DEV_D), next;
+	cpu_set_t one, all;
+
+	(void)state;
+	assert_ok(sched_getaffinity(0, sizeof(all), &all));
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	assert_ok(sched_setaffinity(0, sizeof(one), &one)); /* notes are of one CPU */
+	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+		struct t_port *from = way_sender(ways[i], process, device, sock);
+		const struct outcome to_d = { .device = d };
+		struct ipn_fdb b = { .port = d->port.port, .gen = d->port.gen, .seen = now_ns() };
+
+		print_message("  %s\n", way_name(ways[i]));
+		fdb_empty();
+		fdb_put(net, 'b', &b);
+		frame_make(100, 'b', 'a', ways[i]);
+		for (int k = 0; k < 3; k++) /* a is learned; noted; followed */
+			pass(ways[i], from, frame, 100, &to_d);
+		fdb_forget_quietly('b');
+		pass(ways[i], from, frame, 100, &to_d);
+
+		flows_grow_old();
+		pass(ways[i], from, frame, 100, &flood);
+		fdb_put(net, 'b', &b);
+		pass(ways[i], from, frame, 100, &to_d);
+		fdb_forget_quietly('b');
+		pass(ways[i], from, frame, 100, &to_d);
+
+		bpf_epoch(fab.b, net->id);
+		pass(ways[i], from, frame, 100, &flood);
+		fdb_put(net, 'b', &b);
+		pass(ways[i], from, frame, 100, &to_d);
+
+		next = *d; /* somebody else has the port */
+		next.port.gen++;
+		port_store(&next);
+		pass(ways[i], from, frame, 100, &flood);
+		port_store(d);
+		pass(ways[i], from, frame, 100, &to_d);
+
+		frame_make(60, 'a', 'b', WAY_TC); /* b has moved, and says so at another hook */
+		pass(WAY_TC, port_of(DEV_E), frame, 60,
+		     &(struct outcome){ .device = from == process ? NULL : from,
+					.process = from == process ? from : NULL });
+		frame_make(100, 'b', 'a', ways[i]);
+		pass(ways[i], from, frame, 100, &(struct outcome){ .device = port_of(DEV_E) });
+		if (ways[i] != WAY_TC)
+			continue; /* XDP leaves it to the next stage */
+		dest_change(port_of(DEV_E), DEST_DOWN);
+		pass(WAY_TC, from, frame, 100, &(struct outcome){ .drop = DROP(PORT_DOWN) });
+		port_store(port_of(DEV_E));
+	}
+	assert_ok(sched_setaffinity(0, sizeof(all), &all));
+}
+
 static const struct CMUnitTest tests[] = {
 #define SWITCH_TEST(name) cmocka_unit_test_setup_teardown(name, world, world_done)
 	SWITCH_TEST(frames_go_where_they_belong),
@@ -506,6 +594,7 @@ static const struct CMUnitTest tests[] = {
 	SWITCH_TEST(sources_are_learned),
 	SWITCH_TEST(a_tag_does_not_make_another_station),
 	SWITCH_TEST(a_conversation),
+	SWITCH_TEST(a_flow_is_followed_while_it_is_good),
 	SWITCH_TEST(a_port_does_not_fill_the_table),
 };
 

@@ -11,6 +11,8 @@
  *   SK   a program at a sock port sends it: a real send() of a real socket, since this hook has no
  *	  BPF_PROG_TEST_RUN; what is for devices, or for all sock ports, is in the punt ring
  *
+ *   DEV  an AF_XDP program: as a process at XDP, without a private header
+ *
  * And the way out by a sock port: redirected where it came from one, else in the punt ring.
  */
 #ifndef IPN_TEST_WAYS_H
@@ -18,7 +20,7 @@
 
 #include "fabric.h"
 
-enum way { WAY_XDP, WAY_TC, WAY_TAG, WAY_GRAB, WAY_GW, WAY_SK, WAYS };
+enum way { WAY_XDP, WAY_TC, WAY_TAG, WAY_GRAB, WAY_GW, WAY_SK, WAY_DEV, WAYS };
 
 #define ETH_LEN 14
 #define TAG_LEN 4
@@ -37,8 +39,8 @@ struct outcome {
 
 static inline const char *way_name(enum way way)
 {
-	static const char *const names[] = { "XDP",     "tc",      "tc with a tag apart",
-					     "grabbed", "gateway", "sock" };
+	static const char *const names[] = { "XDP",     "tc",   "tc with a tag apart", "grabbed",
+					     "gateway", "sock", "XDP of a device" };
 
 	return names[way];
 }
@@ -133,6 +135,10 @@ static inline void way_send(enum way way, const struct t_port *from, const void 
 	case WAY_XDP:
 		*frame_len = frame_of(frame, IPN_TX_DATA, message, len);
 		assert_ok(xdp_run(fab.b->prog_xdp, from->port.ifindex, frame, *frame_len, 0, r));
+		return;
+	case WAY_DEV:
+		memcpy(frame, message, len);
+		assert_ok(xdp_run(fab.b->prog_xdp_dev, from->port.ifindex, frame, len, 0, r));
 		return;
 	case WAY_SK: /* nothing comes back */
 		sock_send(from, message, len);
@@ -291,13 +297,20 @@ static inline void pass(enum way way, struct t_port *from, const void *message, 
 	if (o->sock || (way == WAY_SK && o->device))
 		one_sock_expect(way, from, message, len, o);
 
-	if (way == WAY_XDP && o->device) {
+	bool xdp = way == WAY_XDP || way == WAY_DEV;
+
+	if (xdp && o->device && o->device->port.kind == IPN_KIND_XSK) {
+		assert_int_equal(r.ret, XDP_REDIRECT);
+		same_expect(&r, message, len); /* without the header before it */
+		o->device->want.out_packets++;
+		o->device->want.out_bytes += len;
+	} else if (xdp && o->device) {
 		verdict_expect(&r, from, IPN_TO_PORT, o->device->port.port, message, len);
-	} else if (way == WAY_XDP && o->flood && from->net->live->floods) {
+	} else if (xdp && o->flood && from->net->live->floods) {
 		verdict_expect(&r, from, IPN_TO_FLOOD, 0, message, len);
 	} else if (way != WAY_SK) {
 		same_expect(&r, frame, frame_len);
-		if (way == WAY_XDP)
+		if (xdp)
 			assert_int_equal(r.ret, XDP_DROP);
 		else
 			tc_expect(way, from, message, len, o, &r);

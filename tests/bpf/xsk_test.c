@@ -172,6 +172,10 @@ static const struct row {
 	bool down;
 } rows[] = {
 	{ "process to it", WAY_XDP, PROCESS, XSK, false },
+	{ "another to it", WAY_DEV, OTHER, XSK, false },
+	{ "it to a device, at XDP", WAY_DEV, XSK, OTHER, false },
+	{ "it to a process, at XDP", WAY_DEV, XSK, PROCESS, false },
+	{ "it to a sock port, at XDP", WAY_DEV, XSK, SOCK, false },
 	{ "device to it", WAY_TC, OTHER, XSK, false },
 	{ "interface of the host to it", WAY_GRAB, OTHER, XSK, false },
 	{ "sock port to it", WAY_SK, SOCK, XSK, false },
@@ -180,6 +184,8 @@ static const struct row {
 	{ "it to a device", WAY_TC, XSK, OTHER, false },
 	{ "it to a process", WAY_TC, XSK, PROCESS, false },
 	{ "device to it, nobody has it", WAY_TC, OTHER, XSK, true },
+	{ "process to it, nobody has it", WAY_XDP, PROCESS, XSK, true },
+	{ "another to it, nobody has it", WAY_DEV, OTHER, XSK, true },
 };
 
 static struct t_port *port_of(int who)
