@@ -455,7 +455,7 @@ static inline struct t_port *port_make_at(struct t_net *net, __u32 number, enum 
 	return p;
 }
 
-/* The socket of the fabric's into the map, and whose messages come to it, in the manager's order. */
+/* The fabric's socket into the map, then whose messages come to it: in the manager's order. */
 static inline void sock_join(struct t_port *p)
 {
 	struct ipn_sk entry = { .ifindex = p->port.ifindex, .policy = p->port.policy };

@@ -427,7 +427,7 @@ static inline void route_by(enum way way, __u32 port, const struct packet *p, st
 	}
 }
 
-/* The same by the way of the port's kind: processes by XDP, sock ports, devices by tc or gateway. */
+/* The same by the way of the port's kind; devices by tc or the gateway. */
 static inline void route(__u32 port, const struct packet *p, struct result *r, int gateway)
 {
 	enum way way = way_of(l3_ports[port]);
