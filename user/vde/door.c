@@ -603,16 +603,24 @@ static bool unix_taken(const struct door *door)
 	return false;
 }
 
-static int unix_begin(struct door *door, struct answer *a)
+/* Opens the directory that the door's socket is in. */
+static int dir_find(struct door *door)
 {
 	char dir[IPN_PATH_MAX];
-	int r;
 
 	util_copy(dir, sizeof(dir), door->info.path);
-	strrchr(dir, '/')[dir[1] && strrchr(dir, '/') == dir] = '\0';
+	if (door->info.kind == IPN_DOOR_UNIX)
+		strrchr(dir, '/')[dir[1] && strrchr(dir, '/') == dir] = '\0';
 	door->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (door->dir_fd < 0)
-		return ANSWER(a, -errno, "%s: %s", dir, strerror(errno));
+	return door->dir_fd < 0 ? -errno : 0;
+}
+
+static int unix_begin(struct door *door, struct answer *a)
+{
+	int r = dir_find(door);
+
+	if (r)
+		return ANSWER(a, r, "the directory of %s: %s", door->info.path, strerror(-r));
 	if (unix_taken(door))
 		return 0;
 	r = kept_socket_good(door) ? 0 : file_open(door, SOCK_DGRAM, door->info.mode, a);
@@ -747,11 +755,18 @@ static void files_remove(struct manager *m, __u32 id, const struct ipn_door *inf
 /* It cannot be opened again, and what came in by it ends. */
 static void door_lost(struct manager *m, __u32 id, const struct ipn_door *info)
 {
+	struct door door = { .info = *info, .dir_fd = -1 };
+
 	for (__u32 i = 0; i < IPN_MAX_NODES; i++)
 		if (m->node_by_id[i] && sock_is_of(m->node_by_id[i], id))
 			node_del(m->node_by_id[i], 0, false);
 	if (info->kind == IPN_DOOR_VDE)
 		files_remove(m, id, info);
+	if (!dir_find(&door) && file_ours(&door))
+		unlinkat(door.dir_fd, file_name(&door), 0);
+	if (info->made_dir)
+		rmdir(info->path);
+	util_close_fd(&door.dir_fd);
 	bpf_map_delete_elem(m->bpf->fd_doors, &id);
 }
 
