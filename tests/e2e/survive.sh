@@ -188,7 +188,8 @@ worker()
 		ipn-fabric detach "$NETS/w" --port 1 || break
 		ipncall "socket 2" "bind $NETS/v" connect || break
 		ipn-fabric attach "$NETS/w" --vde "$NETS/door" || break
-		timeout 2 vdeclient "$NETS/door" crowd 2 </dev/null || break # waits for the next one
+		# without a manager it would wait for the next one
+		timeout 2 vdeclient "$NETS/door" crowd 2 </dev/null || break
 		ipn-fabric net del "$NETS/w" || break
 	done
 }

@@ -20,8 +20,8 @@
  *	reply to its client. It is deleted when it is out of the maps. So what is kept and does not
  *	stand in the maps is half removed, and what stands in them and is not kept half made: the
  *	next manager ends either.
- *	A door is put when it listens, and again, without that socket, when this became a port: after
- *	that port. So both may hold the same socket, but no moment neither.
+ *	A door is put when it listens, and again, without that socket, when this became a port:
+ *	after that port. So both may hold the same socket, but at no moment neither.
  *
  * Closing. A client may have left descriptors in its sockets unread whose close takes for ever, and
  * with the socket those are closed. So the keeper never closes the last duplicate: it sends it back
@@ -40,7 +40,8 @@
  *	an odd packet      the connection is closed, what is kept stays
  *
  * It has a session of its own, so no terminal's signals, and ends by SIGTERM as anything does at
- * the end of the system. It has no names, no maps, and no threads.
+ * the end of the system. It has no names, no maps, and no threads. It stays the program it was
+ * started as when the manager is upgraded; to kill it is the way to a new one.
  */
 #include "keeper.h"
 
