@@ -329,12 +329,15 @@ static int knock(const char *path, const char *hex)
 	int n = unhex(hex, data, sizeof(data));
 
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
-	if (fd < 0 || connect(fd, (void *)&addr, sizeof(addr)) ||
-	    send(fd, data, (size_t)n, MSG_NOSIGNAL) < 0) {
+	if (fd < 0 || connect(fd, (void *)&addr, sizeof(addr))) {
 		puts(strerror(errno));
 		return 1;
 	}
-	puts(recv(fd, data, sizeof(data), 0) > 0 ? "answered" : "closed");
+	/* it may be closed before that comes */
+	if (send(fd, data, (size_t)n, MSG_NOSIGNAL) == n && recv(fd, data, sizeof(data), 0) > 0)
+		puts("answered");
+	else
+		puts("closed");
 	return 0;
 }
 
