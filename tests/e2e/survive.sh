@@ -187,6 +187,9 @@ worker()
 		ipncall socket "connect $NETS/w" "send 01234567890123456789" || break
 		ipn-fabric detach "$NETS/w" --port 1 || break
 		ipncall "socket 2" "bind $NETS/v" connect || break
+		ipn-fabric attach "$NETS/w" --vde "$NETS/door" || break
+		# without a manager it would wait for the next one
+		timeout 2 vdeclient "$NETS/door" crowd 2 </dev/null || break
 		ipn-fabric net del "$NETS/w" || break
 	done
 }
@@ -207,6 +210,8 @@ for _ in {1..20}; do
 		ipn-fabric net del "$NETS/w" 2>/dev/null || rm "$NETS/w"
 	fi
 	rm -f "$NETS/v"
+	[ ! -e "$NETS/door/ctl" ] || fail "a door was left behind"
+	rm -rf "$NETS/door" # a client may have been killed in the middle
 	wait_until 5 consistent "$kept"
 done
 steady_stop stream $DELAY_MS

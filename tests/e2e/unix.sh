@@ -78,13 +78,34 @@ except PermissionError:
 sys.exit(1)
 P
 
+step "over the death of the manager: the same port, and the next program's, too"
+kill_fabric
+send "$B$A$T$DATA"
+tell ear "recvhex 5000" "ok $B$A$T$DATA"
+start_fabric
+assert_eq "sock,a program" "$(ipn-fabric show --json "$NETS/lan" |
+	jq -r '.ports[] | select(.port == 9) | .kind + "," + .descr')"
+send "$B$A$T$DATA"
+tell ear "recvhex 5000" "ok $B$A$T$DATA"
+: >"$IPN_TEST_TMP/out"
+tell ear "sendhex $A$B$T$DATA"
+wait_until 5 grep -q "$A$B$T$DATA" "$IPN_TEST_TMP/out"
+
 step "it ends, and comes back"
 end_program
 wait_until 5 has_ports "$NETS/lan" 1
 program
 wait_until 5 has_ports "$NETS/lan" 2
+assert_eq "a program" "$(ipn-fabric show --json "$NETS/lan" |
+	jq -r '.ports[] | select(.port == 9) | .descr')" "description after a restart"
 send "$B$A$T$DATA"
 tell ear "recvhex 5000" "ok $B$A$T$DATA"
+kill_fabric
+end_program
+start_fabric # which finds nobody there
+wait_until 5 has_ports "$NETS/lan" 1
+program
+wait_until 5 has_ports "$NETS/lan" 2
 end_program
 ipn-fabric detach "$NETS/lan" --unix "$F"
 [ ! -e "$F" ] || fail "$F was left behind"
@@ -100,7 +121,34 @@ tell ear "recvhex 5000" "ok ffffffffffff$A$T$DATA"
 tell ear "sendhex $A$B$T$DATA"
 wait_until 5 grep -q "^$A$B$T$DATA" "$IPN_TEST_TMP/out"
 
-step "a new manager opens it again"
+step "a new manager goes on with it"
+kill_fabric
+start_fabric
+has_ports "$NETS/lan" 2 || fail "the program was thrown out"
+send "$B$A$T$DATA"
+tell ear "recvhex 5000" "ok $B$A$T$DATA"
+end_program
+wait_until 5 has_ports "$NETS/lan" 1
+
+step "who writes while there is no manager is let in by the next one"
+wait_until 5 test -S "$F"
+program
+waits()
+{
+	ss -xl | grep -q "$F"
+}
+wait_until 5 waits
+kill_fabric
+send "ffffffffffff$A$T$DATA"
+start_fabric
+wait_until 5 has_ports "$NETS/lan" 2
+send "$B$A$T$DATA"
+tell ear "recvhex 5000" "ok $B$A$T$DATA"
+
+step "without the keeper, too, it is opened again"
+keeper=$(ps -eo pid=,comm= | awk '$2 == "ipn-keeper" { print $1 }')
+[ -n "$keeper" ] || fail "there is no keeper"
+kill -KILL "$keeper" "$FABRIC_PID"
 kill_fabric
 start_fabric
 wait_until 5 test -S "$F"

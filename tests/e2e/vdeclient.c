@@ -8,15 +8,25 @@
  *		address recv MS         the next message, as hexadecimal; "none"
  *		count MS        messages that come until none has come for MS
  *		bye             an empty message
+ *		stream          "open", or "closed" when the fabric ended the port
  *		quit            ends
  *	vdeclient DIR crowd N                   N ports in one process; "N in", then waits for its
- *	end vdeclient DIR half N                    N connections that say nothing; then the same
+ *	end
+ *	vdeclient DIR half N                    N connections that say nothing; then the same
+ *	vdeclient DIR steady PATH INTERVAL_US   numbered frames from one port to another and to a
+ *		process on the network PATH; says "ready", and at SIGTERM what steady.c says, of
+ *		all together. Ends with status 1 when the fabric ends one of the ports
+ *	vdeclient FILE knock HEX                sends that as a packet to a socket of packets:
+ *		"closed", "answered", or why it cannot connect
  *	vdeclient DIR raw HEX                   sends that as its request: "closed", or "answered"
  */
+#include <ipn/ipn.h>
+
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -25,6 +35,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 struct client {
@@ -158,6 +169,130 @@ static void count(int fd, int ms)
 	printf("%lu\n", n);
 }
 
+static bool stream_open(int fd)
+{
+	char byte;
+
+	return recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0 && errno == EAGAIN;
+}
+
+/* --- steady ------------------------------------------------------------------------------------*/
+
+#define STEADY_TYPE 0xb788 /* 88b7 */
+#define LAST_MS 2000       /* for what is under way at the end */
+
+struct frame {
+	uint8_t to[6], from[6];
+	uint16_t type;
+	uint16_t pad;
+	uint32_t number;
+	int64_t sent; /* ns */
+	uint8_t rest[32];
+};
+
+struct receiver {
+	uint8_t mac[6];
+	uint32_t sent, due;
+};
+
+static volatile sig_atomic_t stop;
+static unsigned long received, lost;
+static int64_t worst;
+
+static void on_term(int sig)
+{
+	(void)sig;
+	stop = 1;
+}
+
+static int64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+static void take(struct receiver *r, const struct frame *f, ssize_t len)
+{
+	int64_t took = now_ns() - f->sent;
+
+	if (len != sizeof(*f) || f->type != STEADY_TYPE || memcmp(f->to, r->mac, 6) != 0)
+		return; /* others' */
+	if (f->number != r->due) {
+		fprintf(stderr, "%02x: %u came when %u was due\n", r->mac[5], f->number, r->due);
+		lost += f->number > r->due ? f->number - r->due : 1;
+	}
+	r->due = f->number + 1;
+	received++;
+	if (took > worst)
+		worst = took;
+}
+
+static void take_all(const struct client *c, struct receiver *to, int process)
+{
+	struct frame f;
+	ssize_t n;
+
+	while ((n = recv(c->data, &f, sizeof(f), MSG_DONTWAIT)) >= 0)
+		take(&to[0], &f, n);
+	while ((n = ipn_recv(process, &f, sizeof(f), MSG_DONTWAIT)) >= 0)
+		take(&to[1], &f, n);
+}
+
+static int steady(const char *dir, const char *path, long interval_us)
+{
+	struct sockaddr_un addr = { .sun_family = AF_IPN };
+	struct receiver to[2] = { { .mac = { 2, 0xdd, 0, 0, 0, 2 } },
+				  { .mac = { 2, 0xdd, 0, 0, 0, 3 } } };
+	struct frame f = { .from = { 2, 0xdd, 0, 0, 0, 1 }, .type = STEADY_TYPE };
+	struct client c[2];
+	int process = ipn_socket(AF_IPN, SOCK_RAW, IPN_ANY);
+	int64_t end;
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+	if (process < 0 || ipn_connect(process, (void *)&addr, sizeof(addr)))
+		die(path);
+	for (unsigned int i = 0; i < 2; i++)
+		if (join(&c[i], dir, 1000 + i))
+			die("turned away");
+	/* so that the switch knows where they are */
+	memset(f.to, 0xff, 6);
+	memcpy(f.from, to[0].mac, 6);
+	if (send(c[1].data, &f, sizeof(f), 0) != sizeof(f))
+		die("send");
+	memcpy(f.from, to[1].mac, 6);
+	if (ipn_send(process, &f, sizeof(f), 0) != sizeof(f))
+		die("ipn_send");
+	f.from[5] = 1;
+	signal(SIGTERM, on_term);
+	puts("ready");
+	fflush(stdout);
+	while (!stop) {
+		for (int i = 0; i < 2; i++) {
+			memcpy(f.to, to[i].mac, 6);
+			f.number = to[i].sent++;
+			f.sent = now_ns();
+			if (send(c[0].data, &f, sizeof(f), 0) != sizeof(f))
+				die("send");
+		}
+		usleep((useconds_t)interval_us);
+		take_all(&c[1], to, process);
+		for (int i = 0; i < 2; i++) {
+			if (!stream_open(c[i].stream)) {
+				puts("a port was ended");
+				return 1;
+			}
+		}
+	}
+	end = now_ns() + LAST_MS * 1000000LL;
+	while (received < to[0].sent + to[1].sent && now_ns() < end)
+		take_all(&c[1], to, process);
+	printf("%u %lu %lu %lld\n", to[0].sent + to[1].sent, received, lost,
+	       (long long)(worst / 1000000));
+	return 0;
+}
+
 static void commands(struct client *c)
 {
 	static char line[140000];
@@ -176,12 +311,34 @@ static void commands(struct client *c)
 			count(c->data, atoi(line + 6));
 		} else if (!strncmp(line, "bye", 3)) {
 			puts(send(c->data, "", 0, 0) ? strerror(errno) : "ok");
+		} else if (!strncmp(line, "stream", 6)) {
+			puts(stream_open(c->stream) ? "open" : "closed");
 		} else if (!strncmp(line, "quit", 4)) {
 			break;
 		} else {
 			puts("what?");
 		}
 	}
+}
+
+static int knock(const char *path, const char *hex)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	static unsigned char data[4096];
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+	int n = unhex(hex, data, sizeof(data));
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+	if (fd < 0 || connect(fd, (void *)&addr, sizeof(addr))) {
+		puts(strerror(errno));
+		return 1;
+	}
+	/* it may be closed before that comes */
+	if (send(fd, data, (size_t)n, MSG_NOSIGNAL) == n && recv(fd, data, sizeof(data), 0) > 0)
+		puts("answered");
+	else
+		puts("closed");
+	return 0;
 }
 
 int main(int argc, char **argv)
@@ -216,6 +373,10 @@ int main(int argc, char **argv)
 		puts(recv(c.stream, data, sizeof(data), 0) > 0 ? "answered" : "closed");
 		return 0;
 	}
+	if (argc == 4 && !strcmp(argv[2], "knock"))
+		return knock(argv[1], argv[3]);
+	if (argc == 5 && !strcmp(argv[2], "steady"))
+		return steady(argv[1], argv[3], atol(argv[4]));
 	for (i = 2; i + 1 < argc; i += 2) {
 		if (!strcmp(argv[i], "-p"))
 			port = (unsigned int)atoi(argv[i + 1]);
@@ -224,7 +385,8 @@ int main(int argc, char **argv)
 	}
 	if (argc < 2 || i < argc) {
 		fprintf(stderr,
-			"usage: vdeclient DIR [-p PORT] [-d DESCR] | crowd N | half N | raw HEX\n");
+			"usage: vdeclient DIR [-p PORT] [-d DESCR] | crowd N | half N | raw HEX |"
+			" steady PATH INTERVAL_US | FILE knock HEX\n");
 		return 2;
 	}
 	if (join(&c, argv[1], 0)) {

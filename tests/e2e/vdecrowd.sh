@@ -58,6 +58,25 @@ say one "recv 5000" "$a${b}88b601"
 say one "send $b${a}88b602"
 say two "recv 5000" "$b${a}88b602"
 
+step "a new manager takes them all over"
+kept() # two descriptors for each, one for the door, and its own
+{
+	local pid
+
+	pid=$(ps -eo pid=,comm= | awk '$2 == "ipn-keeper" { print $1 }')
+	[ "$(find "/proc/$pid/fd" -mindepth 1 | wc -l)" = $((2 * $1 + 1 + 5)) ]
+}
+wait_until 20 kept 1002
+kill_fabric
+START=${EPOCHREALTIME/[.,]/}
+start_fabric
+echo "   $(((${EPOCHREALTIME/[.,]/} - START) / 1000)) ms"
+has_ports "$NETS/lan" 1002 || fail "not all were taken over"
+say one "send $b${a}88b604"
+say two "recv 5000" "$b${a}88b604"
+say two "send ffffffffffff${b}88b605"
+say one "recv 5000" "ffffffffffff${b}88b605"
+
 step "they all leave at once"
 START=${EPOCHREALTIME/[.,]/}
 kill -KILL $CROWD

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# vdeguests: QEMU over VDE, QEMU over datagrams, user-mode-linux: unchanged, on one network
+# vdeguests: QEMU over VDE, QEMU over datagrams, user-mode-linux: unchanged, on one network, and
+# still there after the death of the manager
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/e2e.bash"
 
@@ -36,11 +37,20 @@ hears()
 	fail "no frame of $1"
 }
 
+restart()
+{
+	kill_fabric
+	start_fabric
+	has_ports "$NETS/lan" 3 || fail "the guest was thrown out"
+}
+
 step "QEMU -netdev vde"
 qemu 52:54:00:00:00:01 "vde,id=n,sock=$DIR"
 wait_until 20 has_ports "$NETS/lan" 3
 [[ $(ipn-fabric show --json "$NETS/lan" | jq -r '.ports[] | select(.kind == "sock") | .descr') == \
 	QEMU* ]] || fail "QEMU's description is not shown"
+hears 525400000001
+restart
 hears 525400000001
 kill $QEMU
 wait $QEMU 2>/dev/null || true
@@ -52,6 +62,8 @@ here=local.type=unix,local.path=$IPN_TEST_TMP/qemu.sock
 there=remote.type=unix,remote.path=$IPN_TEST_TMP/fab
 qemu 52:54:00:00:00:02 "dgram,id=n,$here,$there"
 wait_until 20 has_ports "$NETS/lan" 3
+hears 525400000002
+restart
 hears 525400000002
 kill $QEMU
 wait $QEMU 2>/dev/null || true
@@ -80,6 +92,8 @@ UML=$!
 wait_until 20 has_ports "$NETS/lan" 3
 wait_until 20 ping -q -c 1 -W 1 10.5.0.7
 wait_until 20 grep -aq "guest reached the host" "$IPN_TEST_TMP/uml"
+restart
+wait_until 20 ping -q -c 1 -W 1 10.5.0.7
 pkill -KILL -s $UML # its processes are a session of their own
 wait $UML 2>/dev/null || true
 wait_until 10 has_ports "$NETS/lan" 2

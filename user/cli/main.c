@@ -2,6 +2,7 @@
 #include "cli/fabric.h"
 #include "cli/help.h"
 #include "common/util.h"
+#include "manager/keeper.h"
 #include "manager/manager.h"
 
 static int (*const run[CLI_COMMANDS])(const struct cli_args *args) = {
@@ -69,6 +70,9 @@ int main(int argc, char *argv[])
 	char text[512];
 	int status;
 
+	/* as the manager starts it (keep.c): no command for people */
+	if (argc > 0 && !strcmp(argv[0], KEEPER_NAME))
+		return keeper_run();
 	if (cli_parse(argc, argv, &args, text, sizeof(text)) < 0)
 		return usage_error(&args, text);
 	status = dispatch(&args);

@@ -4,7 +4,8 @@
  *
  *	gateway     made anew if it is not whole
  *	networks    from the map `networks`; what `nets` says of them is written again
- *	ports       from the map `ports`, if their interface is there; else their entries go
+ *	ports       from the map `ports`, if their interface is there, or the keeper (keeper.c) has
+ *		    their socket; else their entries go
  *	the rest    what was half made or half removed goes: entries of `dests` and `floods` with no
  *	            port behind them, networks that nothing keeps alive, interfaces in the fabric's
  *	            group that belong to no port
@@ -147,6 +148,7 @@ int adopt(struct manager *m)
 
 	if (r)
 		return r;
+	keep_take(m);
 	if (!gateway_whole(m)) {
 		r = gateway_make(m);
 		if (r)

@@ -20,6 +20,7 @@
 #include "bpf.h"
 #include "common/util.h"
 #include "config.h"
+#include "keeper.h"
 #include "l3.h"
 #include "link.h"
 #include "manager.h"
@@ -67,6 +68,7 @@ struct net_key {
 
 struct node;
 struct door;
+struct kept;
 struct session;
 struct manager;
 
@@ -153,6 +155,7 @@ struct manager {
 	struct user *users;
 	struct policy *policies[IPN_POLICY_MAX];
 	struct door *doors;
+	struct keep *keep;          /* NULL: nothing was to be kept yet */
 	struct punt *punt;          /* NULL: there was no door yet */
 	sd_event_source *sock_look; /* while there are sock ports */
 	__u32 socks, socks_waiting;
@@ -332,6 +335,18 @@ int sock_begin(struct node *node, int fd);
 void sock_end(struct node *node);
 /* At the end of the manager: only lets go of it. */
 void sock_let_go(struct node *node);
+/* All of it stands: from now on it outlives the manager. */
+void sock_complete(struct node *node);
+/*
+ * After a restart: the part of a port that the keeper had. sock_adopt_rest, when doors stand and
+ * there is an event loop: what of it needs those. It ends ports whose client is gone.
+ */
+int sock_adopt(struct node *node, struct kept *kept);
+void sock_adopt_rest(struct manager *m);
+/* Is that its file, in the directory of this door? */
+bool sock_has_file(const struct node *node, __u32 door, const char *file);
+/* Did it come in by this door? */
+bool sock_is_of(const struct node *node, __u32 door);
 /* The client's other connection, whose end is the port's (taken); door: where it came from. */
 int sock_stream(struct node *node, int stream);
 /* Says something there. */
@@ -344,8 +359,42 @@ struct door *sock_of(const struct node *node);
 /* Its client says goodbye. */
 void sock_bye(struct manager *m, __u32 node, __u32 gen);
 
-/* punt.c: the thread behind the ring `punt` */
+/* keep.c: the keeper of sockets, see keeper.c */
+struct kept {
+	struct keeper_msg msg;
+	int fds[KEEPER_FDS]; /* -1: none, or taken */
+	bool taken;
+};
+/* At start: receives what the keeper has, if there is one. */
+void keep_take(struct manager *m);
+/* What it has in a slot; the port or door that takes the descriptors says so. NULL: nothing. */
+struct kept *keep_find(struct manager *m, __u32 slot, __u32 gen);
+/* Ends what nobody took. */
+void keep_rest(struct manager *m);
+/* ms, for which there was no manager before this one; very long if nobody knows. */
+__u64 keep_alone(struct manager *m);
+/* From now on there is a keeper while there are doors. */
+void keep_begin(struct manager *m);
+/* What is to be kept in this slot may have changed. */
+void keep_touch(struct manager *m, __u32 slot);
+/* `down`: the keeper ends, and with it whatever it has. */
+void keep_end(struct manager *m);
+/* Only lets go of it. */
+void keep_free(struct manager *m);
+/*
+ * What is to be kept of the port of a node (sock.c), of a door (door.c): gen, door, nfds, file,
+ * descr, and the descriptors, which stay theirs. False: nothing.
+ */
+bool sock_kept(struct manager *m, __u32 node, struct keeper_msg *msg, int fds[KEEPER_FDS]);
+bool door_kept(struct manager *m, __u32 door, struct keeper_msg *msg, int fds[KEEPER_FDS]);
+bool door_there(struct manager *m, __u32 door);
+
+/*
+ * punt.c: the thread behind the ring `punt`. punt_begin: ports may be added; punt_go: it begins to
+ * send what is in the ring, so those that were there before must have been added.
+ */
 int punt_begin(struct manager *m);
+int punt_go(struct manager *m);
 void punt_end(struct manager *m);
 /* The socket of a port; del returns when the thread will not use it again. */
 void punt_add(struct manager *m, __u32 node, int fd);
@@ -364,7 +413,11 @@ int door_close(struct net *net, const char *path, struct answer *a);
 void door_port_gone(struct door *door);
 /* All of a network, with their files. */
 void door_close_net(struct net *net);
-/* After a restart: those of the map `doors`. */
+/* Its key in the map `doors`, and the other way; the directory that its files are in. */
+__u32 door_id(const struct door *door);
+struct door *door_find_id(struct manager *m, __u32 id);
+int door_dir(const struct door *door);
+/* After a restart: those of the map `doors`, and what came in by them. */
 void door_adopt(struct manager *m);
 /* Lets go of all; their files stay. */
 void door_free_all(struct manager *m);

@@ -559,6 +559,7 @@ static void remove_all(struct manager *m)
 		path_remove(m->nets);
 		net_del(m->nets);
 	}
+	keep_end(m);
 	node_orphans_end(m);
 	if (m->link && m->bpf && m->bpf->abi.gateway)
 		link_del(m->link, m->bpf->abi.gateway);
@@ -572,6 +573,7 @@ static void manager_close(struct manager *m)
 	struct node *node, *ntmp;
 
 	m->closing = true;
+	keep_free(m);
 	door_free_all(m);
 	punt_end(m);
 	/* not session_free: that would end their nodes */
@@ -685,6 +687,8 @@ static int serve(const struct manager_opts *opts, int ready_fd)
 		r = config_apply(m, config, &a);
 	if (!r)
 		r = session_listen(m);
+	if (!r)
+		keep_begin(m);
 	if (!r)
 		r = ready(m, &ready_fd);
 	if (!r)

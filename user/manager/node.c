@@ -855,30 +855,41 @@ static bool joined(struct net *net, struct ipn_port *port)
 	return false;
 }
 
-/* A port of the map, its network already there. -ENODEV: its interface is not. */
+/* Is what the port is there for still there? -ENODEV. *link: but for sock ports. */
+static int port_stands(struct manager *m, const struct ipn_port *port, struct link_info *link)
+{
+	if (port->kind == IPN_KIND_SOCK)
+		return keep_find(m, port->node, port->gen) ? 0 : -ENODEV;
+	if (link_get(m->link, port->ifindex, link))
+		return -ENODEV;
+	if (port->kind == IPN_KIND_GRAB ? !grab_stands(m, port->ifindex)
+					: link->group != m->bpf->abi.group)
+		return -ENODEV;
+	if (port->kind == IPN_KIND_PROC && !link->running)
+		return -ENODEV; /* nobody holds it; adopt.c removes it */
+	return 0;
+}
+
+/* A port of the map, its network already there. -ENODEV: its interface, or its socket, is not. */
 int node_adopt(struct manager *m, const struct ipn_port *found)
 {
 	struct ipn_port now = *found, *port = &now;
 	struct net *net = port->net < IPN_MAX_NETS ? m->net_by_id[port->net] : NULL;
 	struct user *u = user_get(m, port->uid);
+	bool sock = port->kind == IPN_KIND_SOCK;
 	_cleanup_close_ int page = -1;
 	struct link_info link;
 	struct node *node;
+	int r;
 
 	if (!net || !u || port->port >= net->info.numnodes || net->ports[port->port] ||
 	    port->node >= IPN_MAX_NODES || m->node_by_id[port->node])
 		return -EINVAL;
 	if (!joined(net, port))
 		return -ESTALE;
-	if (port->kind == IPN_KIND_SOCK)
-		return -ENODEV; /* its socket ended with the last manager */
-	if (link_get(m->link, port->ifindex, &link))
-		return -ENODEV;
-	if (port->kind == IPN_KIND_GRAB ? !grab_stands(m, port->ifindex)
-					: link.group != m->bpf->abi.group)
-		return -ENODEV;
-	if (port->kind == IPN_KIND_PROC && !link.running)
-		return -ENODEV; /* nobody holds it; adopt.c removes it */
+	r = port_stands(m, port, &link);
+	if (r)
+		return r;
 	node = calloc(1, sizeof(*node));
 	if (!node)
 		return -ENOMEM;
@@ -892,13 +903,19 @@ int node_adopt(struct manager *m, const struct ipn_port *found)
 		free(node);
 		return -ENODEV;
 	}
-	node->port.flags = up_flag(node, &link);
+	r = sock ? sock_adopt(node, keep_find(m, port->node, port->gen)) : 0;
+	if (r) {
+		free(node);
+		return r;
+	}
+	if (!sock)
+		node->port.flags = up_flag(node, &link);
 	if (port->flags & IPN_PF_NODELOG) {
 		node->memory = net_log_bytes(net->log_class, net->slots);
 		m->id_log[port->node] =
 			(struct node_log){ .slots = net->slots, .log_class = net->log_class };
 	}
-	page = is_device(node) ? -1 : bpf_inner_get(m->bpf->fd_pages, port->node);
+	page = port->kind != IPN_KIND_PROC ? -1 : bpf_inner_get(m->bpf->fd_pages, port->node);
 	if (page >= 0)
 		page_map(node, page);
 	HASH_ADD(hh, m->nodes, ifindex, sizeof(node->ifindex), node);
@@ -909,6 +926,8 @@ int node_adopt(struct manager *m, const struct ipn_port *found)
 		m->gen = port->gen;
 	u->nodes++;
 	u->memory += node->memory;
+	if (sock)
+		return node_publish(node); /* the rest when its door stands: sock_adopt_rest */
 	/* pinned links were moved to our programs; clsact has no pins */
 	if (port->kind == IPN_KIND_GRAB) {
 		if (m->bpf->abi.hook == IPN_HOOK_CLSACT)

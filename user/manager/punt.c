@@ -19,7 +19,10 @@
  * (punt_full), each port by its share.
  *
  * Nobody but the thread writes its counters while it runs; readers may see them a moment late.
- * After the death of the manager the ring keeps what is in it; the next one goes on with it.
+ * After the death of the manager the ring keeps what is in it, until it is full. The next manager
+ * goes on with that if it comes soon (OLD_MS). What waited longer is of no use to anybody: it is
+ * thrown away and counted at its sender as what there was no room for (punt_full). Only goodbyes
+ * are never too old.
  */
 #include "core.h"
 
@@ -39,6 +42,7 @@
 #define BATCH 64
 #define PERIOD_NS 10000000ULL
 #define SHARE_NS 5000000ULL
+#define OLD_MS 3000
 
 struct counts {
 	__u64 out_packets, out_bytes;
@@ -51,6 +55,9 @@ struct punt {
 	bool running;
 	pthread_mutex_t lock;
 	struct ring_buffer *ring;
+	const unsigned long *at; /* how far the ring is consumed; mapped */
+	unsigned long backlog;   /* what is before that was there when we began, */
+	bool old;                /* and for long */
 	const struct ipn_dest *dests;
 	struct ipn_punt_acct *acct;
 	struct counts *counts;   /* by node */
@@ -170,12 +177,15 @@ static int on_record(void *arg, void *sample, size_t size)
 {
 	const struct ipn_punt *rec = sample;
 	struct punt *p = arg;
+	bool backlog = (long)(p->backlog - *p->at) > 0;
 	__u64 bye;
 
 	if (size < sizeof(*rec) || rec->len > size - sizeof(*rec) || rec->net >= IPN_MAX_NETS ||
 	    rec->node >= IPN_MAX_NODES)
 		return 0; /* programs write no such */
-	if (rec->op == IPN_PUNT_PORT) {
+	if (backlog && p->old && rec->op != IPN_PUNT_BYE) {
+		counted(p, rec->node, IPN_DROP_PUNT_FULL);
+	} else if (rec->op == IPN_PUNT_PORT) {
 		to_port(p, rec, rec + 1);
 	} else if (rec->op == IPN_PUNT_POLICY) {
 		to_policy(p, rec, (void *)(rec + 1));
@@ -186,7 +196,8 @@ static int on_record(void *arg, void *sample, size_t size)
 	} else {
 		to_all(p, rec, rec + 1);
 	}
-	__atomic_fetch_add(&p->acct[rec->node].done, rec->size, __ATOMIC_RELAXED);
+	if (!backlog) /* those count as done already */
+		__atomic_fetch_add(&p->acct[rec->node].done, rec->size, __ATOMIC_RELAXED);
 	return ++p->batch < BATCH ? 0 : -EAGAIN;
 }
 
@@ -255,6 +266,27 @@ static int packet_open(int *out)
 	return 0;
 }
 
+/* What is in the ring: its first page tells how far it is consumed, its second how far written. */
+static int backlog_find(struct punt *p)
+{
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	int fd = p->m->bpf->fd_punt;
+	const unsigned long *produced;
+	void *map = mmap(NULL, page, PROT_READ, MAP_SHARED, fd, 0);
+
+	if (map == MAP_FAILED)
+		return -errno;
+	p->at = map;
+	map = mmap(NULL, page, PROT_READ, MAP_SHARED, fd, (off_t)page);
+	if (map == MAP_FAILED)
+		return -errno;
+	produced = map;
+	p->backlog = __atomic_load_n(produced, __ATOMIC_ACQUIRE);
+	p->old = keep_alone(p->m) > OLD_MS;
+	munmap(map, page);
+	return 0;
+}
+
 static int punt_open(struct punt *p)
 {
 	const __u32 mark = IPN_CABLE_MARK | 1; /* the first cable of its way */
@@ -284,6 +316,9 @@ static int punt_open(struct punt *p)
 	if (map == MAP_FAILED)
 		return -errno;
 	p->acct = map;
+	r = backlog_find(p);
+	if (r)
+		return r;
 	/* a manager that died may have delivered more than it said */
 	for (__u32 i = 0; i < IPN_MAX_NODES; i++)
 		if (p->acct[i].done != p->acct[i].queued)
@@ -310,12 +345,18 @@ int punt_begin(struct manager *m)
 	r = punt_open(p);
 	if (!r)
 		r = sd_event_add_io(m->event, &p->source, p->bye[0], EPOLLIN, on_bye, m);
-	if (r >= 0)
-		r = -pthread_create(&p->thread, NULL, run, p);
-	if (r < 0) {
+	if (r < 0)
 		punt_end(m);
+	return r < 0 ? r : 0;
+}
+
+int punt_go(struct manager *m)
+{
+	struct punt *p = m->punt;
+	int r = p->running ? 0 : -pthread_create(&p->thread, NULL, run, p);
+
+	if (r || p->running)
 		return r;
-	}
 	p->running = true;
 	pthread_setname_np(p->thread, "ipn-punt");
 	return 0;
@@ -336,6 +377,8 @@ void punt_end(struct manager *m)
 		munmap((void *)p->dests, sizeof(*p->dests) * IPN_MAX_PORTS);
 	if (p->acct)
 		munmap(p->acct, sizeof(*p->acct) * IPN_MAX_NODES);
+	if (p->at)
+		munmap((void *)p->at, (size_t)sysconf(_SC_PAGESIZE));
 	int *fds[] = { &p->packet, &p->cable, &p->stop, &p->bye[0], &p->bye[1] };
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)

@@ -5,9 +5,10 @@
  *	VDE   a directory with a socket `ctl`, as vde_switch has: each client becomes a port
  *	UNIX  the path of a datagram socket, for one program: a port as long as it is there
  *
- * A door belongs to its network and ends with it, by `detach`, or by `down`. What stands of it in
- * the map `doors` says by inode which file is ours: after the death of a manager the next one opens
- * the door again, in place of that file and of no other.
+ * A door belongs to its network and ends with it, by `detach`, or by `down`. After the death of a
+ * manager its socket is in the keeper (keeper.c): who knocks meanwhile waits, and the next manager
+ * goes on with it. Without a keeper the door is opened again: what stands of it in the map `doors`
+ * says by inode which file is ours, so in place of that file and of no other.
  *
  * A client is hostile until it has shown its request, and after. Who connects gets PENDING_US to
  * send it; at most PENDING wait, and the one that has waited longest makes room for the next. The
@@ -16,8 +17,8 @@
  * own, sock_begin looks at.
  *
  * One client's way in, each step undone by node_del: socket; connected; node (node_sock); the
- * name it answers to; the stream, whose end is the port's; the reply. Who cannot come in finds the
- * stream closed.
+ * name it answers to; the stream, whose end is the port's; the reply; its part in the keeper. Who
+ * cannot come in finds the stream closed.
  */
 #include <bpf/bpf.h>
 #include <dirent.h>
@@ -199,6 +200,8 @@ static int client_try(struct pending *p)
 		r = sock_reply(node, &addr, sizeof(addr));
 	if (r)
 		node_del(node, 0, false);
+	else
+		sock_complete(node);
 	return r;
 }
 
@@ -322,6 +325,46 @@ static bool file_ours(const struct door *door)
 	       st.st_dev == door->info.dev && st.st_ino == door->info.ino;
 }
 
+__u32 door_id(const struct door *door)
+{
+	return door->id;
+}
+
+int door_dir(const struct door *door)
+{
+	return door->dir_fd;
+}
+
+struct door *door_find_id(struct manager *m, __u32 id)
+{
+	for (struct door *d = m->doors; d; d = d->next)
+		if (d->id == id)
+			return d;
+	return NULL;
+}
+
+bool door_there(struct manager *m, __u32 id)
+{
+	return door_find_id(m, id);
+}
+
+bool door_kept(struct manager *m, __u32 id, struct keeper_msg *msg, int fds[KEEPER_FDS])
+{
+	struct door *door = door_find_id(m, id);
+
+	if (!door)
+		return false;
+	msg->nfds = door->fd >= 0;
+	fds[0] = door->fd;
+	util_copy(msg->descr, sizeof(msg->descr), door->descr);
+	return true;
+}
+
+static void door_changed(struct door *door)
+{
+	keep_touch(door->m, KEEPER_DOOR(door->id));
+}
+
 static int door_store(struct door *door)
 {
 	return bpf_map_update_elem(door->m->bpf->fd_doors, &door->id, &door->info, BPF_ANY) ? -errno
@@ -352,6 +395,7 @@ static void door_end(struct door *door)
 	struct manager *m = door->m;
 	struct net *net = door->net;
 	struct node *node, *tmp;
+	__u32 id = door->id;
 
 	door->ending = true;
 	HASH_ITER(hh, m->nodes, node, tmp) {
@@ -363,8 +407,9 @@ static void door_end(struct door *door)
 	/* not when something of others is in it */
 	if (door->info.made_dir)
 		rmdir(door->info.path);
-	bpf_map_delete_elem(m->bpf->fd_doors, &door->id);
+	bpf_map_delete_elem(m->bpf->fd_doors, &id);
 	door_let_go(door);
+	keep_touch(m, KEEPER_DOOR(id));
 	net->bound--;
 	net_unused(net);
 }
@@ -423,14 +468,25 @@ static int file_open(struct door *door, int type, __u32 mode, struct answer *a)
 	return door_store(door);
 }
 
+/* After a restart: the socket that the keeper had is good as long as it can be found. */
+static bool kept_socket_good(struct door *door)
+{
+	if (door->fd >= 0 && file_ours(door))
+		return true;
+	util_close_fd(&door->fd);
+	door->fd = -1;
+	return false;
+}
+
 static int vde_begin(struct door *door, struct answer *a)
 {
 	int r = dir_open(door, a);
 
-	if (!r)
+	if (!r && !kept_socket_good(door)) {
 		r = file_open(door, SOCK_STREAM, door->info.mode & 0666, a);
-	if (!r && listen(door->fd, BACKLOG))
-		r = -errno;
+		if (!r && listen(door->fd, BACKLOG))
+			r = -errno;
+	}
 	if (!r)
 		r = sd_event_add_io(door->m->event, &door->source, door->fd, EPOLLIN, on_client,
 				    door);
@@ -467,6 +523,8 @@ static int unix_join(struct door *door, const struct sockaddr_un *peer)
 		return r;
 	}
 	sock_door(node, door);
+	sock_complete(node);
+	door_changed(door);
 	return 0;
 }
 
@@ -501,6 +559,7 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *arg)
 		say(LOG_ERR, "%s: %s", door->info.path, a.text);
 		return 0; /* somebody else has its path by now */
 	}
+	door_changed(door);
 	if (!door->info.peer[0])
 		return sd_event_add_io(door->m->event, &door->source, door->fd, EPOLLIN,
 				       on_greeting, door);
@@ -533,25 +592,50 @@ void door_port_gone(struct door *door)
 		say(LOG_ERR, "%s: cannot wait for another program", door->info.path);
 }
 
-static int unix_begin(struct door *door, struct answer *a)
+/* After a restart: its socket is a port, which went on. */
+static bool unix_taken(const struct door *door)
+{
+	struct manager *m = door->m;
+
+	for (__u32 i = 0; i < IPN_MAX_NODES; i++)
+		if (m->node_by_id[i] && sock_is_of(m->node_by_id[i], door->id))
+			return true;
+	return false;
+}
+
+/* Opens the directory that the door's socket is in. */
+static int dir_find(struct door *door)
 {
 	char dir[IPN_PATH_MAX];
-	int r;
 
 	util_copy(dir, sizeof(dir), door->info.path);
-	strrchr(dir, '/')[dir[1] && strrchr(dir, '/') == dir] = '\0';
+	if (door->info.kind == IPN_DOOR_UNIX)
+		strrchr(dir, '/')[dir[1] && strrchr(dir, '/') == dir] = '\0';
 	door->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (door->dir_fd < 0)
-		return ANSWER(a, -errno, "%s: %s", dir, strerror(errno));
-	r = file_open(door, SOCK_DGRAM, door->info.mode, a);
+	return door->dir_fd < 0 ? -errno : 0;
+}
+
+static int unix_begin(struct door *door, struct answer *a)
+{
+	int r = dir_find(door);
+
+	if (r)
+		return ANSWER(a, r, "the directory of %s: %s", door->info.path, strerror(-r));
+	if (unix_taken(door))
+		return 0;
+	r = kept_socket_good(door) ? 0 : file_open(door, SOCK_DGRAM, door->info.mode, a);
 	return r ? r : unix_again(door);
 }
 
-/* Makes the files of the door and waits for clients. On failure nothing is left of it. */
-static int door_begin(struct manager *m, struct net *net, __u32 id, const struct ipn_door *info,
-		      const char *descr, struct answer *a)
+/*
+ * Makes the files of the door and waits for clients. On failure nothing is left of it. kept: what
+ * the keeper had of it, or NULL.
+ */
+static int door_begin(struct net *net, __u32 id, const struct ipn_door *info, const char *descr,
+		      struct kept *kept, struct answer *a)
 {
 	struct door *door = calloc(1, sizeof(*door));
+	struct manager *m = net->m;
 	int r;
 
 	if (!door)
@@ -564,6 +648,11 @@ static int door_begin(struct manager *m, struct net *net, __u32 id, const struct
 	if (descr)
 		memcpy(door->descr, descr, sizeof(door->descr));
 	door->fd = door->dir_fd = -1;
+	if (kept) {
+		door->fd = util_take_fd(&kept->fds[0]);
+		memcpy(door->descr, kept->msg.descr, sizeof(door->descr));
+		kept->taken = true;
+	}
 	net->bound++; /* a network that somebody can come into is in use */
 	r = punt_begin(m);
 	if (!r)
@@ -576,6 +665,7 @@ static int door_begin(struct manager *m, struct net *net, __u32 id, const struct
 	}
 	door->next = m->doors;
 	m->doors = door;
+	door_changed(door);
 	return 0;
 }
 
@@ -584,6 +674,7 @@ int door_open(struct net *net, const struct ipn_door *want, const char *descr, s
 	struct manager *m = net->m;
 	struct ipn_door found;
 	__u32 id = 0;
+	int r;
 
 	if (want->path[0] != '/')
 		return ANSWER(a, -EINVAL, "%s is no absolute path", want->path);
@@ -603,7 +694,15 @@ int door_open(struct net *net, const struct ipn_door *want, const char *descr, s
 				      d->net->info.path);
 	while (id < IPN_MAX_NODES && !bpf_map_lookup_elem(m->bpf->fd_doors, &id, &found))
 		id++;
-	return door_begin(m, net, id, want, descr, a);
+	r = door_begin(net, id, want, descr, NULL, a);
+	if (r)
+		return r;
+	r = punt_go(m);
+	if (r) {
+		door_end(door_find_id(m, id));
+		return ANSWER(a, r, "%s: cannot start a thread: %s", want->path, strerror(-r));
+	}
+	return 0;
 }
 
 int door_close(struct net *net, const char *path, struct answer *a)
@@ -628,7 +727,7 @@ void door_close_net(struct net *net)
 }
 
 /* Files of clients whose ports ended with a manager: we gave them their names. */
-static void files_remove(const struct ipn_door *info)
+static void files_remove(struct manager *m, __u32 id, const struct ipn_door *info)
 {
 	_cleanup_close_ int fd = open(info->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(util_take_fd(&fd));
@@ -643,21 +742,32 @@ static void files_remove(const struct ipn_door *info)
 		if (sscanf(e->d_name, "%u.%u", &port, &node) != 2)
 			continue;
 		snprintf(name, sizeof(name), "%03u.%u", port, node);
-		if (!strcmp(name, e->d_name) &&
-		    !fstatat(dirfd(d), name, &st, AT_SYMLINK_NOFOLLOW) && S_ISSOCK(st.st_mode))
+		if (strcmp(name, e->d_name) != 0 ||
+		    fstatat(dirfd(d), name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISSOCK(st.st_mode))
+			continue;
+		if (node >= IPN_MAX_NODES || !m->node_by_id[node] ||
+		    !sock_has_file(m->node_by_id[node], id, name))
 			unlinkat(dirfd(d), name, 0);
 	}
 	closedir(d);
 }
 
-/* The sockets of sock ports ended with the manager that had them. */
-static void senders_clear(struct manager *m)
+/* It cannot be opened again, and what came in by it ends. */
+static void door_lost(struct manager *m, __u32 id, const struct ipn_door *info)
 {
-	__u64 sender;
+	struct door door = { .info = *info, .dir_fd = -1 };
 
-	while (!bpf_map_get_next_key(m->bpf->fd_sk_ports, NULL, &sender))
-		if (bpf_map_delete_elem(m->bpf->fd_sk_ports, &sender))
-			break;
+	for (__u32 i = 0; i < IPN_MAX_NODES; i++)
+		if (m->node_by_id[i] && sock_is_of(m->node_by_id[i], id))
+			node_del(m->node_by_id[i], 0, false);
+	if (info->kind == IPN_DOOR_VDE)
+		files_remove(m, id, info);
+	if (!dir_find(&door) && file_ours(&door))
+		unlinkat(door.dir_fd, file_name(&door), 0);
+	if (info->made_dir)
+		rmdir(info->path);
+	util_close_fd(&door.dir_fd);
+	bpf_map_delete_elem(m->bpf->fd_doors, &id);
 }
 
 void door_adopt(struct manager *m)
@@ -668,7 +778,6 @@ void door_adopt(struct manager *m)
 	__u32 id, next;
 	bool more = !bpf_map_get_next_key(fd, NULL, &id);
 
-	senders_clear(m);
 	while (more) {
 		more = !bpf_map_get_next_key(fd, &id, &next);
 		if (!bpf_map_lookup_elem(fd, &id, &info)) {
@@ -677,16 +786,24 @@ void door_adopt(struct manager *m)
 			info.path[sizeof(info.path) - 1] = '\0';
 			a.text[0] = '\0';
 			if (info.kind == IPN_DOOR_VDE)
-				files_remove(&info);
-			r = net ? door_begin(m, net, id, &info, NULL, &a) : -ENOENT;
+				files_remove(m, id, &info);
+			r = net ? door_begin(net, id, &info, NULL, keep_find(m, KEEPER_DOOR(id), 0),
+					     &a)
+				: -ENOENT;
 			if (r) {
 				say(LOG_ERR, "door %s: cannot open it again: %s", info.path,
 				    a.text[0] ? a.text : strerror(-r));
-				bpf_map_delete_elem(fd, &id);
+				door_lost(m, id, &info);
 			}
 		}
 		id = next;
 	}
+	sock_adopt_rest(m);
+	keep_rest(m);
+	r = m->punt ? punt_go(m) : 0;
+	if (r)
+		say(LOG_ERR, "cannot start a thread: sock ports are cut off from others: %s",
+		    strerror(-r));
 }
 
 void door_free_all(struct manager *m)

@@ -1,0 +1,367 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# keeper: clients of VDE stay connected over the death, restart and upgrade of the manager
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/e2e.bash"
+
+TYPE=88b6
+DATA=$(printf '5a%.0s' {1..50})
+DIR=$IPN_TEST_TMP/sw
+ALL=ffffffffffff
+DELAY_MS=2000 # this machine may be busy
+a=020000000001 b=020000000002 p=020000000003 c=020000000004
+
+# vde NAME [OPTIONS]: a client; `ask_vde NAME COMMAND [WANTED]`, its answer is in OUT.
+declare -A VDE_IN=() VDE_OUT=() VDE_PID=()
+vde()
+{
+	local name=$1 in out fifo=$IPN_TEST_TMP/.vde.$1
+
+	shift
+	rm -f "$fifo.in" "$fifo.out"
+	mkfifo "$fifo.in" "$fifo.out"
+	vdeclient "$DIR" "$@" <"$fifo.in" >"$fifo.out" 2>&1 &
+	VDE_PID[$name]=$!
+	exec {in}>"$fifo.in" {out}<"$fifo.out"
+	VDE_IN[$name]=$in VDE_OUT[$name]=$out
+}
+
+said() # NAME [WANTED]
+{
+	OUT=
+	IFS= read -r -t 20 OUT <&"${VDE_OUT[$1]}" || fail "vde $1: no answer"
+	[ $# -lt 2 ] || assert_eq "$2" "$OUT" "vde $1"
+}
+
+ask_vde()
+{
+	echo "$2" >&"${VDE_IN[$1]}"
+	said "$1" "${@:3}"
+}
+
+end_vde()
+{
+	local in=${VDE_IN[$1]} out=${VDE_OUT[$1]}
+
+	kill -KILL "${VDE_PID[$1]}"
+	exec {in}>&- {out}<&-
+	wait "${VDE_PID[$1]}" 2>/dev/null || true
+}
+
+# closed NAME: the fabric ended its port
+closed()
+{
+	ask_vde "$1" stream
+	[ "$OUT" = closed ]
+}
+
+steady_vde() # NAME [INTERVAL_US]
+{
+	vdeclient "$DIR" steady "$NETS/lan" "${2:-1000}" >"$IPN_TEST_TMP/.steady.$1" 2>&1 &
+	STEADY_PID[$1]=$!
+	wait_until 10 grep -q ready "$IPN_TEST_TMP/.steady.$1"
+}
+
+keeper()
+{
+	ps -eo pid=,comm= | awk '$2 == "ipn-keeper" { print $1 }'
+}
+
+no_keeper()
+{
+	[ -z "$(keeper)" ]
+}
+
+keeper_fds()
+{
+	find "/proc/$1/fd" -mindepth 1 2>/dev/null | wc -l
+}
+
+# keeps N: there is one keeper, with N descriptors beside its own: 3, the two sockets
+keeps()
+{
+	[ "$(keeper | wc -l)" = 1 ] && [ "$(keeper_fds "$(keeper)")" = $(($1 + 5)) ]
+}
+
+# Without what the manager's own process is.
+shown()
+{
+	ipn-fabric show --json | jq -S 'del(.fabric.pid, .fabric.uptime, .fabric.adopted)'
+}
+
+dump() # MAP
+{
+	bpftool -j map dump pinned "$IPN_FABRIC_BPFFS/ipn-fabric/v1/$1"
+}
+
+# The policies of sockets, as numbers of programs
+policies()
+{
+	dump pol_sk | jq -r '.[].formatted.value | select(. != 0)' | sort
+}
+
+quiet() # forgets what was flooded until here
+{
+	ask_vde a "count 100"
+	ask_vde b "count 100"
+	while tell ear "recvhex 100" && [ "$OUT" != EAGAIN ]; do :; done
+}
+
+talk() # that everything works: kernel, log, punt ring
+{
+	quiet
+	ask_vde a "send $b$a$TYPE$DATA" ok
+	ask_vde b "recv 5000" "$b$a$TYPE$DATA"
+	ask_vde b "send $p$b$TYPE$DATA" ok
+	tell ear "recvhex 5000" "ok $p$b$TYPE$DATA"
+	tell ear "sendhex $a$p$TYPE$DATA"
+	ask_vde a "recv 5000" "$a$p$TYPE$DATA"
+}
+
+sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1 # no chatter
+sysctl -qw net.unix.max_dgram_qlen=64
+start_fabric
+ipn-fabric net add "$NETS/lan" --policy switch --pool 1024 --nodes 64
+no_keeper || fail "a keeper with nothing to keep"
+BEFORE=$(snapshot)
+ipn-fabric attach "$NETS/lan" --vde "$DIR" --mode 0777 >/dev/null
+
+step "a keeper beside the manager, with each client's sockets"
+wait_until 5 keeps 1
+vde a -d "the first"
+said a in
+vde b -d second -p 7
+said b in
+node ear socket "connect $NETS/lan"
+wait_until 5 keeps 5
+assert_eq srw------- "$(stat -c %A "$IPN_FABRIC_RUN_DIR/keeper")" "the keeper's socket"
+expect_status 1 as_nobody vdeclient "$IPN_FABRIC_RUN_DIR/keeper" knock 00
+assert_eq "Permission denied" "$OUT" "a stranger at the keeper's socket"
+ask_vde a "send $ALL$a$TYPE$DATA" ok
+ask_vde b "recv 5000"
+ask_vde b "send $ALL$b$TYPE$DATA" ok
+ask_vde a "recv 5000"
+tell ear "recvhex 5000"
+tell ear "recvhex 5000"
+tell ear "sendhex $ALL$p$TYPE$DATA"
+ask_vde a "recv 5000"
+ask_vde b "recv 5000"
+talk
+
+step "kill -9: between clients and to processes nothing is lost, and no client is thrown out"
+steady_vde one
+quiet
+shown >"$IPN_TEST_TMP/shown"
+OLD=$(policies)
+KEEPER=$(keeper)
+kill_fabric
+assert_eq "$KEEPER" "$(keeper)" "the keeper"
+ask_vde a "send $b$a$TYPE$DATA" ok
+ask_vde b "recv 5000" "$b$a$TYPE$DATA"
+ask_vde b "send $p$b$TYPE$DATA" ok
+tell ear "recvhex 5000" "ok $p$b$TYPE$DATA"
+start_fabric
+diff "$IPN_TEST_TMP/shown" <(shown) || fail "not the same after the take-over"
+assert_eq "the first" "$(ipn-fabric show --json "$NETS/lan" |
+	jq -r '.ports[] | select(.port == 0) | .descr')"
+assert_eq "$KEEPER" "$(keeper)" "the keeper"
+talk
+
+step "they run through the policies of the new manager: the old programs are gone"
+gone()
+{
+	local id
+
+	for id in $OLD; do
+		! bpftool prog show id "$id" >/dev/null 2>&1 || return 1
+	done
+}
+[ -n "$OLD" ] || fail "no policies for sockets"
+wait_until 10 gone
+talk
+steady_stop one $DELAY_MS
+
+step "odd packets to the keeper: closed, and nothing is lost"
+ODD=$(printf '00%.0s' {1..200})
+for odd in 00 6b6e7069 "6b6e706901000000$(printf '00%.0s' {1..192})" "$ODD" "$ODD$ODD"; do
+	assert_eq closed "$(timeout 10 vdeclient "$IPN_FABRIC_RUN_DIR/keeper" knock "$odd")" "$odd"
+	wait_until 10 keeps 5
+	talk
+done
+KEEPER=$(keeper)
+
+step "what needs the manager meanwhile: kept for the next one, or dropped for want of room"
+kill_fabric
+quiet
+tell ear "sendhex $a$p$TYPE$DATA"
+ask_vde a "recv 50" none
+ask_vde a "fill $ALL $a 1500 600" 600
+start_fabric
+ask_vde a "recv 5000" "$a$p$TYPE$DATA"
+ask_vde b "count 500"
+[ "$OUT" -ge 60 ] || fail "of what was kept $OUT came"
+[ "$(stat_of "$NETS/lan" 0 .drops.punt_full)" -gt 100 ] || fail "a full ring is not counted"
+ask_vde a "count 300"
+talk
+
+step "what is older than 3 s is not delivered any more"
+kill_fabric
+tell ear "sendhex $a$p$TYPE$DATA"
+sleep 3.2 # that is what makes it old
+start_fabric
+ask_vde a "recv 500" none
+talk
+
+step "who knocks while there is no manager is let in by the next one"
+kill_fabric
+vde c -d third
+start_fabric
+said c in
+wait_until 5 has_ports "$NETS/lan" 4
+ask_vde c "send $b$c$TYPE$DATA" ok
+ask_vde b "recv 5000" "$b$c$TYPE$DATA"
+wait_until 5 keeps 7
+
+step "the end of a client is noticed: by this manager, and by the next"
+end_vde c
+wait_until 5 has_ports "$NETS/lan" 3
+wait_until 5 keeps 5
+vde c
+said c in
+vde d
+said d in
+wait_until 5 keeps 9
+kill_fabric
+end_vde c
+ask_vde d bye ok
+start_fabric
+wait_until 5 has_ports "$NETS/lan" 3
+wait_until 5 closed d
+wait_until 5 keeps 5
+end_vde d
+assert_eq "000.0 007.1 ctl" "$(ls "$DIR" | tr '\n' ' ' | sed 's/ $//')" "files"
+
+step "detach: the client sees the end at once, also when the keeper does not answer"
+vde c
+said c in
+wait_until 5 keeps 7
+kill -STOP "$KEEPER"
+ipn-fabric detach "$NETS/lan" --port 2
+closed c || fail "no end of the stream"
+kill -CONT "$KEEPER"
+wait_until 5 keeps 5
+end_vde c
+
+step "a keeper that does not read is replaced"
+kill -STOP "$KEEPER"
+mkfifo "$IPN_TEST_TMP/crowd"
+vdeclient "$DIR" crowd 40 <"$IPN_TEST_TMP/crowd" >"$IPN_TEST_TMP/crowd.out" 2>&1 &
+CROWD=$!
+exec {KEEP}>"$IPN_TEST_TMP/crowd"
+for i in {1..60}; do # until its socket is full
+	ipn-fabric attach "$NETS/lan" --vde "$DIR.$i" >/dev/null
+	ipn-fabric detach "$NETS/lan" --vde "$DIR.$i"
+	ipn-fabric attach "$NETS/lan" --vde "$DIR.$i" >/dev/null
+	ipn-fabric detach "$NETS/lan" --vde "$DIR.$i"
+done
+wait_until 10 grep -q "40 in" "$IPN_TEST_TMP/crowd.out"
+replaced()
+{
+	[ "$(keeper)" != "$KEEPER" ] && keeps 85
+}
+wait_until 20 replaced
+kill $CROWD
+exec {KEEP}>&-
+wait $CROWD 2>/dev/null || true
+wait_until 5 keeps 5
+
+step "kill -9 of the keeper: nobody notices, and the next one has everything"
+steady_vde two
+wait_until 5 keeps 9
+KEEPER=$(keeper)
+kill -KILL "$KEEPER"
+replaced()
+{
+	[ "$(keeper)" != "$KEEPER" ] && keeps 9
+}
+wait_until 10 replaced
+kill_fabric
+start_fabric
+talk
+steady_stop two $DELAY_MS
+wait_until 5 keeps 5
+
+step "kill -9 at any moment, under traffic, while clients come and go"
+steady_vde three 500
+come_and_go()
+{
+	local i
+
+	for i in {1..1000}; do
+		timeout 10 vdeclient "$DIR" crowd 3 </dev/null >/dev/null 2>&1 || true
+	done
+}
+come_and_go &
+GUESTS=$!
+for _ in {1..20}; do
+	sleep "0.$(printf %03d $((RANDOM % 200)))"
+	kill_fabric
+	start_fabric
+done
+kill $GUESTS
+wait $GUESTS 2>/dev/null || true
+wait_until 10 has_ports "$NETS/lan" 6
+steady_stop three $DELAY_MS
+wait_until 5 has_ports "$NETS/lan" 3
+talk
+wait_until 5 keeps 5
+assert_eq "000.0 007.1 ctl" "$(ls "$DIR" | grep -v '^\.' | tr '\n' ' ' | sed 's/ $//')" "files"
+assert_eq 2 "$(dump sk_ports | jq length)" "senders that are known"
+
+step "kill -9 of both: the ports end, the door is open again"
+kill -KILL "$(keeper)"
+kill -KILL "$FABRIC_PID"
+kill_fabric
+closed a || fail "the port of a client lives on, held by nobody"
+start_fabric
+wait_until 5 has_ports "$NETS/lan" 1
+assert_eq ctl "$(ls "$DIR")" "files"
+end_vde a
+end_vde b
+vde a
+said a in
+vde b
+said b in
+ask_vde a "send $ALL$a$TYPE$DATA" ok
+ask_vde b "recv 5000" "$ALL$a$TYPE$DATA"
+wait_until 5 keeps 5
+
+step "down ends it, with a manager or without"
+leave ear
+ipn-fabric detach "$NETS/lan" --vde "$DIR"
+wait_until 5 no_keeper
+wait_until 5 has_ports "$NETS/lan" 0
+same "$(sed '/^{/d' <<<"$BEFORE")" "$(snapshot | sed '/^{/d')" "after detach"
+end_vde a
+end_vde b
+ipn-fabric attach "$NETS/lan" --vde "$DIR" --mode 0777 >/dev/null
+vde a
+said a in
+wait_until 5 keeps 3
+kill_fabric
+ipn-fabric down
+no_keeper || fail "down without a manager left the keeper"
+closed a || fail "down without a manager left a client"
+end_vde a
+[ ! -e "$DIR" ] || fail "$DIR was left behind"
+start_fabric
+ipn-fabric net add "$NETS/lan" --policy switch
+ipn-fabric attach "$NETS/lan" --vde "$DIR" --mode 0777 >/dev/null
+vde a
+said a in
+wait_until 5 keeps 3
+stop_fabric
+no_keeper || fail "down left the keeper"
+closed a || fail "down left a client"
+assert_eq "" "$(files "$IPN_FABRIC_RUN_DIR" "$IPN_FABRIC_BPFFS" "$NETS" |
+	grep -v '\.debug$' || true)" "files"
