@@ -21,6 +21,15 @@
 #define INLINE static __always_inline
 #define NOINLINE static __attribute__((noinline))
 
+/*
+ * The usual way of a message is to be one piece of code: programs run in cold caches, and what is
+ * not run should not be loaded.
+ */
+#ifndef likely
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+#endif
+
 #define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
 #define KEEP(x)                                \

@@ -25,6 +25,7 @@
 #define IPN_BPF_DELIVER_H
 
 #include "cable.h"
+#include "flow.h"
 #include "log.h"
 #include "sk.h"
 #include "stats.h"
@@ -160,20 +161,20 @@ INLINE int tc_outgrows(struct __sk_buff *skb, const struct ipn_dest *dest)
 INLINE int tc_to_device(struct __sk_buff *skb, const struct ipn_dest *dest, __u32 from_node,
 			__u32 len, __u32 cable)
 {
-	if (!(dest->flags & IPN_PF_UP)) {
+	if (unlikely(!(dest->flags & IPN_PF_UP))) {
 		stats_drop(from_node, IPN_DROP_PORT_DOWN);
 		return TC_DROP;
 	}
-	if (tc_outgrows(skb, dest)) {
+	if (unlikely(tc_outgrows(skb, dest))) {
 		stats_drop(from_node, IPN_DROP_MTU);
 		return TC_DROP;
 	}
-	if (dest->kind == IPN_KIND_CABLE) {
+	if (unlikely(dest->kind == IPN_KIND_CABLE)) {
 		if (cable_mark(skb, cable)) {
 			stats_drop(from_node, IPN_DROP_HOPS);
 			return TC_DROP;
 		}
-	} else if (cable & CABLE_KEPT) { /* attached just now */
+	} else if (unlikely(cable & CABLE_KEPT)) { /* attached just now */
 		stats_drop(from_node, IPN_DROP_NO_PORT);
 		return TC_DROP;
 	}
@@ -346,24 +347,25 @@ INLINE int deliver_port(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_n
 	struct ipn_dest *dest = bpf_map_lookup_elem(&ipn_dests, &at);
 	int why;
 
-	if (!dest || port >= net->numnodes || !dest->kind)
+	if (unlikely(!dest || port >= net->numnodes || !dest->kind))
 		return drop(c, m->node, IPN_DROP_NO_PORT);
 	if (dest->kind != IPN_KIND_PROC) {
 		/* the manager gives no sock ports to a policy that sends, either */
-		if (c->sends != POLICY_SENDS && dest->kind == IPN_KIND_SOCK)
+		if (c->sends != POLICY_SENDS && unlikely(dest->kind == IPN_KIND_SOCK))
 			return deliver_sock(c, m, dest, port);
 		if (c->hook == HOOK_SK) {
 			punt(c, m, IPN_PUNT_PORT, port, dest->gen);
 			return act_drop(c);
 		}
-		if (m->batch) /* attached just now: a batch is for processes */
+		if (unlikely(m->batch)) /* attached just now: a batch is for processes */
 			return drop(c, m->node, IPN_DROP_NO_PORT);
-		if (m->processes_only) /* was for a process when it went into the gateway */
+		if (unlikely(
+			    m->processes_only)) /* was for a process when it went into the gateway */
 			return drop(c, m->node, IPN_DROP_NO_PORT);
 		if (c->hook == HOOK_XDP)
 			return dest->kind == IPN_KIND_CABLE ? xdp_up_kept(c, m, IPN_TO_PORT, port)
 							    : xdp_up(c, m, IPN_TO_PORT, port);
-		if (m->keep)
+		if (unlikely(m->keep))
 			return tc_clone_to_device(c->ctx, dest, m->node, m->len);
 		return tc_to_device(c->ctx, dest, m->node, m->len, m->cable);
 	}

@@ -502,13 +502,13 @@ INLINE int rewrite_run(void *ctx, const enum ipn_hook_id hook, send_fn handle)
 		return act_drop(&c);
 	id = m->net;
 	net = bpf_map_lookup_elem(&ipn_nets, &id);
-	if (!net)
+	if (unlikely(!net))
 		return drop(&c, m->node, IPN_DROP_NO_PORT);
-	if (hook == HOOK_XDP && m->batch) {
+	if (hook == HOOK_XDP && unlikely(m->batch)) {
 		pool_refuse(&c, m, IPN_TX_REFUSED >> 32, 0);
 		return XDP_DROP;
 	}
-	if (hook == HOOK_TC && m->keep) {
+	if (hook == HOOK_TC && unlikely(m->keep)) {
 		gw = gateway();
 		if (gw)
 			to_gateway(ctx, m, gw);

@@ -36,6 +36,7 @@ struct ipn_msg {
 	__u32 draft_at;       /* where the message starts in the draft */
 	__u32 keep;           /* came into a grabbed interface: the host goes on with the frame */
 	__u32 cable;          /* came over a cable: CABLE_* of cable.h, the number of hops too */
+	__u64 now, tick;      /* msg_now */
 };
 
 /* A message as a hook sees it. `hook` is a constant wherever this is used. */

@@ -167,17 +167,17 @@ INLINE int policy_run(void *ctx, const enum ipn_hook_id hook, policy_fn handle, 
 	struct ipn_msg *m = bpf_map_lookup_elem(&ipn_msgs, &zero);
 	struct ipn_net *net;
 
-	if (!m)
+	if (unlikely(!m))
 		return act_drop(&c);
 	id = m->net;
 	net = bpf_map_lookup_elem(&ipn_nets, &id);
-	if (!net) {
+	if (unlikely(!net)) {
 		stats_drop(m->node, IPN_DROP_NO_PORT);
 		return hook == HOOK_TC && m->keep ? TC_PASS : act_drop(&c);
 	}
 	if (hook == HOOK_XDP && m->batch)
 		return policy_batch(ctx, m, net, one);
-	if (hook == HOOK_TC && m->keep) {
+	if (hook == HOOK_TC && unlikely(m->keep)) {
 		policy_message(&c, m, net, handle);
 		return TC_PASS;
 	}
@@ -193,7 +193,7 @@ INLINE int policy_sk_start(struct __sk_buff *ctx, struct ipn_msg *m)
 	__u64 sender = sk_sender(ctx);
 	struct ipn_sk *sk = bpf_map_lookup_elem(&ipn_sk_ports, &sender);
 	__u32 ifindex = sk ? sk->ifindex : 0, id;
-	struct ipn_port *port = bpf_map_lookup_elem(&ipn_ports, &ifindex);
+	struct ipn_port *port = port_find(ifindex);
 	struct ipn_net *net;
 
 	if (!port)

@@ -18,10 +18,10 @@
 char LICENSE[] SEC("license") = "GPL";
 
 /*
- * Copies what is needed of a port. The kernel may give the map's element to another key at any
- * moment after that port was detached or changed, and writes it from its first word on: if that
- * still is our ifindex at the end, all of the copy is of our port. NULL: it is not, the port is
- * gone just now.
+ * Copies what is needed of a port. The map's element may be given to another at any moment after
+ * that port was detached or changed, and is written from its first word on, or with that as 0 at
+ * first (bpf_port_set): if it still is our ifindex at the end, all of the copy is of our port.
+ * NULL: it is not, the port is gone just now.
  */
 INLINE struct ipn_msg *msg_start(const struct ipn_port *port, __u32 ifindex, __u32 len)
 {
@@ -29,7 +29,7 @@ INLINE struct ipn_msg *msg_start(const struct ipn_port *port, __u32 ifindex, __u
 	struct ipn_msg *m = bpf_map_lookup_elem(&ipn_msgs, &zero);
 	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
 
-	if (!m || !net)
+	if (unlikely(!m || !net))
 		return NULL;
 	m->net = id;
 	m->port = port->port;
@@ -43,7 +43,7 @@ INLINE struct ipn_msg *msg_start(const struct ipn_port *port, __u32 ifindex, __u
 	m->wake = 0;
 	m->refused = 0;
 	barrier();
-	if (READ_ONCE(port->ifindex) != ifindex)
+	if (unlikely(READ_ONCE(port->ifindex) != ifindex))
 		return NULL;
 	m->ifindex = ifindex;
 	m->len = len;
@@ -105,17 +105,17 @@ SEC("xdp") int ipn_xdp(struct xdp_md *ctx)
 {
 	const struct ipn_ctx c = { ctx, HOOK_XDP, 0 };
 	__u32 ifindex = ctx->ingress_ifindex, policy, batch = 0;
-	struct ipn_port *port = bpf_map_lookup_elem(&ipn_ports, &ifindex);
+	struct ipn_port *port = port_find(ifindex);
 	struct ipn_tx_hdr *hdr = (void *)(long)ctx->data;
 	__u32 len = bpf_xdp_get_buff_len(ctx) - IPN_TX_HDR;
 	struct ipn_msg *m;
 
-	if (!port) /* detached just now */
+	if (unlikely(!port)) /* detached just now */
 		return XDP_DROP;
-	if ((void *)(hdr + 1) > (void *)(long)ctx->data_end)
+	if (unlikely((void *)(hdr + 1) > (void *)(long)ctx->data_end))
 		return drop(&c, port->node, IPN_DROP_BAD_FRAME);
-	if (hdr->magic[0] != 'I' || hdr->magic[1] != 'P' || hdr->magic[2] != 'N' ||
-	    hdr->magic[3] != 1)
+	if (unlikely(hdr->magic[0] != 'I' || hdr->magic[1] != 'P' || hdr->magic[2] != 'N' ||
+		     hdr->magic[3] != 1))
 		return drop(&c, port->node, IPN_DROP_BAD_FRAME);
 	if (hdr->op == IPN_TX_BATCH)
 		batch = hdr->count;
@@ -170,7 +170,7 @@ INLINE int tc_policy(struct __sk_buff *skb, const struct ipn_port *port)
 SEC("tc") int ipn_tc_tap(struct __sk_buff *skb)
 {
 	__u32 ifindex = skb->ifindex, node, at;
-	struct ipn_port *port = bpf_map_lookup_elem(&ipn_ports, &ifindex);
+	struct ipn_port *port = port_find(ifindex);
 	__u32 cable = 0, len;
 	struct ipn_verdict v = { 0 };
 	struct ipn_dest *dest;
@@ -236,7 +236,7 @@ INLINE int tc_too_long(struct __sk_buff *skb, __u32 len, __u32 mtu)
 {
 	__u32 l3 = 0, segment;
 
-	if (!skb->gso_size)
+	if (likely(!skb->gso_size))
 		return len > mtu;
 	segment = tc_segment(skb);
 	if (segment)
@@ -251,7 +251,7 @@ INLINE __u32 tc_whole(struct __sk_buff *skb)
 
 	if (skb->gso_size)
 		return 0;
-	if (!bpf_cast_to_kern_ctx) /* before Linux 6.2; reads the same, but slower */
+	if (unlikely(!bpf_cast_to_kern_ctx)) /* before Linux 6.2; reads the same, but slower */
 		return BPF_CORE_READ_BITFIELD_PROBED(kernel, ip_summed) != CHECKSUM_PARTIAL;
 	kernel = bpf_cast_to_kern_ctx(skb);
 	return BPF_CORE_READ_BITFIELD(kernel, ip_summed) != CHECKSUM_PARTIAL;
@@ -263,25 +263,25 @@ enum tc_from { FROM_DEVICE, FROM_GATEWAY, FROM_GRAB, FROM_CABLE };
 INLINE int tc_run(struct __sk_buff *skb, __u32 ifindex, const enum tc_from from, __u32 cable)
 {
 	const int act = from == FROM_GRAB ? TC_PASS : TC_DROP; /* when nothing becomes of it */
-	struct ipn_port *port = bpf_map_lookup_elem(&ipn_ports, &ifindex);
+	struct ipn_port *port = port_find(ifindex);
 	__u32 len = tc_len(skb), vlan = 0, policy;
 	struct ipn_msg *m;
 	int why;
 
-	if (!port) /* not ours, or detached just now */
+	if (unlikely(!port)) /* not ours, or detached just now */
 		return from == FROM_GATEWAY || from == FROM_CABLE ? TC_DROP : TC_PASS;
 	if (from == FROM_CABLE && cable & CABLE_KEPT)
 		len -= IPN_TX_HDR;
-	if (skb->vlan_present)
+	if (unlikely(skb->vlan_present))
 		vlan = bpf_ntohs(skb->vlan_proto) << 16 | skb->vlan_tci;
-	if (tc_too_long(skb, len, port->mtu)) {
+	if (unlikely(tc_too_long(skb, len, port->mtu))) {
 		stats_drop(port->node, IPN_DROP_MTU);
 		return act;
 	}
 	if (from != FROM_GATEWAY)
 		stats_in(port->node, 1, len);
 	m = msg_start(port, ifindex, len);
-	if (!m)
+	if (unlikely(!m))
 		return act;
 	m->vlan = vlan;
 	m->whole = from == FROM_GATEWAY || tc_whole(skb);
@@ -333,7 +333,7 @@ SEC("tc") int ipn_tc_cable(struct __sk_buff *skb)
 	WRITE_ONCE(skb->mark, 0);
 	if ((mark & CABLE_MARK_MASK) == IPN_CABLE_MARK && hops && hops <= IPN_HOPS_MAX)
 		return tc_run(skb, ifindex, FROM_CABLE, mark & (CABLE_HOPS | CABLE_KEPT));
-	port = bpf_map_lookup_elem(&ipn_ports, &ifindex);
+	port = port_find(ifindex);
 	if (port) /* somebody in the fabric's namespace sent it out of the other end */
 		stats_drop(port->node, IPN_DROP_BAD_FRAME);
 	return TC_DROP;

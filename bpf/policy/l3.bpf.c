@@ -14,6 +14,9 @@
  * looked at again at tc. From a device it may be a frame that is yet to be cut: that can go to a
  * device, and all else is looked at again when it has come out of the gateway.
  *
+ * Between two addresses that talk even that was asked a moment ago: what came of it, port and
+ * Ethernet address, is noted as a flow (bpf/core/flow.h), and the next packet goes after it.
+ *
  * The source must be behind the port it comes from, by the same table that the answer would use. So
  * every answer of the router itself goes back to where the message came from.
  */
@@ -38,6 +41,20 @@ INLINE __u32 l3_leaves(const struct ipn_ctx *c, const struct ipn_msg *m, const s
 	return hlen + l4 + gso;
 }
 
+/* The packet's flow, of its headers as they stand in the work. */
+INLINE void l3_flow_of(struct l3_work *w)
+{
+	const __u32 *ip = (const void *)w->frame.ip;
+
+	if (w->family == IPN_L3_INET) {
+		w->flow[0] = (__u64)ip[3] << 32 | ip[4];
+		w->flow[1] = w->flow[2] = w->flow[3] = 0;
+		return;
+	}
+	for (int i = 0; i < 4; i++)
+		w->flow[i] = (__u64)ip[2 + 2 * i] << 32 | ip[3 + 2 * i];
+}
+
 /* Both addresses are fine: on to the next hop, with the short road where all of it is known. */
 INLINE struct verdict l3_forward(const struct ipn_ctx *c, struct ipn_msg *m, struct l3_work *w,
 				 const struct ipn_l3_port *in, __u32 hlen, int may_cut)
@@ -47,6 +64,7 @@ INLINE struct verdict l3_forward(const struct ipn_ctx *c, struct ipn_msg *m, str
 	struct ipn_dest *dest = l3_dest(m, port);
 	struct ipn_l3_port *out;
 	struct ipn_l3_entry *e;
+	struct ipn_flow *flow;
 	union l3_who who;
 	__u8 mac[6];
 
@@ -71,7 +89,14 @@ INLINE struct verdict l3_forward(const struct ipn_ctx *c, struct ipn_msg *m, str
 	e = l3_entry(w, net, port);
 	if (e) {
 		who = l3_who(e);
-		if (l3_entry_fresh(e, who, dest->gen, bpf_ktime_get_coarse_ns())) {
+		if (l3_entry_fresh(e, who, dest->gen, msg_now(m))) {
+			l3_flow_of(w);
+			flow = l3->flags & IPN_L3_OWN_MTU ? NULL : flow_line(m, w->flow);
+			if (flow) {
+				flow_note(flow, m, w->flow, w->epoch, port, dest->gen);
+				__builtin_memcpy(&flow->word, in->mac, 4);
+				__builtin_memcpy(flow->mac, who.mac, 6);
+			}
 			/* the router's addresses differ in the number of the port alone */
 			__builtin_memcpy(mac, in->mac, 6);
 			mac[4] = port >> 8;
@@ -259,16 +284,113 @@ INLINE struct verdict l3_v6(const struct ipn_ctx *c, struct ipn_msg *m, struct l
 	return l3_forward(c, m, w, in, 40, 0);
 }
 
+/*
+ * The packet's flow, if its header is such that it may be one that was noted. Read where it stands
+ * in the frame, like all of the shortest road: no helper is called and no table of ours touched.
+ */
+INLINE int l3_flow_key(const struct ipn_msg *m, const struct l3_frame *p, const void *end,
+		       __u64 *key)
+{
+	const __u32 *ip = (const void *)p->ip;
+	__u32 len, sum;
+	__u64 wide;
+
+	if (unlikely((void *)p->ip + 20 > end || m->vlan || p->src[0] & 1))
+		return 0;
+	if (p->proto == bpf_htons(ETH_P_IP)) {
+		len = bpf_ntohs(p->v4.tot_len);
+		if (unlikely(p->ip[0] != 0x45 || p->v4.ttl <= 1 || len < 20 || len > m->len - 14))
+			return 0;
+		/* five words to one, then to 16 bits: of a right header that is all ones */
+		wide = (__u64)ip[0] + ip[1] + ip[2] + ip[3] + ip[4];
+		sum = (__u32)wide + (__u32)(wide >> 32);
+		sum += sum < (__u32)wide;
+		if (unlikely(l3_fold(sum)))
+			return 0;
+		key[0] = (__u64)ip[3] << 32 | ip[4];
+		key[1] = key[2] = key[3] = 0;
+		return 1;
+	}
+	if (p->proto != bpf_htons(ETH_P_IPV6) || (void *)p->ip + 40 > end)
+		return 0;
+	len = bpf_ntohs(p->v6.payload_len);
+	if (p->v6.version != 6 || p->v6.hop_limit <= 1 || !len || len + 54 > m->len)
+		return 0;
+	for (int i = 0; i < 4; i++)
+		key[i] = (__u64)ip[2 + 2 * i] << 32 | ip[3 + 2 * i];
+	return 1;
+}
+
+/*
+ * The road of the packet before this one between the same two. The verdict, if that is good and the
+ * frame is as it is to leave; -1, if it is not known and nothing has changed.
+ */
+INLINE int l3_follow(const struct ipn_ctx *c, struct ipn_msg *m, void *data, void *end)
+{
+	struct l3_frame *p = data + (m->off & 15) - offsetof(struct l3_frame, dst);
+	const __u16 *to = (const void *)p->dst;
+	struct ipn_flow *flow;
+	struct ipn_dest *dest;
+	__u64 key[4];
+	__u32 sum, port;
+	__u8 hops;
+
+	if (!l3_flow_key(m, p, end, key))
+		return -1;
+	flow = flow_line(m, key);
+	if (unlikely(!flow || !flow_good(flow, m, key, &dest) || to[0] != (__u16)flow->word ||
+		     to[1] != (__u16)(flow->word >> 16) || to[2] != bpf_htons(m->port)))
+		return -1;
+	port = flow->port;
+	if (c->hook == HOOK_TC && unlikely(!m->whole) &&
+	    (dest->kind == IPN_KIND_PROC || dest->kind == IPN_KIND_SOCK))
+		return L3_VERDICT(VERDICT_WHOLE, 0);
+	__builtin_memcpy(p->src, p->dst, 4);
+	p->src[4] = port >> 8;
+	p->src[5] = port;
+	__builtin_memcpy(p->dst, flow->mac, 6);
+	if (p->proto == bpf_htons(ETH_P_IP)) {
+		p->v4.ttl--;
+		sum = bpf_ntohs(p->v4.check) + 0x100;
+		p->v4.check = bpf_htons(sum + (sum >> 16));
+	} else {
+		hops = p->v6.hop_limit - 1;
+		if (ipn_store(c, m, 21, &hops, 1, BPF_F_RECOMPUTE_CSUM))
+			return L3_DROP(HEADER);
+	}
+	return L3_VERDICT(VERDICT_PORT, port);
+}
+
+/* Functions of their own: what they have on the stack is not there when the long road is taken. */
+NOINLINE int l3_follow_xdp(struct xdp_md *ctx, struct ipn_msg *m)
+{
+	const struct ipn_ctx c = { ctx, HOOK_XDP, POLICY_REWRITES };
+
+	return l3_follow(&c, m, (void *)(long)ctx->data, (void *)(long)ctx->data_end);
+}
+
+NOINLINE int l3_follow_tc(struct __sk_buff *ctx, struct ipn_msg *m)
+{
+	const struct ipn_ctx c = { ctx, HOOK_TC, POLICY_REWRITES };
+
+	return l3_follow(&c, m, (void *)(long)ctx->data, (void *)(long)ctx->data_end);
+}
+
 INLINE struct verdict l3_route(const struct ipn_ctx *c, struct ipn_msg *m)
 {
-	struct l3_work *w = l3_work();
-	struct ipn_l3_port *in = l3_port(m->net, m->port);
+	struct l3_work *w;
+	struct ipn_l3_port *in;
 	struct l3_frame *f;
+	int known;
 
+	known = c->hook == HOOK_XDP ? l3_follow_xdp(c->ctx, m) : l3_follow_tc(c->ctx, m);
+	if (likely(known >= 0))
+		return l3_verdict(known);
+	w = l3_work();
 	if (!w)
 		return to_drop(IPN_DROP_NO_PORT);
 	f = &w->frame;
-	if (m->len < 34) {
+	if (unlikely(m->len < 34)) {
 		if (m->len < 14 || ctx_load(c, m->off, f->dst, 14))
 			return to_drop(IPN_DROP_RUNT);
 		return to_drop(f->proto == bpf_htons(ETH_P_IP) ||
@@ -283,6 +405,8 @@ INLINE struct verdict l3_route(const struct ipn_ctx *c, struct ipn_msg *m)
 	} else if (ctx_load(c, m->off, f->dst, 54)) {
 		return to_drop(IPN_DROP_RUNT);
 	}
+	w->epoch = flow_epoch(m);
+	in = l3_port(m->net, m->port);
 	if (m->vlan)
 		return to_drop(IPN_DROP_NOT_IP);
 	if (!in) /* no address, so nobody can be on its side */

@@ -12,6 +12,9 @@
  * first to come is the one over the fewest cables, so what came over a cable takes no address from
  * a port where it was seen just now.
  *
+ * Between two stations that talk, all this was asked a moment ago: flow.h. A flow is shorter than
+ * both times above, so that the entries behind it are refreshed in time.
+ *
  * All networks share the table, and it forgets what was not used for longest when it is full. So
  * that nobody washes out the addresses of others with invented ones, a port and a network learn
  * only so many: some at once, then at a rate. What is not learned is flooded like any unknown
@@ -46,7 +49,8 @@ INLINE int learn_may(__u32 at, __u32 gen, __u64 now, __u64 step, __u64 burst)
 	return 1;
 }
 
-INLINE void learn(const struct ipn_msg *m, struct ipn_fdb_key *key, const __u8 *mac, __u64 now)
+/* Is the source known to be here, by now? */
+INLINE int learn(const struct ipn_msg *m, struct ipn_fdb_key *key, const __u8 *mac, __u64 now)
 {
 	struct ipn_fdb fresh = { .port = m->port, .gen = m->gen, .seen = now }, *e;
 
@@ -55,31 +59,39 @@ INLINE void learn(const struct ipn_msg *m, struct ipn_fdb_key *key, const __u8 *
 	if (e && e->port == m->port && e->gen == m->gen) {
 		if ((__s64)(now - e->seen) > (__s64)REFRESH_NS)
 			e->seen = now;
-		return;
+		return 1;
 	}
 	if (e && m->cable && (__s64)(now - e->seen) < (__s64)HOLD_NS)
-		return;
+		return 0;
 	if (!learn_may(m->node, m->gen, now, PORT_NS, PORT_BURST) ||
 	    !learn_may(IPN_MAX_NODES + m->net, 0, now, NET_NS, NET_BURST))
-		return;
+		return 0;
 	bpf_map_update_elem(&ipn_fdb, key, &fresh, BPF_ANY);
+	flow_forget(m);
+	return 0; /* a flow that is noted from here on would have the epoch before */
 }
 
-INLINE struct verdict ethernet_switch(const struct ipn_ctx *c, const struct ipn_msg *m)
+union addresses {
+	__u8 mac[16]; /* destination, source, nothing */
+	__u64 key[4];
+};
+
+/* Neither address is one that a flow is noted for without a look at it. */
+INLINE struct verdict ethernet_ask(const struct ipn_ctx *c, const struct ipn_msg *m,
+				   const union addresses *a, struct ipn_flow *flow)
 {
 	struct ipn_fdb_key key = { .net = m->net };
-	__u64 now = bpf_ktime_get_coarse_ns();
+	__u64 now = msg_now(m);
+	__u32 epoch = flow_epoch(m), at;
+	const __u8 *mac = a->mac;
 	struct ipn_dest *dest;
 	struct ipn_fdb *e;
-	__u8 mac[12]; /* destination, source */
-	__u32 at;
+	int known = 0;
 
-	if (m->len < ETH_HLEN || ctx_load(c, m->off, mac, sizeof(mac)))
-		return to_drop(IPN_DROP_RUNT);
 	if ((mac[6] & 1) || !(mac[6] | mac[7] | mac[8] | mac[9] | mac[10] | mac[11]))
 		return to_drop(IPN_DROP_SOURCE);
 	if (!m->processes_only) /* or it was learned on its way to the gateway */
-		learn(m, &key, mac + 6, now);
+		known = learn(m, &key, mac + 6, now);
 	if (mac[0] & 1)
 		return to_flood();
 
@@ -93,6 +105,24 @@ INLINE struct verdict ethernet_switch(const struct ipn_ctx *c, const struct ipn_
 		return to_flood();
 	if (e->port == m->port)
 		return to_drop(IPN_DROP_SAME_PORT);
+	if (known && flow)
+		flow_note(flow, m, a->key, epoch, e->port, e->gen);
 	return to_port(e->port);
+}
+
+INLINE struct verdict ethernet_switch(const struct ipn_ctx *c, const struct ipn_msg *m)
+{
+	union addresses a = { .key = { 0 } };
+	struct ipn_flow *flow = NULL;
+	struct ipn_dest *dest;
+
+	if (unlikely(m->len < ETH_HLEN || ctx_load(c, m->off, a.mac, 12)))
+		return to_drop(IPN_DROP_RUNT);
+	if (c->hook != HOOK_SK) {
+		flow = flow_line(m, a.key);
+		if (likely(flow && flow_good(flow, m, a.key, &dest)))
+			return to_port(flow->port);
+	}
+	return ethernet_ask(c, m, &a, flow);
 }
 IPN_POLICY(switch, ethernet_switch);

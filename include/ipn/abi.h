@@ -8,7 +8,7 @@
  *   log      BPF only; the map is frozen, members map it read-only
  *   page     its process node; BPF and the manager what says so, and they believe nothing in it
  *   bell     BPF writes, the node consumes (a BPF ring buffer)
- *   nets     manager writes the first part, BPF the sleep bits, with atomics
+ *   nets     manager writes the first part, BPF the sleep bits, with atomics; both `epoch`
  *   the rest manager only, except fdb and stats, which BPF writes
  */
 #ifndef IPN_ABI_H
@@ -27,6 +27,7 @@
 #define IPN_NET_PORTS 4096  /* ports of one network, at most */
 #define IPN_SLEEP_WORDS (IPN_NET_PORTS / 64)
 #define IPN_FDB_MAX 65536
+#define IPN_CPU_FLOWS 1024 /* flows that a CPU remembers; a power of two */
 /* skb->mark of a frame on a cable: this, and the hops. The rest is told in bpf/core/cable.h. */
 #define IPN_CABLE_MARK 0x49430000
 #define IPN_HOPS_MAX 8 /* cables between networks that a message may cross */
@@ -170,7 +171,7 @@ struct ipn_net {
 	__u32 cables;    /* ports that are ends of cables */
 	__u32 devices;   /* ports that are interfaces */
 	__u32 socks;     /* sock ports */
-	__u32 pad;
+	__u32 epoch;     /* grows when what policies look at changes: see bpf/core/flow.h */
 	__u64 pad1;
 	__u64 sleep_any; /* bit w set: sleep[w] may be non-zero */
 	__u64 pad2[7];
@@ -178,7 +179,11 @@ struct ipn_net {
 	__u64 full[IPN_SLEEP_WORDS];  /* bit per port: waits for room in the pool */
 };
 
-/* map `ports`, key: ifindex of the fabric's end. Found once per message by the entry program. */
+/*
+ * map `ports`, key: ifindex of the fabric's end. Found once per message by the entry program, by
+ * way of the map `ports_at`, index: ifindex modulo IPN_PORTS_AT: a copy of the one that is there.
+ */
+#define IPN_PORTS_AT 16384
 struct ipn_port {
 	__u32 ifindex; /* the key again; first: see msg_start in hooks.bpf.c */
 	__u32 net;     /* network id */

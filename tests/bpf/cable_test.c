@@ -205,7 +205,7 @@ static void a_known_address_behind_a_cable(void **state)
 	e.port = cable->port.port;
 	e.gen = cable->port.gen;
 	e.seen = (__u64)ts.tv_sec * SEC + (__u64)ts.tv_nsec;
-	assert_ok(bpf_map_update_elem(fab.b->fd_fdb, &key, &e, BPF_ANY));
+	fdb_set(&key, &e);
 
 	struct __sk_buff skb = { .ifindex = device->port.ifindex };
 
@@ -384,7 +384,7 @@ static void an_address_just_seen_is_not_taken_over_by_a_cable(void **state)
 	assert_int_equal(e.port, device->port.port);
 
 	e.seen -= 3 * SEC; /* it has moved to behind the cable */
-	assert_ok(bpf_map_update_elem(fab.b->fd_fdb, &key, &e, BPF_ANY));
+	fdb_set(&key, &e);
 	comes(1, 0, 60);
 	in_expect(60);
 	sent_expect(device, message, 60, 60);

@@ -127,6 +127,13 @@ static inline void log_close(struct t_log *log)
 	memset(log, 0, sizeof(*log));
 }
 
+/* An entry of the switch's table, put there past it: it is to look there again. */
+static inline void fdb_set(const struct ipn_fdb_key *key, const struct ipn_fdb *e)
+{
+	assert_ok(bpf_map_update_elem(fab.b->fd_fdb, key, e, BPF_ANY));
+	bpf_epoch(fab.b, key->net);
+}
+
 /* Takes all networks and ports away. */
 static inline int fabric_clear(void **state)
 {
@@ -150,7 +157,7 @@ static inline int fabric_clear(void **state)
 			close(p->tap);
 	}
 	for (__u32 i = 0; i < fab.nnets; i++) {
-		memset(fab.nets[i].live, 0, sizeof(struct ipn_net));
+		*fab.nets[i].live = (struct ipn_net){ .epoch = fab.nets[i].live->epoch };
 		log_close(&fab.nets[i].log);
 	}
 	memset(fab.ports, 0, sizeof(fab.ports));
@@ -239,8 +246,8 @@ static inline struct t_net *net_make(__u32 policy, __u32 mtu, __u32 numnodes)
 		fab.next_base = 1000;
 	net->id = 200 + 7 * fab.nnets;
 	net->live = &fab.b->nets[net->id];
-	memset(net->live, 0, sizeof(*net->live));
 	*net->live = (struct ipn_net){
+		.epoch = net->live->epoch + 1, /* ports have the same gen in each world */
 		.policy = policy,
 		.mtu = mtu,
 		.numnodes = numnodes,

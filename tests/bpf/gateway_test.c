@@ -46,7 +46,7 @@ static void learn(const struct t_port *p)
 	memcpy(key.mac, message, sizeof(key.mac));
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
 	e.seen = (__u64)ts.tv_sec * SEC + (__u64)ts.tv_nsec;
-	assert_ok(bpf_map_update_elem(fab.b->fd_fdb, &key, &e, BPF_ANY));
+	fdb_set(&key, &e);
 }
 
 static void sent(__u32 len)

@@ -125,7 +125,7 @@ static void learn(const struct t_port *p)
 	station(key.mac, p);
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
 	e.seen = (__u64)ts.tv_sec * SEC + (__u64)ts.tv_nsec;
-	assert_ok(bpf_map_update_elem(fab.b->fd_fdb, &key, &e, BPF_ANY));
+	fdb_set(&key, &e);
 }
 
 static __u32 sum16(const void *data, __u32 len, __u32 sum)

@@ -140,7 +140,7 @@ static void the_same_in_the_log_of_a_process(void **state)
 			     .seen = (__u64)ts.tv_sec * SEC + (__u64)ts.tv_nsec };
 
 	memcpy(key.mac, message, 6);
-	assert_ok(bpf_map_update_elem(fab.b->fd_fdb, &key, &e, BPF_ANY));
+	fdb_set(&key, &e);
 	for (size_t i = 0; i < ARRAY_SIZE(slots); i++)
 		for (enum way way = WAY_XDP; way <= WAY_TC; way++)
 			slot_run(i, way, &reader->log, &ok);

@@ -53,6 +53,8 @@ static const struct {
 	{ "calls", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_call), 1 },
 	{ "drafts", BPF_MAP_TYPE_ARRAY, 4, IPN_DRAFT_SIZE, 0 },
 	{ "msgs", BPF_MAP_TYPE_PERCPU_ARRAY, 4, 0, 1 },
+	{ "ports_at", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_port), IPN_PORTS_AT },
+	{ "flows", BPF_MAP_TYPE_ARRAY, 4, 64, 0 },
 };
 
 static const struct {

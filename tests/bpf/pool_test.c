@@ -75,7 +75,7 @@ static int world_switch(void **state)
 		key.net = net->id;
 		key.mac[0] = 2;
 		key.mac[5] = (__u8)(1 + i);
-		assert_ok(bpf_map_update_elem(fab.b->fd_fdb, &key, &entry, BPF_ANY));
+		fdb_set(&key, &entry);
 	}
 	return 0;
 }

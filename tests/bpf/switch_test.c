@@ -102,7 +102,7 @@ static void fdb_put(const struct t_net *of, __u8 which, const struct ipn_fdb *e)
 {
 	struct ipn_fdb_key key = fdb_key(of, which);
 
-	assert_ok(bpf_map_update_elem(fab.b->fd_fdb, &key, e, BPF_ANY));
+	fdb_set(&key, e);
 }
 
 static bool fdb_get(const struct t_net *of, __u8 which, struct ipn_fdb *e)
@@ -118,6 +118,8 @@ static void fdb_empty(void)
 
 	while (!bpf_map_get_next_key(fab.b->fd_fdb, NULL, &key))
 		assert_ok(bpf_map_delete_elem(fab.b->fd_fdb, &key));
+	for (__u32 id = 0; id < IPN_MAX_NETS; id++)
+		bpf_epoch(fab.b, id);
 }
 
 static int fdb_count(void)
@@ -472,7 +474,8 @@ static void a_port_does_not_fill_the_table(void **state)
 	}
 	n = fdb_count();
 	print_message("  %d addresses of 3000\n", n);
-	assert_in_range(n, 1000, 2500);   /* some more come in while the test runs */
+	/* what was learned before counts, and some more come in while the test runs */
+	assert_in_range(n, 900, 2500);
 	frame_make(60, 'a', 'c', WAY_TC); /* one more */
 	pass(WAY_TC, port_of(DEV_D), frame, 60, &to_process);
 	frame_make(60, 'c', 'a', WAY_XDP);

@@ -330,7 +330,7 @@ static void learn(const struct t_port *p, __u8 last)
 			     .gen = p->port.gen,
 			     .seen = (__u64)ts.tv_sec * SEC + (__u64)ts.tv_nsec };
 
-	assert_ok(bpf_map_update_elem(fab.b->fd_fdb, &key, &e, BPF_ANY));
+	fdb_set(&key, &e);
 }
 
 static void unicast_wakes_only_its_own(void **state)

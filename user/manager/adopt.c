@@ -80,7 +80,7 @@ static int adopt_ports(struct manager *m)
 			if (r) {
 				if (port.kind == IPN_KIND_GRAB && grab_stands(m, ifindex))
 					grab_end(m, ifindex, port.flags);
-				bpf_map_delete_elem(fd, &ifindex);
+				bpf_port_del(m->bpf, ifindex);
 				bpf_map_delete_elem(m->bpf->fd_portinfo, &ifindex);
 				bpf_detach(m->bpf, ifindex);
 			}

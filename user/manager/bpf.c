@@ -155,6 +155,9 @@ static int load_all(struct bpf_state *b)
 	hooks = b->hooks->obj;
 	r = bpf_map__set_max_entries(b->hooks->maps.ipn_drafts, 1 + libbpf_num_possible_cpus());
 	if (!r)
+		r = bpf_map__set_max_entries(b->hooks->maps.ipn_flows,
+					     IPN_CPU_FLOWS * libbpf_num_possible_cpus());
+	if (!r)
 		r = load_object(b, hooks, NULL);
 	if (!r)
 		r = load_object(b, b->hub->obj, hooks);
@@ -203,6 +206,7 @@ static void take_fds(struct bpf_state *b)
 	b->fd_networks = bpf_map__fd(b->hooks->maps.ipn_networks);
 	b->fd_nets = bpf_map__fd(b->hooks->maps.ipn_nets);
 	b->fd_ports = bpf_map__fd(b->hooks->maps.ipn_ports);
+	b->fd_ports_at = bpf_map__fd(b->hooks->maps.ipn_ports_at);
 	b->fd_portinfo = bpf_map__fd(b->hooks->maps.ipn_portinfo);
 	b->fd_dests = bpf_map__fd(b->hooks->maps.ipn_dests);
 	b->fd_floods = bpf_map__fd(b->hooks->maps.ipn_floods);
@@ -251,6 +255,46 @@ int bpf_socks_look(struct bpf_state *b, struct ipn_sk_look *looks, __u32 n)
 		    .data_out = looks, .data_size_out = size, .repeat = 1);
 
 	return bpf_prog_test_run_opts(b->prog_sk_look, &opts) ? -errno : 0;
+}
+
+int bpf_port_set(struct bpf_state *b, const struct ipn_port *port)
+{
+	__u32 at = port->ifindex & (IPN_PORTS_AT - 1);
+	struct ipn_port now, nobody = *port;
+
+	/* an element that is right already is not replaced under the programs that read it */
+	if ((bpf_map_lookup_elem(b->fd_ports, &port->ifindex, &now) ||
+	     memcmp(&now, port, sizeof(now))) &&
+	    bpf_map_update_elem(b->fd_ports, &port->ifindex, port, BPF_ANY))
+		return -errno;
+	if (bpf_map_lookup_elem(b->fd_ports_at, &at, &now))
+		return -errno;
+	if (now.ifindex && now.ifindex != port->ifindex)
+		return 0; /* the hash has it */
+	nobody.ifindex = 0; /* all that is new comes before the word that makes it be believed */
+	if (!now.ifindex && bpf_map_update_elem(b->fd_ports_at, &at, &nobody, BPF_ANY))
+		return -errno;
+	if (memcmp(&now, port, sizeof(now)) &&
+	    bpf_map_update_elem(b->fd_ports_at, &at, port, BPF_ANY))
+		return -errno;
+	return 0;
+}
+
+void bpf_port_del(struct bpf_state *b, __u32 ifindex)
+{
+	__u32 at = ifindex & (IPN_PORTS_AT - 1);
+	struct ipn_port now;
+
+	if (!bpf_map_lookup_elem(b->fd_ports_at, &at, &now) && now.ifindex == ifindex) {
+		now.ifindex = 0;
+		bpf_map_update_elem(b->fd_ports_at, &at, &now, BPF_ANY);
+	}
+	bpf_map_delete_elem(b->fd_ports, &ifindex);
+}
+
+void bpf_epoch(struct bpf_state *b, __u32 net)
+{
+	__atomic_fetch_add(&b->nets[net].epoch, 1, __ATOMIC_SEQ_CST);
 }
 
 bool bpf_policy_takes_socks(struct bpf_state *b, __u32 policy)

@@ -25,7 +25,7 @@ struct bpf_state {
 	struct ipn_net *nets; /* the map `nets`, IPN_MAX_NETS of them, mapped writable */
 	int ncpus;            /* possible CPUs: values in a per-CPU look-up */
 
-	int fd_abi, fd_networks, fd_nets, fd_ports, fd_portinfo, fd_dests, fd_floods, fd_fdb,
+	int fd_abi, fd_networks, fd_nets, fd_ports, fd_ports_at, fd_portinfo, fd_dests, fd_floods, fd_fdb,
 		fd_stats;
 	int fd_bells, fd_rooms, fd_pages, fd_logs[IPN_LOG_CLASSES];
 	int prog_xdp, prog_tc, prog_tc_tap, prog_tc_gw, prog_tc_grab, prog_tc_cable;
@@ -71,6 +71,12 @@ void bpf_tree_remove(const char *dir);
 
 /* Writes b->abi into the map. */
 int bpf_abi_store(struct bpf_state *b);
+
+/* Where messages of this port come from and what may become of them: `ports` and its copy. */
+int bpf_port_set(struct bpf_state *b, const struct ipn_port *port);
+void bpf_port_del(struct bpf_state *b, __u32 ifindex);
+/* Tells programs that what policies look at on this network has changed (bpf/core/flow.h). */
+void bpf_epoch(struct bpf_state *b, __u32 net);
 
 /* Attaches a program to an interface, pinned. hook: "xdp" or "tcx". */
 int bpf_attach_xdp(struct bpf_state *b, __u32 ifindex);

@@ -632,6 +632,7 @@ int l3_set(struct bpf_state *b, __u32 id, __u32 numnodes, __u32 name, const void
 		    : name == IPN_L3_NEIGH_ADD ? neigh_add(&j, &one.neigh)
 					       : neigh_del(&j, &one.neigh);
 	}
+	bpf_epoch(b, id);
 	return r;
 }
 

@@ -294,15 +294,7 @@ static int dest_set(struct node *node, bool present)
 
 int node_store(struct node *node)
 {
-	struct bpf_state *b = node->net->m->bpf;
-	struct ipn_port now;
-
-	/* an element that is right already is not replaced under the programs that read it */
-	if ((bpf_map_lookup_elem(b->fd_ports, &node->ifindex, &now) ||
-	     memcmp(&now, &node->port, sizeof(now))) &&
-	    bpf_map_update_elem(b->fd_ports, &node->ifindex, &node->port, BPF_ANY))
-		return -errno;
-	return 0;
+	return bpf_port_set(node->net->m->bpf, &node->port);
 }
 
 int node_publish(struct node *node)
@@ -405,10 +397,9 @@ int node_source(struct node *node)
 	struct bpf_state *b = node->net->m->bpf;
 
 	HASH_ADD(hh, node->net->m->nodes, ifindex, sizeof(node->ifindex), node);
-	if (bpf_map_update_elem(b->fd_portinfo, &node->ifindex, &node->info, BPF_ANY) ||
-	    bpf_map_update_elem(b->fd_ports, &node->ifindex, &node->port, BPF_ANY))
+	if (bpf_map_update_elem(b->fd_portinfo, &node->ifindex, &node->info, BPF_ANY))
 		return -errno;
-	return 0;
+	return bpf_port_set(b, &node->port);
 }
 
 static int page_map(struct node *node, int fd)
@@ -742,7 +733,7 @@ void node_del(struct node *node, int why, bool device_gone)
 	if (grabbed && node->ifindex && !device_gone)
 		grab_end(m, node->ifindex, node->port.flags);
 	if (node->ifindex) {
-		bpf_map_delete_elem(b->fd_ports, &node->ifindex);
+		bpf_port_del(b, node->ifindex);
 		bpf_map_delete_elem(b->fd_portinfo, &node->ifindex);
 		bpf_detach(b, node->ifindex);
 	}

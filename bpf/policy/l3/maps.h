@@ -103,7 +103,8 @@ struct l3_work {
 	struct ipn_l3_entry fresh;
 	struct ipn_l3_neigh_key neigh;
 	struct ipn_l3_key6 key;
-	__u32 pad;
+	__u32 epoch;     /* flow_epoch, from before the first look-up */
+	__u64 flow[4];   /* key of the packet's flow: its addresses */
 	__u32 family;    /* IPN_L3_INET, IPN_L3_INET6 */
 	__u32 iplen;     /* with its header */
 	__u32 port;      /* to leave by */

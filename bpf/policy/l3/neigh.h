@@ -339,6 +339,7 @@ INLINE int l3_resolve_on(const struct ipn_ctx *c, __u32 gen, __u32 unused)
 			return L3_DROP(NO_NEIGH);
 		}
 		l3_who_set(e, NULL, IPN_L3_INCOMPLETE);
+		flow_forget(m);
 		e->tries = 0;
 		who.state = IPN_L3_INCOMPLETE;
 	}
@@ -397,6 +398,8 @@ INLINE int l3_learn_one_on(const struct ipn_ctx *c, __u32 may_make, __u32 unused
 	e->tries = 0;
 	e->confirmed = now;
 	WRITE_ONCE(*(__u64 *)e->mac, said.word);
+	if (said.word != who.word)
+		flow_forget(m);
 	return READ_ONCE(e->nheld) ? L3_FLUSH : L3_DONE;
 }
 L3_GLOBAL(l3_learn_one)
