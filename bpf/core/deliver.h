@@ -3,8 +3,9 @@
  * Delivery: what becomes of a policy's verdict, by kind of the recipient and by hook.
  *
  *   from \ to   process                           device
- *   XDP (proc)  written into the log              private header off, up with the verdict to the
- *                                                 tc program of the same tap, which redirects
+ *   XDP (proc,  written into the log              private header off, up with the verdict to the
+ *     or xsk)                                     tc program of the same interface, which
+ *                                                 redirects; an xsk port: redirected
  *   tc (device) whole frames into the log;        redirect, to the far end where that is in another
  *               others through the gateway        namespace; to many: a clone each
  *
@@ -30,6 +31,12 @@
 #include "sk.h"
 #include "stats.h"
 #include "wake.h"
+
+/* Does a process send it, who can be told of what became of it? Not so a device that is at XDP. */
+INLINE int from_process(const struct ipn_ctx *c, const struct ipn_msg *m)
+{
+	return c->hook == HOOK_XDP && m->off;
+}
 
 INLINE int act_drop(const struct ipn_ctx *c)
 {
@@ -87,7 +94,7 @@ INLINE int xdp_up(const struct ipn_ctx *c, const struct ipn_msg *m, __u32 kind, 
 
 	if (!xdp_is_frame(c, m))
 		return drop(c, m->node, IPN_DROP_RUNT);
-	if (bpf_xdp_adjust_head(ctx, IPN_TX_HDR))
+	if (m->off && bpf_xdp_adjust_head(ctx, IPN_TX_HDR))
 		return drop(c, m->node, IPN_DROP_META);
 	if (bpf_xdp_adjust_meta(ctx, -(int)sizeof(*v)))
 		return xdp_up_tagged(c, m, kind, arg);
@@ -101,10 +108,29 @@ INLINE int xdp_up(const struct ipn_ctx *c, const struct ipn_msg *m, __u32 kind, 
 	return XDP_PASS;
 }
 
+/* To an AF_XDP program, whose veth takes frames from XDP: it has a program at its other end. */
+INLINE int xdp_to_xsk(const struct ipn_ctx *c, const struct ipn_msg *m, const struct ipn_dest *dest)
+{
+	__u32 node = dest->node;
+
+	if (unlikely(!(dest->flags & IPN_PF_UP)))
+		return drop(c, m->node, IPN_DROP_PORT_DOWN);
+	if (m->off) {
+		if (!xdp_is_frame(c, m))
+			return drop(c, m->node, IPN_DROP_RUNT);
+		if (bpf_xdp_adjust_head(c->ctx, IPN_TX_HDR))
+			return drop(c, m->node, IPN_DROP_META);
+	}
+	if (unlikely(bpf_redirect(dest->ifindex, 0) != XDP_REDIRECT))
+		return drop(c, m->node, IPN_DROP_NO_PORT);
+	stats_out(node, m->len);
+	return XDP_REDIRECT;
+}
+
 /* What is for all devices: with its private header where only cables will take it. */
 INLINE int xdp_up_flood(const struct ipn_ctx *c, const struct ipn_msg *m, const struct ipn_net *net)
 {
-	if (!net->cables)
+	if (!net->cables || !m->off)
 		return xdp_up(c, m, IPN_TO_FLOOD, 0);
 	if (net->devices) {
 		if (xdp_is_frame(c, m))
@@ -362,9 +388,13 @@ INLINE int deliver_port(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_n
 		if (unlikely(
 			    m->processes_only)) /* was for a process when it went into the gateway */
 			return drop(c, m->node, IPN_DROP_NO_PORT);
-		if (c->hook == HOOK_XDP)
-			return dest->kind == IPN_KIND_CABLE ? xdp_up_kept(c, m, IPN_TO_PORT, port)
-							    : xdp_up(c, m, IPN_TO_PORT, port);
+		if (c->hook == HOOK_XDP) {
+			if (dest->kind == IPN_KIND_XSK && !(dest->flags & IPN_PF_OWN))
+				return xdp_to_xsk(c, m, dest);
+			if (dest->kind == IPN_KIND_CABLE && m->off)
+				return xdp_up_kept(c, m, IPN_TO_PORT, port);
+			return xdp_up(c, m, IPN_TO_PORT, port);
+		}
 		if (unlikely(m->keep))
 			return tc_clone_to_device(c->ctx, dest, m->node, m->len);
 		return tc_to_device(c->ctx, dest, m->node, m->len, m->cable);
@@ -375,7 +405,7 @@ INLINE int deliver_port(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_n
 		return divert_to_gateway(c, m);
 	why = log_write(c, m, net->log_class, IPN_LOG_OF_NODE(dest->node), net->log_mask, lossless,
 			port);
-	if (why >= 0 && lossless && c->hook == HOOK_XDP &&
+	if (why >= 0 && lossless && from_process(c, m) &&
 	    (why == IPN_DROP_POOL || why == IPN_DROP_BUSY)) {
 		pool_refused(c, m, why, port + 1);
 		return act_drop(c);
@@ -402,7 +432,7 @@ INLINE int flood_processes(const struct ipn_ctx *c, struct ipn_msg *m, struct ip
 	}
 	why = log_write(c, m, net->log_class, IPN_LOG_OF_NET(id), net->log_mask, lossless,
 			IPN_PORT_NONE);
-	if (why >= 0 && lossless && c->hook == HOOK_XDP &&
+	if (why >= 0 && lossless && from_process(c, m) &&
 	    (why == IPN_DROP_POOL || why == IPN_DROP_BUSY)) {
 		pool_refused(c, m, why, 0);
 		return 1;

@@ -504,6 +504,9 @@ INLINE int rewrite_run(void *ctx, const enum ipn_hook_id hook, send_fn handle)
 	net = bpf_map_lookup_elem(&ipn_nets, &id);
 	if (unlikely(!net))
 		return drop(&c, m->node, IPN_DROP_NO_PORT);
+	/* the policy thinks of a process there, which it can answer */
+	if (hook == HOOK_XDP && !m->off)
+		return xdp_up(&c, m, IPN_TO_POLICY, TAG_TO_POLICY);
 	if (hook == HOOK_XDP && unlikely(m->batch)) {
 		pool_refuse(&c, m, IPN_TX_REFUSED >> 32, 0);
 		return XDP_DROP;

@@ -4,7 +4,8 @@
  * all policies (right to send, MTU), and tail-calls the policy of the network.
  *
  *   ipn_xdp      taps of processes: private header, control frames
- *   ipn_tc_tap   taps of processes, after ipn_xdp: carries out a verdict for devices
+ *   ipn_xdp_dev  AF_XDP programs: frames, whole ones
+ *   ipn_tc_tap   after these two: carries out a verdict for devices
  *   ipn_tc       devices
  *   ipn_tc_grab  devices that are the host's: whatever becomes of the message, the host gets it
  *   ipn_tc_cable ends of cables: what comes out of another network
@@ -145,13 +146,43 @@ SEC("xdp") int ipn_xdp(struct xdp_md *ctx)
 	return XDP_DROP;
 }
 
+/*
+ * What an AF_XDP program sends comes into the fabric's end of its veth one by one, whole, since both
+ * ends have their offloads off. So it can be dealt with here, where it is no socket buffer yet for
+ * all that follows.
+ */
+SEC("xdp") int ipn_xdp_dev(struct xdp_md *ctx)
+{
+	const struct ipn_ctx c = { ctx, HOOK_XDP, 0 };
+	__u32 ifindex = ctx->ingress_ifindex, len = bpf_xdp_get_buff_len(ctx), policy;
+	struct ipn_port *port = port_find(ifindex);
+	struct ipn_msg *m;
+
+	if (unlikely(!port)) /* detached just now */
+		return XDP_DROP;
+	if (unlikely(len > port->mtu))
+		return drop(&c, port->node, IPN_DROP_MTU);
+	stats_in(port->node, 1, len);
+	m = msg_start(port, ifindex, len);
+	if (unlikely(!m))
+		return XDP_DROP;
+	policy = m->policy;
+	bpf_tail_call(ctx, &ipn_pol_xdp, policy);
+	return drop(&c, m->node, IPN_DROP_NO_POLICY);
+}
+
 /* Bytes of the frame, a tag held apart included. */
 INLINE __u32 tc_len(struct __sk_buff *skb)
 {
 	return skb->len + (skb->vlan_present ? TAG_LEN : 0);
 }
 
-/* A process's message that its policy wants to see here, where it can be sent to devices. */
+INLINE __u32 tc_whole(struct __sk_buff *skb);
+
+/*
+ * A message that its policy wants to see here, where it can be sent to devices. (Frames of an
+ * AF_XDP program may have been joined meanwhile.)
+ */
 INLINE int tc_policy(struct __sk_buff *skb, const struct ipn_port *port)
 {
 	struct ipn_msg *m = msg_start(port, skb->ifindex, tc_len(skb));
@@ -159,6 +190,7 @@ INLINE int tc_policy(struct __sk_buff *skb, const struct ipn_port *port)
 
 	if (!m)
 		return TC_DROP;
+	m->whole = tc_whole(skb);
 	if (skb->vlan_present)
 		m->vlan = bpf_ntohs(skb->vlan_proto) << 16 | skb->vlan_tci;
 	policy = m->policy;

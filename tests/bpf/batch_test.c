@@ -413,6 +413,7 @@ static void a_message_after_a_batch_is_none(void **state)
 	struct t_net *other = net_make(IPN_POLICY_BROADCAST, MTU, 5);
 	struct t_port *device = port_make(other, 3, IPN_KIND_TAP);
 	struct t_port *sender = port_make(other, 2, IPN_KIND_PROC);
+	struct t_port *sock = port_make(other, 4, IPN_KIND_SOCK);
 	cpu_set_t all, one;
 
 	(void)state;
@@ -431,7 +432,7 @@ static void a_message_after_a_batch_is_none(void **state)
 		batch_send();
 		message_expect(&net->log, 0, 20, false);
 		fill(message, 100, 7);
-		pass(way, way == WAY_XDP ? sender : device, message, 100, &o);
+		pass(way, way_sender(way, sender, device, sock), message, 100, &o);
 	}
 	assert_ok(sched_setaffinity(0, sizeof(all), &all));
 }

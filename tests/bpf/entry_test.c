@@ -4,15 +4,17 @@
 
 static __u8 message[FRAME_MAX];
 
-static struct t_port *process, *device;
+static struct t_port *process, *device, *sock;
 
-/* A process, a device, and one more of each, so that there is somebody to receive. */
+/* A process, a device, a sock port, and one more of each, so that there is somebody to receive. */
 static int world(void **state)
 {
 	struct t_net *net = net_make(IPN_POLICY_BROADCAST, 1514, 8);
 
 	process = port_make(net, 6, IPN_KIND_PROC);
 	device = port_make(net, 3, IPN_KIND_TAP);
+	sock = port_make(net, 4, IPN_KIND_SOCK);
+	port_make(net, 5, IPN_KIND_SOCK);
 	port_make(net, 0, IPN_KIND_PROC);
 	port_make(net, 7, IPN_KIND_VETH);
 	fill(message, sizeof(message), 3);
@@ -26,7 +28,7 @@ static int world_done(void **state)
 
 static struct t_port *sender(enum way way)
 {
-	return way == WAY_XDP ? process : device;
+	return way_sender(way, process, device, sock);
 }
 
 /* --- the private header -------------------------------------------------------------------- */
@@ -205,6 +207,7 @@ static void a_port_that_was_detached_is_no_more(void **state)
 
 /* --- the policy ---------------------------------------------------------------------------- */
 
+/* Not for sock ports: networks of such a policy are given none. */
 static void a_policy_without_program_is_a_named_drop(void **state)
 {
 	static const __u32 numbers[] = { IPN_POLICY_ANY,     IPN_POLICY_BUILTIN + 1,
@@ -214,7 +217,7 @@ static void a_policy_without_program_is_a_named_drop(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
-		for (enum way way = 0; way < WAYS; way++) {
+		for (enum way way = 0; way < WAY_SK; way++) {
 			print_message("  policy %u, %s\n", numbers[i], way_name(way));
 			sender(way)->port.policy = numbers[i];
 			port_store(sender(way));

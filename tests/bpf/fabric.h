@@ -2,7 +2,9 @@
 /*
  * A fabric for tests of the BPF side: the real programs and maps, loaded by the manager's own code
  * into a bpffs of the test's own, and networks and ports written into the maps as the manager does.
- * Every port has a tap, so that its ifindex is real and what is sent to a device can be read.
+ * Every port has a tap, so that its ifindex is real and what is sent to a device can be read; a
+ * sock port has a pair of sockets, and what its program sends runs through the fabric's inside
+ * send(). What goes into the punt ring stays there for the test to take.
  *
  * Numbers are chosen so that no two kinds of them are alike: network, port, place in `dests`, node.
  * Needs root and runs in mount and network namespaces of its own.
@@ -26,6 +28,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
 
@@ -57,7 +60,9 @@ struct t_port {
 	struct ipn_port port;
 	struct ipn_stats want; /* counters that it must have */
 	struct t_log log;
-	int tap;
+	int tap;                   /* -1: none */
+	int sock, sock_end;        /* sock port: the program's socket, and the fabric's; else -1 */
+	__u64 sock_key;            /* in `sk_ports` */
 	bool vnet;                 /* the tap wants and gives a virtio header before each frame */
 	struct virtio_net_hdr hdr; /* of the last frame read */
 	int bell;
@@ -67,8 +72,18 @@ struct t_port {
 	struct ipn_event last; /* record of another type */
 };
 
+/* The punt ring, as the manager's thread has it. */
+struct t_punt {
+	struct ring_buffer *ring;
+	struct ipn_punt_acct *acct;
+	__u64 taken; /* records, ever */
+	struct ipn_punt rec;
+	__u8 data[IPN_SOCK_FRAME_MAX];
+};
+
 struct fabric {
 	struct bpf_state *b;
+	struct t_punt punt;
 	struct link_ctx *link;
 	char dir[200];
 	char bpffs[256];
@@ -97,6 +112,50 @@ static inline void sysctl_set(const char *path, const char *value)
 	}
 }
 
+/* Takes one record out. */
+static inline int punt_record(void *ctx, void *data, size_t size)
+{
+	const struct ipn_punt *rec = data;
+	struct t_punt *p = ctx;
+
+	if (size < sizeof(*rec) || rec->len > size - sizeof(*rec) || rec->len > sizeof(p->data) ||
+	    rec->node >= IPN_MAX_NODES)
+		return -EINVAL;
+	p->rec = *rec;
+	memcpy(p->data, rec + 1, rec->len);
+	p->taken++;
+	__atomic_fetch_add(&p->acct[rec->node].done, rec->size, __ATOMIC_RELAXED);
+	return -EAGAIN; /* enough for now */
+}
+
+/* The next record into fab.punt. Is there one? */
+static inline bool punt_next(void)
+{
+	int r = ring_buffer__consume(fab.punt.ring);
+
+	if (r && r != -EAGAIN)
+		fail_msg("a record that is none: %d", r);
+	return r;
+}
+
+static inline void punt_open(void)
+{
+	void *acct = mmap(NULL, sizeof(*fab.punt.acct) * IPN_MAX_NODES, PROT_READ | PROT_WRITE,
+			  MAP_SHARED, fab.b->fd_punt_acct, 0);
+
+	assert_ptr_not_equal(acct, MAP_FAILED);
+	fab.punt.acct = acct;
+	fab.punt.ring = ring_buffer__new(fab.b->fd_punt, punt_record, &fab.punt, NULL);
+	assert_non_null(fab.punt.ring);
+}
+
+static inline void punt_close(void)
+{
+	ring_buffer__free(fab.punt.ring);
+	if (fab.punt.acct)
+		munmap(fab.punt.acct, sizeof(*fab.punt.acct) * IPN_MAX_NODES);
+}
+
 /* Group set-up: namespaces, bpffs, programs. */
 static inline int world_make(void **state)
 {
@@ -115,6 +174,7 @@ static inline int world_make(void **state)
 	if (bpf_state_new(&fab.b, fab.bpffs, text, sizeof(text)))
 		fail_msg("%s", text);
 	assert_ok(link_ctx_new(&fab.link, 0x49504e));
+	punt_open();
 	return 0;
 }
 
@@ -134,12 +194,24 @@ static inline void fdb_set(const struct ipn_fdb_key *key, const struct ipn_fdb *
 	bpf_epoch(fab.b, key->net);
 }
 
+static inline void sock_unmake(struct t_port *p)
+{
+	if (p->sock_end < 0)
+		return;
+	bpf_map_delete_elem(fab.b->fd_sk_ports, &p->sock_key);
+	bpf_map_delete_elem(fab.b->fd_socks, &p->port.node);
+	close(p->sock);
+	close(p->sock_end);
+}
+
 /* Takes all networks and ports away. */
 static inline int fabric_clear(void **state)
 {
 	struct ipn_dest none = { 0 };
 
 	(void)state;
+	while (punt_next()) /* what a test that failed has left */
+		;
 	for (__u32 i = 0; i < fab.nports; i++) {
 		struct t_port *p = &fab.ports[i];
 		__u32 at = p->net->live->port_base + p->port.port, flood = 0;
@@ -155,6 +227,7 @@ static inline int fabric_clear(void **state)
 		munmap(p->page, sizeof(*p->page));
 		if (p->tap >= 0)
 			close(p->tap);
+		sock_unmake(p);
 	}
 	for (__u32 i = 0; i < fab.nnets; i++) {
 		*fab.nets[i].live = (struct ipn_net){ .epoch = fab.nets[i].live->epoch };
@@ -170,6 +243,7 @@ static inline int fabric_clear(void **state)
 static inline int world_end(void **state)
 {
 	(void)state;
+	punt_close();
 	if (fab.b) {
 		bpf_state_unpin(fab.b);
 		bpf_state_free(fab.b);
@@ -262,7 +336,7 @@ static inline struct t_net *net_make(__u32 policy, __u32 mtu, __u32 numnodes)
 
 static inline bool port_is_device(const struct t_port *p)
 {
-	return p->port.kind != IPN_KIND_PROC;
+	return p->port.kind != IPN_KIND_PROC && p->port.kind != IPN_KIND_SOCK;
 }
 
 static inline __u32 port_at(const struct t_port *p)
@@ -322,23 +396,37 @@ static inline int bell_wakes(struct t_port *p)
 
 #define PROC_FLAGS (IPN_PF_READER | IPN_PF_WRITER | IPN_PF_NODELOG)
 #define DEVICE_FLAGS (IPN_PF_READER | IPN_PF_WRITER | IPN_PF_UP)
+#define SOCK_FLAGS (IPN_PF_READER | IPN_PF_WRITER)
+
+static inline __u32 flags_of(enum ipn_kind kind)
+{
+	return kind == IPN_KIND_PROC   ? PROC_FLAGS
+	       : kind == IPN_KIND_SOCK ? SOCK_FLAGS
+				       : DEVICE_FLAGS;
+}
+
+static inline __u32 node_next(void)
+{
+	return 11 + 3 * fab.nports;
+}
 
 /* A port at an interface that there is. tap: its descriptor, or -1; it belongs to the port. */
 static inline struct t_port *port_make_at(struct t_net *net, __u32 number, enum ipn_kind kind,
 					  int tap, __u32 ifindex)
 {
 	struct t_port *p = &fab.ports[fab.nports];
-	__u32 node = 11 + 3 * fab.nports++;
+	__u32 node = node_next();
 	int page;
 
-	assert_true(fab.nports <= ARRAY_SIZE(fab.ports));
+	assert_true(++fab.nports <= ARRAY_SIZE(fab.ports));
 	p->net = net;
 	p->tap = tap;
+	p->sock = p->sock_end = -1;
 	p->port = (struct ipn_port){
 		.net = net->id,
 		.port = number,
 		.kind = kind,
-		.flags = kind == IPN_KIND_PROC ? PROC_FLAGS : DEVICE_FLAGS,
+		.flags = flags_of(kind),
 		.policy = net->live->policy,
 		.mtu = net->live->mtu,
 		.node = node,
@@ -357,6 +445,8 @@ static inline struct t_port *port_make_at(struct t_net *net, __u32 number, enum 
 	if (kind == IPN_KIND_PROC) {
 		net->live->readers++;
 		log_make(&p->log, net->live->log_class, IPN_LOG_OF_NODE(node));
+	} else if (kind == IPN_KIND_SOCK) {
+		net->live->socks++;
 	} else {
 		p->port.flood = net->live->floods++;
 	}
@@ -365,13 +455,46 @@ static inline struct t_port *port_make_at(struct t_net *net, __u32 number, enum 
 	return p;
 }
 
-/* A port with a tap of its own. */
+/* The socket of the fabric's into the map, and whose messages come to it, in the manager's order. */
+static inline void sock_join(struct t_port *p)
+{
+	struct ipn_sk entry = { .ifindex = p->port.ifindex, .policy = p->port.policy };
+	struct ipn_sk_look look = { .node = p->port.node };
+	__u64 fd = (__u64)p->sock_end;
+
+	assert_ok(bpf_map_update_elem(fab.b->fd_socks, &p->port.node, &fd, BPF_ANY));
+	assert_ok(bpf_socks_look(fab.b, &look, 1));
+	assert_true(look.peer);
+	assert_int_equal(look.uid, 0);
+	assert_int_equal(look.dead, 0);
+	p->sock_key = look.peer;
+	assert_ok(bpf_map_update_elem(fab.b->fd_sk_ports, &p->sock_key, &entry, BPF_NOEXIST));
+}
+
+/* A sock port: a connected pair of sockets. */
+static inline struct t_port *sock_make(struct t_net *net, __u32 number)
+{
+	struct t_port *p =
+		port_make_at(net, number, IPN_KIND_SOCK, -1, IPN_SOCK_IFINDEX(node_next()));
+	int pair[2], size = 1 << 20;
+
+	assert_ok(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair));
+	p->sock = pair[0];
+	p->sock_end = pair[1];
+	assert_ok(setsockopt(p->sock_end, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)));
+	sock_join(p);
+	return p;
+}
+
+/* A port with a tap or sockets of its own. */
 static inline struct t_port *port_make(struct t_net *net, __u32 number, enum ipn_kind kind)
 {
 	__u32 ifindex;
 	char name[IPN_NAME_MAX];
 	int tap;
 
+	if (kind == IPN_KIND_SOCK)
+		return sock_make(net, number);
 	assert_ok(link_tap_proc(fab.link, "t%d", net->live->mtu - 14, &tap, &ifindex, name));
 	return port_make_at(net, number, kind, tap, ifindex);
 }
@@ -484,10 +607,37 @@ static inline ssize_t tap_read(struct t_port *p, void *frame, size_t size)
 	const struct iovec parts[] = { { &p->hdr, sizeof(p->hdr) }, { frame, size } };
 	ssize_t n;
 
+	if (p->tap < 0)
+		return -1;
 	if (!p->vnet)
 		return read(p->tap, frame, size);
 	n = readv(p->tap, parts, 2);
 	return n < 0 ? n : n - (ssize_t)sizeof(p->hdr);
+}
+
+#define SOCK_WAIT_MS 20000 /* for the kernel's worker, however busy the machine is */
+
+/* A sock port's program sends. Programs run in here. */
+static inline void sock_send(const struct t_port *p, const void *message, __u32 len)
+{
+	assert_int_equal(send(p->sock, message, len, MSG_DONTWAIT), len);
+}
+
+/* What a sock port's program receives: its length. Waits for it. */
+static inline ssize_t sock_recv(const struct t_port *p, void *to, size_t size)
+{
+	struct pollfd poller = { .fd = p->sock, .events = POLLIN };
+
+	assert_int_equal(poll(&poller, 1, SOCK_WAIT_MS), 1);
+	return recv(p->sock, to, size, MSG_DONTWAIT | MSG_TRUNC);
+}
+
+/* Is there something to receive already? */
+static inline bool sock_has(const struct t_port *p)
+{
+	struct pollfd poller = { .fd = p->sock, .events = POLLIN };
+
+	return p->sock >= 0 && poll(&poller, 1, 0) > 0;
 }
 
 /* --- what must have come of it ------------------------------------------------------------- */
@@ -507,11 +657,33 @@ static inline void stats_expect(const struct t_port *p)
 				 i, got.drop[i], p->want.drop[i]);
 }
 
-/* Counters as wanted, nothing in logs that nobody has looked at, no bell rung, no frame sent. */
+/* The next record of the punt ring is this. */
+static inline void punt_expect(const struct t_port *from, __u32 op, __u32 port, __u32 gen,
+			       const void *data, __u32 len)
+{
+	const struct ipn_punt *rec = &fab.punt.rec;
+
+	assert_true(punt_next());
+	assert_int_equal(rec->op, op);
+	assert_int_equal(rec->net, from->net->id);
+	assert_int_equal(rec->port, port);
+	assert_int_equal(rec->gen, gen);
+	assert_int_equal(rec->from, from->port.port);
+	assert_int_equal(rec->node, from->port.node);
+	assert_int_equal(rec->len, len);
+	assert_true(rec->size >= sizeof(*rec) + len);
+	assert_memory_equal(fab.punt.data, data, len);
+}
+
+/*
+ * Counters as wanted, nothing in logs or the punt ring that nobody has looked at, no bell rung, no
+ * frame or message sent.
+ */
 static inline void quiet_expect(void)
 {
 	__u8 some[64];
 
+	assert_false(punt_next());
 	for (__u32 i = 0; i < fab.nnets; i++)
 		log_expect_nothing(&fab.nets[i].log);
 	for (__u32 i = 0; i < fab.nports; i++) {
@@ -521,6 +693,7 @@ static inline void quiet_expect(void)
 		log_expect_nothing(&p->log);
 		assert_int_equal(bell_wakes(p), 0);
 		assert_int_equal(tap_read(p, some, sizeof(some)), -1);
+		assert_false(sock_has(p));
 	}
 }
 

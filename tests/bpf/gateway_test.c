@@ -9,7 +9,7 @@
 static __u8 message[2000];
 
 static struct t_net *net;
-static struct t_port *device, *other, *process, *gateway;
+static struct t_port *device, *other, *process, *sock, *gateway;
 
 static int world(void **state)
 {
@@ -17,6 +17,7 @@ static int world(void **state)
 	device = port_make(net, 7, IPN_KIND_TAP);
 	other = port_make(net, 3, IPN_KIND_TAP);
 	process = port_make(net, 5, IPN_KIND_PROC);
+	sock = port_make(net, 6, IPN_KIND_SOCK);
 	/*
 	 * A frame of BPF_PROG_TEST_RUN does not know where its TCP header is, so its segments seem
 	 * to be of any length. Which of them are too long is tried in live_test.c.
@@ -71,12 +72,13 @@ static void send_gso(__u32 mark, struct ran *r)
 static void a_frame_to_be_cut_goes_to_the_gateway_marked(void **state)
 {
 	static const __u32 marks[] = { 0, 77, 0xffffffff };
+	const struct t_port *to[] = { process, sock };
 	static struct ran r;
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(marks); i++) {
-		learn(process);
-		send_gso(marks[i], &r);
+	for (size_t i = 0; i < ARRAY_SIZE(marks) * ARRAY_SIZE(to); i++) {
+		learn(to[i / ARRAY_SIZE(marks)]);
+		send_gso(marks[i % ARRAY_SIZE(marks)], &r);
 		assert_int_equal(r.ret, TC_ACT_REDIRECT);
 		assert_int_equal(r.mark, device->port.ifindex);
 		same_expect(&r, message, 1000);
@@ -159,7 +161,11 @@ static void a_flood_gives_the_mark_back(void **state)
 	assert_int_equal(r.mark, 77);
 	device->want.drop[IPN_DROP_REDIRECT] += 2; /* gateway, other */
 	quiet_expect();
-	net->live->readers = 0; /* nobody behind the gateway */
+	net->live->readers = 0; /* a sock port is behind the gateway still */
+	send_gso(77, &r);
+	device->want.drop[IPN_DROP_REDIRECT] += 2;
+	quiet_expect();
+	net->live->socks = 0; /* nobody is */
 	send_gso(77, &r);
 	device->want.drop[IPN_DROP_REDIRECT] += 1;
 	quiet_expect();

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Broadcast networks: messages into the log and to devices, over both hooks. */
+/* Broadcast networks: messages into the log, to devices and to sock ports, over every hook. */
 #include "ways.h"
 
 static __u8 message[FRAME_MAX];
 
 struct hub {
 	struct t_net *net;
-	struct t_port *process, *reader, *device, *other;
+	struct t_port *process, *reader, *device, *other, *sock;
 };
 
-/* Two processes and two devices. */
+/* Two processes, two devices and two sock ports. */
 static struct hub hub_make(__u32 mtu)
 {
-	struct hub h = { .net = net_make(IPN_POLICY_BROADCAST, mtu, 6) };
+	struct hub h = { .net = net_make(IPN_POLICY_BROADCAST, mtu, 9) };
 
 	h.process = port_make(h.net, 4, IPN_KIND_PROC);
+	h.sock = port_make(h.net, 8, IPN_KIND_SOCK);
+	port_make(h.net, 6, IPN_KIND_SOCK);
 	h.device = port_make(h.net, 2, IPN_KIND_TAP);
 	h.reader = port_make(h.net, 1, IPN_KIND_PROC);
 	h.other = port_make(h.net, 5, IPN_KIND_VETH);
@@ -23,7 +25,7 @@ static struct hub hub_make(__u32 mtu)
 
 static struct t_port *sender(const struct hub *h, enum way way)
 {
-	return way == WAY_XDP ? h->process : h->device;
+	return way_sender(way, h->process, h->device, h->sock);
 }
 
 /* Without devices, so that messages too short for one are whole on their way. */
@@ -221,7 +223,7 @@ static void networks_do_not_mix(void **state)
 
 	for (__u32 i = 0; i < 12; i++) {
 		const struct hub *one = &h[i % 3 != 0];
-		enum way way = i % 2 ? WAY_XDP : WAY_TC;
+		enum way way = i % 2 ? WAY_XDP : i % 4 ? WAY_SK : WAY_TC;
 
 		fill(message, 80, i);
 		pass(way, sender(one, way), message, 80, &o);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A router for tests: four ports of every kind in subnets of their own, packets for it, and what
+ * A router for tests: ports of every kind in subnets of their own, packets for it, and what
  * came out of it. Checksums are computed and verified here, by code that shares nothing with the
  * programs.
  *
@@ -18,7 +18,8 @@
 #define PORT_Q 4
 #define PORT_D 2 /* a device */
 #define PORT_E 3
-#define L3_PORTS 5
+#define PORT_K 5 /* a sock port */
+#define L3_PORTS 6
 
 static struct t_net *l3_net;
 static struct t_port *l3_ports[L3_PORTS];
@@ -76,10 +77,8 @@ static inline int router_make(void **state)
 		__u32 number;
 		enum ipn_kind kind;
 	} kinds[] = {
-		{ PORT_P, IPN_KIND_PROC },
-		{ PORT_D, IPN_KIND_TAP },
-		{ PORT_E, IPN_KIND_HOST },
-		{ PORT_Q, IPN_KIND_PROC },
+		{ PORT_P, IPN_KIND_PROC }, { PORT_D, IPN_KIND_TAP },  { PORT_E, IPN_KIND_HOST },
+		{ PORT_Q, IPN_KIND_PROC }, { PORT_K, IPN_KIND_SOCK },
 	};
 	struct ipn_l3_port port;
 	char addr[32];
@@ -313,7 +312,7 @@ static inline void collect(struct result *r)
 		struct t_port *p = l3_ports[i];
 		ssize_t n;
 
-		if (!port_is_device(p)) {
+		if (p->port.kind == IPN_KIND_PROC) {
 			while (log_head(&p->log) > p->log.next) {
 				const struct ipn_slot *slot = log_slot(&p->log, p->log.next++);
 
@@ -323,6 +322,15 @@ static inline void collect(struct result *r)
 		}
 		while ((n = tap_read(p, frame, sizeof(frame))) >= 0)
 			came_add(r, i, frame, (__u32)n);
+	}
+	while (punt_next()) { /* for sock ports */
+		const struct ipn_punt *rec = &fab.punt.rec;
+
+		assert_int_equal(rec->op, IPN_PUNT_PORT);
+		assert_int_equal(rec->net, l3_net->id);
+		assert_int_equal(rec->port, PORT_K);
+		assert_int_equal(rec->gen, l3_ports[PORT_K]->port.gen);
+		came_add(r, rec->port, fab.punt.data, rec->len);
 	}
 }
 
@@ -341,18 +349,77 @@ static inline void drops_find(struct result *r, struct t_port *from)
 	}
 }
 
-/* Sends a packet from a port. Devices by tc, processes by XDP, `way` says if it is another. */
-static inline void route(__u32 port, const struct packet *p, struct result *r, int gateway)
+/* The way of a port's kind. */
+static inline enum way way_of(const struct t_port *p)
+{
+	return p->port.kind == IPN_KIND_PROC   ? WAY_XDP
+	       : p->port.kind == IPN_KIND_SOCK ? WAY_SK
+					       : WAY_TC;
+}
+
+/*
+ * How a packet comes to the router, beside the ways of ways.h: a process's packet that XDP has sent
+ * up, at the tc program of its tap, which BPF_PROG_TEST_RUN lets see the verdict in a tag.
+ */
+#define WAY_TAP WAYS
+#define UP_TPID 0x88a8
+#define UP_TCI 1
+
+/* BPF_PROG_TEST_RUN makes no frame for tc that has less than the header its type promises. */
+static inline bool runs_at_tc(const struct packet *p)
+{
+	__u16 type = p->len >= 14 ? get16(p->data + 12) : 0;
+
+	return p->len >= (type == 0x0800 ? 34U : type == 0x86dd ? 54U : 14U);
+}
+
+/*
+ * A sock port's program sends. Its packet has to be a record for the policy as it is, and goes from
+ * there to the gateway, as the manager's thread sends it. Has it got so far?
+ */
+static inline bool route_sock(const struct t_port *from, const struct packet *p, struct ran *ran)
+{
+	const struct __sk_buff skb = { .ifindex = 1, .mark = IPN_SOCK_IFINDEX(from->port.node) };
+
+	sock_send(from, p->data, p->len);
+	if (p->len && (p->len < IPN_SOCK_FRAME_MIN || p->len > from->port.mtu))
+		return false;
+	punt_expect(from, p->len ? IPN_PUNT_POLICY : IPN_PUNT_BYE, 0, from->port.gen, p->data,
+		    p->len);
+	if (!p->len || !runs_at_tc(p))
+		return false;
+	assert_ok(tc_run(fab.b->prog_tc_gw, &skb, p->data, p->len, ran));
+	return true;
+}
+
+static inline void route_tap(const struct t_port *from, const struct packet *p, struct ran *ran)
+{
+	const struct __sk_buff skb = { .ifindex = from->port.ifindex };
+	static int prog;
+
+	if (!prog)
+		prog = tagger_load(fab.b->prog_tc_tap, UP_TPID, UP_TCI);
+	assert_ok(tc_run(prog, &skb, p->data, p->len, ran));
+}
+
+/* Sends a packet from a port on a way that it has. */
+static inline void route_by(enum way way, __u32 port, const struct packet *p, struct result *r)
 {
 	struct t_port *from = l3_ports[port];
-	enum way way = !port_is_device(from) ? WAY_XDP : gateway ? WAY_GW : WAY_TC;
 	static __u8 frame[FRAME_MAX];
 	static struct ran ran;
 	struct ipn_verdict v;
 	__u32 len;
 
-	memset(r, 0, sizeof(*r));
-	way_send(way, from, p->data, p->len, frame, &len, &ran);
+	r->n = r->drops = 0;
+	r->up = r->drop = 0;
+	ran.ret = ran.len = ran.meta = 0;
+	if (way == WAY_SK)
+		route_sock(from, p, &ran);
+	else if (way == WAY_TAP)
+		route_tap(from, p, &ran);
+	else
+		way_send(way, from, p->data, p->len, frame, &len, &ran);
 	r->ret = ran.ret;
 	collect(r);
 	if (way == WAY_XDP && ran.ret == XDP_PASS) {
@@ -365,6 +432,14 @@ static inline void route(__u32 port, const struct packet *p, struct result *r, i
 	} else if (way != WAY_XDP && ran.ret == TC_ACT_REDIRECT) {
 		came_add(r, port_of_mac(ran.data + 6), ran.data, ran.len);
 	}
+}
+
+/* The same by the way of the port's kind: processes by XDP, sock ports, devices by tc or gateway. */
+static inline void route(__u32 port, const struct packet *p, struct result *r, int gateway)
+{
+	enum way way = way_of(l3_ports[port]);
+
+	route_by(way == WAY_TC && gateway ? WAY_GW : way, port, p, r);
 }
 
 /* The neighbour at a port, as the table has it. */
@@ -396,9 +471,10 @@ static inline void entry_set(__u32 port, const char *addr, const struct ipn_l3_e
 		memcpy(key.addr, p.addr, 16);
 	}
 	assert_ok(bpf_map_update_elem(fd, &key, e, BPF_ANY));
+	bpf_epoch(fab.b, l3_net->id);
 }
 
-/* The router learns all four hosts by their own questions. */
+/* The router learns all hosts by their own questions. */
 static inline void hosts_speak(void)
 {
 	static struct result r;

@@ -240,7 +240,7 @@ static void error_expect(const struct row *row, __u32 port)
 	assert_memory_equal(icmp + 8, p.data + 14, quoted);
 }
 
-static void row_run(const struct row *row, __u32 port, int gateway)
+static void row_run(const struct row *row, __u32 port, enum way way)
 {
 	char src[64], dst[64];
 
@@ -260,7 +260,8 @@ static void row_run(const struct row *row, __u32 port, int gateway)
 		ipv4(&p, port, src, dst, row->proto, 100);
 	if (row->change)
 		row->change(&p);
-	sent(port, gateway);
+	route_by(way, port, &p, &r);
+	drops_find(&r, l3_ports[port]);
 	dropped_expect(row->name, row->drop);
 	if (row->answer)
 		error_expect(row, port);
@@ -274,16 +275,18 @@ static void what_is_wrong_is_dropped_by_name(void **state)
 	hosts_speak();
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		if (rows[i].change != cut_off) { /* which BPF_PROG_TEST_RUN refuses at tc */
-			row_run(&rows[i], PORT_D, 0);
-			row_run(&rows[i], PORT_D, 1);
+			row_run(&rows[i], PORT_D, WAY_TC);
+			row_run(&rows[i], PORT_D, WAY_GW);
+			row_run(&rows[i], PORT_P, WAY_TAP);
+			row_run(&rows[i], PORT_K, WAY_SK);
 		}
-		row_run(&rows[i], PORT_Q, 0);
+		row_run(&rows[i], PORT_Q, WAY_XDP);
 	}
 }
 
 static void the_router_answers_echo(void **state)
 {
-	static const __u32 ports[] = { PORT_D, PORT_P };
+	static const __u32 ports[] = { PORT_D, PORT_P, PORT_K };
 	char src[32];
 
 	(void)state;
@@ -429,14 +432,17 @@ static void neighbour_discovery_is_answered_and_learned_from(void **state)
 }
 
 /* At tc: the first three wait and go when the answer comes, in order; the fourth is dropped. */
-static void packets_wait_for_an_answer(void **state)
+static void packets_wait_at(__u32 port)
 {
+	char host[32], router[32];
+	__u8 last[4] = { 10, (__u8)port, 0 };
 	struct packet first[3];
 	struct ipn_l3_entry e;
 
-	(void)state;
+	snprintf(host, sizeof(host), "10.%u.0.2", port);
+	snprintf(router, sizeof(router), "10.%u.0.1", port);
 	for (__u32 i = 0; i < 4; i++) {
-		ipv4(&p, PORT_D, H2, H3, 17, 100 + i);
+		ipv4(&p, PORT_D, H2, host, 17, 100 + i);
 		if (i < 3)
 			first[i] = p;
 		sent(PORT_D, 0);
@@ -444,18 +450,20 @@ static void packets_wait_for_an_answer(void **state)
 			dropped_expect("the fourth", IPN_DROP_HELD);
 		assert_int_equal(r.n, i == 0); /* asks once */
 		if (!i) {
-			assert_int_equal(r.out[0].port, PORT_E);
+			assert_int_equal(r.out[0].port, port);
 			assert_int_equal(get16(r.out[0].p.data + 12), 0x0806);
 			assert_int_equal(get16(r.out[0].p.data + 20), 1);
 			assert_int_equal(r.out[0].p.data[0], 0xff);
-			assert_memory_equal(r.out[0].p.data + 38, "\x0a\x03\x00\x02", 4);
-			assert_memory_equal(r.out[0].p.data + 28, "\x0a\x03\x00\x01", 4);
+			last[3] = 2;
+			assert_memory_equal(r.out[0].p.data + 38, last, 4);
+			last[3] = 1;
+			assert_memory_equal(r.out[0].p.data + 28, last, 4);
 		}
 	}
-	assert_true(entry_get(PORT_E, H3, &e));
+	assert_true(entry_get(port, host, &e));
 	assert_int_equal(e.state, IPN_L3_INCOMPLETE);
-	arp(&p, PORT_E, 2, H3, "10.3.0.1");
-	sent(PORT_E, 0);
+	arp(&p, port, 2, host, router);
+	sent(port, 0);
 	assert_int_equal(r.n, 3);
 	for (int i = 0; i < 3; i++) {
 		struct result one = r;
@@ -465,13 +473,20 @@ static void packets_wait_for_an_answer(void **state)
 		r = one;
 		p = first[i];
 		r.drop = -1;
-		forwarded_expect(PORT_E);
+		forwarded_expect(port);
 		r = one;
 		if (i < 2) {
 			r.n = 3;
-			arp(&p, PORT_E, 2, H3, "10.3.0.1");
+			arp(&p, port, 2, host, router);
 		}
 	}
+}
+
+static void packets_wait_for_an_answer(void **state)
+{
+	(void)state;
+	packets_wait_at(PORT_E);
+	packets_wait_at(PORT_K);
 }
 
 static __u64 now_ns(void)
@@ -745,6 +760,18 @@ static void a_process_goes_to_tc_where_it_must(void **state)
 	sent(PORT_P, 0);
 	assert_int_equal(r.n, 0);
 	assert_true(r.up);
+	route_by(WAY_TAP, PORT_P, &p, &r); /* there he is asked, and it waits */
+	assert_int_equal(r.n, 1);
+	assert_int_equal(r.out[0].port, PORT_E);
+	assert_int_equal(get16(r.out[0].p.data + 12), 0x0806);
+	ipv4(&p, PORT_P, "10.1.0.2", "10.5.0.2", 17, 100); /* behind a sock port: the same */
+	sent(PORT_P, 0);
+	assert_int_equal(r.n, 0);
+	assert_true(r.up);
+	route_by(WAY_TAP, PORT_P, &p, &r);
+	assert_int_equal(r.n, 1);
+	assert_int_equal(r.out[0].port, PORT_K);
+	assert_int_equal(get16(r.out[0].p.data + 12), 0x0806);
 	ipv4(&p, PORT_P, "10.1.0.2", "10.4.0.2", 17, 100); /* a process can be asked from here */
 	sent(PORT_P, 0);
 	assert_int_equal(r.n, 1);

@@ -10,7 +10,8 @@
 static __u8 message[2000];
 
 static struct t_net *net;
-static struct t_port *process, *reader, *device;
+static struct t_port *process, *reader, *device, *sock;
+static const enum way ways[] = { WAY_XDP, WAY_TC, WAY_SK };
 
 /* A log as the manager makes it, but not frozen, so that the test can be another writer. */
 static int log_open_new(__u32 log_class)
@@ -35,6 +36,7 @@ static int world(void **state)
 	net = net_make(IPN_POLICY_SWITCH, 1514, 8);
 	process = port_make(net, 6, IPN_KIND_PROC);
 	device = port_make(net, 3, IPN_KIND_TAP);
+	sock = port_make(net, 5, IPN_KIND_SOCK);
 	reader = port_make(net, 2, IPN_KIND_PROC);
 	log_replace(&net->log, IPN_LOG_OF_NET(net->id));
 	log_replace(&reader->log, IPN_LOG_OF_NODE(reader->port.node));
@@ -85,7 +87,7 @@ static void head_set(struct t_log *log, __u64 head)
 /* One row on one log; `ok` is what comes of the message when the log takes it. */
 static void slot_run(size_t i, enum way way, struct t_log *log, const struct outcome *ok)
 {
-	struct t_port *from = way == WAY_XDP ? process : device;
+	struct t_port *from = way_sender(way, process, device, sock);
 	struct ipn_slot *slot = slot_rw(log, N);
 	struct outcome o = *ok;
 	__u8 old[100];
@@ -123,8 +125,8 @@ static void a_held_slot_is_left_to_its_holder(void **state)
 	(void)state;
 	memset(message, 0xff, 6);
 	for (size_t i = 0; i < ARRAY_SIZE(slots); i++)
-		for (enum way way = WAY_XDP; way <= WAY_TC; way++)
-			slot_run(i, way, &net->log, &ok);
+		for (size_t k = 0; k < ARRAY_SIZE(ways); k++)
+			slot_run(i, ways[k], &net->log, &ok);
 }
 
 static void the_same_in_the_log_of_a_process(void **state)
@@ -142,8 +144,8 @@ static void the_same_in_the_log_of_a_process(void **state)
 	memcpy(key.mac, message, 6);
 	fdb_set(&key, &e);
 	for (size_t i = 0; i < ARRAY_SIZE(slots); i++)
-		for (enum way way = WAY_XDP; way <= WAY_TC; way++)
-			slot_run(i, way, &reader->log, &ok);
+		for (size_t k = 0; k < ARRAY_SIZE(ways); k++)
+			slot_run(i, ways[k], &reader->log, &ok);
 }
 
 /* What struct ipn_slot promises a reader that waits for message n. */
@@ -230,8 +232,8 @@ static void without_log_devices_still_receive(void **state)
 	(void)state;
 	memset(message, 0xff, 6);
 	assert_ok(bpf_map_delete_elem(fab.b->fd_logs[net->log.log_class], &index));
-	for (enum way way = WAY_XDP; way <= WAY_TC; way++)
-		pass(way, way == WAY_XDP ? process : device, message, 100, &none);
+	for (size_t k = 0; k < ARRAY_SIZE(ways); k++)
+		pass(ways[k], way_sender(ways[k], process, device, sock), message, 100, &none);
 	assert_ok(bpf_log_set(fab.b, net->log.log_class, index, net->log.fd));
 	net->live->log_class = IPN_LOG_CLASSES;
 	pass(WAY_TC, device, message, 100, &none);

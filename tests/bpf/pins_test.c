@@ -62,6 +62,7 @@ static const struct {
 	enum bpf_prog_type type;
 } progs[] = {
 	{ "xdp", BPF_PROG_TYPE_XDP },
+	{ "xdp_dev", BPF_PROG_TYPE_XDP },
 	{ "tc", BPF_PROG_TYPE_SCHED_CLS },
 	{ "tc_tap", BPF_PROG_TYPE_SCHED_CLS },
 	{ "tc_gw", BPF_PROG_TYPE_SCHED_CLS },

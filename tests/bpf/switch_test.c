@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Switch networks: where frames go and what is learned, the same table over both hooks. */
+/* Switch networks: where frames go and what is learned, the same table over every hook. */
 #include "ways.h"
 
 /*
  * Ports, by the letter the table calls them, and the last byte of the addresses behind them. S is
- * the sender: a process over XDP, a device over tc. N and M are in another network; N has the place
- * in `dests` that follows S's network's last.
+ * the sender: a process over XDP, a device over tc, a sock port over its socket. N and M are in
+ * another network; N has the place in `dests` that follows S's network's last.
  */
 #define S 'S'
 #define PROC_P 'P'
 #define PROC_Q 'Q'
 #define DEV_D 'D'
 #define DEV_E 'E'
+#define SOCK_K 'K'
 #define NEXT_N 'N'
 #define NEXT_M 'M'
 
@@ -25,13 +26,14 @@ static const struct {
 	__u32 number;
 	enum ipn_kind kind;
 } ports[] = {
-	{ PROC_P, 9, IPN_KIND_PROC }, { PROC_Q, 1, IPN_KIND_PROC }, { DEV_D, 7, IPN_KIND_TAP },
-	{ DEV_E, 2, IPN_KIND_VETH },  { NEXT_N, 0, IPN_KIND_PROC }, { NEXT_M, 7, IPN_KIND_TAP },
+	{ PROC_P, 9, IPN_KIND_PROC }, { PROC_Q, 1, IPN_KIND_PROC },  { DEV_D, 7, IPN_KIND_TAP },
+	{ DEV_E, 2, IPN_KIND_VETH },  { SOCK_K, 12, IPN_KIND_SOCK }, { NEXT_N, 0, IPN_KIND_PROC },
+	{ NEXT_M, 7, IPN_KIND_TAP },
 };
 
 static struct t_net *net, *next;
 static struct t_port *by_letter[128];
-static struct t_port *process, *device; /* the senders */
+static struct t_port *process, *device, *sock; /* the senders */
 static __u8 frame[4096];
 
 static int world(void **state)
@@ -46,6 +48,7 @@ static int world(void **state)
 	}
 	process = port_make(net, 4, IPN_KIND_PROC);
 	device = port_make(net, 5, IPN_KIND_TAP);
+	sock = port_make(net, 17, IPN_KIND_SOCK);
 	return 0;
 }
 
@@ -145,7 +148,7 @@ enum change {
 	NOBODY_READS,
 };
 
-enum to { NOWHERE, TO_PROCESS, TO_DEVICE, TO_ALL };
+enum to { NOWHERE, TO_PROCESS, TO_DEVICE, TO_SOCK, TO_ALL };
 
 static const struct row {
 	const char *name;
@@ -171,6 +174,15 @@ static const struct row {
 	{ "known, behind another process", 'q', S, TO_PROCESS, PROC_Q, 0, 0, AS_IT_IS, 0 },
 	{ "known, behind a device", 'd', S, TO_DEVICE, DEV_D, 0, 0, AS_IT_IS, 0 },
 	{ "known, behind another device", 'e', S, TO_DEVICE, DEV_E, 0, 0, AS_IT_IS, 0 },
+	{ "known, behind a sock port", 'k', S, TO_SOCK, SOCK_K, 0, 0, AS_IT_IS, 0 },
+	{ "the shortest frame to a sock port", 'k', S, TO_SOCK, SOCK_K, 0, 0, AS_IT_IS, 14 },
+	{ "the longest frame to a sock port", 'k', S, TO_SOCK, SOCK_K, 0, 0, AS_IT_IS, 1514 },
+	{ "one byte too long, a sock port", 'k', S, NOWHERE, SOCK_K, DROP(MTU), 0, AS_IT_IS, 1515 },
+	{ "seen 299 s ago, a sock port", 'k', S, TO_SOCK, SOCK_K, 0, 299 * SEC, AS_IT_IS, 0 },
+	{ "seen 301 s ago, a sock port", 'k', S, TO_ALL, SOCK_K, 0, 301 * SEC, AS_IT_IS, 0 },
+	{ "the port has another holder, a sock port", 'k', S, TO_ALL, SOCK_K, 0, 0, DEST_NEW_HOLDER,
+	  0 },
+	{ "the port is free, a sock port", 'k', S, TO_ALL, SOCK_K, 0, 0, DEST_FREE, 0 },
 	{ "the shortest frame", 'p', S, TO_PROCESS, PROC_P, 0, 0, AS_IT_IS, 14 },
 	{ "the shortest frame to a device", 'd', S, TO_DEVICE, DEV_D, 0, 0, AS_IT_IS, 14 },
 	{ "the shortest tagged frame with data", 'p', S, TO_PROCESS, PROC_P, 0, 0, AS_IT_IS, 19 },
@@ -239,6 +251,9 @@ static struct outcome outcome_of(const struct row *row, struct t_port *to)
 	case TO_DEVICE:
 		o.device = to;
 		break;
+	case TO_SOCK:
+		o.sock = to;
+		break;
 	case TO_ALL:
 		o.flood = true;
 		o.log = row->change != NOBODY_READS;
@@ -251,7 +266,7 @@ static struct outcome outcome_of(const struct row *row, struct t_port *to)
 
 static void row_run(const struct row *row, enum way way)
 {
-	struct t_port *from = way == WAY_XDP ? process : device;
+	struct t_port *from = way_sender(way, process, device, sock);
 	struct t_port *to = !row->port ? NULL : row->port == S ? from : port_of(row->port);
 	__u32 len = row->len ? row->len : 100, readers = net->live->readers;
 	struct outcome o = outcome_of(row, to);
@@ -366,7 +381,7 @@ static struct ipn_fdb entry_of(enum where where, const struct t_port *from)
 
 static void learn_run(const struct learn_row *row, enum way way)
 {
-	struct t_port *from = way == WAY_XDP ? process : device;
+	struct t_port *from = way_sender(way, process, device, sock);
 	struct outcome o = { .log = true, .flood = true };
 	struct ipn_fdb elsewhere = { .port = 7,
 				     .gen = port_of(NEXT_M)->port.gen,

@@ -7,14 +7,18 @@
  *   TC   a device: frames for devices are redirected or cloned
  *   TAG  a device, with the frame's VLAN tag held apart by the kernel; the message has it in place
  *   GRAB an interface of the host: everybody gets a clone, and the host the frame
- *   GW   out of the gateway, marked with the device it came from: for processes only
+ *   GW   out of the gateway, marked with the device it came from: for processes and sock ports only
+ *   SK   a program at a sock port sends it: a real send() of a real socket, since this hook has no
+ *	  BPF_PROG_TEST_RUN; what is for devices, or for all sock ports, is in the punt ring
+ *
+ * And the way out by a sock port: redirected where it came from one, else in the punt ring.
  */
 #ifndef IPN_TEST_WAYS_H
 #define IPN_TEST_WAYS_H
 
 #include "fabric.h"
 
-enum way { WAY_XDP, WAY_TC, WAY_TAG, WAY_GRAB, WAY_GW, WAYS };
+enum way { WAY_XDP, WAY_TC, WAY_TAG, WAY_GRAB, WAY_GW, WAY_SK, WAYS };
 
 #define ETH_LEN 14
 #define TAG_LEN 4
@@ -26,14 +30,15 @@ struct outcome {
 	bool flood;             /* to all devices that are up, but for the sender */
 	struct t_port *process; /* in the log of this process */
 	struct t_port *device;  /* to this device alone */
+	struct t_port *sock;    /* to this sock port alone */
 	int drop;               /* DROP(why), counted at the sender; 0: none */
 };
 #define DROP(why) (IPN_DROP_##why + 1)
 
 static inline const char *way_name(enum way way)
 {
-	static const char *const names[] = { "XDP", "tc", "tc with a tag apart", "grabbed",
-					     "gateway" };
+	static const char *const names[] = { "XDP",     "tc",      "tc with a tag apart",
+					     "grabbed", "gateway", "sock" };
 
 	return names[way];
 }
@@ -46,6 +51,8 @@ static inline bool way_has(enum way way, __u32 len)
 		return true;
 	case WAY_TAG:
 		return len >= ETH_LEN + TAG_LEN && len <= TC_LEN_MAX;
+	case WAY_SK:
+		return len >= IPN_SOCK_FRAME_MIN && len <= IPN_SOCK_FRAME_MAX;
 	default:
 		return len >= ETH_LEN && len <= TC_LEN_MAX;
 	}
@@ -107,6 +114,13 @@ static inline int tag_apart(const __u8 *message, __u32 len, __u8 *frame)
 
 /* --- sending and looking ------------------------------------------------------------------- */
 
+/* Who sends on a way. */
+static inline struct t_port *way_sender(enum way way, struct t_port *process, struct t_port *device,
+					struct t_port *sock)
+{
+	return way == WAY_XDP ? process : way == WAY_SK ? sock : device;
+}
+
 /* Sends a message from a port. The frame that the program got is left in `frame`. */
 static inline void way_send(enum way way, const struct t_port *from, const void *message, __u32 len,
 			    __u8 *frame, __u32 *frame_len, struct ran *r)
@@ -119,6 +133,10 @@ static inline void way_send(enum way way, const struct t_port *from, const void 
 	case WAY_XDP:
 		*frame_len = frame_of(frame, IPN_TX_DATA, message, len);
 		assert_ok(xdp_run(fab.b->prog_xdp, from->port.ifindex, frame, *frame_len, 0, r));
+		return;
+	case WAY_SK: /* nothing comes back */
+		sock_send(from, message, len);
+		r->ret = r->meta = r->len = 0;
 		return;
 	case WAY_TAG:
 		prog = tag_apart(message, len, frame);
@@ -178,8 +196,10 @@ static inline void clone_expect(struct t_port *p, const void *message, __u32 len
 	p->want.out_bytes += len;
 }
 
-static inline bool drop_is_before_counting(int drop)
+static inline bool drop_is_before_counting(enum way way, int drop)
 {
+	if (way == WAY_SK && drop == DROP(SOCK_SIZE))
+		return true;
 	return drop == DROP(MTU) || drop == DROP(BAD_FRAME) || drop == DROP(NOT_WRITER);
 }
 
@@ -203,6 +223,47 @@ static inline void tc_expect(enum way way, struct t_port *from, const void *mess
 			clone_expect(&fab.ports[i], message, len);
 }
 
+/* A sock port's program has received this. */
+static inline void received_expect(struct t_port *p, const void *message, __u32 len)
+{
+	static __u8 got[FRAME_MAX];
+
+	assert_int_equal(sock_recv(p, got, sizeof(got)), len);
+	assert_memory_equal(got, message, len);
+}
+
+/* A message for all: what comes of it for sock ports. */
+static inline void all_socks_expect(enum way way, struct t_port *from, const void *message,
+				    __u32 len)
+{
+	const struct ipn_net *net = from->net->live;
+	__u32 op = IPN_PUNT_SOCKS;
+
+	if (!net->socks)
+		return;
+	if (way == WAY_SK)
+		op = (net->socks > 1 ? IPN_PUNT_SOCKS : 0) | (net->floods ? IPN_PUNT_DEVICES : 0);
+	if (len < IPN_SOCK_FRAME_MIN || len > IPN_SOCK_FRAME_MAX)
+		from->want.drop[IPN_DROP_SOCK_SIZE]++;
+	else if (op)
+		punt_expect(from, op, 0, 0, message, len);
+}
+
+/* A message for one port: what comes of it where sock ports are concerned. */
+static inline void one_sock_expect(enum way way, struct t_port *from, const void *message,
+				   __u32 len, const struct outcome *o)
+{
+	const struct ipn_port *to = o->sock ? &o->sock->port : &o->device->port;
+
+	if (way != WAY_SK || o->device) {
+		punt_expect(from, IPN_PUNT_PORT, to->port, to->gen, message, len);
+		return;
+	}
+	o->sock->want.out_packets++;
+	o->sock->want.out_bytes += len;
+	received_expect(o->sock, message, len);
+}
+
 /* Sends a message from a port and checks everything that must and must not come of it. */
 static inline void pass(enum way way, struct t_port *from, const void *message, __u32 len,
 			const struct outcome *o)
@@ -213,7 +274,7 @@ static inline void pass(enum way way, struct t_port *from, const void *message, 
 
 	way_send(way, from, message, len, frame, &frame_len, &r);
 
-	if (way != WAY_GW && !drop_is_before_counting(o->drop)) {
+	if (way != WAY_GW && !drop_is_before_counting(way, o->drop)) {
 		from->want.in_packets++;
 		from->want.in_bytes += len;
 	}
@@ -225,12 +286,16 @@ static inline void pass(enum way way, struct t_port *from, const void *message, 
 		log_expect(&from->net->log, from->port.port, message, len);
 	if (o->process)
 		log_expect(&o->process->log, from->port.port, message, len);
+	if (o->log || o->flood)
+		all_socks_expect(way, from, message, len);
+	if (o->sock || (way == WAY_SK && o->device))
+		one_sock_expect(way, from, message, len, o);
 
 	if (way == WAY_XDP && o->device) {
 		verdict_expect(&r, from, IPN_TO_PORT, o->device->port.port, message, len);
 	} else if (way == WAY_XDP && o->flood && from->net->live->floods) {
 		verdict_expect(&r, from, IPN_TO_FLOOD, 0, message, len);
-	} else {
+	} else if (way != WAY_SK) {
 		same_expect(&r, frame, frame_len);
 		if (way == WAY_XDP)
 			assert_int_equal(r.ret, XDP_DROP);

@@ -15,7 +15,7 @@
 static __u8 message[2000];
 
 static struct t_net *net;
-static struct t_port *xsk, *other, *process;
+static struct t_port *xsk, *other, *process, *sock;
 
 static int world(void **state)
 {
@@ -24,6 +24,7 @@ static int world(void **state)
 	xsk = port_make(net, 2, IPN_KIND_XSK);
 	other = port_make(net, 3, IPN_KIND_TAP);
 	process = port_make(net, 5, IPN_KIND_PROC);
+	sock = port_make(net, 7, IPN_KIND_SOCK);
 	fill(message, sizeof(message), 3);
 	put_bytes(message, "\x02\0\0\0\0\x09\x02\0\0\0\0\x08\x88\xb5", ETH_LEN);
 	return 0;
@@ -167,12 +168,15 @@ static void learn(const struct t_port *p)
 static const struct row {
 	const char *name;
 	enum way way;
-	enum { XSK, OTHER, PROCESS } from, to;
+	enum { XSK, OTHER, PROCESS, SOCK } from, to;
 	bool down;
 } rows[] = {
 	{ "process to it", WAY_XDP, PROCESS, XSK, false },
 	{ "device to it", WAY_TC, OTHER, XSK, false },
 	{ "interface of the host to it", WAY_GRAB, OTHER, XSK, false },
+	{ "sock port to it", WAY_SK, SOCK, XSK, false },
+	{ "it to a sock port", WAY_TC, XSK, SOCK, false },
+	{ "it to a sock port, out of the gateway", WAY_GW, XSK, SOCK, false },
 	{ "it to a device", WAY_TC, XSK, OTHER, false },
 	{ "it to a process", WAY_TC, XSK, PROCESS, false },
 	{ "device to it, nobody has it", WAY_TC, OTHER, XSK, true },
@@ -180,7 +184,7 @@ static const struct row {
 
 static struct t_port *port_of(int who)
 {
-	return who == XSK ? xsk : who == OTHER ? other : process;
+	return who == XSK ? xsk : who == OTHER ? other : who == SOCK ? sock : process;
 }
 
 static void it_is_a_device_like_others(void **state)
@@ -189,8 +193,10 @@ static void it_is_a_device_like_others(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		const struct row *row = &rows[i];
 		struct t_port *from = port_of(row->from), *to = port_of(row->to);
-		struct outcome one = { .device = row->to == PROCESS || row->down ? NULL : to,
+		bool device = port_is_device(to) && !row->down;
+		struct outcome one = { .device = device ? to : NULL,
 				       .process = row->to == PROCESS ? to : NULL,
+				       .sock = row->to == SOCK ? to : NULL,
 				       .drop = row->down ? DROP(PORT_DOWN) : 0 };
 		const struct outcome all = { .log = true, .flood = true };
 

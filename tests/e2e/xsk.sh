@@ -249,22 +249,22 @@ peer_end a
 [[ $OUT == *"bad_sums 0 bad_lengths 0" ]] || fail "echo beside one that is killed: $OUT"
 
 step "the manager dies: its holders go on, the next one takes the ports over"
-peer a x0 pair 300000 64
+peer a x0 pair 2000000 64
 kill_fabric
 xsk_open ENETDOWN
 start_fabric
 port_is 0 up || fail "a held port is down after the restart"
 port_is 1 down || fail "a port that nobody has is up after the restart"
 xsk_open EBUSY
-peer b x1 pair 300000 64
+peer b x1 pair 2000000 64
 kill_fabric
 sleep 0.2
 start_fabric
 port_is 0 up && port_is 1 up || fail "held ports are down after the restart"
 peer_end a
-[[ $OUT == "pair sent 300000 got 300000 "* ]] || fail "over two restarts: $OUT"
+[[ $OUT == "pair sent 2000000 got 2000000 "* ]] || fail "over two restarts: $OUT"
 peer_end b
-[[ $OUT == "pair sent 300000 got 300000 "* ]] || fail "over a restart: $OUT"
+[[ $OUT == "pair sent 2000000 got 2000000 "* ]] || fail "over a restart: $OUT"
 wait_until 5 port_is 0 down
 wait_until 5 port_is 1 down
 xsk_open "ok 0 1514 2048 2048"

@@ -230,6 +230,7 @@ static void take_fds(struct bpf_state *b)
 	b->fd_l3_static = bpf_map__fd(b->l3->maps.ipn_l3_static);
 	b->fd_l3_held = bpf_map__fd(b->l3->maps.ipn_l3_held);
 	b->prog_xdp = bpf_program__fd(b->hooks->progs.ipn_xdp);
+	b->prog_xdp_dev = bpf_program__fd(b->hooks->progs.ipn_xdp_dev);
 	b->prog_tc = bpf_program__fd(b->hooks->progs.ipn_tc);
 	b->prog_tc_tap = bpf_program__fd(b->hooks->progs.ipn_tc_tap);
 	b->prog_tc_gw = bpf_program__fd(b->hooks->progs.ipn_tc_gw);
@@ -270,7 +271,7 @@ int bpf_port_set(struct bpf_state *b, const struct ipn_port *port)
 	if (bpf_map_lookup_elem(b->fd_ports_at, &at, &now))
 		return -errno;
 	if (now.ifindex && now.ifindex != port->ifindex)
-		return 0; /* the hash has it */
+		return 0;   /* the hash has it */
 	nobody.ifindex = 0; /* all that is new comes before the word that makes it be believed */
 	if (!now.ifindex && bpf_map_update_elem(b->fd_ports_at, &at, &nobody, BPF_ANY))
 		return -errno;
@@ -343,6 +344,10 @@ static int link_update(struct bpf_state *b, const char *name)
 	ifindex = strtoul(name, NULL, 10);
 	if (strstr(name, "-xdp"))
 		prog = b->prog_xdp;
+	else if (strstr(name, "-dev"))
+		prog = b->prog_xdp_dev;
+	else if (strstr(name, "-up"))
+		prog = b->prog_tc_tap;
 	else if (strstr(name, "-xsk"))
 		prog = b->prog_xsk;
 	else if (strstr(name, "-grab"))
@@ -649,20 +654,23 @@ int bpf_attach_tc(struct bpf_state *b, __u32 ifindex, int prog)
 	return attach_link(b, ifindex, prog, ATTACH_TCX_INGRESS, "tcx");
 }
 
+int bpf_attach_xsk_near(struct bpf_state *b, __u32 ifindex)
+{
+	int r = attach_link(b, ifindex, b->prog_xdp_dev, BPF_XDP, "dev");
+
+	if (r || b->abi.hook == IPN_HOOK_CLSACT)
+		return r ? r : bpf_attach_clsact(ifindex, b->prog_tc_tap);
+	return attach_link(b, ifindex, b->prog_tc_tap, ATTACH_TCX_INGRESS, "up");
+}
+
 void bpf_detach(struct bpf_state *b, __u32 ifindex)
 {
+	static const char *const hooks[] = { "xdp", "tcx", "grab", "cable", "xsk", "dev", "up" };
 	char path[512];
 
-	if (!pin_path(b, path, sizeof(path), "link/%u-xdp", ifindex))
-		unlink(path);
-	if (!pin_path(b, path, sizeof(path), "link/%u-tcx", ifindex))
-		unlink(path);
-	if (!pin_path(b, path, sizeof(path), "link/%u-grab", ifindex))
-		unlink(path);
-	if (!pin_path(b, path, sizeof(path), "link/%u-cable", ifindex))
-		unlink(path);
-	if (!pin_path(b, path, sizeof(path), "link/%u-xsk", ifindex))
-		unlink(path);
+	for (size_t i = 0; i < ARRAY_SIZE(hooks); i++)
+		if (!pin_path(b, path, sizeof(path), "link/%u-%s", ifindex, hooks[i]))
+			unlink(path);
 }
 
 int bpf_attach_cable(struct bpf_state *b, __u32 ifindex)

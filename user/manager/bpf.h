@@ -28,7 +28,7 @@ struct bpf_state {
 	int fd_abi, fd_networks, fd_nets, fd_ports, fd_ports_at, fd_portinfo, fd_dests, fd_floods, fd_fdb,
 		fd_stats;
 	int fd_bells, fd_rooms, fd_pages, fd_logs[IPN_LOG_CLASSES];
-	int prog_xdp, prog_tc, prog_tc_tap, prog_tc_gw, prog_tc_grab, prog_tc_cable;
+	int prog_xdp, prog_xdp_dev, prog_tc, prog_tc_tap, prog_tc_gw, prog_tc_grab, prog_tc_cable;
 	int prog_notify, prog_sk_look;
 	int fd_xsks, fd_xskports, prog_xsk, prog_xsk_held;
 	int fd_calls, fd_pol_xdp, fd_pol_tc, fd_pol_sk;
@@ -80,6 +80,11 @@ void bpf_epoch(struct bpf_state *b, __u32 net);
 
 /* Attaches a program to an interface, pinned. hook: "xdp" or "tcx". */
 int bpf_attach_xdp(struct bpf_state *b, __u32 ifindex);
+/*
+ * The fabric's end of the veth of an xsk port: XDP, where its program's frames come in, and tc for
+ * what is passed on from there.
+ */
+int bpf_attach_xsk_near(struct bpf_state *b, __u32 ifindex);
 /* The far end of an xsk port's veth. Does somebody have the socket of this node? */
 int bpf_attach_xsk(struct bpf_state *b, __u32 ifindex);
 bool bpf_xsk_held(struct bpf_state *b, __u32 node);

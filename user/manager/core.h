@@ -301,6 +301,7 @@ int xsk_check(const struct net *net, struct node_want *want, struct answer *a);
 /* Makes the interface; and, when the node stands in `ports`, what is at the far end. */
 int xsk_make(struct node *node, const char *pattern, const struct node_want *want, __u32 mtu);
 int xsk_begin(struct node *node);
+int xsk_attach(struct node *node);
 int xsk_adopt(struct node *node);
 /* Removes what a manager that died left of ports that are not there. */
 void xsk_adopt_rest(struct manager *m);

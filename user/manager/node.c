@@ -611,9 +611,9 @@ int node_attach(struct net *net, const struct node_want *wanted, struct node **o
 	if (!r && node->xsk)
 		r = xsk_begin(node);
 	if (!r)
-		r = want->kind == IPN_KIND_GRAB
-			    ? grab_begin(node)
-			    : bpf_attach_tc(m->bpf, node->ifindex, m->bpf->prog_tc);
+		r = want->kind == IPN_KIND_GRAB ? grab_begin(node)
+		    : node->xsk                 ? xsk_attach(node)
+				: bpf_attach_tc(m->bpf, node->ifindex, m->bpf->prog_tc);
 	if (!r)
 		r = node_deliver(node);
 	if (r) {
@@ -914,10 +914,11 @@ int node_adopt(struct manager *m, const struct ipn_port *found)
 		if (m->bpf->abi.hook == IPN_HOOK_CLSACT)
 			bpf_attach_grab(m->bpf, node->ifindex);
 	} else if (!is_device(node) || m->bpf->abi.hook == IPN_HOOK_CLSACT)
-		bpf_attach_clsact(node->ifindex, !is_device(node) ? m->bpf->prog_tc_tap
-						 : port->kind == IPN_KIND_CABLE
-							 ? m->bpf->prog_tc_cable
-							 : m->bpf->prog_tc);
+		bpf_attach_clsact(node->ifindex,
+				  !is_device(node) || (node->xsk && !(port->flags & IPN_PF_OWN))
+					  ? m->bpf->prog_tc_tap
+				  : port->kind == IPN_KIND_CABLE ? m->bpf->prog_tc_cable
+								 : m->bpf->prog_tc);
 	return node_publish(node);
 }
 

@@ -513,6 +513,16 @@ int xsk_begin(struct node *node)
 	return r ? r : bpf_attach_xsk(node->net->m->bpf, x->far);
 }
 
+int xsk_attach(struct node *node)
+{
+	struct bpf_state *b = node->net->m->bpf;
+
+	/* what another program does at the far end, nobody knows: no road to it from XDP */
+	if (node->xsk->own)
+		return bpf_attach_tc(b, node->ifindex, b->prog_tc);
+	return bpf_attach_xsk_near(b, node->ifindex);
+}
+
 int xsk_adopt(struct node *node)
 {
 	struct bpf_state *b = node->net->m->bpf;
