@@ -7,7 +7,7 @@
  * and the verdict is the port. All else is done by functions of their own:
  *
  *   maps.h    tables       send.h   questions, ICMP errors      neigh.h  who is where, held frames
- *   local.h   ARP, neighbour discovery, echo
+ *   local.h   ARP, neighbour discovery, echo                  cut.h    fragments
  *
  * Where a step can be done is ruled by where the message is. At XDP a process's message can go to
  * processes, and to a device as it is: what has to be asked at a device's side, or held for one, is
@@ -20,7 +20,7 @@
  * The source must be behind the port it comes from, by the same table that the answer would use. So
  * every answer of the router itself goes back to where the message came from.
  */
-#include "l3/local.h"
+#include "l3/cut.h"
 
 INLINE __u32 l3_gso(const struct ipn_ctx *c)
 {
@@ -62,7 +62,6 @@ INLINE struct verdict l3_forward(const struct ipn_ctx *c, struct ipn_msg *m, str
 	__u32 net = m->net, port = w->port, mtu;
 	struct ipn_l3_net *l3 = bpf_map_lookup_elem(&ipn_l3_nets, &net);
 	struct ipn_dest *dest = l3_dest(m, port);
-	struct ipn_l3_port *out;
 	struct ipn_l3_entry *e;
 	struct ipn_flow *flow;
 	union l3_who who;
@@ -74,15 +73,9 @@ INLINE struct verdict l3_forward(const struct ipn_ctx *c, struct ipn_msg *m, str
 	}
 	if (!l3 || !dest || !dest->kind)
 		return to_drop(IPN_DROP_NO_PORT);
-	if (l3->flags & IPN_L3_OWN_MTU) {
-		out = l3_port(net, port);
-		mtu = out ? out->mtu : 0;
-		if (mtu && l3_leaves(c, m, w, hlen) > mtu) {
-			if (!may_cut)
-				l3_error(c, L3_ERR_MTU, mtu);
-			return to_drop(IPN_DROP_TOO_BIG);
-		}
-	}
+	mtu = l3_mtu(c, l3, dest, net, port);
+	if (mtu && l3_leaves(c, m, w, hlen) > mtu)
+		return l3_too_big(c, m, w, dest, hlen, mtu, may_cut);
 	if (c->hook == HOOK_TC && !m->whole &&
 	    (dest->kind == IPN_KIND_PROC || dest->kind == IPN_KIND_SOCK))
 		return to_whole();
@@ -91,7 +84,7 @@ INLINE struct verdict l3_forward(const struct ipn_ctx *c, struct ipn_msg *m, str
 		who = l3_who(e);
 		if (l3_entry_fresh(e, who, dest->gen, msg_now(m))) {
 			l3_flow_of(w);
-			flow = l3->flags & IPN_L3_OWN_MTU ? NULL : flow_line(m, w->flow);
+			flow = mtu || l3->flags & IPN_L3_OWN_MTU ? NULL : flow_line(m, w->flow);
 			if (flow) {
 				flow_note(flow, m, w->flow, w->epoch, port, dest->gen);
 				__builtin_memcpy(&flow->word, in->mac, 4);

@@ -55,6 +55,13 @@ static inline void addr_add(const char *addr, __u8 len, __u32 port, __u32 mtu)
 	option(IPN_L3_ADDR_ADD, &a, sizeof(a));
 }
 
+static inline void addr_del(const char *addr, __u8 len, __u32 port)
+{
+	struct ipn_l3_addr a = { .ip = prefix_of(addr, len), .port = port };
+
+	option(IPN_L3_ADDR_DEL, &a, sizeof(a));
+}
+
 static inline void route_add(const char *to, __u8 len, const char *via)
 {
 	struct ipn_l3_route r = { .to = prefix_of(to, len),
@@ -266,7 +273,7 @@ struct came {
 };
 
 struct result {
-	struct came out[8];
+	struct came out[16];
 	__u32 n;
 	__u32 ret;
 	int up;   /* XDP: goes to the policy at tc */

@@ -629,6 +629,129 @@ static void the_mtu_of_a_port_is_told(void **state)
 	assert_int_equal(get16(r.out[0].p.data + 60), 1280);
 }
 
+/* What came out are fragments of p, no longer than mtu, which make it up again. */
+static void fragments_expect(__u32 to, __u32 mtu)
+{
+	__u32 field = get16(p.data + 20), all = get16(p.data + 16) - 20, at = 0;
+
+	assert_int_equal(r.drop, -1);
+	assert_int_equal(r.n, (all + ((mtu - 20) & ~7U) - 1) / ((mtu - 20) & ~7U));
+	for (__u32 i = 0; i < r.n; i++) {
+		const struct packet *out = &r.out[i].p;
+		const __u8 *ip = out->data + 14;
+		__u32 len = get16(ip + 2) - 20, last = i + 1 == r.n;
+		__u8 mac[6];
+
+		host_mac(to, mac);
+		assert_int_equal(r.out[i].port, to);
+		assert_memory_equal(out->data, mac, 6);
+		assert_memory_equal(out->data + 6, router_mac[to], 6);
+		assert_null(frame_wrong(out));
+		assert_int_equal(out->len, len + 34);
+		assert_true(len + 20 <= mtu);
+		assert_true(last || (len % 8 == 0 && len + 28 > mtu));
+		assert_int_equal(get16(ip + 6) & 0x1fff, (field & 0x1fff) + at / 8);
+		assert_int_equal(get16(ip + 6) & 0xe000, last ? field & 0x2000 : 0x2000);
+		assert_int_equal(ip[8], p.data[22] - 1);
+		assert_memory_equal(ip, p.data + 14, 2);      /* version, length, tos */
+		assert_memory_equal(ip + 4, p.data + 18, 2);  /* id */
+		assert_int_equal(ip[9], p.data[23]);          /* protocol */
+		assert_memory_equal(ip + 12, p.data + 26, 8); /* addresses */
+		assert_memory_equal(ip + 20, p.data + 34 + at, len);
+		at += len;
+	}
+	assert_int_equal(at, all);
+}
+
+static void what_may_be_cut_leaves_in_fragments(void **state)
+{
+	static const struct {
+		__u32 mtu, data, field;
+	} cuts[] = {
+		{ 1280, 1261, 0 },     { 576, 557, 0 },    { 576, 1400, 0 },
+		{ 1001, 1473, 0 },     { 68, 380, 0 },     { 68, 384, 0x2000 },
+		{ 576, 1104, 0x2000 }, { 576, 1104, 100 }, { 576, 800, 0x2000 | 100 },
+		{ 576, 1480, 0x1000 },
+	};
+	static const struct {
+		__u32 from, to;
+		int gateway;
+	} ways[] = { { PORT_D, PORT_E, 0 },
+		     { PORT_D, PORT_E, 1 },
+		     { PORT_D, PORT_Q, 1 },
+		     { PORT_P, PORT_Q, 0 },
+		     { PORT_P, PORT_E, 0 } };
+	char src[32], dst[32];
+
+	(void)state;
+	hosts_speak();
+	for (size_t i = 0; i < ARRAY_SIZE(cuts); i++) {
+		addr_add("10.3.9.1", 24, PORT_E, cuts[i].mtu);
+		addr_add("10.4.9.1", 24, PORT_Q, cuts[i].mtu);
+		for (size_t w = 0; w < ARRAY_SIZE(ways); w++) {
+			snprintf(src, sizeof(src), "10.%u.0.2", ways[w].from);
+			snprintf(dst, sizeof(dst), "10.%u.0.2", ways[w].to);
+			ipv4(&p, ways[w].from, src, dst, 17, cuts[i].data);
+			put16(p.data + 20, cuts[i].field);
+			put16(p.data + 18, 0x1234);
+			sum4(&p);
+			sent(ways[w].from, ways[w].gateway);
+			if (ways[w].from == PORT_P && ways[w].to == PORT_E) {
+				assert_true(r.up); /* where devices can be reached */
+				assert_int_equal(r.n, 0);
+			} else {
+				fragments_expect(ways[w].to, cuts[i].mtu);
+			}
+		}
+		addr_del("10.3.9.1", 24, PORT_E);
+		addr_del("10.4.9.1", 24, PORT_Q);
+	}
+}
+
+static void with_options_it_is_not_cut(void **state)
+{
+	(void)state;
+	hosts_speak();
+	addr_add("10.3.9.1", 24, PORT_E, 68);
+	ipv4(&p, PORT_D, H2, H3, 17, 200);
+	p.data[14] = 0x46; /* options: the first word of what were data */
+	memset(p.data + 34, 1, 4);
+	put16(p.data + 24, 0);
+	put16(p.data + 24, inet_sum(p.data + 14, 24, 0));
+	sent(PORT_D, 1);
+	dropped_expect("options", IPN_DROP_TOO_BIG);
+	assert_int_equal(r.n, 0);
+}
+
+/* Fragments are not held, since one alone is of no use: the next hop is asked for meanwhile. */
+static void fragments_do_not_wait(void **state)
+{
+	struct ipn_l3_entry e;
+
+	(void)state;
+	addr_add("10.3.9.1", 24, PORT_E, 576);
+	ipv4(&p, PORT_D, H2, H3, 17, 600);
+	sent(PORT_D, 1);
+	dropped_expect("not held", IPN_DROP_HELD);
+	assert_int_equal(r.n, 1);
+	assert_int_equal(get16(r.out[0].p.data + 12), 0x0806);
+	assert_true(entry_get(PORT_E, H3, &e));
+	assert_int_equal(e.nheld, 0);
+
+	hosts_speak();
+	assert_true(entry_get(PORT_E, H3, &e));
+	e.confirmed -= 31ULL * 1000000000; /* old: used on, and asked whether it is so */
+	e.asked = 0;
+	entry_set(PORT_E, H3, &e);
+	ipv4(&p, PORT_D, H2, H3, 17, 600);
+	sent(PORT_D, 1);
+	assert_int_equal(r.drop, -1);
+	assert_int_equal(r.n, 3);
+	assert_int_equal(get16(r.out[0].p.data + 12), 0x0800);
+	assert_int_equal(get16(r.out[1].p.data + 12), 0x0800);
+	assert_int_equal(get16(r.out[2].p.data + 12), 0x0806);
+}
+
 /* For a device that has to be asked first, a process's message is looked at again at tc. */
 static void a_process_goes_to_tc_where_it_must(void **state)
 {
@@ -721,6 +844,9 @@ static const struct CMUnitTest tests[] = {
 	L3_TEST(the_longest_prefix_wins),
 	L3_TEST(a_flow_ends_with_what_it_was_made_of),
 	L3_TEST(the_mtu_of_a_port_is_told),
+	L3_TEST(what_may_be_cut_leaves_in_fragments),
+	L3_TEST(with_options_it_is_not_cut),
+	L3_TEST(fragments_do_not_wait),
 	L3_TEST(a_process_goes_to_tc_where_it_must),
 };
 

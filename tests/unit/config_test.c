@@ -18,6 +18,7 @@
 
 #define NET "[network /run/ipn/lan]\n"
 #define PORT NET "[port p]\nnetwork = /run/ipn/lan\n"
+#define R "[network /r]\npolicy = l3\n"
 #define X10 "xxxxxxxxxx"
 #define X100 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10
 
@@ -127,7 +128,7 @@ static void all_keys_are_read(void **state)
 	p = p->next;
 	assert_int_equal(p->kind, IPN_KIND_CABLE);
 	assert_string_equal(p->path, "/run/ipn/mine");
-	assert_string_equal(p->cable, "/run/ipn/hub");
+	assert_string_equal(p->other, "/run/ipn/hub");
 	assert_string_equal(p->name, "");
 	assert_int_equal(p->port, 5);
 	p = p->next;
@@ -141,6 +142,88 @@ static void all_keys_are_read(void **state)
 	assert_int_equal(p->kind, IPN_KIND_HOST);
 	assert_string_equal(p->name, "ipn0");
 	assert_null(p->next);
+	config_free(c);
+}
+
+static void sockets_and_their_keys_are_read(void **state)
+{
+	struct config *c = read_good(NET "[port d]\nnetwork = /run/ipn/lan\nvde = /run/vde\n"
+					 "[port u]\nnetwork = /run/ipn/lan\nunix = /run/u\n"
+					 "peer = /run/p\nmode = 0660\nport = 7\npersist = yes\n"
+					 "[port x]\nnetwork = /run/ipn/lan\nxsk = x0\n"
+					 "frames = 64\nframe-size = 4096\nown = yes\n"
+					 "[network /b]\n[port c]\nnetwork = /b\n"
+					 "cable = /run/ipn/lan\nport = 7\nport2 = 8\n");
+	const struct config_port *p = c->ports;
+
+	assert_int_equal(p->kind, IPN_KIND_SOCK);
+	assert_int_equal(p->door, IPN_DOOR_VDE);
+	assert_string_equal(p->other, "/run/vde");
+	assert_int_equal(p->mode, 0700);
+	assert_int_equal(p->line, 2);
+	p = p->next;
+	assert_int_equal(p->door, IPN_DOOR_UNIX);
+	assert_string_equal(p->other, "/run/u");
+	assert_string_equal(p->peer, "/run/p");
+	assert_int_equal(p->mode, 0660);
+	assert_int_equal(p->port, 7);
+	p = p->next;
+	assert_int_equal(p->kind, IPN_KIND_XSK);
+	assert_int_equal(p->door, 0);
+	assert_int_equal(p->frames, 64);
+	assert_int_equal(p->frame_size, 4096);
+	assert_true(p->own);
+	p = p->next;
+	assert_int_equal(p->port, 7);
+	assert_int_equal(p->port2, 8);
+	config_free(c);
+}
+
+static void options_of_a_router_are_read(void **state)
+{
+	struct config *c = read_good(R "routes = 64\nroute = 10.9.0.0/16 via 10.1.0.2\n"
+				       "route = default port 3\n"
+				       "route = default6 via fe80::1 port 4\n"
+				       "addr = 10.5.0.1/24 port 5\n"
+				       "addr = 10.6.0.1/24 port 6 mtu 576\n"
+				       "neigh = 10.5.0.9 02:00:00:00:00:09 port 5\n"
+				       "[port p]\nnetwork = /r\ntap = a\naddr = fd00::1/64\n"
+				       "addr = 10.1.0.1/24 mtu 1000\n"
+				       "neigh = fd00::9 02:00:00:00:00:09\n");
+	const struct config_l3 *l = c->l3;
+
+	assert_int_equal(c->nets->routes, 64);
+	assert_int_equal(l->option, IPN_L3_ROUTE_ADD);
+	assert_ptr_equal(l->net, c->nets);
+	assert_null(l->port);
+	assert_int_equal(l->line, 4);
+	assert_int_equal(l->route.port, IPN_L3_PORT_ANY);
+	l = l->next;
+	assert_int_equal(l->route.port, 3);
+	l = l->next;
+	assert_int_equal(l->route.port, 4);
+	assert_int_equal(l->route.via.family, IPN_L3_INET6);
+	l = l->next;
+	assert_int_equal(l->option, IPN_L3_ADDR_ADD);
+	assert_int_equal(l->addr.port, 5);
+	assert_int_equal(l->addr.mtu, 0);
+	l = l->next;
+	assert_int_equal(l->addr.port, 6);
+	assert_int_equal(l->addr.mtu, 576);
+	l = l->next;
+	assert_int_equal(l->option, IPN_L3_NEIGH_ADD);
+	assert_int_equal(l->neigh.port, 5);
+	assert_int_equal(l->neigh.mac[5], 9);
+	l = l->next;
+	assert_ptr_equal(l->port, c->ports);
+	assert_ptr_equal(l->net, c->nets);
+	assert_int_equal(l->addr.ip.len, 64);
+	l = l->next;
+	assert_int_equal(l->addr.mtu, 1000);
+	l = l->next;
+	assert_ptr_equal(l->port, c->ports);
+	assert_int_equal(l->option, IPN_L3_NEIGH_ADD);
+	assert_null(l->next);
 	config_free(c);
 }
 
@@ -235,6 +318,19 @@ static const struct {
 	{ NET "routes = 1\n", "2: routes: \"1\" is not a number from 16 to 1048576" },
 	{ NET "route = 10.0.0.0/8\n", "2: route: \"10.0.0.0/8\" is not PREFIX via ADDR" },
 	{ NET "route = 10.0.0.0/33 via 10.0.0.1\n", "2: route: \"10.0.0.0/33 via" },
+	{ NET "route = 10.0.0.0/8 via 10.0.0.1 port\n", "2: route: \"10.0.0.0/8 via" },
+	{ NET "route = 10.0.0.0/8 port 1 port 2\n", "2: route: \"10.0.0.0/8 port 1 port 2\"" },
+	{ NET "route = 10.0.0.0/8 via 10.0.0.1\n", "2: route: /run/ipn/lan is no router (write" },
+	{ R "route = 10.0.0.0/8 port 32\n", "3: route: \"32\" is not a number from 0 to 31" },
+	{ R "route = ::/0 via fe80::1 port 32\n", "3: route: \"32\" is not a number from 0 to 31" },
+	{ R "addr = 10.0.0.1/24\n", "3: addr: \"10.0.0.1/24\" is not ADDR/LEN port N" },
+	{ R "addr = 10.0.0.1/24 port 4096\n", "3: addr: \"10.0.0.1/24 port 4096\" is not ADDR" },
+	{ R "addr = 10.0.0.1/24 port 32\n", "3: addr: \"32\" is not a number from 0 to 31" },
+	{ R "addr = 10.0.0.1/24 port 1 mtu 67\n", "3: addr: \"10.0.0.1/24 port 1 mtu 67\" is" },
+	{ R "addr = 10.0.0.1/24 port 1 mtu\n", "3: addr: \"10.0.0.1/24 port 1 mtu\" is not" },
+	{ R "neigh = 10.0.0.2 02:00:00:00:00:09\n", "3: neigh: \"10.0.0.2 02:00:00:00:00:09\" is "
+						    "not ADDR MAC port N" },
+	{ R "neigh = 10.0.0.2 02:00:00:00:00:09 port 32\n", "3: neigh: \"32\" is not a number" },
 	{ NET "[port x]\naddr = 10.0.0.1\n", "3: addr: \"10.0.0.1\" is not ADDR/LEN" },
 	{ NET "[port x]\naddr = fd00::1/64 mtu 9\n", "3: addr: \"fd00::1/64 mtu 9\" is not" },
 	{ NET "[port x]\nneigh = 10.0.0.1 02:00\n", "3: neigh: \"10.0.0.1 02:00\" is not" },
@@ -259,7 +355,7 @@ static const struct {
 	{ NET "mtu = 5\n  mtu = 5\n", "3: mtu: \"5\": given twice in this section" },
 	{ NET "tap = vm0\n",
 	  "2: tap: unknown key ([network] has: policy, mtu, nodes, pool, lossless, mode, routes, "
-	  "route)" },
+	  "route, addr, neigh)" },
 	{ NET "MTU = 5\n", "2: MTU: unknown key" },
 	{ NET "= 5\n", "2: : unknown key" },
 
@@ -272,10 +368,17 @@ static const struct {
 	{ PORT, "2: port p: no interface: give one of tap, veth, host, grab" },
 	{ "[port p]\nnetwork = /no\ntap = a\n", "2: network: \"/no\" has no [network] section" },
 	{ NET "[port p]\nnetwork = lan\n", "3: network: \"lan\" is not an absolute path" },
-	{ PORT "tap = a\nframes = 64\n", "2: port p: frames, frame-size and own are for xsk" },
-	{ PORT "xsk = a\nframes = 63\n", "5: frames: \"63\" is not a number from 64 to 65536" },
+	{ PORT "tap = a\nframes = 64\n", "5: frames: port p has none of that: it is for xsk" },
+	{ PORT "own = no\nveth = a\n", "4: own: port p has none of that: it is for xsk" },
+	{ PORT "frame-size = 4096\ngrab = a\n", "4: frame-size: port p has none of that" },
+	{ PORT "xsk = a\nframes = 63\n",
+	  "5: frames: \"63\" is not a power of two from 64 to 65536" },
+	{ PORT "xsk = a\nframes = 100\n", "5: frames: \"100\" is not a power of two" },
+	{ PORT "xsk = a\nframes = 131072\n", "5: frames: \"131072\" is not a power of two" },
+	{ PORT "xsk = a\nframe-size = 3000\n", "5: frame-size: \"3000\" is not 2048 or 4096" },
+	{ PORT "xsk = a\nframe-size = 8192\n", "5: frame-size: \"8192\" is not 2048 or 4096" },
 	{ PORT "xsk = a\nown = 1\n", "5: own: \"1\" is not yes or no" },
-	{ PORT "tap = a\nhost = b\n", "5: host: port p has an interface already" },
+	{ PORT "tap = a\nhost = b\n", "5: host: port p has one already, give one of tap" },
 	{ PORT "tap = 0123456789abcdef\n",
 	  "4: tap: \"0123456789abcdef\" is not an interface name" },
 	{ PORT "tap =\n", "4: tap: \"\" is not an interface name" },
@@ -294,15 +397,47 @@ static const struct {
 	{ PORT "descr = " X100 X10 X10 "12345678\n", "4: descr: \"" X100 },
 	{ PORT "mtu = 5\n",
 	  "4: mtu: unknown key ([port] has: network, tap, veth, host, grab, cable, "
-	  "xsk, frames, frame-size, own, port, descr, "
+	  "xsk, vde, unix, frames, frame-size, own, peer, mode, port, port2, descr, persist, "
 	  "addr, neigh)" },
 	{ PORT "cable = run/b\n", "4: cable: \"run/b\" is not an absolute path" },
 	{ PORT "cable = /b\n", "4: cable: \"/b\" has no [network] section" },
 	{ PORT "cable = /run/ipn/lan\n", "4: cable: \"/run/ipn/lan\" is the port's own network" },
-	{ PORT "tap = a\ncable = /b\n", "5: cable: port p has an interface already" },
+	{ PORT "tap = a\ncable = /b\n", "5: cable: port p has one already" },
 	{ NET "[network /b]\n[port q]\nnetwork = /b\ncable = /run/ipn/lan\n[port r]\n"
 	      "network = /run/ipn/lan\ncable = /b\n",
 	  "8: cable: port q joins /b and /run/ipn/lan" },
+	{ PORT "tap = a\naddr = 10.0.0.1/24\n", "5: addr: /run/ipn/lan is no router" },
+	{ PORT "tap = a\nneigh = 10.0.0.1 02:00:00:00:00:09\n", "5: neigh: /run/ipn/lan is no" },
+	{ PORT "tap = a\nport2 = 1\n",
+	  "5: port2: port p has none of that: it is for cable = PATH" },
+	{ PORT "cable = /b\nport2 = x\n", "5: port2: \"x\" is not a number from 0 to 4095" },
+	{ NET "[network /b]\nnodes = 4\n[port p]\nnetwork = /run/ipn/lan\ncable = /b\nport2 = 4\n",
+	  "7: port2: \"4\" is not a number from 0 to 3: /b has 4 nodes" },
+	{ NET "[network /b]\n[port q]\nnetwork = /b\ntap = a\nport = 4\n[port p]\n"
+	      "network = /run/ipn/lan\ncable = /b\nport2 = 4\n",
+	  "10: port2: \"4\" of /b is port q" },
+	{ NET "[network /b]\n[port q]\nnetwork = /b\ncable = /run/ipn/lan\nport2 = 4\n[port p]\n"
+	      "network = /run/ipn/lan\ntap = a\nport = 4\n",
+	  "10: port: \"4\" of /run/ipn/lan is port q" },
+	{ PORT "tap = a\npersist = no\n", "5: persist: \"no\" is not yes: what a file attaches" },
+	{ PORT "vde = run/vde\n", "4: vde: \"run/vde\" is not an absolute path" },
+	{ PORT "vde = /\n", "4: vde: \"/\" is not an absolute path" },
+	{ PORT "vde = /" X100 "\n", "4: vde: \"/" X100 "\" is longer than 92 bytes: there is no" },
+	{ PORT "vde = /v\nport = 1\n", "5: port: port p is a directory, whose clients are ports" },
+	{ PORT "vde = /v\ndescr = x\n", "5: descr: port p is a directory" },
+	{ PORT "vde = /v\naddr = 10.0.0.1/24\n", "5: addr: port p is a directory" },
+	{ PORT "vde = /v\npeer = /p\n", "5: peer: port p has none of that: it is for unix = FILE" },
+	{ PORT "vde = /v\nmode = 8\n", "5: mode: \"8\" is not an octal number" },
+	{ PORT "tap = a\nmode = 0700\n",
+	  "5: mode: port p has none of that: it is for vde = DIR and" },
+	{ PORT "vde = /v\nunix = /u\n", "5: unix: port p has one already" },
+	{ PORT "vde = /run/ipn/lan\n", "4: vde: \"/run/ipn/lan\" is a network of this file" },
+	{ PORT "unix = /" X100 X10 "\n", "4: unix: \"/" X100 X10 "\" is longer than 107" },
+	{ PORT "unix = /u\npeer = p\n", "5: peer: \"p\" is not an absolute path" },
+	{ R "[port p]\nnetwork = /r\nunix = /u\nneigh = 10.0.0.2 02:00:00:00:00:09\n",
+	  "6: neigh: port p has no number yet: write port = N" },
+	{ PORT "unix = /u\n[port q]\nnetwork = /run/ipn/lan\nvde = /u\n",
+	  "7: /u: port p has that path" },
 	{ PORT "tap = a\n[port q]\nnetwork = /run/ipn/lan\ntap = a\n",
 	  "7: a: port p has that interface" },
 	{ PORT "tap = a\nport = 1\n[port q]\nnetwork = /run/ipn/lan\ntap = b\nport = 1\n",
@@ -417,6 +552,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(empty_file_is_an_empty_config),
 		cmocka_unit_test(all_keys_are_read),
+		cmocka_unit_test(sockets_and_their_keys_are_read),
+		cmocka_unit_test(options_of_a_router_are_read),
 		cmocka_unit_test(network_without_keys_has_the_defaults),
 		cmocka_unit_test(longest_values_fit),
 		cmocka_unit_test(same_names_in_different_places_are_no_conflict),

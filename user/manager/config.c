@@ -26,8 +26,10 @@
 
 #define CONFIG_MODE_DEFAULT 0777 /* IPN_SO_MODE of the specification */
 #define MARKER "section = here"  /* what inih sees of any section header */
-#define DEVICES "tap, veth, host, grab, cable, xsk"
-#define HAS_ONE "has an interface already, give one of " DEVICES
+#define DEVICES "tap, veth, host, grab, cable, xsk, vde, unix"
+#define HAS_ONE "has one already, give one of " DEVICES
+#define DOOR_MODE_DEFAULT 0700
+#define VDE_DIR_MAX (IPN_PATH_MAX - 16) /* in it are the sockets of the clients */
 #define NOT_A_LINE "neither [section] nor key = value (nor a comment: ; or #)"
 
 enum section { SECTION_NONE, SECTION_FABRIC, SECTION_NETWORK, SECTION_PORT };
@@ -57,17 +59,27 @@ enum key {
 	KEY_FRAMES,
 	KEY_FRAME_SIZE,
 	KEY_OWN,
+	KEY_VDE,
+	KEY_UNIX,
+	KEY_PEER,
+	KEY_DOOR_MODE,
+	KEY_PORT2,
+	KEY_PERSIST,
+	KEY_NET_ADDR,
+	KEY_NET_NEIGH,
 };
-#define KEYS_MANY (1U << KEY_ROUTE | 1U << KEY_ADDR | 1U << KEY_NEIGH) /* may be given again */
+#define KEY_BIT(key) (1ULL << (key))
+/* may be given again */
+#define KEYS_MANY                                                                              \
+	(KEY_BIT(KEY_ROUTE) | KEY_BIT(KEY_ADDR) | KEY_BIT(KEY_NEIGH) | KEY_BIT(KEY_NET_ADDR) | \
+	 KEY_BIT(KEY_NET_NEIGH))
 
 /* Where a port and its keys stand, for messages about it at the end of the file. */
 struct port_lines {
 	struct port_lines *next;
 	struct config_port *port;
-	unsigned int section;
-	unsigned int network;
-	unsigned int device;
-	unsigned int number;
+	unsigned int key[KEY_NET_NEIGH + 1]; /* line of each key; 0: not given */
+	unsigned int device;                 /* line of that of DEVICES */
 };
 
 struct parser {
@@ -85,11 +97,12 @@ struct parser {
 	char name[128];   /* what follows the word in [word name] */
 	enum section section;
 	bool have_fabric;
-	unsigned int keys; /* bits of enum key seen in this section */
+	__u64 keys; /* bits of enum key seen in this section */
 	struct config *config;
 	struct config_net *net; /* last one, being filled in */
 	struct config_port *port;
 	struct port_lines *lines;
+	struct config_l3 **l3_tail; /* a file may have many routes */
 };
 
 static void config_free_ptr(struct config **config)
@@ -265,15 +278,22 @@ static int set_path(struct parser *p, const char *what, const char *value, char 
 	return util_copy(path, IPN_PATH_MAX, value);
 }
 
-static int set_cable(struct parser *p, const char *value)
+/* A port without an interface of a name: a path says what it is. */
+static int set_other(struct parser *p, const char *key, const char *value, enum ipn_kind kind,
+		     enum ipn_door_kind door)
 {
 	struct config_port *port = p->port;
 
 	if (port->kind != IPN_KIND_NONE)
-		return fail(p, "cable: port %s " HAS_ONE, port->label);
-	port->kind = IPN_KIND_CABLE;
+		return fail(p, "%s: port %s " HAS_ONE, key, port->label);
+	port->kind = kind;
+	port->door = door;
 	p->lines->device = p->line;
-	return set_path(p, "cable", value, port->cable);
+	if (door == IPN_DOOR_VDE && strlen(value) > VDE_DIR_MAX)
+		return fail(
+			p, "%s: \"%s\" is longer than %d bytes: there is no room for sockets in it",
+			key, value, VDE_DIR_MAX);
+	return set_path(p, key, value, port->other);
 }
 
 static int set_hook(struct parser *p, const char *key, const char *value)
@@ -318,6 +338,14 @@ static const struct {
 	[KEY_OWN] = { SECTION_PORT, "own" },
 	[KEY_ROUTES] = { SECTION_NETWORK, "routes" },
 	[KEY_ROUTE] = { SECTION_NETWORK, "route" },
+	[KEY_VDE] = { SECTION_PORT, "vde" },
+	[KEY_UNIX] = { SECTION_PORT, "unix" },
+	[KEY_PEER] = { SECTION_PORT, "peer" },
+	[KEY_DOOR_MODE] = { SECTION_PORT, "mode" },
+	[KEY_PORT2] = { SECTION_PORT, "port2" },
+	[KEY_PERSIST] = { SECTION_PORT, "persist" },
+	[KEY_NET_ADDR] = { SECTION_NETWORK, "addr" },
+	[KEY_NET_NEIGH] = { SECTION_NETWORK, "neigh" },
 	[KEY_ADDR] = { SECTION_PORT, "addr" },
 	[KEY_NEIGH] = { SECTION_PORT, "neigh" },
 };
@@ -325,58 +353,136 @@ static const struct {
 static const char *const section_help[] = {
 	[SECTION_NONE] = "a section must come first: [fabric], [network PATH] or [port LABEL]",
 	[SECTION_FABRIC] = "[fabric] has: hook",
-	[SECTION_NETWORK] =
-		"[network] has: policy, mtu, nodes, pool, lossless, mode, routes, route",
-	[SECTION_PORT] = "[port] has: network, tap, veth, host, grab, cable, xsk, frames, "
-			 "frame-size, own, port, descr, addr, neigh",
+	[SECTION_NETWORK] = "[network] has: policy, mtu, nodes, pool, lossless, mode, routes, "
+			    "route, addr, neigh",
+	[SECTION_PORT] = "[port] has: network, " DEVICES ", frames, frame-size, own, peer, mode, "
+			 "port, port2, descr, persist, addr, neigh",
 };
+
+/* "port N" behind an address or a neighbour of a [network]. */
+static bool l3_port_ok(const char *word, const char *number, __u32 *out)
+{
+	return !strcmp(word, "port") && !config_number(number, 0, IPN_NET_PORTS - 1, out);
+}
+
+static int set_addr(struct parser *p, struct config_l3 *l3, const char *name, const char *value)
+{
+	char one[64], w[4][16], more;
+	int words =
+		sscanf(value, "%63s %15s %15s %15s %15s %c", one, w[0], w[1], w[2], w[3], &more);
+	int at = l3->port ? 0 : 2; /* where "mtu N" may follow */
+
+	l3->option = IPN_L3_ADDR_ADD;
+	if ((words != at + 1 && words != at + 3) || !strchr(one, '/') ||
+	    l3text_prefix(one, &l3->addr.ip) || (at && !l3_port_ok(w[0], w[1], &l3->addr.port)) ||
+	    (words == at + 3 && (strcmp(w[at], "mtu") != 0 ||
+				 config_number(w[at + 1], 68, IPN_MTU_MAX, &l3->addr.mtu))))
+		return fail(p, "%s: \"%s\" is not ADDR/LEN%s, and maybe mtu N", name, value,
+			    at ? " port N" : "");
+	return 0;
+}
+
+static int set_neigh(struct parser *p, struct config_l3 *l3, const char *name, const char *value)
+{
+	char one[64], two[64], word[16], number[16], more;
+	int words = sscanf(value, "%63s %63s %15s %15s %c", one, two, word, number, &more);
+
+	l3->option = IPN_L3_NEIGH_ADD;
+	if (words != (l3->port ? 2 : 4) || l3text_addr(one, &l3->neigh.ip) ||
+	    l3text_mac(two, l3->neigh.mac) ||
+	    (!l3->port && !l3_port_ok(word, number, &l3->neigh.port)))
+		return fail(p, "%s: \"%s\" is not ADDR MAC%s", name, value,
+			    l3->port ? "" : " port N");
+	return 0;
+}
+
+static int set_route(struct parser *p, struct config_l3 *l3, const char *name, const char *value)
+{
+	char one[64], two[64], three[64], word[16], number[16], more;
+	int words =
+		sscanf(value, "%63s %63s %63s %15s %15s %c", one, two, three, word, number, &more);
+	__u32 port = IPN_L3_PORT_ANY;
+	const char *wrong;
+
+	l3->option = IPN_L3_ROUTE_ADD;
+	if ((words != 3 && words != 5) || (words == 5 && !l3_port_ok(word, number, &port)) ||
+	    l3text_route(one, two, three, port, &l3->route, &wrong))
+		return fail(p, "%s: \"%s\" is not PREFIX via ADDR [port N], nor PREFIX port N",
+			    name, value);
+	return 0;
+}
 
 /* An address, a route or a neighbour of a router. */
 static int set_l3(struct parser *p, enum key key, const char *name, const char *value)
 {
-	char one[64], two[64], three[64], more;
-	int words = sscanf(value, "%63s %63s %63s %c", one, two, three, &more);
 	_cleanup_free_ struct config_l3 *l3 = calloc(1, sizeof(*l3));
-	struct config_l3 **tail = &p->config->l3;
-	const char *wrong;
+	int r;
 
 	if (!l3)
 		return fail_at(p, ENOMEM, p->line, "%s", strerror(ENOMEM));
-	switch (key) {
-	case KEY_ROUTE:
-		l3->option = IPN_L3_ROUTE_ADD;
-		util_copy(l3->path, sizeof(l3->path), p->net->path);
-		if (words != 3 ||
-		    l3text_route(one, two, three, IPN_L3_PORT_ANY, &l3->route, &wrong))
-			return fail(p, "%s: \"%s\" is not PREFIX via ADDR, nor PREFIX port N", name,
-				    value);
-		break;
-	case KEY_ADDR:
-		l3->option = IPN_L3_ADDR_ADD;
-		if ((words != 1 && words != 3) || !strchr(one, '/') ||
-		    l3text_prefix(one, &l3->addr.ip) ||
-		    (words == 3 && (strcmp(two, "mtu") != 0 ||
-				    config_number(three, 68, IPN_MTU_MAX, &l3->addr.mtu))))
-			return fail(p, "%s: \"%s\" is not ADDR/LEN or ADDR/LEN mtu N", name, value);
-		break;
-	default:
-		l3->option = IPN_L3_NEIGH_ADD;
-		if (words != 2 || l3text_addr(one, &l3->neigh.ip) || l3text_mac(two, l3->neigh.mac))
-			return fail(p, "%s: \"%s\" is not ADDR MAC", name, value);
-	}
-	if (key != KEY_ROUTE)
-		util_copy(l3->label, sizeof(l3->label), p->port->label);
-	while (*tail)
-		tail = &(*tail)->next;
-	*tail = util_take_ptr(l3);
+	l3->line = p->line;
+	if (p->section == SECTION_PORT)
+		l3->port = p->port;
+	else
+		l3->net = p->net;
+	r = key == KEY_ROUTE                         ? set_route(p, l3, name, value)
+	    : key == KEY_ADDR || key == KEY_NET_ADDR ? set_addr(p, l3, name, value)
+						     : set_neigh(p, l3, name, value);
+	if (r)
+		return r;
+	*p->l3_tail = l3;
+	p->l3_tail = &l3->next;
+	util_take_ptr(l3);
 	return 0;
+}
+
+static int set_yes_no(struct parser *p, const char *name, const char *value, bool *out)
+{
+	if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
+		return fail(p, "%s: \"%s\" is not yes or no", name, value);
+	*out = !strcmp(value, "yes");
+	return 0;
+}
+
+static int set_mode(struct parser *p, const char *name, const char *value, __u32 *out)
+{
+	if (config_mode(value, out))
+		return fail(p, "%s: \"%s\" is not an octal number from 0 to 0777", name, value);
+	return 0;
+}
+
+static int set_frames(struct parser *p, const char *name, const char *value, __u32 *out)
+{
+	if (config_number(value, IPN_XSK_FRAMES_MIN, IPN_XSK_FRAMES_MAX, out) || *out & (*out - 1))
+		return fail(p, "%s: \"%s\" is not a power of two from %d to %d", name, value,
+			    IPN_XSK_FRAMES_MIN, IPN_XSK_FRAMES_MAX);
+	return 0;
+}
+
+static int set_frame_size(struct parser *p, const char *name, const char *value, __u32 *out)
+{
+	if (config_number(value, IPN_XSK_FRAME_SMALL, IPN_XSK_FRAME_LARGE, out) ||
+	    (*out != IPN_XSK_FRAME_SMALL && *out != IPN_XSK_FRAME_LARGE))
+		return fail(p, "%s: \"%s\" is not %d or %d", name, value, IPN_XSK_FRAME_SMALL,
+			    IPN_XSK_FRAME_LARGE);
+	return 0;
+}
+
+static int set_port(struct parser *p, const char *name, const char *value, __s32 *out)
+{
+	__u32 number;
+	int r = set_number(p, name, value, 0, IPN_NET_PORTS - 1, &number);
+
+	if (!r)
+		*out = (__s32)number;
+	return r;
 }
 
 static int set_key(struct parser *p, const char *name, const char *value)
 {
 	struct config_net *net = p->net;
 	struct config_port *port = p->port;
-	__u32 number;
+	bool yes = false;
 	size_t i;
 	int r;
 
@@ -385,9 +491,11 @@ static int set_key(struct parser *p, const char *name, const char *value)
 			break;
 	if (i == ARRAY_SIZE(keys))
 		return fail(p, "%s: unknown key (%s)", name, section_help[p->section]);
-	if (p->keys & 1U << i & ~KEYS_MANY)
+	if (p->keys & KEY_BIT(i) & ~KEYS_MANY)
 		return fail(p, "%s: \"%s\": given twice in this section", name, value);
-	p->keys |= 1U << i;
+	p->keys |= KEY_BIT(i);
+	if (p->section == SECTION_PORT)
+		p->lines->key[i] = p->line;
 
 	switch ((enum key)i) {
 	case KEY_HOOK:
@@ -404,10 +512,9 @@ static int set_key(struct parser *p, const char *name, const char *value)
 		net->policy_line = p->line;
 		return util_copy(net->policy_name, sizeof(net->policy_name), value);
 	case KEY_LOSSLESS:
-		if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
-			return fail(p, "%s: \"%s\" is not yes or no", name, value);
-		net->flags = strcmp(value, "yes") ? 0 : IPN_FLAG_LOSSLESS;
-		return 0;
+		r = set_yes_no(p, name, value, &yes);
+		net->flags = yes ? IPN_FLAG_LOSSLESS : 0;
+		return r;
 	case KEY_MTU:
 		return set_number(p, name, value, IPN_MTU_MIN, IPN_MTU_MAX, &net->mtu);
 	case KEY_NODES:
@@ -415,18 +522,16 @@ static int set_key(struct parser *p, const char *name, const char *value)
 	case KEY_POOL:
 		return set_number(p, name, value, 1, IPN_POOL_MAX, &net->pool);
 	case KEY_MODE:
-		if (config_mode(value, &net->mode))
-			return fail(p, "%s: \"%s\" is not an octal number from 0 to 0777", name,
-				    value);
-		return 0;
+		return set_mode(p, name, value, &net->mode);
 	case KEY_ROUTES:
 		return set_number(p, name, value, 16, IPN_L3_ROUTES_MAX, &net->routes);
 	case KEY_ROUTE:
 	case KEY_ADDR:
 	case KEY_NEIGH:
+	case KEY_NET_ADDR:
+	case KEY_NET_NEIGH:
 		return set_l3(p, (enum key)i, name, value);
 	case KEY_NETWORK:
-		p->lines->network = p->line;
 		return set_path(p, name, value, port->path);
 	case KEY_TAP:
 		return set_device(p, name, value, IPN_KIND_TAP);
@@ -439,24 +544,31 @@ static int set_key(struct parser *p, const char *name, const char *value)
 	case KEY_XSK:
 		return set_device(p, name, value, IPN_KIND_XSK);
 	case KEY_FRAMES:
-		return set_number(p, name, value, IPN_XSK_FRAMES_MIN, IPN_XSK_FRAMES_MAX,
-				  &port->frames);
+		return set_frames(p, name, value, &port->frames);
 	case KEY_FRAME_SIZE:
-		return set_number(p, name, value, IPN_XSK_FRAME_SMALL, IPN_XSK_FRAME_LARGE,
-				  &port->frame_size);
+		return set_frame_size(p, name, value, &port->frame_size);
 	case KEY_OWN:
-		if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
-			return fail(p, "%s: \"%s\" is not yes or no", name, value);
-		port->own = !strcmp(value, "yes");
-		return 0;
+		return set_yes_no(p, name, value, &port->own);
 	case KEY_CABLE:
-		return set_cable(p, value);
+		return set_other(p, name, value, IPN_KIND_CABLE, 0);
+	case KEY_VDE:
+		return set_other(p, name, value, IPN_KIND_SOCK, IPN_DOOR_VDE);
+	case KEY_UNIX:
+		return set_other(p, name, value, IPN_KIND_SOCK, IPN_DOOR_UNIX);
+	case KEY_PEER:
+		return set_path(p, name, value, port->peer);
+	case KEY_DOOR_MODE:
+		return set_mode(p, name, value, &port->mode);
 	case KEY_PORT:
-		r = set_number(p, name, value, 0, IPN_NET_PORTS - 1, &number);
-		if (r)
-			return r;
-		p->lines->number = p->line;
-		port->port = (__s32)number;
+		return set_port(p, name, value, &port->port);
+	case KEY_PORT2:
+		return set_port(p, name, value, &port->port2);
+	case KEY_PERSIST:
+		if (strcmp(value, "yes") != 0)
+			return fail(p,
+				    "%s: \"%s\" is not yes: what a file attaches stays until "
+				    "detach",
+				    name, value);
 		return 0;
 	case KEY_DESCR:
 		if (util_copy(port->descr, sizeof(port->descr), value))
@@ -483,6 +595,7 @@ static int add_net(struct parser *p)
 	if (!net)
 		return fail_at(p, ENOMEM, p->line, "%s", strerror(ENOMEM));
 	util_copy(net->path, sizeof(net->path), path);
+	net->line = p->line;
 	net->policy = IPN_POLICY_BROADCAST;
 	net->mtu = IPN_MTU_DEFAULT;
 	net->numnodes = IPN_NODES_DEFAULT;
@@ -507,9 +620,10 @@ static int add_port(struct parser *p)
 	for (; *tail; tail = &(*tail)->next)
 		if (!strcmp((*tail)->label, port->label))
 			return fail(p, "port: \"%s\": a second section for it", port->label);
-	port->port = -1;
+	port->port = port->port2 = IPN_PORTNO_ANY;
+	port->mode = DOOR_MODE_DEFAULT;
+	port->line = p->line;
 	lines->port = port;
-	lines->section = p->line;
 	/* Kept in both orders: the newest for set_key(), which looks at p->lines. */
 	lines->next = p->lines;
 	p->lines = util_take_ptr(lines);
@@ -663,49 +777,148 @@ static const struct config_net *net_find(const struct config *config, const char
 	return NULL;
 }
 
+/* Keys that belong to some kinds of ports only. */
+static int port_check_keys(struct parser *p, const struct port_lines *l)
+{
+	static const struct {
+		enum key key;
+		enum ipn_kind kind;
+		enum ipn_door_kind door;
+		const char *with;
+	} only[] = {
+		{ KEY_FRAMES, IPN_KIND_XSK, 0, "xsk = NAME" },
+		{ KEY_FRAME_SIZE, IPN_KIND_XSK, 0, "xsk = NAME" },
+		{ KEY_OWN, IPN_KIND_XSK, 0, "xsk = NAME" },
+		{ KEY_PORT2, IPN_KIND_CABLE, 0, "cable = PATH" },
+		{ KEY_PEER, IPN_KIND_SOCK, IPN_DOOR_UNIX, "unix = FILE" },
+		{ KEY_DOOR_MODE, IPN_KIND_SOCK, 0, "vde = DIR and unix = FILE" },
+	};
+	static const enum key not_vde[] = { KEY_PORT, KEY_DESCR, KEY_ADDR, KEY_NEIGH };
+	const struct config_port *port = l->port;
+
+	for (size_t i = 0; i < ARRAY_SIZE(only); i++)
+		if (l->key[only[i].key] &&
+		    (port->kind != only[i].kind || (only[i].door && port->door != only[i].door)))
+			return fail_at(p, EINVAL, l->key[only[i].key],
+				       "%s: port %s has none of that: it is for %s",
+				       keys[only[i].key].name, port->label, only[i].with);
+	for (size_t i = 0; i < ARRAY_SIZE(not_vde); i++)
+		if (l->key[not_vde[i]] && port->door == IPN_DOOR_VDE)
+			return fail_at(p, EINVAL, l->key[not_vde[i]],
+				       "%s: port %s is a directory, whose clients are ports with "
+				       "numbers and descriptions of their own%s",
+				       keys[not_vde[i]].name, port->label,
+				       not_vde[i] == KEY_ADDR || not_vde[i] == KEY_NEIGH
+					       ? " (write it in [network], with port N)"
+					       : "");
+	for (enum key k = KEY_ADDR; port->door == IPN_DOOR_UNIX && port->port < 0; k = KEY_NEIGH) {
+		if (l->key[k])
+			return fail_at(p, EINVAL, l->key[k],
+				       "%s: port %s has no number yet: write port = N",
+				       keys[k].name, port->label);
+		if (k == KEY_NEIGH)
+			break;
+	}
+	return 0;
+}
+
+static int number_check(struct parser *p, unsigned int line, const char *key, __s32 number,
+			const struct config_net *net)
+{
+	if (number < 0 || (__u32)number < net->numnodes)
+		return 0;
+	return fail_at(p, EINVAL, line, "%s: \"%d\" is not a number from 0 to %u: %s has %u nodes",
+		       key, number, net->numnodes - 1, net->path, net->numnodes);
+}
+
+static int cable_check(struct parser *p, const struct port_lines *l)
+{
+	const struct config_port *port = l->port;
+	const struct config_net *net = net_find(p->config, port->other);
+
+	if (!net)
+		return fail_at(p, EINVAL, l->device,
+			       "cable: \"%s\" has no [network] section in this file", port->other);
+	if (!strcmp(port->path, port->other))
+		return fail_at(p, EINVAL, l->device, "cable: \"%s\" is the port's own network",
+			       port->other);
+	for (const struct config_port *o = p->config->ports; o != port; o = o->next)
+		if (o->kind == IPN_KIND_CABLE &&
+		    ((!strcmp(o->path, port->path) && !strcmp(o->other, port->other)) ||
+		     (!strcmp(o->path, port->other) && !strcmp(o->other, port->path))))
+			return fail_at(p, EINVAL, l->device, "cable: port %s joins %s and %s",
+				       o->label, o->path, o->other);
+	return number_check(p, l->key[KEY_PORT2], "port2", port->port2, net);
+}
+
+/* Does the port, or the other end of its cable, have this number in that network? */
+static bool port_takes(const struct config_port *port, const char *path, __s32 number)
+{
+	return number >= 0 && ((port->port == number && !strcmp(port->path, path)) ||
+			       (port->port2 == number && !strcmp(port->other, path)));
+}
+
 static int port_check(struct parser *p, const struct port_lines *l)
 {
 	const struct config_port *port = l->port;
 	const struct config_net *net;
+	int r;
 
-	if (!l->network)
-		return fail_at(p, EINVAL, l->section, "port %s: no network: write network = PATH",
+	if (!l->key[KEY_NETWORK])
+		return fail_at(p, EINVAL, port->line, "port %s: no network: write network = PATH",
 			       port->label);
 	if (port->kind == IPN_KIND_NONE)
-		return fail_at(p, EINVAL, l->section, "port %s: no interface: give one of " DEVICES,
+		return fail_at(p, EINVAL, port->line, "port %s: no interface: give one of " DEVICES,
 			       port->label);
-	if (port->kind != IPN_KIND_XSK && (port->frames || port->frame_size || port->own))
-		return fail_at(p, EINVAL, l->section,
-			       "port %s: frames, frame-size and own are for xsk = NAME",
-			       port->label);
+	r = port_check_keys(p, l);
+	if (r)
+		return r;
 	net = net_find(p->config, port->path);
 	if (!net)
-		return fail_at(p, EINVAL, l->network,
+		return fail_at(p, EINVAL, l->key[KEY_NETWORK],
 			       "network: \"%s\" has no [network] section in this file", port->path);
-	if (port->port >= 0 && (__u32)port->port >= net->numnodes)
-		return fail_at(p, EINVAL, l->number,
-			       "port: \"%d\" is not a number from 0 to %u: %s has %u nodes",
-			       port->port, net->numnodes - 1, net->path, net->numnodes);
-
-	if (port->kind == IPN_KIND_CABLE && !net_find(p->config, port->cable))
-		return fail_at(p, EINVAL, l->device,
-			       "cable: \"%s\" has no [network] section in this file", port->cable);
-	if (port->kind == IPN_KIND_CABLE && !strcmp(port->path, port->cable))
-		return fail_at(p, EINVAL, l->device, "cable: \"%s\" is the port's own network",
-			       port->cable);
+	r = number_check(p, l->key[KEY_PORT], "port", port->port, net);
+	if (!r && port->kind == IPN_KIND_CABLE)
+		r = cable_check(p, l);
+	if (r)
+		return r;
+	if (port->door && net_find(p->config, port->other))
+		return fail_at(p, EINVAL, l->device, "%s: \"%s\" is a network of this file",
+			       port->door == IPN_DOOR_VDE ? "vde" : "unix", port->other);
 	for (const struct config_port *o = p->config->ports; o != port; o = o->next) {
-		if (port->kind == IPN_KIND_CABLE && o->kind == IPN_KIND_CABLE &&
-		    ((!strcmp(o->path, port->path) && !strcmp(o->cable, port->cable)) ||
-		     (!strcmp(o->path, port->cable) && !strcmp(o->cable, port->path))))
-			return fail_at(p, EINVAL, l->device, "cable: port %s joins %s and %s",
-				       o->label, o->path, o->cable);
 		if (*port->name && !strcmp(o->name, port->name) && !strcmp(o->netns, port->netns))
 			return fail_at(p, EINVAL, l->device, "%s: port %s has that interface",
 				       port->name, o->label);
-		if (port->port >= 0 && o->port == port->port && !strcmp(o->path, port->path))
-			return fail_at(p, EINVAL, l->number, "port: \"%d\" of %s is port %s",
+		if (port->door && o->door && !strcmp(o->other, port->other))
+			return fail_at(p, EINVAL, l->device, "%s: port %s has that path",
+				       port->other, o->label);
+		if (port_takes(o, port->path, port->port))
+			return fail_at(p, EINVAL, l->key[KEY_PORT], "port: \"%d\" of %s is port %s",
 				       port->port, port->path, o->label);
+		if (port_takes(o, port->other, port->port2))
+			return fail_at(p, EINVAL, l->key[KEY_PORT2],
+				       "port2: \"%d\" of %s is port %s", port->port2, port->other,
+				       o->label);
 	}
+	return 0;
+}
+
+static int l3_check(struct parser *p, struct config_l3 *l3)
+{
+	const char *what = l3->option == IPN_L3_ADDR_ADD    ? "addr"
+			   : l3->option == IPN_L3_ROUTE_ADD ? "route"
+							    : "neigh";
+	__u32 number = l3->option == IPN_L3_ADDR_ADD    ? l3->addr.port
+		       : l3->option == IPN_L3_ROUTE_ADD ? l3->route.port
+							: l3->neigh.port;
+
+	if (l3->port)
+		l3->net = net_find(p->config, l3->port->path);
+	else if (number != IPN_L3_PORT_ANY && number_check(p, l3->line, what, number, l3->net))
+		return p->err;
+	if (l3->net->policy != IPN_POLICY_L3)
+		return fail_at(p, EINVAL, l3->line, "%s: %s is no router (write policy = l3 there)",
+			       what, l3->net->path);
 	return 0;
 }
 
@@ -720,6 +933,7 @@ int config_read(const char *file, struct config **out, char *text, size_t text_s
 	if (!config)
 		return fail_at(&p, ENOMEM, 0, "%s", strerror(ENOMEM));
 	p.config = config;
+	p.l3_tail = &config->l3;
 	p.stream = fopen(file, "re");
 	if (!p.stream)
 		return fail_at(&p, errno, 0, "cannot open: %s", strerror(errno));
@@ -744,6 +958,8 @@ int config_read(const char *file, struct config **out, char *text, size_t text_s
 	}
 	for (struct port_lines *l = ordered; l && !p.err; l = l->next)
 		port_check(&p, l);
+	for (struct config_l3 *l3 = config->l3; l3 && !p.err; l3 = l3->next)
+		l3_check(&p, l3);
 	lines_free(ordered);
 	if (p.err)
 		return p.err;

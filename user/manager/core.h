@@ -405,10 +405,22 @@ void punt_zero(struct manager *m, __u32 node);
 /* Adds what the thread has counted. */
 void punt_describe(struct manager *m, __u32 node, struct ipn_stats *stats);
 
+/* manager.c: the path of a network that `net add` made, if it still is the same inode */
+void net_path_remove(const struct net *net);
+
+/* apply.c: makes what the file says and is not there. On failure nothing of it is left. */
+struct config;
+int config_apply(struct manager *m, struct config *config, struct answer *a);
+
 /* user/vde/door.c: where sock ports come in */
 /* Errors as for IPN_CTL_VDE. */
 int door_open(struct net *net, const struct ipn_door *want, const char *descr, struct answer *a);
 int door_close(struct net *net, const char *path, struct answer *a);
+/* The same from the configuration file: it may be there as it is wanted. */
+int door_from_config(struct net *net, const struct ipn_door *want, const char *descr,
+		     struct answer *a);
+/* Closes those that door_from_config opened. */
+void door_undo_config(struct manager *m);
 /* UNIX: its port is gone, and another program may come. */
 void door_port_gone(struct door *door);
 /* All of a network, with their files. */

@@ -282,142 +282,12 @@ static int start(struct manager *m, const struct config *config, struct answer *
 	return 0;
 }
 
-static int config_net_add(struct manager *m, const struct config_net *n, struct answer *a)
-{
-	struct ipn_network info = { .policy = n->policy,
-				    .flags = n->flags,
-				    .mtu = n->mtu,
-				    .numnodes = n->numnodes,
-				    .pool = n->pool,
-				    .mode = n->mode,
-				    .routes = n->routes,
-				    .persistent = 1,
-				    .uid = geteuid() };
-	struct perm_inode inode;
-	struct answer why;
-	_cleanup_close_ int fd = -1;
-	bool made = false;
-	struct net *net;
-	mode_t mask;
-	int r;
-
-	if (n->policy_name[0]) {
-		info.policy = policy_find(m, n->policy_name);
-		if (!info.policy)
-			return ANSWER(a, -EPROTONOSUPPORT,
-				      "%s:%u: policy: \"%s\" is not switch, broadcast, hub or a "
-				      "policy that is loaded (see: ipn-fabric policy list)",
-				      m->opts.config, n->policy_line, n->policy_name);
-	}
-	mask = umask(0);
-	made = !mknod(n->path, S_IFSOCK | n->mode, 0);
-	r = made ? 0 : -errno;
-	umask(mask);
-	if (r && r != -EEXIST)
-		return ANSWER(a, r, "network %s: %s", n->path, strerror(-r));
-	fd = open(n->path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0 || perm_inode_get(fd, &inode))
-		return ANSWER(a, -errno, "network %s: %s", n->path, strerror(errno));
-	net = net_find(m, &inode);
-	if (net) {
-		if (net->info.policy == info.policy && net->info.flags == n->flags &&
-		    net->info.mtu == n->mtu && net->info.numnodes == n->numnodes &&
-		    net->info.pool == n->pool)
-			return 0;
-		return ANSWER(a, -EEXIST,
-			      "network %s: is there with other properties "
-			      "(remove it with: ipn-fabric net del %s)",
-			      n->path, n->path);
-	}
-	if (!S_ISSOCK(inode.mode))
-		return ANSWER(a, -ENOTSOCK,
-			      "network %s: exists and is not an IPN network "
-			      "(remove the file, or choose another path)",
-			      n->path);
-	util_copy(info.path, sizeof(info.path), n->path);
-	r = local_check(fd, 0, &why);
-	r = r ? ANSWER(a, r, "network %s: %s", n->path, why.text)
-	      : net_add(m, &info, fd, &inode, &net, a);
-	if (!r)
-		net->from_config = true;
-	else if (made)
-		unlink(n->path);
-	return r;
-}
-
-static int config_cable_add(struct manager *m, const struct config_port *p, struct answer *a)
-{
-	const char *paths[2] = { p->path, p->cable };
-	const __s32 ports[2] = { p->port, IPN_PORTNO_ANY };
-	const struct node_want want = { .uid = geteuid(), .netns_fd = -1, .descr = p->descr };
-	struct net *nets[2];
-	struct node *ends[2];
-	int r;
-
-	for (int i = 0; i < 2; i++) {
-		_cleanup_close_ int fd = open(paths[i], O_PATH | O_CLOEXEC | O_NOFOLLOW);
-		struct perm_inode inode;
-
-		if (fd < 0 || perm_inode_get(fd, &inode) || !(nets[i] = net_find(m, &inode)))
-			return ANSWER(a, -ENOENT, "port %s: %s is no network", p->label, paths[i]);
-	}
-	for (__u32 i = 0; i < nets[0]->info.numnodes; i++) {
-		struct node *node = nets[0]->ports[i];
-
-		if (node && node->peer && node->peer->net == nets[1] &&
-		    (p->port < 0 || (__u32)p->port == i))
-			return 0; /* adopted */
-	}
-	r = cable_add(nets, &want, ports, ends, a);
-	for (int i = 0; !r && i < 2; i++)
-		ends[i]->from_config = true;
-	return r;
-}
-
-static int config_port_add(struct manager *m, const struct config_port *p, struct answer *a)
-{
-	struct node_want want = { .kind = p->kind,
-				  .port = p->port,
-				  .flags = IPN_PF_READER | IPN_PF_WRITER,
-				  .uid = geteuid(),
-				  .name = p->name,
-				  .netns_fd = -1,
-				  .frames = p->frames,
-				  .frame_size = p->frame_size,
-				  .own = p->own,
-				  .descr = p->descr };
-	_cleanup_close_ int path_fd = open(p->path, O_PATH | O_CLOEXEC | O_NOFOLLOW), netns_fd = -1;
-	struct perm_inode inode;
-	struct node *node;
-	struct net *net;
-	char ns[128];
-	int r;
-
-	if (path_fd < 0 || perm_inode_get(path_fd, &inode) || !(net = net_find(m, &inode)))
-		return ANSWER(a, -ENOENT, "port %s: %s is no network", p->label, p->path);
-	for (__u32 i = 0; i < net->info.numnodes; i++)
-		if (net->ports[i] && !strcmp(net->ports[i]->port.name, p->name))
-			return 0; /* adopted */
-	if (p->netns[0]) {
-		snprintf(ns, sizeof(ns), strchr(p->netns, '/') ? "%s" : "/run/netns/%s", p->netns);
-		netns_fd = open(ns, O_RDONLY | O_CLOEXEC);
-		if (netns_fd < 0)
-			return ANSWER(a, -errno, "port %s: network namespace %s: %s", p->label,
-				      p->netns, strerror(errno));
-	}
-	want.netns_fd = netns_fd;
-	r = node_attach(net, &want, &node, a);
-	if (!r)
-		node->from_config = true;
-	return r;
-}
-
 /*
  * The path of a network that `net add` made goes with it, if it still is the same inode. The path
  * is a user's word, and its directories may be his: what was looked at and what is removed must be
  * in one directory, however the way there changes meanwhile.
  */
-static void path_remove(const struct net *net)
+void net_path_remove(const struct net *net)
 {
 	char dir[IPN_PATH_MAX], *name;
 	_cleanup_close_ int dir_fd = -1, fd = -1;
@@ -436,95 +306,6 @@ static void path_remove(const struct net *net)
 	if (fd >= 0 && !perm_inode_get(fd, &inode) && inode.dev == net->info.dev &&
 	    inode.ino == net->info.ino)
 		unlinkat(dir_fd, name, 0);
-}
-
-/* A file that cannot be carried out leaves nothing of itself. */
-static void config_undo(struct manager *m)
-{
-	/* by number: with one of them others may go */
-	for (__u32 i = 0; i < IPN_MAX_NODES; i++)
-		if (m->node_by_id[i] && m->node_by_id[i]->from_config)
-			node_del(m->node_by_id[i], 0, false);
-	for (__u32 i = 0; i < IPN_MAX_NETS; i++) {
-		struct net *net = m->net_by_id[i];
-
-		if (!net || !net->from_config)
-			continue;
-		path_remove(net);
-		net_del(net);
-	}
-}
-
-static struct net *config_net_find(struct manager *m, const char *path)
-{
-	_cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
-	struct perm_inode inode;
-
-	return fd < 0 || perm_inode_get(fd, &inode) ? NULL : net_find(m, &inode);
-}
-
-/* An option of a router. What is there already stays: the last manager carried out this file. */
-static int config_l3_add(struct manager *m, const struct config *config, struct config_l3 *l3,
-			 struct answer *a)
-{
-	const struct config_port *port = config->ports;
-	const char *path = l3->path;
-	struct ipn_call *call;
-	struct net *net;
-	__u32 number = 0;
-	int r;
-
-	if (l3->label[0]) {
-		while (port && strcmp(port->label, l3->label) != 0)
-			port = port->next;
-		path = port ? port->path : "";
-	} else {
-		port = NULL;
-	}
-	net = config_net_find(m, path);
-	if (!net || net->info.policy != IPN_POLICY_L3)
-		return ANSWER(a, -EINVAL,
-			      "%s: has no policy l3, so neither addresses, routes nor neighbours",
-			      path);
-	for (; port && number < net->info.numnodes; number++)
-		if (net->ports[number] && !strcmp(net->ports[number]->port.name, port->name))
-			break;
-	if (l3->option == IPN_L3_ADDR_ADD)
-		l3->addr.port = number;
-	else if (l3->option == IPN_L3_NEIGH_ADD)
-		l3->neigh.port = number;
-	call = calloc(1, sizeof(*call));
-	if (!call)
-		return -ENOMEM;
-	call->name = l3->option;
-	call->len = l3->option == IPN_L3_ADDR_ADD    ? sizeof(l3->addr)
-		    : l3->option == IPN_L3_ROUTE_ADD ? sizeof(l3->route)
-						     : sizeof(l3->neigh);
-	memcpy(call->data, &l3->addr, call->len);
-	r = policy_option(net, NULL, IPN_CALL_SETSOCKOPT, call, a);
-	free(call);
-	return r == -EEXIST ? 0 : r;
-}
-
-static int config_apply(struct manager *m, const struct config *config, struct answer *a)
-{
-	int r = 0;
-
-	for (struct config_net *n = config->nets; !r && n; n = n->next)
-		r = config_net_add(m, n, a);
-	for (struct config_port *p = config->ports; !r && p; p = p->next)
-		r = p->kind == IPN_KIND_CABLE ? config_cable_add(m, p, a)
-					      : config_port_add(m, p, a);
-	/* addresses first: next hops are behind them */
-	for (struct config_l3 *l = config->l3; !r && l; l = l->next)
-		if (l->option == IPN_L3_ADDR_ADD)
-			r = config_l3_add(m, config, l, a);
-	for (struct config_l3 *l = config->l3; !r && l; l = l->next)
-		if (l->option != IPN_L3_ADDR_ADD)
-			r = config_l3_add(m, config, l, a);
-	if (r)
-		config_undo(m);
-	return r;
 }
 
 /* --- end --- */
@@ -556,7 +337,7 @@ static void remove_all(struct manager *m)
 {
 	policy_load_cancel_all(m); /* or it would go on pinning */
 	while (m->nets) {          /* with one of them others may go */
-		path_remove(m->nets);
+		net_path_remove(m->nets);
 		net_del(m->nets);
 	}
 	keep_end(m);

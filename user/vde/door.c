@@ -68,6 +68,7 @@ struct door {
 	__u32 npending;
 	sd_event_source *timer;
 	bool ending;
+	bool from_config;
 	__u64 said; /* us: when it last complained of a client */
 };
 
@@ -588,7 +589,7 @@ static int unix_again(struct door *door)
 
 void door_port_gone(struct door *door)
 {
-	if (!door->ending && unix_again(door))
+	if (!door->ending && !door->net->dying && unix_again(door))
 		say(LOG_ERR, "%s: cannot wait for another program", door->info.path);
 }
 
@@ -713,6 +714,38 @@ int door_close(struct net *net, const char *path, struct answer *a)
 		return ANSWER(a, -ENOENT, "%s is not attached to %s", path, net->info.path);
 	door_end(door);
 	return 0;
+}
+
+int door_from_config(struct net *net, const struct ipn_door *want, const char *descr,
+		     struct answer *a)
+{
+	struct door *door = door_find(net, want->path);
+	int r;
+
+	if (!door) {
+		r = door_open(net, want, descr, a);
+		if (!r)
+			net->m->doors->from_config = true; /* the newest */
+		return r;
+	}
+	if (door->info.kind != want->kind || door->info.mode != want->mode ||
+	    door->info.port != want->port || strcmp(door->info.peer, want->peer) != 0)
+		return ANSWER(
+			a, -EEXIST,
+			"%s is attached with another kind, mode, port or peer (detach it first, "
+			"or write those)",
+			want->path);
+	memcpy(door->descr, descr, sizeof(door->descr)); /* the map does not keep it */
+	return 0;
+}
+
+void door_undo_config(struct manager *m)
+{
+	for (struct door *d = m->doors, *next; d; d = next) {
+		next = d->next;
+		if (d->from_config)
+			door_end(d);
+	}
 }
 
 void door_close_net(struct net *net)

@@ -103,11 +103,19 @@ struct l3_work {
 	struct ipn_l3_entry fresh;
 	struct ipn_l3_neigh_key neigh;
 	struct ipn_l3_key6 key;
-	__u32 epoch;     /* flow_epoch, from before the first look-up */
-	__u64 flow[4];   /* key of the packet's flow: its addresses */
-	__u32 family;    /* IPN_L3_INET, IPN_L3_INET6 */
-	__u32 iplen;     /* with its header */
-	__u32 port;      /* to leave by */
+	__u32 epoch;   /* flow_epoch, from before the first look-up */
+	__u64 flow[4]; /* key of the packet's flow: its addresses */
+	__u32 family;  /* IPN_L3_INET, IPN_L3_INET6 */
+	__u32 iplen;   /* with its header */
+	__u32 port;    /* to leave by */
+	__u32 too_big; /* for the port, so not to be held */
+	struct {
+		__u32 step;  /* bytes of payload in a fragment */
+		__u32 at;    /* where the next stands in the draft */
+		__u32 left;  /* from there on */
+		__u32 field; /* offset and flags of its header */
+		__u8 mac[8]; /* where to */
+	} cut;
 	__u32 multicast; /* the Ethernet destination is a group */
 	__u8 hop[16];    /* next hop, IPv4 mapped */
 	__u8 mac[6];     /* sender's, as it came */

@@ -134,7 +134,7 @@ INLINE int l3_hold_on(const struct ipn_ctx *c, __u32 unused, __u32 unused2)
 	if (!l3 || !e || READ_ONCE(e->nheld) >= IPN_L3_HELD_PER_NEIGH)
 		return -1;
 	len = m->len;
-	if (len > IPN_L3_HELD_DATA || m->vlan)
+	if (len > IPN_L3_HELD_DATA || m->vlan || w->too_big)
 		return -1;
 	n = FETCH_ADD(&l3->held, 1);
 	slot = l3_held_slot(net, n);
