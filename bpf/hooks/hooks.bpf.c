@@ -154,7 +154,7 @@ SEC("xdp") int ipn_xdp(struct xdp_md *ctx)
 SEC("xdp") int ipn_xdp_dev(struct xdp_md *ctx)
 {
 	const struct ipn_ctx c = { ctx, HOOK_XDP, 0 };
-	__u32 ifindex = ctx->ingress_ifindex, len = bpf_xdp_get_buff_len(ctx), policy;
+	__u32 ifindex = ctx->ingress_ifindex, len = ctx->data_end - ctx->data, policy;
 	struct ipn_port *port = port_find(ifindex);
 	struct ipn_msg *m;
 
