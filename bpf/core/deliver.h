@@ -385,8 +385,8 @@ INLINE int deliver_port(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_n
 		}
 		if (unlikely(m->batch)) /* attached just now: a batch is for processes */
 			return drop(c, m->node, IPN_DROP_NO_PORT);
-		if (unlikely(
-			    m->processes_only)) /* was for a process when it went into the gateway */
+		/* was for a process when it went into the gateway */
+		if (unlikely(m->processes_only))
 			return drop(c, m->node, IPN_DROP_NO_PORT);
 		if (c->hook == HOOK_XDP) {
 			if (dest->kind == IPN_KIND_XSK && !(dest->flags & IPN_PF_OWN))

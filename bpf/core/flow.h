@@ -9,7 +9,8 @@
  *
  *	key    the holder of the port it came from (gen: no two of a fabric are the same), and up
  *	       to 32 bytes of the message, as the policy likes
- *	value  the port it goes to and that port's holder; an Ethernet address; a word of the policy's
+ *	value  the port it goes to and that port's holder; an Ethernet address, and
+ *	       a word, of the policy's
  *
  * A note is good for FLOW_NS, while the network's epoch is what it was before the policy began to
  * look, and while the port it leads to has the same holder. Who changes what a policy looks at,

@@ -147,8 +147,8 @@ SEC("xdp") int ipn_xdp(struct xdp_md *ctx)
 }
 
 /*
- * What an AF_XDP program sends comes into the fabric's end of its veth one by one, whole, since both
- * ends have their offloads off. So it can be dealt with here, where it is no socket buffer yet for
+ * What an AF_XDP program sends comes into the fabric's end of its veth one by one, whole, since
+ * both ends have their offloads off. So it can be dealt with here, before it is a socket buffer for
  * all that follows.
  */
 SEC("xdp") int ipn_xdp_dev(struct xdp_md *ctx)
@@ -410,7 +410,7 @@ INLINE void sk_look(struct ipn_sk_look *look)
 	bpf_sk_release(sk);
 }
 
-/* The frame is an array of looks. (An iterator over the map would do, but some kernels refuse it.) */
+/* The frame is an array of looks. (An iterator over the map would do; some kernels refuse it.) */
 SEC("tc") int ipn_sk_look(struct __sk_buff *skb)
 {
 	struct ipn_sk_look *look;

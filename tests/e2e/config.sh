@@ -214,7 +214,8 @@ bad "policy = l3\nroute = 10.0.0.0/8 via 10.1.0.1\n" "bad:3: $NETS/n: "
 bad "policy = l3\naddr = 10.1.0.1/24 port 1\naddr = 10.1.0.2/24 port 2\n" "bad:4: $NETS/n: "
 
 step "ipn-fabric(8) lists each key"
-man --no-hyphenation -l "$IPN_BUILD/man/ipn-fabric.8" | sed -n '/^CONFIGURATION/,/^DROP/p' >"$IPN_TEST_TMP/man"
+man --no-hyphenation -l "$IPN_BUILD/man/ipn-fabric.8" |
+	sed -n '/^CONFIGURATION/,/^DROP/p' >"$IPN_TEST_TMP/man"
 for section in fabric "network $NETS/n" "port p"; do
 	printf '[%s]\nnosuch = 1\n' "$section" >"$IPN_TEST_TMP/bad"
 	expect_err "unknown key" ipn-fabric up --config "$IPN_TEST_TMP/bad"

@@ -45,7 +45,8 @@ mkdir "$IPN_TEST_TMP/www"
 mv "$IPN_TEST_TMP/data" "$IPN_TEST_TMP/www"
 in_netns gray busybox httpd -p 8000 -h "$IPN_TEST_TMP/www"
 assert_eq "$(md5sum <"$IPN_TEST_TMP/www/data")" \
-	"$(in_netns red busybox wget -q -O - http://10.2.0.2:8000/data | md5sum)" "20 MB over a cable"
+	"$(in_netns red busybox wget -q -O - http://10.2.0.2:8000/data | md5sum)" \
+	"20 MB over a cable"
 
 step "a wire: a grabbed interface, whose host keeps its copies"
 ip link add wire0 type veth peer name wire1 netns wired

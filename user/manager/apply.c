@@ -93,7 +93,8 @@ static int add_net(struct manager *m, const struct config_net *n, struct answer 
 	if (!S_ISSOCK(inode.mode))
 		return ANSWER(
 			a, -ENOTSOCK,
-			"exists and is not an IPN network (remove the file, or choose another path)");
+			"exists and is not an IPN network (remove the file, or choose another "
+			"path)");
 	util_copy(info.path, sizeof(info.path), n->path);
 	r = local_check(fd, 0, &why);
 	r = r ? ANSWER(a, r, "%s", why.text) : net_add(m, &info, fd, &inode, &net, a);

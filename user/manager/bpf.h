@@ -25,8 +25,8 @@ struct bpf_state {
 	struct ipn_net *nets; /* the map `nets`, IPN_MAX_NETS of them, mapped writable */
 	int ncpus;            /* possible CPUs: values in a per-CPU look-up */
 
-	int fd_abi, fd_networks, fd_nets, fd_ports, fd_ports_at, fd_portinfo, fd_dests, fd_floods, fd_fdb,
-		fd_stats;
+	int fd_abi, fd_networks, fd_nets, fd_ports, fd_ports_at, fd_portinfo, fd_dests, fd_floods,
+		fd_fdb, fd_stats;
 	int fd_bells, fd_rooms, fd_pages, fd_logs[IPN_LOG_CLASSES];
 	int prog_xdp, prog_xdp_dev, prog_tc, prog_tc_tap, prog_tc_gw, prog_tc_grab, prog_tc_cable;
 	int prog_notify, prog_sk_look;

@@ -378,7 +378,8 @@ int net_add(struct manager *m, const struct ipn_network *wanted, int path_fd,
 		goto err;
 	}
 	live = &m->bpf->nets[net->id];
-	*live = (struct ipn_net){ .epoch = live->epoch + 1 }; /* it goes on with the next of this id */
+	/* the epoch goes on with the next network of this number */
+	*live = (struct ipn_net){ .epoch = live->epoch + 1 };
 	live->mtu = net->info.mtu;
 	live->numnodes = net->info.numnodes;
 	live->port_base = net->info.port_base;
