@@ -375,12 +375,17 @@ SEC("sk_skb") int ipn_sk(struct __sk_buff *skb)
 {
 	__u64 sender = sk_sender(skb);
 	struct ipn_sk *sk = bpf_map_lookup_elem(&ipn_sk_ports, &sender);
-	__u32 policy;
+	struct ipn_port *port;
+	__u32 policy, ifindex;
 
 	if (!sk) /* left just now */
 		return SK_DROP;
 	policy = sk->policy;
+	ifindex = sk->ifindex;
 	bpf_tail_call(skb, &ipn_pol_sk, policy);
+	port = port_find(ifindex);
+	if (port)
+		stats_drop(port->node, IPN_DROP_NO_POLICY);
 	return SK_DROP;
 }
 

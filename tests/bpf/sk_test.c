@@ -411,6 +411,20 @@ static void who_has_left_sends_nothing(void **state)
 	pass(WAY_SK, one, message, 100, &all);
 }
 
+static void a_policy_that_is_not_there_is_named(void **state)
+{
+	const struct ipn_sk right = { .ifindex = one->port.ifindex, .policy = one->port.policy };
+	const struct ipn_sk wrong = { .ifindex = one->port.ifindex, .policy = 63 };
+
+	(void)state;
+	assert_ok(bpf_map_update_elem(fab.b->fd_sk_ports, &one->sock_key, &wrong, BPF_EXIST));
+	sock_send(one, message, 100);
+	one->want.drop[IPN_DROP_NO_POLICY]++;
+	quiet_expect();
+	assert_ok(bpf_map_update_elem(fab.b->fd_sk_ports, &one->sock_key, &right, BPF_EXIST));
+	pass(WAY_SK, one, message, 100, &all);
+}
+
 /* The socket is out of the map, and the table of ports says still that it is there. */
 static void whose_socket_is_gone_is_slow(void **state)
 {
@@ -460,6 +474,7 @@ static const struct CMUnitTest tests[] = {
 	SK_TEST(every_port_has_its_share_of_the_punt_ring, ethernet_switch),
 	SK_TEST(a_port_has_a_rate, ethernet_switch),
 	SK_TEST(who_has_left_sends_nothing, hub),
+	SK_TEST(a_policy_that_is_not_there_is_named, hub),
 	SK_TEST(whose_socket_is_gone_is_slow, ethernet_switch),
 	SK_TEST(a_look_tells_the_other_end, hub),
 };
