@@ -57,9 +57,9 @@ INLINE void l3_flow_of(struct l3_work *w)
 
 /* Both addresses are fine: on to the next hop, with the short road where all of it is known. */
 INLINE struct verdict l3_forward(const struct ipn_ctx *c, struct ipn_msg *m, struct l3_work *w,
-				 const struct ipn_l3_port *in, __u32 hlen, int may_cut)
+				 const struct ipn_l3_port *in, __u32 hlen)
 {
-	__u32 net = m->net, port = w->port, mtu;
+	__u32 net = m->net, port = w->port;
 	struct ipn_l3_net *l3 = bpf_map_lookup_elem(&ipn_l3_nets, &net);
 	struct ipn_dest *dest = l3_dest(m, port);
 	struct ipn_l3_entry *e;
@@ -73,9 +73,9 @@ INLINE struct verdict l3_forward(const struct ipn_ctx *c, struct ipn_msg *m, str
 	}
 	if (!l3 || !dest || !dest->kind)
 		return to_drop(IPN_DROP_NO_PORT);
-	mtu = l3_mtu(c, l3, dest, net, port);
-	if (mtu && l3_leaves(c, m, w, hlen) > mtu)
-		return l3_too_big(c, m, w, dest, hlen, mtu, may_cut);
+	w->mtu = l3_mtu(c, l3, dest, net, port);
+	if (w->mtu && l3_leaves(c, m, w, hlen) > w->mtu)
+		return l3_too_big(c, m, w, dest);
 	if (c->hook == HOOK_TC && !m->whole &&
 	    (dest->kind == IPN_KIND_PROC || dest->kind == IPN_KIND_SOCK))
 		return to_whole();
@@ -84,7 +84,7 @@ INLINE struct verdict l3_forward(const struct ipn_ctx *c, struct ipn_msg *m, str
 		who = l3_who(e);
 		if (l3_entry_fresh(e, who, dest->gen, msg_now(m))) {
 			l3_flow_of(w);
-			flow = mtu || l3->flags & IPN_L3_OWN_MTU ? NULL : flow_line(m, w->flow);
+			flow = w->mtu || l3->flags & IPN_L3_OWN_MTU ? NULL : flow_line(m, w->flow);
 			if (flow) {
 				flow_note(flow, m, w->flow, w->epoch, port, dest->gen);
 				__builtin_memcpy(&flow->word, in->mac, 4);
@@ -192,7 +192,7 @@ INLINE struct verdict l3_v4(const struct ipn_ctx *c, struct ipn_msg *m, struct l
 	if (hop->type == IPN_L3_BROADCAST)
 		return to_drop(IPN_DROP_DIRECTED);
 	l3_hop_of(w, hop, &ip->daddr, 4);
-	return l3_forward(c, m, w, in, hlen, !(ip->frag_off & bpf_htons(0x4000)));
+	return l3_forward(c, m, w, in, hlen);
 }
 
 INLINE int l3_zero6(const struct in6_addr *a)
@@ -274,7 +274,7 @@ INLINE struct verdict l3_v6(const struct ipn_ctx *c, struct ipn_msg *m, struct l
 	if (hop->type == IPN_L3_BROADCAST)
 		return to_drop(IPN_DROP_DIRECTED);
 	l3_hop_of(w, hop, &ip->daddr, 16);
-	return l3_forward(c, m, w, in, 40, 0);
+	return l3_forward(c, m, w, in, 40);
 }
 
 /*

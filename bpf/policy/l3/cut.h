@@ -20,28 +20,36 @@
 #define CUT_HEAD (14 + 20) /* before what is cut */
 #define CUT_PAYLOAD 65472  /* at most, a multiple of 64 */
 #define IP_MF 0x2000
+#define IP_DF 0x4000
 
 _Static_assert(CUT_AT < IPN_DRAFT_ROOM && CUT_AT >= CUT_HEAD, "the first fragment can be named");
 _Static_assert(CUT_AT + IPN_MTU_MAX <= IPN_DRAFT_SIZE &&
 		       CUT_AT + CUT_HEAD + 2 * CUT_PAYLOAD > IPN_DRAFT_SIZE,
 	       "the draft takes any frame");
 
+/* A wire has an MTU that nobody told the fabric. 0: not known. */
+INLINE int l3_wire_mtu_on(const struct ipn_ctx *c, __u32 ifindex, __u32 unused)
+{
+	__u32 mtu = 0;
+
+	/* it answers whether this packet fits, too, which is not asked here */
+	return bpf_check_mtu(c->ctx, ifindex, &mtu, 0, 0) >= 0 && mtu >= 68 ? mtu : 0;
+}
+L3_GLOBAL(l3_wire_mtu)
+
 /* MTU of the port that the message is to leave by; 0: that of the network, which it has kept. */
 INLINE __u32 l3_mtu(const struct ipn_ctx *c, const struct ipn_l3_net *l3,
 		    const struct ipn_dest *dest, __u32 net, __u32 port)
 {
+	__u32 wire = dest->kind == IPN_KIND_GRAB ? l3_wire_mtu(c, dest->ifindex, 0) : 0;
 	struct ipn_l3_port *out;
-	__u32 mtu = 0, own = 0;
+	__u32 own = 0;
 
 	if (l3->flags & IPN_L3_OWN_MTU) {
 		out = l3_port(net, port);
 		own = out ? out->mtu : 0;
 	}
-	/* a wire has an MTU that nobody told the fabric; what it answers is not asked for */
-	if (dest->kind == IPN_KIND_GRAB && bpf_check_mtu(c->ctx, dest->ifindex, &mtu, 0, 0) >= 0 &&
-	    mtu >= 68 && (!own || mtu < own))
-		own = mtu;
-	return own;
+	return wire && (!own || wire < own) ? wire : own;
 }
 
 /*
@@ -135,22 +143,22 @@ INLINE int l3_cut_read_on(const struct ipn_ctx *c, __u32 unused, __u32 unused2)
 L3_GLOBAL(l3_cut_read)
 
 /*
- * The message, a whole packet with a header of 20 bytes and more than mtu of all, in fragments to
+ * The message, a whole packet with a header of 20 bytes and more than work->mtu of all, in fragments to
  * the work's next hop. gen: of the port it leaves by. What has to be done besides, the caller does:
  * the stack is short.
  */
 #define L3_CUT_ASK L3_VERDICT(VERDICT_NONE, 1)     /* sent, and the next hop is to be asked */
 #define L3_CUT_RESOLVE L3_VERDICT(VERDICT_NONE, 2) /* its address must be found out first */
-INLINE int l3_cut_on(const struct ipn_ctx *c, __u32 mtu, __u32 gen)
+INLINE int l3_cut_on(const struct ipn_ctx *c, __u32 gen, __u32 unused)
 {
 	struct l3_work *w = l3_work();
 	struct ipn_msg *m = l3_msg();
 	struct ipn_l3_entry *e;
 	int ask;
 
-	if (!w || !m || mtu < 68 || w->iplen <= mtu)
+	if (!w || !m || w->mtu < 68 || w->iplen <= w->mtu)
 		return L3_DROP(TOO_BIG);
-	w->cut.step = (mtu - 20) & ~7U;
+	w->cut.step = (w->mtu - 20) & ~7U;
 	w->cut.left = w->iplen - 20;
 	w->cut.at = CUT_AT + CUT_HEAD;
 	w->cut.field = bpf_ntohs(w->frame.v4.frag_off);
@@ -173,22 +181,26 @@ INLINE int l3_cut_on(const struct ipn_ctx *c, __u32 mtu, __u32 gen)
 }
 L3_GLOBAL(l3_cut)
 
-/* The packet is longer than mtu, that of the port it must leave by. */
+/*
+ * The packet is longer than the port takes it must leave by. What is known of it is read in the
+ * work: where this is called, the stack has no room to keep it.
+ */
 INLINE struct verdict l3_too_big(const struct ipn_ctx *c, const struct ipn_msg *m,
-				 struct l3_work *w, const struct ipn_dest *dest, __u32 hlen,
-				 __u32 mtu, int may_cut)
+				 struct l3_work *w, const struct ipn_dest *dest)
 {
 	int v;
 
-	if (!may_cut)
-		l3_error(c, L3_ERR_MTU, mtu);
-	if (!may_cut || hlen != 20)
+	if (w->family != IPN_L3_INET || w->frame.v4.frag_off & bpf_htons(IP_DF)) {
+		l3_error(c, L3_ERR_MTU, w->mtu);
+		return to_drop(IPN_DROP_TOO_BIG);
+	}
+	if (w->frame.v4.ihl != 5)
 		return to_drop(IPN_DROP_TOO_BIG);
 	if (c->hook == HOOK_XDP && dest->kind != IPN_KIND_PROC)
 		return to_devices();
 	if (c->hook == HOOK_TC && !m->whole)
 		return to_whole();
-	v = l3_cut(c, mtu, dest->gen);
+	v = l3_cut(c, dest->gen, 0);
 	if (v == L3_CUT_ASK) {
 		__builtin_memcpy(w->mac, w->cut.mac, 6);
 		l3_ask(c, 1, 0);

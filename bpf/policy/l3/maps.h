@@ -108,6 +108,7 @@ struct l3_work {
 	__u32 family;  /* IPN_L3_INET, IPN_L3_INET6 */
 	__u32 iplen;   /* with its header */
 	__u32 port;    /* to leave by */
+	__u32 mtu;     /* of that; 0: the network's */
 	__u32 too_big; /* for the port, so not to be held */
 	struct {
 		__u32 step;  /* bytes of payload in a fragment */
