@@ -71,23 +71,90 @@ INLINE int learn(const struct ipn_msg *m, struct ipn_fdb_key *key, const __u8 *m
 	return 0; /* a flow that is noted from here on would have the epoch before */
 }
 
-union addresses {
-	__u8 mac[16]; /* destination, source, nothing */
-	__u64 key[4];
-};
+/* Of a flow: destination, source. */
+INLINE void flow_key(const __u8 *mac, __u64 key[4])
+{
+	key[0] = (__u64)mac[0] | (__u64)mac[1] << 8 | (__u64)mac[2] << 16 | (__u64)mac[3] << 24 |
+		 (__u64)mac[4] << 32 | (__u64)mac[5] << 40;
+	key[1] = (__u64)mac[6] | (__u64)mac[7] << 8 | (__u64)mac[8] << 16 | (__u64)mac[9] << 24 |
+		 (__u64)mac[10] << 32 | (__u64)mac[11] << 40;
+	key[2] = key[3] = 0;
+}
 
-/* Neither address is one that a flow is noted for without a look at it. */
-INLINE struct verdict ethernet_ask(const struct ipn_ctx *c, const struct ipn_msg *m,
-				   const union addresses *a, struct ipn_flow *flow)
+/*
+ * Where the message before this one between the same two went, if that is still good; else -1. The
+ * addresses are read where they stand, if that can be. Functions of their own: the stack is short.
+ */
+INLINE int follow(const struct ipn_ctx *c, const struct ipn_msg *m, __u8 *data, const __u8 *end)
+{
+	struct ipn_flow *flow;
+	struct ipn_dest *dest;
+	__u64 key[4];
+	__u8 mac[12];
+
+	if (unlikely(m->len < ETH_HLEN))
+		return -1;
+	if (c->hook == HOOK_XDP && m->batch) { /* anywhere in the frame */
+		if (ctx_load(c, m->off, mac, sizeof(mac)))
+			return -1;
+		flow_key(mac, key);
+	} else {
+		data += m->off & 15;
+		if (unlikely(m->off > 15 || data + ETH_HLEN > end))
+			return -1;
+		flow_key(data, key);
+	}
+	flow = flow_line(m, key);
+	return likely(flow && flow_good(flow, m, key, &dest)) ? (int)flow->port : -1;
+}
+
+NOINLINE int follow_xdp(struct xdp_md *ctx, const struct ipn_msg *m)
+{
+	const struct ipn_ctx c = { ctx, HOOK_XDP, 0 };
+
+	return follow(&c, m, (void *)(long)ctx->data, (void *)(long)ctx->data_end);
+}
+
+NOINLINE int follow_tc(struct __sk_buff *ctx, const struct ipn_msg *m)
+{
+	const struct ipn_ctx c = { ctx, HOOK_TC, 0 };
+
+	return follow(&c, m, (void *)(long)ctx->data, (void *)(long)ctx->data_end);
+}
+
+NOINLINE int note(const struct ipn_msg *m, const __u8 *mac, __u32 epoch, struct ipn_fdb *e)
+{
+	struct ipn_flow *flow;
+	__u64 key[4];
+
+	flow_key(mac, key);
+	flow = flow_line(m, key);
+	if (flow)
+		flow_note(flow, m, key, epoch, e->port, e->gen);
+	return 0;
+}
+
+INLINE struct verdict ethernet_switch(const struct ipn_ctx *c, const struct ipn_msg *m)
 {
 	struct ipn_fdb_key key = { .net = m->net };
-	__u64 now = msg_now(m);
-	__u32 epoch = flow_epoch(m), at;
-	const __u8 *mac = a->mac;
+	int known = 0, port = -1;
 	struct ipn_dest *dest;
 	struct ipn_fdb *e;
-	int known = 0;
+	__u8 mac[12]; /* destination, source */
+	__u32 at, epoch;
+	__u64 now;
 
+	if (c->hook == HOOK_XDP)
+		port = follow_xdp(c->ctx, m);
+	else if (c->hook == HOOK_TC)
+		port = follow_tc(c->ctx, m);
+	if (likely(port >= 0))
+		return to_port(port);
+
+	epoch = flow_epoch(m);
+	now = msg_now(m);
+	if (m->len < ETH_HLEN || ctx_load(c, m->off, mac, sizeof(mac)))
+		return to_drop(IPN_DROP_RUNT);
 	if ((mac[6] & 1) || !(mac[6] | mac[7] | mac[8] | mac[9] | mac[10] | mac[11]))
 		return to_drop(IPN_DROP_SOURCE);
 	if (!m->processes_only) /* or it was learned on its way to the gateway */
@@ -105,43 +172,8 @@ INLINE struct verdict ethernet_ask(const struct ipn_ctx *c, const struct ipn_msg
 		return to_flood();
 	if (e->port == m->port)
 		return to_drop(IPN_DROP_SAME_PORT);
-	if (known && flow)
-		flow_note(flow, m, a->key, epoch, e->port, e->gen);
+	if (known && (c->hook == HOOK_XDP || c->hook == HOOK_TC))
+		note(m, mac, epoch, e);
 	return to_port(e->port);
-}
-
-/* The addresses, read where they stand if that can be; the helper costs twice what follows. */
-INLINE long addresses_load(const struct ipn_ctx *c, const struct ipn_msg *m, union addresses *a)
-{
-	struct xdp_md *xdp = c->ctx;
-	struct __sk_buff *skb = c->ctx;
-	__u8 *data, *end;
-
-	if (c->hook == HOOK_XDP || c->hook == HOOK_TC) {
-		data = (void *)(long)(c->hook == HOOK_XDP ? xdp->data : skb->data);
-		end = (void *)(long)(c->hook == HOOK_XDP ? xdp->data_end : skb->data_end);
-		data += m->off & 15;
-		if (likely(data + 12 <= end && m->off < 16)) {
-			__builtin_memcpy(a->mac, data, 12);
-			return 0;
-		}
-	}
-	return ctx_load(c, m->off, a->mac, 12);
-}
-
-INLINE struct verdict ethernet_switch(const struct ipn_ctx *c, const struct ipn_msg *m)
-{
-	union addresses a = { .key = { 0 } };
-	struct ipn_flow *flow = NULL;
-	struct ipn_dest *dest;
-
-	if (unlikely(m->len < ETH_HLEN || addresses_load(c, m, &a)))
-		return to_drop(IPN_DROP_RUNT);
-	if (c->hook != HOOK_SK) {
-		flow = flow_line(m, a.key);
-		if (likely(flow && flow_good(flow, m, a.key, &dest)))
-			return to_port(flow->port);
-	}
-	return ethernet_ask(c, m, &a, flow);
 }
 IPN_POLICY(switch, ethernet_switch);
