@@ -318,6 +318,25 @@ wait_until 5 keeps 5
 assert_eq "000.0 007.1 ctl" "$(ls "$DIR" | grep -v '^\.' | tr '\n' ' ' | sed 's/ $//')" "files"
 assert_eq 2 "$(dump sk_ports | jq length)" "senders that are known"
 
+step "a keeper that nobody can find any more ends, and the ports with it"
+vde lost
+said lost in
+wait_until 5 keeps 7
+kill_fabric
+rm "$IPN_FABRIC_RUN_DIR/keeper"
+wait_until 10 no_keeper
+closed lost || fail "a client that belongs to nobody lives on"
+end_vde lost
+end_vde a
+end_vde b
+start_fabric
+wait_until 5 has_ports "$NETS/lan" 1
+vde a -d "the first"
+said a in
+vde b -d second -p 7
+said b in
+wait_until 5 keeps 5
+
 step "kill -9 of both: the ports end, the door is open again"
 kill -KILL "$(keeper)"
 kill -KILL "$FABRIC_PID"

@@ -72,7 +72,7 @@ int main(int argc, char *argv[])
 
 	/* as the manager starts it (keep.c): no command for people */
 	if (argc > 0 && !strcmp(argv[0], KEEPER_NAME))
-		return keeper_run();
+		return keeper_run(argc - 1, argv + 1);
 	if (cli_parse(argc, argv, &args, text, sizeof(text)) < 0)
 		return usage_error(&args, text);
 	status = dispatch(&args);

@@ -270,12 +270,17 @@ static int listen_make(struct manager *m)
 /* The child's descriptors, whatever numbers they have here. */
 static int spawn(struct manager *m, int listen_fd, int conn, pid_t *pid)
 {
-	char *const argv[] = { (char *)KEEPER_NAME, (char *)m->opts.run_dir, NULL };
+	char inode[32];
+	char *const argv[] = { (char *)KEEPER_NAME, (char *)m->opts.run_dir, inode, NULL };
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
 	sigset_t none, all;
+	struct stat st;
 	int r;
 
+	if (fstatat(m->run_fd, KEEPER_SOCKET, &st, AT_SYMLINK_NOFOLLOW))
+		return -errno;
+	snprintf(inode, sizeof(inode), "%llu", (unsigned long long)st.st_ino);
 	sigemptyset(&none);
 	sigfillset(&all);
 	r = posix_spawn_file_actions_init(&files);

@@ -30,7 +30,8 @@
  *
  * Failure
  *	manager dies       what it had sent is read to the end; then the keeper waits. If it has
- *			   nothing to keep, it ends
+ *			   nothing to keep, it ends, and also when nobody can find it any more: the
+ *			   next manager came before it listened and has another, or all was removed
  *	keeper dies        the manager has all of it, starts another and puts everything again
  *	keeper is slow     the manager never waits: it remembers which slots have changed, and kills
  *			   a keeper that does not read for some seconds
@@ -47,18 +48,21 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/util.h"
 
 #define TURN 64       /* packets, before others are looked at */
+#define FIND_MS 2000  /* without a manager: can it be found? */
 #define CROWDED_MS 20 /* too many descriptors are under way in the whole system: again after */
 
 struct entry {
@@ -77,6 +81,8 @@ struct keeper {
 	__u32 list_at;
 	__u64 left;  /* ms: when the manager left */
 	__u64 alone; /* ms: before this one came */
+	const char *dir;
+	unsigned long long inode;
 };
 
 /* --- packets (of both sides) -------------------------------------------------------------------*/
@@ -312,6 +318,16 @@ static void manager_new(struct keeper *k)
 	k->fd = util_take_fd(&fd);
 }
 
+/* Is it still its socket that the next manager will find? */
+static bool can_be_found(const struct keeper *k)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/" KEEPER_SOCKET, k->dir);
+	return !lstat(path, &st) && st.st_ino == k->inode;
+}
+
 static int turn(struct keeper *k)
 {
 	bool more = k->gone || k->listing;
@@ -319,10 +335,12 @@ static int turn(struct keeper *k)
 		{ .fd = k->fd, .events = (short)(POLLIN | (more && !k->crowded ? POLLOUT : 0)) },
 		{ .fd = k->listen_fd, .events = POLLIN },
 	};
-	int r = 0;
+	int n = poll(polls, 2, k->fd < 0 ? FIND_MS : k->crowded ? CROWDED_MS : -1), r = 0;
 
-	if (poll(polls, 2, k->crowded ? CROWDED_MS : -1) < 0)
+	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
+	if (n == 0 && k->fd < 0)
+		return can_be_found(k) ? 0 : -ENOENT;
 	if (k->fd >= 0 && polls[0].revents)
 		r = hear(k, TURN);
 	if (k->fd >= 0 && (!r || r == -EAGAIN))
@@ -334,13 +352,17 @@ static int turn(struct keeper *k)
 	return 0;
 }
 
-int keeper_run(void)
+int keeper_run(int nargs, char *const args[])
 {
 	struct keeper *k = calloc(1, sizeof(*k));
 	int r = 0;
 
 	prctl(PR_SET_NAME, KEEPER_NAME);
-	if (!k || chdir("/") || close_range(KEEPER_FD_END, ~0U, 0))
+	if (!k || nargs != 2)
+		return 1;
+	k->dir = args[0];
+	k->inode = strtoull(args[1], NULL, 10);
+	if ((k->dir[0] == '/' && chdir("/")) || close_range(KEEPER_FD_END, ~0U, 0))
 		return 1;
 	k->listen_fd = KEEPER_FD_LISTEN;
 	k->fd = KEEPER_FD_MANAGER;

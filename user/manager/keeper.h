@@ -71,7 +71,10 @@ int keeper_send(int fd, const struct keeper_msg *msg, const int *fds);
  */
 int keeper_recv(int fd, struct keeper_msg *msg, int fds[KEEPER_FDS]);
 
-/* The process itself, with the descriptors above. Returns its exit status. */
-int keeper_run(void);
+/*
+ * The process itself, with the descriptors above. args: the run directory, and the inode of the
+ * socket in it. Returns its exit status.
+ */
+int keeper_run(int nargs, char *const args[]);
 
 #endif
