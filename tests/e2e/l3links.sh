@@ -64,8 +64,9 @@ step "an AF_XDP program, as nobody"
 chmod 777 "$NET"
 ipn-fabric attach "$NET" --xsk x0 --port 4 >/dev/null
 ipn-fabric addr add "$NET" 10.4.0.1/24 --port 4
-as_nobody "$IPN_BUILD/tests/ipnhost" "$NET" 10.4.0.2 --gateway 10.4.0.1 --xsk x0 \
-	>"$IPN_TEST_TMP/xsk" 2>&1 &
+# not by as_nobody: $! is to be the program, which the signal is for
+setpriv --reuid=65534 --regid=65534 --clear-groups -- "$IPN_BUILD/tests/ipnhost" "$NET" \
+	10.4.0.2 --gateway 10.4.0.1 --xsk x0 >"$IPN_TEST_TMP/xsk" 2>&1 &
 XSK=$!
 wait_until 10 grep -q ready "$IPN_TEST_TMP/xsk"
 pings red 10.4.0.2
