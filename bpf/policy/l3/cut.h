@@ -143,9 +143,9 @@ INLINE int l3_cut_read_on(const struct ipn_ctx *c, __u32 unused, __u32 unused2)
 L3_GLOBAL(l3_cut_read)
 
 /*
- * The message, a whole packet with a header of 20 bytes and more than work->mtu of all, in fragments to
- * the work's next hop. gen: of the port it leaves by. What has to be done besides, the caller does:
- * the stack is short.
+ * The message, a whole packet with a header of 20 bytes and more than work->mtu of all, in
+ * fragments to the work's next hop. gen: of the port it leaves by. What has to be done besides, the
+ * caller does: the stack is short.
  */
 #define L3_CUT_ASK L3_VERDICT(VERDICT_NONE, 1)     /* sent, and the next hop is to be asked */
 #define L3_CUT_RESOLVE L3_VERDICT(VERDICT_NONE, 2) /* its address must be found out first */
