@@ -20,6 +20,41 @@ static const struct {
 	{ CLI_GRAB, IPN_KIND_GRAB }, { CLI_XSK, IPN_KIND_XSK },
 };
 
+/*
+ * Options that mean something with some kinds only: with the others they would be passed over, and
+ * whoever gave them believe that they were heard.
+ */
+static int options_fit(const struct cli_args *args)
+{
+	static const struct {
+		enum cli_key key;
+		const char *name;
+		enum cli_key with[2]; /* one of these two must be given */
+		const char *why;
+	} only[] = {
+		{ CLI_FRAMES, "--frames", { CLI_XSK, CLI_XSK }, "is for --xsk" },
+		{ CLI_FRAME_SIZE, "--frame-size", { CLI_XSK, CLI_XSK }, "is for --xsk" },
+		{ CLI_OWN, "--own", { CLI_XSK, CLI_XSK }, "is for --xsk" },
+		{ CLI_PEER, "--peer", { CLI_UNIX, CLI_UNIX }, "is for --unix" },
+		{ CLI_MODE, "--mode", { CLI_VDE, CLI_UNIX }, "is for --vde and --unix" },
+	};
+	static const struct {
+		enum cli_key key;
+		const char *name;
+	} of_clients[] = { { CLI_PORT, "--port" }, { CLI_DESCR, "--descr" } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(only); i++)
+		if (cli_given(args, only[i].key) && !cli_given(args, only[i].with[0]) &&
+		    !cli_given(args, only[i].with[1]))
+			return cli_fail(args, only[i].name, "%s (leave it out)", only[i].why);
+	for (size_t i = 0; i < ARRAY_SIZE(of_clients); i++)
+		if (cli_given(args, CLI_VDE) && cli_given(args, of_clients[i].key))
+			return cli_fail(args, of_clients[i].name,
+					"is not for --vde: its clients are ports, and ask for "
+					"numbers and descriptions themselves (leave it out)");
+	return CLI_OK;
+}
+
 /* Opens a network namespace, by name or path. Prints what is wrong. A descriptor, or -errno. */
 static int netns_open(const struct cli_args *args, const char *netns)
 {
@@ -104,6 +139,8 @@ static int door(const struct cli_args *args, enum ipn_ctl_door_op op)
 
 int cmd_attach(const struct cli_args *args)
 {
+	if (options_fit(args))
+		return CLI_FAILED;
 	if (is_door(args))
 		return door(args, IPN_DOOR_OPEN);
 
@@ -130,10 +167,6 @@ int cmd_attach(const struct cli_args *args)
 			attach.kind = kinds[i].kind;
 			name = args->value[kinds[i].key].text;
 		}
-	if (attach.kind != IPN_KIND_XSK &&
-	    (cli_given(args, CLI_FRAMES) || cli_given(args, CLI_OWN) ||
-	     cli_given(args, CLI_FRAME_SIZE)))
-		return cli_fail(args, name, "--frames, --frame-size and --own are for --xsk");
 	attach.frames = (__u32)args->value[CLI_FRAMES].number;
 	attach.frame_size = (__u32)args->value[CLI_FRAME_SIZE].number;
 	attach.own = cli_given(args, CLI_OWN);

@@ -23,6 +23,8 @@
 #include <sys/un.h>
 #include <time.h>
 
+#include "../common/names.h"
+
 #define BACKLOG 512
 #define PORTS_PER_PAGE 32
 #define NETS_PER_PAGE 128
@@ -122,8 +124,9 @@ static int policy_fits(struct request *q, const struct net *net, __u32 policy)
 {
 	if (policy == IPN_ANY || policy == net->info.policy)
 		return 0;
-	return ANSWER(&q->answer, -EPROTO, "%s has policy %u, not %u", net->info.path,
-		      net->info.policy, policy);
+	return ANSWER(&q->answer, -EPROTO, "%s has policy %u (%s), not %u (%s)", net->info.path,
+		      net->info.policy, names_policy(net->info.policy) ?: "a loaded one", policy,
+		      names_policy(policy) ?: "a loaded one");
 }
 
 /* Text from a client: printable, one line. */
