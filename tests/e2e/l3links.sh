@@ -79,7 +79,8 @@ mkdir "$IPN_TEST_TMP/www"
 mv "$IPN_TEST_TMP/data" "$IPN_TEST_TMP/www"
 in_netns gray busybox httpd -p 8000 -h "$IPN_TEST_TMP/www"
 assert_eq "$(md5sum <"$IPN_TEST_TMP/www/data")" \
-	"$(in_netns red busybox wget -q -O - http://10.2.0.2:8000/data | md5sum)" "20 MB over a cable"
+	"$(in_netns red busybox wget -q -O - http://10.2.0.2:8000/data | md5sum)" \
+	"20 MB over a cable"
 
 step "a wire: a grabbed interface, whose host keeps its copies"
 ip link add wire0 type veth peer name wire1 netns wired
@@ -97,7 +98,8 @@ step "an AF_XDP program, as nobody"
 chmod 777 "$NET"
 ipn-fabric attach "$NET" --xsk x0 --port 4 >/dev/null
 ipn-fabric addr add "$NET" 10.4.0.1/24 --port 4
-setpriv --reuid=65534 --regid=65534 --clear-groups -- "$IPN_BUILD/tests/ipnhost" "$NET" 10.4.0.2 --gateway 10.4.0.1 --xsk x0 \
+setpriv --reuid=65534 --regid=65534 --clear-groups -- \
+	"$IPN_BUILD/tests/ipnhost" "$NET" 10.4.0.2 --gateway 10.4.0.1 --xsk x0 \
 	>"$IPN_TEST_TMP/xsk" 2>&1 &
 XSK=$!
 wait_until 10 grep -q ready "$IPN_TEST_TMP/xsk"
@@ -146,7 +148,8 @@ assert_eq 2 "$(drops 1 too_big)" "too big for the wire"
 in_netns red ip route flush cache
 in_netns red busybox httpd -p 8001 -h "$IPN_TEST_TMP/www"
 assert_eq "$(md5sum <"$IPN_TEST_TMP/www/data")" \
-	"$(in_netns wired busybox wget -q -O - http://10.1.0.2:8001/data | md5sum)" "20 MB to a wire"
+	"$(in_netns wired busybox wget -q -O - http://10.1.0.2:8001/data | md5sum)" \
+	"20 MB to a wire"
 in_netns red ip route get 10.3.0.2 | grep -q 'mtu 1400' ||
 	fail "red did not learn the MTU: $(in_netns red ip route get 10.3.0.2)"
 in_netns red ip route flush cache
