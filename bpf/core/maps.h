@@ -134,6 +134,14 @@ struct {
 } ipn_xskports SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE); /* so that it begins with a page */
+	__uint(max_entries, IPN_PORTS_AT);
+	__type(key, __u32);
+	__type(value, struct ipn_xskport_at);
+} ipn_xskports_at SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_XSKMAP);
 	__uint(max_entries, IPN_MAX_NODES);
 	__type(key, __u32);

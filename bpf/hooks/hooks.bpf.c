@@ -19,6 +19,22 @@
 char LICENSE[] SEC("license") = "GPL";
 
 /*
+ * On to the policy. A jump to a number that the kernel knows beforehand is direct; another is not,
+ * and costs more where the kernel guards such jumps (retpolines). So the built-in ones have theirs.
+ */
+#define to_policy(ctx, map, number)                                           \
+	do {                                                                  \
+		if ((number) == IPN_POLICY_SWITCH)                            \
+			bpf_tail_call_static(ctx, map, IPN_POLICY_SWITCH);    \
+		else if ((number) == IPN_POLICY_L3)                           \
+			bpf_tail_call_static(ctx, map, IPN_POLICY_L3);        \
+		else if ((number) == IPN_POLICY_BROADCAST)                    \
+			bpf_tail_call_static(ctx, map, IPN_POLICY_BROADCAST); \
+		else                                                          \
+			bpf_tail_call(ctx, map, number);                      \
+	} while (0)
+
+/*
  * Copies what is needed of a port. The map's element may be given to another at any moment after
  * that port was detached or changed, and is written from its first word on, or with that as 0 at
  * first (bpf_port_set): if it still is our ifindex at the end, all of the copy is of our port.
@@ -141,7 +157,7 @@ SEC("xdp") int ipn_xdp(struct xdp_md *ctx)
 	m->off = IPN_TX_HDR;
 	m->batch = batch;
 	policy = m->policy;
-	bpf_tail_call(ctx, &ipn_pol_xdp, policy);
+	to_policy(ctx, &ipn_pol_xdp, policy);
 	stats_drops(m->node, IPN_DROP_NO_POLICY, batch ? batch : 1);
 	return XDP_DROP;
 }
@@ -167,7 +183,7 @@ SEC("xdp") int ipn_xdp_dev(struct xdp_md *ctx)
 	if (unlikely(!m))
 		return XDP_DROP;
 	policy = m->policy;
-	bpf_tail_call(ctx, &ipn_pol_xdp, policy);
+	to_policy(ctx, &ipn_pol_xdp, policy);
 	return drop(&c, m->node, IPN_DROP_NO_POLICY);
 }
 
@@ -194,7 +210,7 @@ INLINE int tc_policy(struct __sk_buff *skb, const struct ipn_port *port)
 	if (skb->vlan_present)
 		m->vlan = bpf_ntohs(skb->vlan_proto) << 16 | skb->vlan_tci;
 	policy = m->policy;
-	bpf_tail_call(skb, &ipn_pol_tc, policy);
+	to_policy(skb, &ipn_pol_tc, policy);
 	stats_drop(m->node, IPN_DROP_NO_POLICY);
 	return TC_DROP;
 }
@@ -330,7 +346,7 @@ INLINE int tc_run(struct __sk_buff *skb, __u32 ifindex, const enum tc_from from,
 		}
 	}
 	policy = m->policy;
-	bpf_tail_call(skb, &ipn_pol_tc, policy);
+	to_policy(skb, &ipn_pol_tc, policy);
 	stats_drop(m->node, IPN_DROP_NO_POLICY);
 	return act;
 }
@@ -382,7 +398,7 @@ SEC("sk_skb") int ipn_sk(struct __sk_buff *skb)
 		return SK_DROP;
 	policy = sk->policy;
 	ifindex = sk->ifindex;
-	bpf_tail_call(skb, &ipn_pol_sk, policy);
+	to_policy(skb, &ipn_pol_sk, policy);
 	port = port_find(ifindex);
 	if (port)
 		stats_drop(port->node, IPN_DROP_NO_POLICY);

@@ -8,8 +8,8 @@
  *
  * The kernel takes a socket out of the map when its last descriptor is closed, so what stands there
  * is true also without a manager. It also sees to it that a frame only goes to a socket of the
- * interface it came out of: an element of `xskports` that is given to another port just now cannot
- * lead it astray.
+ * interface it came out of: an element of `xskports` or `xskports_at` that is given to another port
+ * just now, or is half written, cannot lead it astray.
  */
 #include "core/stats.h"
 
@@ -17,12 +17,18 @@ char LICENSE[] SEC("license") = "GPL";
 
 SEC("xdp") int ipn_xdp_xsk(struct xdp_md *ctx)
 {
-	__u32 ifindex = ctx->ingress_ifindex, node;
-	struct ipn_xskport *x = bpf_map_lookup_elem(&ipn_xskports, &ifindex);
+	__u32 ifindex = ctx->ingress_ifindex, at = ifindex & (IPN_PORTS_AT - 1), node;
+	struct ipn_xskport_at *near = bpf_map_lookup_elem(&ipn_xskports_at, &at);
+	struct ipn_xskport *x;
 
-	if (!x) /* detached just now */
-		return XDP_DROP;
-	node = x->node;
+	if (likely(near && near->ifindex == ifindex)) {
+		node = near->node;
+	} else {
+		x = bpf_map_lookup_elem(&ipn_xskports, &ifindex);
+		if (!x) /* detached just now */
+			return XDP_DROP;
+		node = x->node;
+	}
 	if (bpf_redirect_map(&ipn_xsks, node, XDP_DROP) == XDP_REDIRECT)
 		return XDP_REDIRECT;
 	stats_drop(node, IPN_DROP_XSK_CLOSED);

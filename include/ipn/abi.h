@@ -220,6 +220,11 @@ struct ipn_xskport {
 	__u64 fill;
 	__u64 other;
 };
+/* map `xskports_at`, index: ifindex modulo IPN_PORTS_AT: where that program looks first */
+struct ipn_xskport_at {
+	__u32 ifindex; /* 0: nobody's */
+	__u32 node;
+};
 #define IPN_XSK_FRAMES_MIN 64
 #define IPN_XSK_FRAMES_MAX 65536
 #define IPN_XSK_FRAMES_DEFAULT 2048
@@ -491,6 +496,7 @@ IPN_ABI_ASSERT(ipn_net, 128 + 16 * IPN_SLEEP_WORDS);
 IPN_ABI_ASSERT(ipn_port, 64);
 IPN_ABI_ASSERT(ipn_portinfo, 136);
 IPN_ABI_ASSERT(ipn_xskport, 40);
+IPN_ABI_ASSERT(ipn_xskport_at, 8);
 IPN_ABI_ASSERT(ipn_dest, 24);
 IPN_ABI_ASSERT(ipn_fdb_key, 12);
 IPN_ABI_ASSERT(ipn_fdb, 16);

@@ -621,8 +621,8 @@ static uint64_t ipn_lost(struct end *e)
 static const struct transport transports[] = {
 	{ "udp", udp_open_rx, udp_open_tx, mmsg_recv, all_whole, sock_send, sock_send_many,
 	  no_overruns, false },
-	{ "container", container_open_rx, container_open_tx, mmsg_recv, all_whole, sock_send, NULL,
-	  no_overruns, false },
+	{ "container", container_open_rx, container_open_tx, mmsg_recv, all_whole, sock_send,
+	  sock_send_many, no_overruns, false },
 	{ "unix", unix_open_rx, unix_open_tx, mmsg_recv, all_whole, unix_send, unix_send_many,
 	  no_overruns, false },
 	{ "seqpacket", seq_open_rx, seq_open_tx, seq_recv, all_whole, seq_send, seq_send_many,

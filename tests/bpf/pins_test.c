@@ -21,6 +21,7 @@ static const struct {
 	{ "ports", BPF_MAP_TYPE_HASH, 4, sizeof(struct ipn_port), IPN_MAX_NODES },
 	{ "portinfo", BPF_MAP_TYPE_HASH, 4, sizeof(struct ipn_portinfo), IPN_MAX_NODES },
 	{ "xskports", BPF_MAP_TYPE_HASH, 4, sizeof(struct ipn_xskport), IPN_MAX_NODES },
+	{ "xskports_at", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_xskport_at), IPN_PORTS_AT },
 	{ "xsks", BPF_MAP_TYPE_XSKMAP, 4, 4, IPN_MAX_NODES },
 	{ "dests", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_dest), IPN_MAX_PORTS },
 	{ "floods", BPF_MAP_TYPE_ARRAY, 4, 4, IPN_MAX_PORTS },

@@ -34,14 +34,12 @@ static void far_set(__u32 node)
 {
 	struct ipn_xskport far = { .node = node, .ifindex = xsk->port.ifindex };
 
-	assert_ok(bpf_map_update_elem(fab.b->fd_xskports, &xsk->port.ifindex, &far, BPF_ANY));
+	assert_ok(bpf_xskport_set(fab.b, xsk->port.ifindex, &far));
 }
 
 static int world_done(void **state)
 {
-	__u32 key = xsk->port.ifindex;
-
-	bpf_map_delete_elem(fab.b->fd_xskports, &key);
+	bpf_xskport_del(fab.b, xsk->port.ifindex);
 	return fabric_clear(state);
 }
 
@@ -95,6 +93,32 @@ static void with_a_socket_all_of_it_goes_there(void **state)
 	fd = socket_put(xsk->port.node);
 	for (size_t i = 0; i < ARRAY_SIZE(lens); i++)
 		assert_int_equal(far_run(lens[i]), XDP_REDIRECT);
+	quiet_expect();
+	close(fd);
+}
+
+/* The place in `xskports_at` is taken by another, then free again. */
+static void far_ends_of_one_place_are_told_apart(void **state)
+{
+	__u32 twin = xsk->port.ifindex + IPN_PORTS_AT;
+	struct ipn_xskport far = { .node = other->port.node, .ifindex = other->port.ifindex };
+	int fd;
+
+	(void)state;
+	fd = socket_put(xsk->port.node);
+	assert_ok(bpf_xskport_set(fab.b, twin, &far));
+	assert_int_equal(far_run(100), XDP_DROP); /* nobody's, and not the twin's */
+	far_set(xsk->port.node);
+	assert_int_equal(far_run(100), XDP_REDIRECT);
+	bpf_xskport_del(fab.b, twin);
+	assert_int_equal(far_run(100), XDP_REDIRECT);
+	bpf_xskport_del(fab.b, xsk->port.ifindex);
+	assert_int_equal(far_run(100), XDP_DROP);
+	far_set(xsk->port.node); /* into the free place */
+	assert_ok(bpf_xskport_set(fab.b, twin, &far));
+	assert_int_equal(far_run(100), XDP_REDIRECT);
+	bpf_xskport_del(fab.b, twin);
+	assert_int_equal(far_run(100), XDP_REDIRECT);
 	quiet_expect();
 	close(fd);
 }
@@ -223,6 +247,7 @@ static const struct CMUnitTest tests[] = {
 	XSK_TEST(a_far_end_that_is_nobodys_drops_and_blames_nobody),
 	XSK_TEST(without_a_socket_it_is_counted_at_the_port),
 	XSK_TEST(with_a_socket_all_of_it_goes_there),
+	XSK_TEST(far_ends_of_one_place_are_told_apart),
 	XSK_TEST(another_ports_socket_is_not_ours),
 	XSK_TEST(a_node_that_cannot_be_leads_nowhere),
 	XSK_TEST(who_closes_the_socket_holds_it_no_longer),

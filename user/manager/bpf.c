@@ -220,6 +220,7 @@ static void take_fds(struct bpf_state *b)
 	b->fd_logs[IPN_LOG_JUMBO] = bpf_map__fd(b->hooks->maps.ipn_logs_jumbo);
 	b->fd_xsks = bpf_map__fd(b->hooks->maps.ipn_xsks);
 	b->fd_xskports = bpf_map__fd(b->hooks->maps.ipn_xskports);
+	b->fd_xskports_at = bpf_map__fd(b->hooks->maps.ipn_xskports_at);
 	b->prog_xsk = bpf_program__fd(b->xsk->progs.ipn_xdp_xsk);
 	b->prog_xsk_held = bpf_program__fd(b->xsk->progs.ipn_xsk_held);
 	b->fd_l3_nets = bpf_map__fd(b->l3->maps.ipn_l3_nets);
@@ -291,6 +292,32 @@ void bpf_port_del(struct bpf_state *b, __u32 ifindex)
 		bpf_map_update_elem(b->fd_ports_at, &at, &now, BPF_ANY);
 	}
 	bpf_map_delete_elem(b->fd_ports, &ifindex);
+}
+
+int bpf_xskport_set(struct bpf_state *b, __u32 far, const struct ipn_xskport *x)
+{
+	struct ipn_xskport_at now, mine = { .ifindex = far, .node = x->node };
+	__u32 at = far & (IPN_PORTS_AT - 1);
+
+	if (bpf_map_update_elem(b->fd_xskports, &far, x, BPF_ANY) ||
+	    bpf_map_lookup_elem(b->fd_xskports_at, &at, &now))
+		return -errno;
+	if (now.ifindex && now.ifindex != far)
+		return 0; /* the hash has it */
+	if (memcmp(&now, &mine, sizeof(now)) &&
+	    bpf_map_update_elem(b->fd_xskports_at, &at, &mine, BPF_ANY))
+		return -errno;
+	return 0;
+}
+
+void bpf_xskport_del(struct bpf_state *b, __u32 far)
+{
+	struct ipn_xskport_at now, nobody = { 0 };
+	__u32 at = far & (IPN_PORTS_AT - 1);
+
+	if (!bpf_map_lookup_elem(b->fd_xskports_at, &at, &now) && now.ifindex == far)
+		bpf_map_update_elem(b->fd_xskports_at, &at, &nobody, BPF_ANY);
+	bpf_map_delete_elem(b->fd_xskports, &far);
 }
 
 void bpf_epoch(struct bpf_state *b, __u32 net)

@@ -30,7 +30,7 @@ struct bpf_state {
 	int fd_bells, fd_rooms, fd_pages, fd_logs[IPN_LOG_CLASSES];
 	int prog_xdp, prog_xdp_dev, prog_tc, prog_tc_tap, prog_tc_gw, prog_tc_grab, prog_tc_cable;
 	int prog_notify, prog_sk_look;
-	int fd_xsks, fd_xskports, prog_xsk, prog_xsk_held;
+	int fd_xsks, fd_xskports, fd_xskports_at, prog_xsk, prog_xsk_held;
 	int fd_calls, fd_pol_xdp, fd_pol_tc, fd_pol_sk;
 	int fd_socks, fd_sk_ports, fd_punt, fd_punt_acct, fd_doors;
 	int fd_l3_nets, fd_l3_ports, fd_l3_route4, fd_l3_route6, fd_l3_neigh, fd_l3_static,
@@ -75,6 +75,10 @@ int bpf_abi_store(struct bpf_state *b);
 /* Where messages of this port come from and what may become of them: `ports` and its copy. */
 int bpf_port_set(struct bpf_state *b, const struct ipn_port *port);
 void bpf_port_del(struct bpf_state *b, __u32 ifindex);
+
+/* Whose socket is at the far end `far` of an xsk port's veth: `xskports` and `xskports_at`. */
+int bpf_xskport_set(struct bpf_state *b, __u32 far, const struct ipn_xskport *x);
+void bpf_xskport_del(struct bpf_state *b, __u32 far);
 /* Tells programs that what policies look at on this network has changed (bpf/core/flow.h). */
 void bpf_epoch(struct bpf_state *b, __u32 net);
 

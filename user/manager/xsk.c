@@ -368,9 +368,7 @@ static int info_store(const struct node *node)
 {
 	struct xsk *x = node->xsk;
 
-	return bpf_map_update_elem(node->net->m->bpf->fd_xskports, &x->far, &x->info, BPF_ANY)
-		       ? -errno
-		       : 0;
+	return bpf_xskport_set(node->net->m->bpf, x->far, &x->info);
 }
 
 bool xsk_ready(const struct node *node)
@@ -550,7 +548,7 @@ int xsk_adopt(struct node *node)
 static void far_end(struct bpf_state *b, __u32 far)
 {
 	bpf_detach(b, far);
-	bpf_map_delete_elem(b->fd_xskports, &far);
+	bpf_xskport_del(b, far);
 }
 
 void xsk_end(struct node *node)
