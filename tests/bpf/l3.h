@@ -19,7 +19,8 @@
 #define PORT_D 2 /* a device */
 #define PORT_E 3
 #define PORT_K 5 /* a sock port */
-#define L3_PORTS 6
+#define PORT_X 6 /* an AF_XDP program */
+#define L3_PORTS 7
 
 static struct t_net *l3_net;
 static struct t_port *l3_ports[L3_PORTS];
@@ -78,7 +79,7 @@ static inline int router_make(void **state)
 		enum ipn_kind kind;
 	} kinds[] = {
 		{ PORT_P, IPN_KIND_PROC }, { PORT_D, IPN_KIND_TAP },  { PORT_E, IPN_KIND_HOST },
-		{ PORT_Q, IPN_KIND_PROC }, { PORT_K, IPN_KIND_SOCK },
+		{ PORT_Q, IPN_KIND_PROC }, { PORT_K, IPN_KIND_SOCK }, { PORT_X, IPN_KIND_XSK },
 	};
 	struct ipn_l3_port port;
 	char addr[32];
@@ -408,6 +409,7 @@ static inline void route_by(enum way way, __u32 port, const struct packet *p, st
 	struct t_port *from = l3_ports[port];
 	static __u8 frame[FRAME_MAX];
 	static struct ran ran;
+	bool xdp = way == WAY_XDP || way == WAY_DEV;
 	struct ipn_verdict v;
 	__u32 len;
 
@@ -422,14 +424,14 @@ static inline void route_by(enum way way, __u32 port, const struct packet *p, st
 		way_send(way, from, p->data, p->len, frame, &len, &ran);
 	r->ret = ran.ret;
 	collect(r);
-	if (way == WAY_XDP && ran.ret == XDP_PASS) {
+	if (xdp && ran.ret == XDP_PASS) {
 		memcpy(&v, ran.data, sizeof(v));
 		assert_int_equal(ran.meta, sizeof(v));
 		if (v.kind == IPN_TO_POLICY)
 			r->up = 1;
 		else
 			came_add(r, v.arg, ran.data + ran.meta, ran.len);
-	} else if (way != WAY_XDP && ran.ret == TC_ACT_REDIRECT) {
+	} else if (ran.ret == (xdp ? XDP_REDIRECT : TC_ACT_REDIRECT)) {
 		came_add(r, port_of_mac(ran.data + 6), ran.data, ran.len);
 	}
 }

@@ -585,6 +585,156 @@ static void a_flow_is_followed_while_it_is_good(void **state)
 	assert_ok(sched_setaffinity(0, sizeof(all), &all));
 }
 
+/* --- any traffic, and a model of it -------------------------------------------------------- */
+
+/*
+ * Stations that move now and then talk to each other by all ways and on all CPUs, ports change
+ * hands, and the table forgets; the model is a table with the port and its holder for each station.
+ *
+ *	SWITCH_FUZZ=N  messages (default 20 000)      SWITCH_SEED=N  of the random numbers
+ */
+#define STATIONS 12
+#define MODEL_PORTS 8
+
+static struct {
+	struct t_port *ports[MODEL_PORTS];
+	__u32 home[STATIONS];        /* where the station is */
+	struct t_port *at[STATIONS]; /* where it was seen; NULL: it was not */
+	__u32 gen[STATIONS];         /* and who had that port then */
+	cpu_set_t cpus;
+	__u64 random, n;
+} model;
+
+static __u32 rnd(__u32 below)
+{
+	model.random ^= model.random << 13;
+	model.random ^= model.random >> 7;
+	model.random ^= model.random << 17;
+	return (__u32)(model.random >> 16) % below;
+}
+
+static __u64 number_of(const char *name, __u64 otherwise)
+{
+	const char *s = getenv(name);
+
+	return s ? strtoull(s, NULL, 10) : otherwise;
+}
+
+static void model_start(void)
+{
+	struct t_port *const all[MODEL_PORTS] = {
+		process,         device,          sock,
+		port_of(PROC_P), port_of(DEV_D),  port_of(DEV_E),
+		port_of(PROC_Q), port_of(SOCK_K),
+	};
+
+	memset(&model, 0, sizeof(model));
+	memcpy(model.ports, all, sizeof(all));
+	model.random = number_of("SWITCH_SEED", 7) * 2654435761U + 1;
+	for (int i = 0; i < STATIONS; i++)
+		model.home[i] = rnd(MODEL_PORTS);
+	assert_ok(sched_getaffinity(0, sizeof(model.cpus), &model.cpus));
+	fdb_empty();
+}
+
+static void model_changes(void)
+{
+	struct t_port *p = model.ports[rnd(MODEL_PORTS)];
+	__u32 station = rnd(STATIONS), cpu = rnd(64);
+	cpu_set_t one;
+
+	if (!rnd(20))
+		model.home[station] = rnd(MODEL_PORTS);
+	if (!rnd(200) && p->port.kind != IPN_KIND_SOCK) { /* somebody else has the port */
+		p->port.gen++;
+		port_store(p);
+	}
+	if (!rnd(500)) {
+		fdb_empty();
+		memset(model.at, 0, sizeof(model.at));
+	}
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	if (!rnd(8) && CPU_ISSET(cpu, &model.cpus))
+		assert_ok(sched_setaffinity(0, sizeof(one), &one));
+}
+
+/* What must come of it; and the model learns. */
+static struct outcome model_pass(enum way way, struct t_port *from, __u8 dst, __u8 src, __u32 len)
+{
+	struct outcome o = { 0 };
+	struct t_port *to;
+
+	if (len < ETH_LEN) {
+		o.drop = DROP(RUNT);
+		return o;
+	}
+	if (src == ZERO || src == MULTICAST || src == BROADCAST) {
+		o.drop = DROP(SOURCE);
+		return o;
+	}
+	if (way != WAY_GW) {
+		model.at[src - 'a'] = from;
+		model.gen[src - 'a'] = from->port.gen;
+	}
+	o.log = o.flood = true;
+	if (dst < 'a' || dst >= 'a' + STATIONS)
+		return o;
+	to = model.at[dst - 'a'];
+	if (!to || model.gen[dst - 'a'] != to->port.gen)
+		return o;
+	o.log = o.flood = false;
+	if (to == from)
+		o.drop = DROP(SAME_PORT);
+	else if (to->port.kind == IPN_KIND_PROC)
+		o.process = to;
+	else if (to->port.kind == IPN_KIND_SOCK)
+		o.sock = to;
+	else
+		o.device = to;
+	return o;
+}
+
+static void any_traffic_goes_as_a_model_says(void **state)
+{
+	static const enum way device_ways[] = { WAY_TC, WAY_TAG, WAY_GRAB, WAY_GW, WAY_DEV };
+	static const __u8 strange[] = { ZERO, MULTICAST, BROADCAST };
+	__u64 n = number_of("SWITCH_FUZZ", 20000);
+
+	(void)state;
+	model_start();
+	for (model.n = 0; model.n < n;) {
+		__u32 station = rnd(STATIONS), len = rnd(30) ? ETH_LEN + rnd(300) : rnd(20);
+		struct t_port *from = model.ports[model.home[station]];
+		__u8 src = (__u8)('a' + station), dst = (__u8)('a' + rnd(STATIONS));
+		enum way way = from->port.kind == IPN_KIND_PROC ? WAY_XDP
+			       : from->port.kind == IPN_KIND_SOCK
+				       ? WAY_SK
+				       : device_ways[rnd(ARRAY_SIZE(device_ways))];
+		struct outcome o;
+
+		model_changes();
+		if (!rnd(20))
+			dst = strange[rnd(ARRAY_SIZE(strange))];
+		if (!rnd(50))
+			src = strange[rnd(ARRAY_SIZE(strange))];
+		if (!way_has(way, len))
+			continue;
+		model.n++;
+		o = model_pass(way, from, dst, src, len);
+		frame_make(len, dst, src, way);
+		pass(way, from, frame, len, &o);
+	}
+	assert_ok(sched_setaffinity(0, sizeof(model.cpus), &model.cpus));
+}
+
+static int model_done(void **state)
+{
+	print_message("  after %llu messages\n", model.n);
+	sched_setaffinity(0, sizeof(model.cpus), &model.cpus);
+	return world_done(state);
+}
+
 static const struct CMUnitTest tests[] = {
 #define SWITCH_TEST(name) cmocka_unit_test_setup_teardown(name, world, world_done)
 	SWITCH_TEST(frames_go_where_they_belong),
@@ -595,6 +745,7 @@ static const struct CMUnitTest tests[] = {
 	SWITCH_TEST(a_tag_does_not_make_another_station),
 	SWITCH_TEST(a_conversation),
 	SWITCH_TEST(a_flow_is_followed_while_it_is_good),
+	cmocka_unit_test_setup_teardown(any_traffic_goes_as_a_model_says, world, model_done),
 	SWITCH_TEST(a_port_does_not_fill_the_table),
 };
 

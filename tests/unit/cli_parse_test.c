@@ -363,7 +363,7 @@ static void help_shows_the_usage_of_the_issue(void **state)
 			      "[--persist] [--port N] [--descr TEXT] [--json]\n" },
 		{ CLI_DETACH, "detach PATH (--port N | --vde DIR | --unix FILE)\n" },
 		{ CLI_SEND, "send PATH [FILE]\n" },
-		{ CLI_RECV, "recv PATH [--count N] [--timeout S] [--hex]\n" },
+		{ CLI_RECV, "recv PATH [--count N] [--timeout S] [--hex] [--json]\n" },
 		{ CLI_HELP, "help [COMMAND]\n" },
 	};
 	char expected[512];

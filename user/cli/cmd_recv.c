@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * recv: each message on a line.
+ * recv: each message on a line, as it is, in hexadecimal or as JSON.
  *
  * Messages are taken where they stand in the log (ipn_recv_peek), because there an empty message
  * and the end differ. A fast sender may overwrite some meanwhile, so a batch is copied first, and
  * only what ipn_recv_done says was whole is printed. Signals come through a descriptor beside that
  * of the node: none is missed between a look at the node and the wait.
  */
+#include <jansson.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -88,33 +89,90 @@ static void die_of(int number)
 	raise(number);
 }
 
-static int batch_add(struct recv *r, const struct ipn_view *view)
+/* Room for n more bytes of the batch. */
+static int batch_reserve(struct recv *r, size_t n)
+{
+	size_t need = r->len + n;
+	char *buf;
+
+	if (r->buf && need <= r->size)
+		return 0;
+	buf = realloc(r->buf, need * 2);
+	if (!buf)
+		return -ENOMEM;
+	r->buf = buf;
+	r->size = need * 2;
+	return 0;
+}
+
+/* 2 * len characters at `to`. */
+static void hex_put(char *to, const unsigned char *data, size_t len)
 {
 	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < len; i++) {
+		*to++ = digits[data[i] >> 4];
+		*to++ = digits[data[i] & 15];
+	}
+}
+
+/* The message as it is, or in hexadecimal. */
+static int plain_add(struct recv *r, const unsigned char *data, size_t len)
+{
 	bool hex = cli_given(r->args, CLI_HEX);
-	size_t len = view->len < IPN_MTU_MAX ? view->len : IPN_MTU_MAX;
-	const unsigned char *data = view->data;
-	size_t need = r->len + len * (hex ? 2 : 1) + 1;
 
-	if (!r->buf || need > r->size) {
-		char *buf = realloc(r->buf, need * 2);
-
-		if (!buf)
-			return -ENOMEM;
-		r->buf = buf;
-		r->size = need * 2;
-	}
-	if (hex) {
-		for (size_t i = 0; i < len; i++) {
-			r->buf[r->len++] = digits[data[i] >> 4];
-			r->buf[r->len++] = digits[data[i] & 15];
-		}
-	} else if (len) {
+	if (batch_reserve(r, len * (hex ? 2 : 1) + 1))
+		return -ENOMEM;
+	if (hex)
+		hex_put(r->buf + r->len, data, len);
+	else if (len)
 		memcpy(r->buf + r->len, data, len);
-		r->len += len;
-	}
-	r->buf[r->len++] = '\n';
+	r->len += len * (hex ? 2 : 1);
 	return 0;
+}
+
+/* The message's bytes for JSON: as text where they are UTF-8, unless hexadecimal is asked for. */
+static int json_data(struct recv *r, json_t *o, const unsigned char *data, size_t len)
+{
+	json_t *value = cli_given(r->args, CLI_HEX) ? NULL : json_stringn((const char *)data, len);
+	const char *key = value ? "text" : "hex";
+	_cleanup_free_ char *hex = NULL;
+
+	if (!value) {
+		hex = malloc(2 * len + 1);
+		if (!hex)
+			return -ENOMEM;
+		hex_put(hex, data, len);
+		value = json_stringn(hex, 2 * len);
+	}
+	return json_object_set_new(o, key, value) ? -ENOMEM : 0;
+}
+
+static int json_add(struct recv *r, __u32 port, const unsigned char *data, size_t len)
+{
+	json_t *from = port == IPN_PORT_NONE ? json_null() : json_integer(port);
+	json_t *o = json_pack("{s:o, s:I}", "port", from, "length", (json_int_t)len);
+	_cleanup_free_ char *text = NULL;
+
+	if (o && json_data(r, o, data, len) == 0)
+		text = json_dumps(o, JSON_COMPACT);
+	json_decref(o);
+	if (!text || batch_reserve(r, strlen(text) + 1))
+		return -ENOMEM;
+	memcpy(r->buf + r->len, text, strlen(text));
+	r->len += strlen(text);
+	return 0;
+}
+
+static int batch_add(struct recv *r, const struct ipn_view *view)
+{
+	size_t len = view->len < IPN_MTU_MAX ? view->len : IPN_MTU_MAX;
+	int err = cli_given(r->args, CLI_JSON) ? json_add(r, view->port, view->data, len)
+					       : plain_add(r, view->data, len);
+
+	if (err == 0)
+		r->buf[r->len++] = '\n';
+	return err;
 }
 
 /* Prints the messages of a batch that were whole. Returns 0, or -errno. */

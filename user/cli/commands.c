@@ -343,6 +343,7 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 			{ CLI_TIMEOUT, "--timeout", "S", CLI_TYPE_SECONDS, 0, 1000000000, 0,
 			  "stop when no message came for S seconds" },
 			{ CLI_HEX, "--hex", NULL, CLI_TYPE_FLAG, 0, 0, 0, "print hexadecimal" },
+			JSON,
 		},
 	},
 	[CLI_RUN] = {
