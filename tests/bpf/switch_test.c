@@ -601,6 +601,7 @@ static struct {
 	__u32 home[STATIONS];        /* where the station is */
 	struct t_port *at[STATIONS]; /* where it was seen; NULL: it was not */
 	__u32 gen[STATIONS];         /* and who had that port then */
+	__u32 holders;
 	cpu_set_t cpus;
 	__u64 random, n;
 } model;
@@ -637,6 +638,18 @@ static void model_start(void)
 	fdb_empty();
 }
 
+/* So that nothing is refused because too much was learned before. */
+static void learns_forget(void)
+{
+	static const struct ipn_learn none;
+	int fd = bpf_shared_map(fab.b, "ipn_learns");
+	__u32 at = IPN_MAX_NODES + net->id;
+
+	assert_ok(bpf_map_update_elem(fd, &at, &none, BPF_ANY));
+	for (int i = 0; i < MODEL_PORTS; i++)
+		assert_ok(bpf_map_update_elem(fd, &model.ports[i]->port.node, &none, BPF_ANY));
+}
+
 static void model_changes(void)
 {
 	struct t_port *p = model.ports[rnd(MODEL_PORTS)];
@@ -646,11 +659,12 @@ static void model_changes(void)
 	if (!rnd(20))
 		model.home[station] = rnd(MODEL_PORTS);
 	if (!rnd(200) && p->port.kind != IPN_KIND_SOCK) { /* somebody else has the port */
-		p->port.gen++;
+		p->port.gen = 1000000 + ++model.holders; /* no two are the same */
 		port_store(p);
 	}
 	if (!rnd(500)) {
 		fdb_empty();
+		learns_forget();
 		memset(model.at, 0, sizeof(model.at));
 	}
 	CPU_ZERO(&one);
