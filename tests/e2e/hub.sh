@@ -137,4 +137,26 @@ tell late "recv 50" "EAGAIN"
 tell out "send now" "ok 3"
 tell late "recv 2000" "ok now"
 
+step "recv: as it is, in hexadecimal, as JSON"
+ipn-fabric net add "$NETS/lines" >/dev/null
+readers() { [ "$(ipn-fabric net show "$NETS/lines" --json | jq '.[0].readers')" = "$1" ]; }
+for how in plain hex json both; do
+	options=()
+	[ $how = plain ] || [ $how = json ] || options+=(--hex)
+	[ $how != json ] && [ $how != both ] || options+=(--json)
+	ipn-fabric recv "$NETS/lines" --count 3 --timeout 20 "${options[@]}" \
+		>"$IPN_TEST_TMP/recv.$how" &
+done
+wait_until 10 readers 4
+printf 'a"\303\244\n\n\377\001\n' | ipn-fabric send "$NETS/lines"
+done_all() { [ "$(cat "$IPN_TEST_TMP"/recv.{plain,hex,json,both} | wc -l)" = 12 ]; }
+wait_until 10 done_all
+assert_eq "$(printf 'a"\303\244\n\n\377\001\n' | od -c)" "$(od -c <"$IPN_TEST_TMP/recv.plain")"
+assert_eq "6122c3a4  ff01" "$(paste -sd ' ' "$IPN_TEST_TMP/recv.hex")"
+assert_eq '["a\"ä",4] ["",0] [null,2]' \
+	"$(jq -c '[.text, .length]' "$IPN_TEST_TMP/recv.json" | paste -sd ' ')"
+assert_eq ff01 "$(jq -r 'select(.text == null).hex' "$IPN_TEST_TMP/recv.json")"
+assert_eq "6122c3a4  ff01" "$(jq -r .hex "$IPN_TEST_TMP/recv.both" | paste -sd ' ')"
+assert_eq 4 "$(jq .port "$IPN_TEST_TMP/recv.json" | head -n 1)" "port of the sender"
+
 stop_fabric
