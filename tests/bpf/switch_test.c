@@ -659,7 +659,7 @@ static void model_changes(void)
 	if (!rnd(20))
 		model.home[station] = rnd(MODEL_PORTS);
 	if (!rnd(200) && p->port.kind != IPN_KIND_SOCK) { /* somebody else has the port */
-		p->port.gen = 1000000 + ++model.holders; /* no two are the same */
+		p->port.gen = 1000000 + ++model.holders;  /* no two are the same */
 		port_store(p);
 	}
 	if (!rnd(500)) {
