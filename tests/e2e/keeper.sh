@@ -239,7 +239,7 @@ wait_until 5 has_ports "$NETS/lan" 3
 wait_until 5 closed d
 wait_until 5 keeps 5
 end_vde d
-assert_eq "000.0 007.1 ctl" "$(ls "$DIR" | tr '\n' ' ' | sed 's/ $//')" "files"
+assert_eq "000.0 007.1 ctl" "$(ls -A "$DIR" | tr '\n' ' ' | sed 's/ $//')" "files"
 
 step "detach: the client sees the end at once, also when the keeper does not answer"
 vde c
@@ -315,7 +315,7 @@ steady_stop three $DELAY_MS
 wait_until 5 has_ports "$NETS/lan" 3
 talk
 wait_until 5 keeps 5
-assert_eq "000.0 007.1 ctl" "$(ls "$DIR" | grep -v '^\.' | tr '\n' ' ' | sed 's/ $//')" "files"
+assert_eq "000.0 007.1 ctl" "$(ls -A "$DIR" | tr '\n' ' ' | sed 's/ $//')" "files"
 assert_eq 2 "$(dump sk_ports | jq length)" "senders that are known"
 
 step "a keeper that nobody can find any more ends, and the ports with it"
@@ -344,7 +344,7 @@ kill_fabric
 closed a || fail "the port of a client lives on, held by nobody"
 start_fabric
 wait_until 5 has_ports "$NETS/lan" 1
-assert_eq ctl "$(ls "$DIR")" "files"
+assert_eq ctl "$(ls -A "$DIR")" "files"
 end_vde a
 end_vde b
 vde a

@@ -44,10 +44,19 @@ struct client {
 
 static char descr[128] = "vdeclient";
 static unsigned int port;
+static struct sockaddr_un mine = { .sun_family = AF_UNIX }; /* while somebody has to find it */
+
+static void hide(void)
+{
+	if (mine.sun_path[0])
+		unlink(mine.sun_path);
+	mine.sun_path[0] = '\0';
+}
 
 static void die(const char *what)
 {
 	printf("%s: %s\n", what, strerror(errno));
+	hide(); /* or the directory could not go with its door */
 	exit(1);
 }
 
@@ -77,8 +86,8 @@ static int stream_to(const char *dir)
 /* 0, or -1 when the other side closed. */
 static int join(struct client *c, const char *dir, unsigned int number)
 {
-	struct sockaddr_un mine = { .sun_family = AF_UNIX }, theirs;
 	unsigned char request[12 + sizeof(mine) + sizeof(descr)];
+	struct sockaddr_un theirs;
 	uint32_t head[3] = { 0xfeedface, 3, port << 8 };
 	size_t n;
 
@@ -95,12 +104,12 @@ static int join(struct client *c, const char *dir, unsigned int number)
 	if (send(c->stream, request, n, MSG_NOSIGNAL) != (ssize_t)n)
 		die("request");
 	if (recv(c->stream, &theirs, sizeof(theirs), MSG_WAITALL) != sizeof(theirs)) {
-		unlink(mine.sun_path);
+		hide();
 		return -1;
 	}
 	if (connect(c->data, (void *)&theirs, sizeof(theirs)))
 		die("connect to the port");
-	unlink(mine.sun_path);
+	hide();
 	return 0;
 }
 

@@ -390,6 +390,13 @@ static void door_let_go(struct door *door)
 	free(door);
 }
 
+/* Not when something of others is in it: clients that died may have left their sockets. */
+static void dir_remove(const struct ipn_door *info)
+{
+	if (info->made_dir && rmdir(info->path) && errno != ENOENT)
+		say(LOG_WARNING, "%s stays: %s", info->path, strerror(errno));
+}
+
 /* With its clients and its files. */
 static void door_end(struct door *door)
 {
@@ -405,9 +412,7 @@ static void door_end(struct door *door)
 	}
 	if (file_ours(door))
 		unlinkat(door->dir_fd, file_name(door), 0);
-	/* not when something of others is in it */
-	if (door->info.made_dir)
-		rmdir(door->info.path);
+	dir_remove(&door->info);
 	bpf_map_delete_elem(m->bpf->fd_doors, &id);
 	door_let_go(door);
 	keep_touch(m, KEEPER_DOOR(id));
@@ -797,8 +802,7 @@ static void door_lost(struct manager *m, __u32 id, const struct ipn_door *info)
 		files_remove(m, id, info);
 	if (!dir_find(&door) && file_ours(&door))
 		unlinkat(door.dir_fd, file_name(&door), 0);
-	if (info->made_dir)
-		rmdir(info->path);
+	dir_remove(info);
 	util_close_fd(&door.dir_fd);
 	bpf_map_delete_elem(m->bpf->fd_doors, &id);
 }
