@@ -78,7 +78,7 @@ _at_exit()
 		tail -n 50 "$FABRIC_LOG"
 	fi >&2
 	if [ -n "$FABRIC_PID" ] && kill -0 "$FABRIC_PID" 2>/dev/null; then
-		timeout 10 ipn-fabric down >/dev/null 2>&1
+		timeout 30 ipn-fabric down >/dev/null 2>&1
 		_wait_gone "$FABRIC_PID" 2 || kill -KILL "$FABRIC_PID" 2>/dev/null
 	fi
 	exit $status

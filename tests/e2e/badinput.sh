@@ -181,11 +181,11 @@ container gone
 ipn-fabric up --netns gone
 ipn-fabric net add "$NETS/stale"
 kill -KILL "$(ipn-fabric show --json | jq .fabric.pid)"
-wait_until 5 bash -c '! ipn-fabric show'
+wait_until 20 bash -c '! ipn-fabric show'
 refused 1 "network namespace" ipn-fabric up
 ip netns del gone
 rm "$NETS/stale"
-wait_until 10 ipn-fabric up
+wait_until 20 ipn-fabric up
 assert_eq 0 "$(ipn-fabric net show --json | jq length)" "networks of the fabric that was gone"
 ipn-fabric down
 assert_eq "" "$(left "$IPN_FABRIC_RUN_DIR" "$IPN_FABRIC_BPFFS")" "left behind"

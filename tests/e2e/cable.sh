@@ -42,11 +42,11 @@ node b socket "oob on" "connect $NETS/b"
 tell b "oobrecv 1000" "ok 1 1"
 assert_eq "port 1 of $NETS/a
 port 1 of $NETS/b" "$(ipn-fabric cable "$NETS/a" "$NETS/b" --descr uplink)" "what cable prints"
-tell b "oobrecv 5000" "ok 2 2"
+tell b "oobrecv 20000" "ok 2 2"
 tell a "send there" "ok 5"
-tell b "recv 5000" "ok there"
+tell b "recv 20000" "ok there"
 tell b "send back" "ok 4"
-tell a "recv 5000" "ok back"
+tell a "recv 20000" "ok back"
 drained a
 drained b
 for end in "a b" "b a"; do
@@ -67,17 +67,17 @@ assert_eq "1 5 1 4" "$(stat_of "$NETS/b" 1 '"\(.in_packets) \(.in_bytes) " +
 step "any bytes of any length, without interfaces"
 for len in 0 1 2 13 14 15 16 17 18 19 20 21 60 1500 3386 3400 3500 9000 65534 65535; do
 	tell a "sendlen $len" "ok $len"
-	tell b "recvlen 5000" "ok $len"
+	tell b "recvlen 20000" "ok $len"
 done
 for proto in 8100 88a8 0800 88b5 0003; do # what the kernel would take for its own
 	for tail in "" 01 0102 010203 01020304 0102030405 010203040506 01020304050607; do
 		tell b "sendhex $(hex 12)$proto$tail" "ok $((14 + ${#tail} / 2))"
-		tell a "recvhex 5000" "ok $(hex 12)$proto$tail"
+		tell a "recvhex 20000" "ok $(hex 12)$proto$tail"
 	done
 done
 private=49504e0106$(hex 7)88b5 # as a frame of the fabric's own on its way
 tell a "sendhex $private$(hex 20)" "ok 34"
-tell b "recvhex 5000" "ok $private$(hex 20)"
+tell b "recvhex 20000" "ok $private$(hex 20)"
 drained a
 drained b
 assert_eq 0 "$(ipn-fabric stats --json | jq '[.[].drops[]] | add')" "drops"
@@ -88,10 +88,10 @@ ipn-fabric cable "$NETS/a" "$NETS/small" >/dev/null
 node small socket "connect $NETS/small"
 for len in 100 101 5000 99; do
 	tell a "sendlen $len" "ok $len"
-	tell b "recvlen 5000" "ok $len"
+	tell b "recvlen 20000" "ok $len"
 done
-tell small "recvlen 5000" "ok 100"
-tell small "recvlen 5000" "ok 99"
+tell small "recvlen 20000" "ok 100"
+tell small "recvlen 20000" "ok 99"
 drained small
 assert_eq 2 "$(stat_of "$NETS/small" 0 .drops.mtu)" "too long for the network"
 assert_eq 2 "$(stat_of "$NETS/small" 0 .in_packets)" "taken by it"
@@ -99,8 +99,8 @@ assert_eq 2 "$(stat_of "$NETS/small" 0 .in_packets)" "taken by it"
 step "a stream keeps its order"
 seq 40 | ipn-fabric send "$NETS/a"
 for i in $(seq 40); do
-	tell a "recv 5000" "ok $i"
-	tell b "recv 5000" "ok $i"
+	tell a "recv 20000" "ok $i"
+	tell b "recv 20000" "ok $i"
 done
 leave small
 
@@ -130,7 +130,7 @@ for how in "detach a" "detach b" "net b" "net a" "link"; do
 	esac
 	for net in x y; do
 		[ ! -e "$NETS/$net" ] || {
-			wait_until 5 cables "$NETS/$net" 0
+			wait_until 20 cables "$NETS/$net" 0
 			ipn-fabric net del "$NETS/$net"
 		}
 	done
@@ -158,7 +158,7 @@ copies() # NODE TEXT N
 	local n
 
 	for ((n = 0; n < $3; n++)); do
-		tell "$1" "recv 5000" "ok $2"
+		tell "$1" "recv 20000" "ok $2"
 	done
 	drained "$1"
 }
@@ -223,7 +223,7 @@ frames_of() # NODE HEX N
 	local n
 
 	for ((n = 0; n < $3; n++)); do
-		tell "$1" "recvhex 5000" "ok $2"
+		tell "$1" "recvhex 20000" "ok $2"
 	done
 	drained "$1"
 }
@@ -267,19 +267,19 @@ in_netns two ip addr add 10.8.0.2/24 dev eth0
 ip addr add 10.8.0.3/24 dev h0
 ipn-fabric cable "$NETS/left" "$NETS/right" >/dev/null
 for to in 2 3; do
-	in_netns one ping -q -c 1 -W 5 10.8.0.$to >/dev/null || fail "no ping to $to"
+	in_netns one ping -q -c 1 -W 20 10.8.0.$to >/dev/null || fail "no ping to $to"
 done
-in_netns two ping -q -c 1 -W 5 10.8.0.1 >/dev/null || fail "no ping back"
-ping -q -c 1 -W 5 10.8.0.1 >/dev/null || fail "no ping from the host"
+in_netns two ping -q -c 1 -W 20 10.8.0.1 >/dev/null || fail "no ping back"
+ping -q -c 1 -W 20 10.8.0.1 >/dev/null || fail "no ping from the host"
 
 frames check "$NETS/right" 1514 >"$IPN_TEST_TMP/check" 2>&1 & # floods are whole there, too
 checker=$!
-wait_until 5 grep -q ready "$IPN_TEST_TMP/check"
+wait_until 20 grep -q ready "$IPN_TEST_TMP/check"
 head -c 100000000 /dev/urandom >"$IPN_TEST_TMP/file"
 wanted=$(sha256sum <"$IPN_TEST_TMP/file")
 nsenter --net=/run/netns/two frames serve 7000 >"$IPN_TEST_TMP/got" &
 server=$!
-wait_until 5 grep -q ':1B58 00000000:0000 0A' "/proc/$server/net/tcp"
+wait_until 20 grep -q ':1B58 00000000:0000 0A' "/proc/$server/net/tcp"
 end=$(port_of "$NETS/right" "$NETS/left")
 before=$(stat_of "$NETS/right" "$end" .in_packets)
 start=${EPOCHREALTIME/[.,]/}
@@ -290,7 +290,7 @@ packets=$(($(stat_of "$NETS/right" "$end" .in_packets) - before))
 echo "   100 MB in $((took / 1000)) ms, $packets frames over the cable"
 assert_eq "$wanted" "$(sha256sum <"$IPN_TEST_TMP/got")" "what came over TCP"
 [ $packets -lt 30000 ] || fail "big frames were cut up on their way: $packets"
-ping -q -c 1 -W 5 -s 9000 10.8.0.1 >/dev/null || fail "fragments"
+ping -q -c 1 -W 20 -s 9000 10.8.0.1 >/dev/null || fail "fragments"
 kill -TERM $checker
 wait $checker || fail "damaged frames: $(cat "$IPN_TEST_TMP/check")"
 
@@ -298,7 +298,7 @@ sniff() # CONTAINER
 {
 	nsenter --net="/run/netns/$1" frames sniff eth0 60000 0x$TYPE \
 		>"$IPN_TEST_TMP/sniff.$1" 2>&1 &
-	wait_until 5 grep -q ready "$IPN_TEST_TMP/sniff.$1"
+	wait_until 20 grep -q ready "$IPN_TEST_TMP/sniff.$1"
 }
 heard() # CONTAINER HEX...
 {
@@ -310,15 +310,15 @@ node mouth socket "connect $NETS/left"
 me=020000000077
 tell mouth "sendhex $address$me$TYPE$(hex 50)" "ok 64"
 tell mouth "sendhex ffffffffffff$me$TYPE$(hex 51)" "ok 65"
-wait_until 5 heard two "$address$me$TYPE$(hex 50)" "ffffffffffff$me$TYPE$(hex 51)"
+wait_until 20 heard two "$address$me$TYPE$(hex 50)" "ffffffffffff$me$TYPE$(hex 51)"
 node ear socket "connect $NETS/left"
 in_netns two frames inject eth0 "ffffffffffff$address$TYPE$(hex 50)"
 for who in mouth ear; do
-	tell $who "recvhex 5000" "ok ffffffffffff$address$TYPE$(hex 50)"
+	tell $who "recvhex 20000" "ok ffffffffffff$address$TYPE$(hex 50)"
 done
 in_netns two frames inject eth0 "ffffffffffff${address}8100a064$TYPE$(hex 50)"
-tell ear "recvhex 5000" "ok ffffffffffff${address}8100a064$TYPE$(hex 50)"
-tell mouth "recvhex 5000" "ok ffffffffffff${address}8100a064$TYPE$(hex 50)"
+tell ear "recvhex 20000" "ok ffffffffffff${address}8100a064$TYPE$(hex 50)"
+tell mouth "recvhex 20000" "ok ffffffffffff${address}8100a064$TYPE$(hex 50)"
 leave ear
 leave mouth
 
@@ -335,24 +335,24 @@ node mixed socket "connect $NETS/mixed"
 for message in "$(hex 5)" "ffffffffffff$me$TYPE$(hex 50)" "$(hex 12)8100aabb" "" \
 	"ffffffffffff$me$TYPE$(hex 1486)"; do
 	tell words "sendhex $message" "ok $((${#message} / 2))"
-	tell mixed "recvhex 5000" "ok $message"
+	tell mixed "recvhex 20000" "ok $message"
 	tell mixed "sendhex $message" "ok $((${#message} / 2))"
-	tell words "recvhex 5000" "ok $message"
+	tell words "recvhex 20000" "ok $message"
 done
 long="ffffffffffff$me$TYPE$(hex 1486)" short="ffffffffffff$me$TYPE$(hex 50)"
-wait_until 5 heard three "$short" "$short" "$long" "$long"
+wait_until 20 heard three "$short" "$short" "$long" "$long"
 leave words
 leave mixed
 
 step "without a manager, and with the next one"
 kill_fabric
-in_netns one ping -q -c 1 -W 5 10.8.0.2 >/dev/null || fail "no ping without a manager"
+in_netns one ping -q -c 1 -W 20 10.8.0.2 >/dev/null || fail "no ping without a manager"
 ports=$(ipn-fabric show --json 2>/dev/null | jq -c .ports || true)
 start_fabric
 cables "$NETS/left" 1
 cables "$NETS/right" 1
 assert_eq "$end" "$(port_of "$NETS/right" "$NETS/left")" "port of the cable"
-in_netns one ping -q -c 1 -W 5 10.8.0.2 >/dev/null || fail "no ping after the restart"
+in_netns one ping -q -c 1 -W 20 10.8.0.2 >/dev/null || fail "no ping after the restart"
 
 step "a cable of which one end was not made is removed"
 ifindex=$(ipn-fabric show --json "$NETS/left" |
@@ -412,5 +412,5 @@ done
 tell slow "recvall 100" "ok 1 2"
 assert_eq 2 "$(stat_of "$NETS/up" 3 .drops.pool)" "no room"
 tell slow "send answer" "ok 6"
-tell quick "recv 5000" "ok answer"
+tell quick "recv 20000" "ok answer"
 stop_fabric

@@ -51,7 +51,7 @@ settled()
 all_well() # WHAT
 {
 	answers_fast "$1"
-	wait_until 10 settled_or_say
+	wait_until 20 settled_or_say
 }
 
 settled_or_say()
@@ -171,7 +171,7 @@ all_well scribble
 step "ends its session and keeps the tap: it is out"
 attack_start keep "$NETS/quiet"
 port=$OUT
-wait_until 5 has_ports "$NETS/quiet" 2
+wait_until 20 has_ports "$NETS/quiet" 2
 answers_fast keep
 attack_stop
 all_well keep

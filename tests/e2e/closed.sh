@@ -19,17 +19,17 @@ for order in "first second" "second first"; do
 		kill -STOP "$FABRIC_PID"
 		tell first close ok
 		ask second "connect $NETS/stays"
-		wait_until 10 asleep "${NODE_PID[second]}"
+		wait_until 20 asleep "${NODE_PID[second]}"
 		kill -CONT "$FABRIC_PID"
-		answer second 10 ok # the one port was free
+		answer second 40 ok # the one port was free
 		kill -STOP "$FABRIC_PID"
 		tell first "use 0" ok
 		tell first close ok
 		tell second "use 0" ok
 		ask second "bind $NETS/${order% *}$i"
-		wait_until 10 asleep "${NODE_PID[second]}"
+		wait_until 20 asleep "${NODE_PID[second]}"
 		kill -CONT "$FABRIC_PID"
-		answer second 10 ECONNREFUSED # the network had ended
+		answer second 40 ECONNREFUSED # the network had ended
 		leave first
 		leave second
 	done

@@ -29,9 +29,9 @@ quiet() # nothing is pending at the process
 
 traffic() # WHEN
 {
-	in_netns box1 ping -q -c 2 -i 0.1 -W 5 10.6.0.2 >/dev/null || fail "$1: no ping"
-	in_netns box2 ping -q -c 2 -i 0.1 -W 5 10.6.0.3 >/dev/null || fail "$1: no ping to the host"
-	wait_until 5 quiet
+	in_netns box1 ping -q -c 2 -i 0.1 -W 20 10.6.0.2 >/dev/null || fail "$1: no ping"
+	in_netns box2 ping -q -c 2 -i 0.1 -W 20 10.6.0.3 >/dev/null || fail "$1: no ping to the host"
+	wait_until 20 quiet
 	local mac data=88b6414243
 
 	mac=$(in_netns box1 ip -j link show eth0 | jq -r '.[].address' | tr -d :)
@@ -41,9 +41,9 @@ traffic() # WHEN
 	tell ear "recvhex 2000" "ok 02000000aaaa$mac$data"
 	nsenter --net=/run/netns/box2 frames sniff eth0 60000 0x88b6 >"$IPN_TEST_TMP/sniff" &
 	local sniffer=$!
-	wait_until 5 grep -q ready "$IPN_TEST_TMP/sniff"
+	wait_until 20 grep -q ready "$IPN_TEST_TMP/sniff"
 	tell ear "sendhex ffffffffffff020000000009$data" "ok 17"
-	wait_until 5 grep -q "^ffffffffffff020000000009$data" "$IPN_TEST_TMP/sniff"
+	wait_until 20 grep -q "^ffffffffffff020000000009$data" "$IPN_TEST_TMP/sniff"
 	kill $sniffer
 	wait $sniffer 2>/dev/null || true
 	assert_eq 1 "$(grep -c "$data" "$IPN_TEST_TMP/sniff")" "$1: times the frame came"

@@ -139,14 +139,14 @@ has_port_20()
 {
 	ipn-fabric show --json "$NETS/lan" | jq -e '.ports[] | select(.port == 20)' >/dev/null
 }
-wait_until 5 has_port_20
+wait_until 20 has_port_20
 in_netns red ip addr add 10.1.0.2/24 dev eth0
 in_netns red ip link set eth0 up
 in_netns blue ip addr add 10.1.0.3/24 dev eth0
 in_netns blue ip link set eth0 up
-in_netns red ping -q -c 1 -W 5 10.1.0.3 >/dev/null || fail "red does not reach blue"
-in_netns red ping -q -c 1 -W 5 10.1.0.1 >/dev/null || fail "red does not reach the router"
-wait_until 5 grep -q 0806 "$IPN_TEST_TMP/heard"
+in_netns red ping -q -c 1 -W 20 10.1.0.3 >/dev/null || fail "red does not reach blue"
+in_netns red ping -q -c 1 -W 20 10.1.0.1 >/dev/null || fail "red does not reach the router"
+wait_until 20 grep -q 0806 "$IPN_TEST_TMP/heard"
 assert_eq "a program" "$(ipn-fabric show --json "$NETS/lan" |
 	jq -r '.ports[] | select(.port == 20) | .descr')"
 
@@ -154,9 +154,9 @@ step "the same file after the manager died: nothing changes"
 was=$(all)
 kill_fabric
 start_fabric --config "$CONF"
-wait_until 5 has_port_20
+wait_until 20 has_port_20
 same "$was" "$(all)" "another manager with the same file"
-in_netns red ping -q -c 1 -W 5 10.1.0.3 >/dev/null || fail "red does not reach blue any more"
+in_netns red ping -q -c 1 -W 20 10.1.0.3 >/dev/null || fail "red does not reach blue any more"
 
 step "a file that says something else of what is there is refused, and nothing changes"
 # other SED-EXPRESSION ERROR
@@ -166,7 +166,7 @@ other()
 	kill_fabric
 	expect_err "$2" ipn-fabric up --config "$IPN_TEST_TMP/other"
 	start_fabric --config "$CONF"
-	wait_until 5 has_port_20
+	wait_until 20 has_port_20
 	same "$was" "$(all)" "the refused file: $1"
 }
 line() # of a section

@@ -15,9 +15,9 @@ as_nobody ipn-fabric net add "$NETS/wide" --nodes 2000
 # Others see nothing of it: there is an answer, and a new member. This machine may be busy, too.
 go_on() # WHAT
 {
-	timeout 10 ipn-fabric show "$NETS/quiet" >/dev/null ||
+	timeout 30 ipn-fabric show "$NETS/quiet" >/dev/null ||
 		fail "no answer to show within 10 s $1"
-	[ "$(timeout 10 ipncall socket "connect $NETS/quiet" close | tail -n 1)" = ok ] ||
+	[ "$(timeout 30 ipncall socket "connect $NETS/quiet" close | tail -n 1)" = ok ] ||
 		fail "no way in within 10 s $1"
 }
 
@@ -55,7 +55,7 @@ wait $del || fail "net del"
 kill -KILL $crowd
 wait $crowd 2>/dev/null || true
 wait_until 30 same_links
-wait_until 10 same_fds
+wait_until 20 same_fds
 go_on "after a crowd"
 steady_stop quiet 2000
 stop_fabric

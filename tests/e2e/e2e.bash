@@ -16,7 +16,7 @@ calls()
 	local wanted=$1
 
 	shift
-	OUT=$($AS timeout 20 ipncall "$@" 2>&1) || fail "ipncall $*: $OUT"
+	OUT=$($AS timeout 60 ipncall "$@" 2>&1) || fail "ipncall $*: $OUT"
 	OUT=${OUT//$'\n'/ }
 	[ "$OUT" = "$wanted" ] || fail "ipncall $*: wanted '$wanted', got '$OUT'"
 }
@@ -45,7 +45,7 @@ node()
 tell()
 {
 	ask "$1" "$2"
-	answer "$1" 20
+	answer "$1" 60
 	[ $# -lt 3 ] || assert_eq "$3" "$OUT" "$1: $2"
 }
 
@@ -163,7 +163,7 @@ steady_start()
 	shift
 	steady "$@" >"$IPN_TEST_TMP/.steady.$name" 2>&1 &
 	STEADY_PID[$name]=$!
-	wait_until 10 grep -q ready "$IPN_TEST_TMP/.steady.$name"
+	wait_until 20 grep -q ready "$IPN_TEST_TMP/.steady.$name"
 }
 
 # Not one message was lost, and none took longer than MS.

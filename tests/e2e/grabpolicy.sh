@@ -15,7 +15,7 @@ ip addr add 10.9.0.1/24 dev wire0
 ip link set wire0 up
 in_netns street ip addr add 10.9.0.2/24 dev eth0
 in_netns street ip link set eth0 up
-ping -q -c 1 -W 5 10.9.0.2 >/dev/null || fail "no ping to begin with"
+ping -q -c 1 -W 20 10.9.0.2 >/dev/null || fail "no ping to begin with"
 
 start_fabric
 ipn-fabric policy load "$IPN_BUILD/examples/stamp.bpf.o" --number 11 --name stamp
@@ -23,7 +23,7 @@ ipn-fabric net add "$NETS/bus" --policy stamp --pool 64
 assert_eq "port 0 grab wire0" "$(ipn-fabric attach "$NETS/bus" --grab wire0)" "answer"
 
 nsenter --net=/run/netns/street frames sniff eth0 60000 0x$TYPE >"$IPN_TEST_TMP/street" 2>&1 &
-wait_until 5 grep -q ready "$IPN_TEST_TMP/street"
+wait_until 20 grep -q ready "$IPN_TEST_TMP/street"
 heard() # FILE HEX...
 {
 	[ "$(grep -v ready "$IPN_TEST_TMP/$1")" = "$(printf '%s\n' "${@:2}")" ]
@@ -36,19 +36,19 @@ step "the network gets what the policy makes of what comes in"
 in_netns street frames inject eth0 "$head$TYPE${DATA}01" 3
 for stamp in 00000000 00000001 00000002; do
 	for who in ear other; do
-		tell $who "recvhex 5000" "ok $head$TYPE$stamp${DATA}01"
+		tell $who "recvhex 20000" "ok $head$TYPE$stamp${DATA}01"
 	done
 done
 
 step "what the network sends goes out, stamped"
 tell other "sendhex $head$TYPE${DATA}02" "ok 61"
-tell ear "recvhex 5000" "ok $head${TYPE}00000003${DATA}02"
-wait_until 5 heard street "$head${TYPE}00000003${DATA}02"
+tell ear "recvhex 20000" "ok $head${TYPE}00000003${DATA}02"
+wait_until 20 heard street "$head${TYPE}00000003${DATA}02"
 
 step "too long for the wire: dropped and counted"
 ip link set wire0 mtu 100
 tell other "sendhex $head$TYPE$(printf '00%.0s' {1..110})" "ok 124"
-tell ear "recvlen 5000" "ok 128"
+tell ear "recvlen 20000" "ok 128"
 assert_eq 1 "$(stat_of "$NETS/bus" 2 .drops.mtu)" "mtu"
 ip link set wire0 mtu 1500
 
@@ -57,7 +57,7 @@ head -c 5000000 /dev/urandom >"$IPN_TEST_TMP/file"
 wanted=$(sha256sum <"$IPN_TEST_TMP/file")
 frames serve 7000 >"$IPN_TEST_TMP/got" &
 server=$!
-wait_until 5 grep -q ':1B58 00000000:0000 0A' "/proc/$server/net/tcp"
+wait_until 20 grep -q ':1B58 00000000:0000 0A' "/proc/$server/net/tcp"
 in_netns street timeout 30 bash -c "cat $IPN_TEST_TMP/file >/dev/tcp/10.9.0.1/7000" || fail "TCP"
 wait $server || fail "TCP: the server"
 assert_eq "$wanted" "$(sha256sum <"$IPN_TEST_TMP/got")" "what came over TCP"
@@ -65,5 +65,5 @@ for reason in gateway bad_frame redirect; do
 	assert_eq 0 "$(stat_of "$NETS/bus" 0 ".drops.$reason")" "$reason"
 done
 ipn-fabric detach "$NETS/bus" --port 0
-ping -q -c 1 -W 5 10.9.0.2 >/dev/null || fail "no ping after it was given back"
+ping -q -c 1 -W 20 10.9.0.2 >/dev/null || fail "no ping after it was given back"
 stop_fabric

@@ -40,7 +40,7 @@ kill_fabric
 ip link del vm1
 unshare --net sleep 1000 &
 nameless=$!
-wait_until 5 eval '[ "$(readlink /proc/$nameless/ns/net)" != "$(readlink /proc/self/ns/net)" ]'
+wait_until 20 eval '[ "$(readlink /proc/$nameless/ns/net)" != "$(readlink /proc/self/ns/net)" ]'
 start_fabric
 ipn-fabric attach "$NETS/lan" --veth "eth0:/proc/$nameless/ns/net" >/dev/null
 sizes $plain "one VM is left"

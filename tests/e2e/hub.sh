@@ -51,7 +51,7 @@ readers_agree() # COUNT
 
 step "$READERS sleeping readers, one sender, 0 to 65535 bytes: one order, the same content"
 readers read 600
-wait_until 10 all_asleep
+wait_until 20 all_asleep
 hubpeer send "$NETS/hub" 0 600
 readers_agree 600
 
@@ -144,13 +144,13 @@ for how in plain hex json both; do
 	options=()
 	[ $how = plain ] || [ $how = json ] || options+=(--hex)
 	[ $how != json ] && [ $how != both ] || options+=(--json)
-	ipn-fabric recv "$NETS/lines" --count 3 --timeout 20 "${options[@]}" \
+	ipn-fabric recv "$NETS/lines" --count 3 --timeout 60 "${options[@]}" \
 		>"$IPN_TEST_TMP/recv.$how" &
 done
-wait_until 10 readers 4
+wait_until 20 readers 4
 printf 'a"\303\244\n\n\377\001\n' | ipn-fabric send "$NETS/lines"
 done_all() { [ "$(cat "$IPN_TEST_TMP"/recv.{plain,hex,json,both} | wc -l)" = 12 ]; }
-wait_until 10 done_all
+wait_until 20 done_all
 assert_eq "$(printf 'a"\303\244\n\n\377\001\n' | od -c)" "$(od -c <"$IPN_TEST_TMP/recv.plain")"
 assert_eq "6122c3a4  ff01" "$(paste -sd ' ' "$IPN_TEST_TMP/recv.hex")"
 assert_eq '["a\"ä",4] ["",0] [null,2]' \

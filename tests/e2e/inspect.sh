@@ -104,7 +104,7 @@ tables
 
 step "what has left is out of the tables"
 leave member
-wait_until 5 has_ports "$NETS/lan" 3
+wait_until 20 has_ports "$NETS/lan" 3
 ipn-fabric net del "$NETS/hub"
 row ports '.value.kind == "IPN_KIND_PROC"' . 0
 row portinfo '.value.descr == "a process"' . 0

@@ -27,7 +27,7 @@ host()
 # pings CONTAINER ADDRESS [OPTION...]
 pings()
 {
-	in_netns "$1" ping -q -c 1 -W 5 "${@:3}" "$2" >"$IPN_TEST_TMP/ping" ||
+	in_netns "$1" ping -q -c 1 -W 20 "${@:3}" "$2" >"$IPN_TEST_TMP/ping" ||
 		fail "no ping from $1 to $2 ${*:3}: $(cat "$IPN_TEST_TMP/ping")
 $(ipn-fabric stats "$NET"; ipn-fabric neigh show "$NET")"
 }
@@ -97,14 +97,14 @@ ip addr add 10.3.0.2/24 dev h0
 ip link set h0 up
 ip route add 10.0.0.0/8 via 10.3.0.1
 pings red 10.3.0.2
-ping -q -c 1 -W 5 10.2.0.2 >/dev/null || fail "no ping from the host"
+ping -q -c 1 -W 20 10.2.0.2 >/dev/null || fail "no ping from the host"
 for port in 4 5; do # two processes, each with a stack behind it
 	container "p$port"
 	ipn-fabric addr add "$NET" "10.$port.0.1/24" --port $port
 	ipn-fabric addr add "$NET" "fd00:$port::1/64" --port $port
 	pump "$NET" $port "/run/netns/p$port" tap0 >"$IPN_TEST_TMP/pump$port" 2>&1 &
 	pump_pid[port]=$!
-	wait_until 5 grep -q ready "$IPN_TEST_TMP/pump$port"
+	wait_until 20 grep -q ready "$IPN_TEST_TMP/pump$port"
 	in_netns "p$port" ip addr add "10.$port.0.2/24" dev tap0
 	in_netns "p$port" ip addr add "fd00:$port::2/64" dev tap0 nodad
 	in_netns "p$port" ip link set tap0 up
@@ -148,9 +148,9 @@ coproc VDE { vdeclient "$NETS/vde" -p 6; }
 vde() # COMMAND: its answer is in OUT
 {
 	echo "$1" >&"${VDE[1]}"
-	IFS= read -r -t 10 OUT <&"${VDE[0]}" || fail "vdeclient: no answer to $1"
+	IFS= read -r -t 60 OUT <&"${VDE[0]}" || fail "vdeclient: no answer to $1"
 }
-IFS= read -r -t 10 OUT <&"${VDE[0]}" || fail "vdeclient says nothing"
+IFS= read -r -t 60 OUT <&"${VDE[0]}" || fail "vdeclient says nothing"
 assert_eq in "$OUT" "the client"
 number=$(ipn-fabric show --json "$NET" | jq '.ports[] | select(.kind == "sock").port')
 ipn-fabric addr add "$NET" 10.6.0.1/24 --port "$number"
@@ -163,11 +163,11 @@ echo=080000001234000161626364
 echo=${echo:0:4}$(inet_sum $echo)${echo:8}
 vde "send ffffffffffff${mine}08060001080006040001${mine}0a0600020000000000000a060001"
 assert_eq ok "$OUT" "sent"
-vde "recv 5000"
+vde "recv 20000"
 [[ $OUT == *"${mine}${router}08060001080006040002${router}0a060001${mine}0a060002"* ]] ||
 	fail "no ARP reply: $OUT"
 vde "send $router${mine}0800$ip4$echo"
-vde "recv 5000"
+vde "recv 20000"
 [[ $OUT == *"${mine}${router}0800"*0a0100020a060002*61626364* ]] ||
 	fail "no echo reply through the router: $OUT
 $(ipn-fabric stats "$NET"; ipn-fabric neigh show "$NET")"
@@ -186,7 +186,7 @@ stream() # FROM TO-CONTAINER ADDRESS
 
 	in_netns "$2" iperf3 -s -1 >/dev/null 2>&1 &
 	pid=$!
-	wait_until 5 in_netns "$2" sh -c 'ss -Hltn sport = 5201 | grep .'
+	wait_until 20 in_netns "$2" sh -c 'ss -Hltn sport = 5201 | grep .'
 	in_netns "$1" timeout 30 iperf3 -c "$3" -n 40M -J >"$IPN_TEST_TMP/iperf" ||
 		fail "no stream from $1 to $3: $(jq -r .error "$IPN_TEST_TMP/iperf")"
 	wait $pid || true

@@ -29,7 +29,7 @@ router_at()
 # pings CONTAINER ADDRESS [OPTION...]
 pings()
 {
-	in_netns "$1" ping -q -c 1 -W 5 "${@:3}" "$2" >"$IPN_TEST_TMP/ping" ||
+	in_netns "$1" ping -q -c 1 -W 20 "${@:3}" "$2" >"$IPN_TEST_TMP/ping" ||
 		fail "no ping from $1 to $2 ${*:3}: $(cat "$IPN_TEST_TMP/ping")
 $(ipn-fabric stats; ipn-fabric neigh show "$NET")"
 }
@@ -44,7 +44,7 @@ reach()
 # told CONTAINER ADDRESS TEXT FROM [OPTION...]: a ping that is answered by an error of a router
 told()
 {
-	in_netns "$1" ping -c 1 -W 5 "${@:5}" "$2" >"$IPN_TEST_TMP/ping" 2>&1 &&
+	in_netns "$1" ping -c 1 -W 20 "${@:5}" "$2" >"$IPN_TEST_TMP/ping" 2>&1 &&
 		fail "$1: $2 answers a ping ${*:5}"
 	grep -q "^From $4 .*$3" "$IPN_TEST_TMP/ping" ||
 		fail "$1, ping ${*:5} $2: no '$3' from $4: $(cat "$IPN_TEST_TMP/ping")
@@ -102,7 +102,7 @@ setpriv --reuid=65534 --regid=65534 --clear-groups -- \
 	"$IPN_BUILD/tests/ipnhost" "$NET" 10.4.0.2 --gateway 10.4.0.1 --xsk x0 \
 	>"$IPN_TEST_TMP/xsk" 2>&1 &
 XSK=$!
-wait_until 10 grep -q ready "$IPN_TEST_TMP/xsk"
+wait_until 20 grep -q ready "$IPN_TEST_TMP/xsk"
 pings red 10.4.0.2
 pings gray 10.4.0.2
 pings wired 10.4.0.2
@@ -128,7 +128,7 @@ claims()
 {
 	[ "$(drops 2 claim)" -ge 1 ]
 }
-wait_until 5 claims
+wait_until 20 claims
 assert_eq "$mac" "$(ipn-fabric neigh show "$NET" --json |
 	jq -r '.[] | select(.address == "10.2.0.2") | .mac')" "owner of 10.2.0.2"
 gray_got()
@@ -136,7 +136,7 @@ gray_got()
 	in_netns gray ip -j -s link show eth0 | jq '.[0].stats64.rx.packets'
 }
 before=$(gray_got)
-in_netns red ping -q -c 5 -i 0.1 -W 5 10.2.0.2 >/dev/null || fail "red lost 10.2.0.2"
+in_netns red ping -q -c 5 -i 0.1 -W 20 10.2.0.2 >/dev/null || fail "red lost 10.2.0.2"
 got=$(($(gray_got) - before))
 [ $got -ge 5 ] || fail "of 5 pings gray got $got"
 

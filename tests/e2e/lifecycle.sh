@@ -45,7 +45,7 @@ populate
 node member socket "connect $NETS/hub"
 ipn-fabric down
 assert_eq "$before" "$(links; bare)" "what is there after down"
-tell member "recv 5000" "ok "
+tell member "recv 20000" "ok "
 tell member "send x" ECONNRESET
 leave member
 assert_eq "" "$(managers)" "processes after down"
@@ -97,7 +97,7 @@ ipn-fabric down
 step "--foreground tells systemd that it is ready, when it is"
 frames notified "$IPN_TEST_TMP/notify" >"$IPN_TEST_TMP/said" &
 listener=$!
-wait_until 5 test -S "$IPN_TEST_TMP/notify"
+wait_until 20 test -S "$IPN_TEST_TMP/notify"
 NOTIFY_SOCKET=$IPN_TEST_TMP/notify ipn-fabric up --foreground 2>>"$FABRIC_LOG" &
 FABRIC_PID=$!
 wait $listener || fail "no READY=1: $(cat "$IPN_TEST_TMP/said")"
@@ -172,7 +172,7 @@ assert_eq "$during" "$(snapshot)" "after the second up"
 step "--config again after kill -9: the same, nothing twice"
 shown=$(ipn-fabric show --json | jq 'del(.fabric)')
 kill -KILL "$(ipn-fabric show --json | jq .fabric.pid)"
-wait_until 5 bash -c '! pgrep -x ipn-fabric'
+wait_until 20 bash -c '! pgrep -x ipn-fabric'
 ipn-fabric up --config "$IPN_TEST_TMP/conf"
 assert_eq "$shown" "$(ipn-fabric show --json | jq 'del(.fabric)')" "after the second up"
 ipn-fabric down
@@ -188,13 +188,13 @@ assert_eq home "$(ipn-fabric show --json | jq -r .fabric.netns)" "namespace show
 ip link show h0 2>/dev/null && fail "the interface is in our namespace"
 in_netns home ip addr add 10.9.0.1/24 dev h0
 in_netns box ip addr add 10.9.0.2/24 dev eth0
-in_netns home ping -q -c 1 -W 5 10.9.0.2 >/dev/null || fail "no ping"
+in_netns home ping -q -c 1 -W 20 10.9.0.2 >/dev/null || fail "no ping"
 calls "ok ok ok 14" socket "connect $NETS/lan" "send 01234567890123"
 kill -KILL "$(ipn-fabric show --json | jq .fabric.pid)"
-wait_until 5 bash -c '! pgrep -x ipn-fabric'
+wait_until 20 bash -c '! pgrep -x ipn-fabric'
 expect_err "namespace" ipn-fabric up
 ipn-fabric up --netns home
-in_netns home ping -q -c 1 -W 5 10.9.0.2 >/dev/null || fail "no ping after the take-over"
+in_netns home ping -q -c 1 -W 20 10.9.0.2 >/dev/null || fail "no ping after the take-over"
 ipn-fabric down
 assert_eq "link lo" "$(in_netns home ip -o link | awk -F': ' '{ print "link " $2 }')" "left there"
 ip netns del home
@@ -206,7 +206,7 @@ populate
 ipn-fabric net add "$NETS/gone"
 node member socket "connect $NETS/hub"
 kill -KILL "$(ipn-fabric show --json | jq .fabric.pid)"
-wait_until 5 bash -c '! pgrep -x ipn-fabric'
+wait_until 20 bash -c '! pgrep -x ipn-fabric'
 rm "$NETS/gone" # a path that is another file's now stays
 echo other >"$NETS/gone"
 ipn-fabric down

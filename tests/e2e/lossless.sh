@@ -58,7 +58,7 @@ fill()
 blocked() # NAME CALL
 {
 	ask "$1" "$2"
-	wait_until 5 asleep "${NODE_PID[$1]}"
+	wait_until 20 asleep "${NODE_PID[$1]}"
 }
 step "a sleeping sender is woken: by a reader"
 tell mouth "shutdown rd"
@@ -67,14 +67,14 @@ fill
 tell ear "recvall 20" "ok 0 1 2 3"
 blocked loud "send hello"
 tell slow "recv 100"
-answer loud 5 "ok 5"
+answer loud 40 "ok 5"
 tell ear "recv 1000" "ok hello"
 blocked loud "send again"
 blocked mouth "events 20000 out"
 tell slow "recv 100"
-answer loud 5 "ok 5"
+answer loud 40 "ok 5"
 tell slow "recvall 20"
-answer mouth 5 "ok out"
+answer mouth 40 "ok out"
 tell ear "recvall 20"
 
 step "by one that shuts its receive side down, dies, is detached"
@@ -82,14 +82,14 @@ fill
 tell ear "recvall 20"
 blocked loud "send one"
 tell slow "shutdown rd"
-answer loud 5 "ok 3"
+answer loud 40 "ok 3"
 tell ear "recvall 20" "ok one"
 node third "socket 1" "connect $NETS/4"
 fill
 tell ear "recvall 20"
 blocked loud "send two"
 crash third
-answer loud 5 "ok 3"
+answer loud 40 "ok 3"
 tell ear "recvall 20"
 node third "socket 1" "connect $NETS/4"
 fill
@@ -97,7 +97,7 @@ tell ear "recvall 20"
 blocked loud "send three"
 ipn-fabric detach "$NETS/4" --port "$(ipn-fabric show "$NETS/4" --json |
 	jq ".ports[] | select(.pid == ${NODE_PID[third]}) | .port")"
-answer loud 5 "ok 5"
+answer loud 40 "ok 5"
 tell ear "recvall 20"
 
 step "by one that died while no manager was there, when there is one again"
@@ -108,7 +108,7 @@ blocked loud "send four"
 kill_fabric
 crash third
 start_fabric
-answer loud 5 "ok 4"
+answer loud 40 "ok 4"
 tell ear "recvall 20"
 
 step "by the end of its own port: ECONNRESET"
@@ -117,7 +117,7 @@ fill
 blocked loud "send five"
 ipn-fabric detach "$NETS/4" --port "$(ipn-fabric show "$NETS/4" --json |
 	jq ".ports[] | select(.pid == ${NODE_PID[loud]}) | .port")"
-answer loud 5 ECONNRESET
+answer loud 40 ECONNRESET
 
 step "a device cannot wait: what finds the pool full is counted"
 container box
@@ -175,7 +175,7 @@ step "who sleeps for it is woken: by its reader, by its shutdown, death, detachm
 fill_slow read
 tell alpha "events 0" "ok out" # it was not refused: there is room, as far as it knows
 tell slow "recv 100" "ok ffffffbbbbbbxx1"
-answer voice 5 "ok 18"
+answer voice 40 "ok 18"
 tell slow "recvall 20" "ok$(printf ' ffffffbbbbbbxx%s' 2 3 4) ffffffhhhhhhxxread"
 fill_slow poll
 tell alpha "send ffffffbbbbbbxx5" EAGAIN
@@ -183,12 +183,12 @@ blocked alpha "events 20000 out"
 for i in 1 2 3; do # room for both
 	tell slow "recv 100" "ok ffffffbbbbbbxx$i"
 done
-answer voice 5 "ok 18"
-answer alpha 5 "ok out"
+answer voice 40 "ok 18"
+answer alpha 40 "ok out"
 tell slow "recvall 20"
 fill_slow shut
 tell slow "shutdown rd"
-answer voice 5 "ok 18" # to nobody
+answer voice 40 "ok 18" # to nobody
 leave slow
 for how in crash detach restart; do
 	station slow ffffff
@@ -205,7 +205,7 @@ for how in crash detach restart; do
 		start_fabric
 		;;
 	esac
-	answer voice 5 "ok $((14 + ${#how}))" # a flood now: nobody knows where it is
+	answer voice 40 "ok $((14 + ${#how}))" # a flood now: nobody knows where it is
 	tell beta "recvall 20" "ok ffffffhhhhhhxx$how"
 	tell alpha "recvall 20" "ok ffffffhhhhhhxx$how"
 	[ $how != detach ] || leave slow

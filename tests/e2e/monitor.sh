@@ -22,7 +22,7 @@ seen() # FILE JQ-CONDITION
 }
 told() # JQ-CONDITION
 {
-	wait_until 5 seen "$log" "$1" || fail "not told: $1: $(cat "$log")"
+	wait_until 20 seen "$log" "$1" || fail "not told: $1: $(cat "$log")"
 }
 
 step "networks"
@@ -32,7 +32,7 @@ until_there()
 	ipn-fabric net del "$NETS/probe"
 	[ -s "$log" ] && [ -s "$log.nobody" ] && kill -0 $one
 }
-wait_until 10 until_there
+wait_until 20 until_there
 told '.event == "removed" and (.path | endswith("/probe"))'
 
 step "joins, counts and leaves, of every kind"
@@ -59,8 +59,8 @@ step "a network of one's own, and only what one may know"
 node hidden "socket 1" "connect $NETS/secret"
 told '.event == "join" and (.path | endswith("/secret"))'
 node last "socket 1" "connect $NETS/hub"
-wait_until 5 grep -q "join .*/hub.* pid ${NODE_PID[last]}" "$log.hub"
-wait_until 5 seen "$log.nobody" ".event == \"join\" and .pid == ${NODE_PID[last]}"
+wait_until 20 grep -q "join .*/hub.* pid ${NODE_PID[last]}" "$log.hub"
+wait_until 20 seen "$log.nobody" ".event == \"join\" and .pid == ${NODE_PID[last]}"
 grep -q secret "$log.hub" && fail "told of another network"
 grep -q secret "$log.nobody" && fail "nobody was told of what he may not see"
 

@@ -72,26 +72,26 @@ traffic() # WHEN: the host, a container and a process, all with the world behind
 {
 	local mac data=88b6414243
 
-	in_netns out ping -q -c 2 -i 0.1 -W 5 10.8.0.1 >/dev/null || fail "$1: no ping to the host"
-	in_netns out ping -q -c 2 -i 0.1 -W 5 10.8.0.5 >/dev/null || fail "$1: no ping into it"
-	in_netns box ping -q -c 2 -i 0.1 -W 5 10.8.0.9 >/dev/null || fail "$1: no ping out of it"
-	wait_until 5 quiet
+	in_netns out ping -q -c 2 -i 0.1 -W 20 10.8.0.1 >/dev/null || fail "$1: no ping to the host"
+	in_netns out ping -q -c 2 -i 0.1 -W 20 10.8.0.5 >/dev/null || fail "$1: no ping into it"
+	in_netns box ping -q -c 2 -i 0.1 -W 20 10.8.0.9 >/dev/null || fail "$1: no ping out of it"
+	wait_until 20 quiet
 	mac=$(in_netns out ip -j link show wireeth1 | jq -r '.[].address' | tr -d :)
 	frames sniff eth1 60000 0x88b6 >"$IPN_TEST_TMP/sniff" &
 	local sniffer=$!
-	wait_until 5 grep -q ready "$IPN_TEST_TMP/sniff"
+	wait_until 20 grep -q ready "$IPN_TEST_TMP/sniff"
 	in_netns out frames inject wireeth1 "ffffffffffff$mac$data"
-	hear 5000 "ok ffffffffffff$mac$data"
-	wait_until 5 grep -q "^ffffffffffff$mac$data" "$IPN_TEST_TMP/sniff"
+	hear 20000 "ok ffffffffffff$mac$data"
+	wait_until 20 grep -q "^ffffffffffff$mac$data" "$IPN_TEST_TMP/sniff"
 	in_netns out frames inject wireeth1 "02000000aaaa$mac$data" # nobody's: promiscuous
-	hear 5000 "ok 02000000aaaa$mac$data"
+	hear 20000 "ok 02000000aaaa$mac$data"
 	kill $sniffer
 	wait $sniffer 2>/dev/null || true
 	nsenter --net=/run/netns/out frames sniff wireeth1 60000 0x88b6 >"$IPN_TEST_TMP/sniff" &
 	sniffer=$!
-	wait_until 5 grep -q ready "$IPN_TEST_TMP/sniff"
+	wait_until 20 grep -q ready "$IPN_TEST_TMP/sniff"
 	tell ear "sendhex ffffffffffff020000000009$data" "ok 17"
-	wait_until 5 grep -q "^ffffffffffff020000000009$data" "$IPN_TEST_TMP/sniff"
+	wait_until 20 grep -q "^ffffffffffff020000000009$data" "$IPN_TEST_TMP/sniff"
 	kill $sniffer
 	wait $sniffer 2>/dev/null || true
 	assert_eq 1 "$(grep -c "$data" "$IPN_TEST_TMP/sniff")" "$1: times the frame came"
@@ -145,21 +145,21 @@ frames_of_tcp() # FROM TO ADDRESS
 {
 	in_netns "$2" frames serve 5001 >"$IPN_TEST_TMP/got" &
 	local server=$!
-	wait_until 5 bash -c "nsenter --net=/run/netns/$2 ss -Hltn | grep -q 5001"
+	wait_until 20 bash -c "nsenter --net=/run/netns/$2 ss -Hltn | grep -q 5001"
 	head -c 8000000 /dev/urandom >"$IPN_TEST_TMP/sent"
-	in_netns "$1" timeout 20 bash -c "cat '$IPN_TEST_TMP/sent' >/dev/tcp/$3/5001"
+	in_netns "$1" timeout 60 bash -c "cat '$IPN_TEST_TMP/sent' >/dev/tcp/$3/5001"
 	wait $server
 	cmp "$IPN_TEST_TMP/sent" "$IPN_TEST_TMP/got" || fail "TCP from $1 to $2 is not the same"
 }
 frames check "$NETS/lan" 1514 >"$IPN_TEST_TMP/check" &
 checker=$!
-wait_until 5 grep -q ready "$IPN_TEST_TMP/check"
+wait_until 20 grep -q ready "$IPN_TEST_TMP/check"
 frames_of_tcp out box 10.8.0.5
 frames_of_tcp box out 10.8.0.9
 kill -TERM $checker
 wait $checker || true
 assert_eq 0 "$(tail -n 1 "$IPN_TEST_TMP/check" | awk '{ print $4 }')" "frames that are not whole"
-wait_until 5 quiet
+wait_until 20 quiet
 
 step "grab: what cannot be"
 card eth2
@@ -180,7 +180,7 @@ ipn-fabric detach "$NETS/lan" --port 3
 step "detach gives it back as it was found"
 ipn-fabric detach "$NETS/lan" --port 2
 same_card eth1 "$card_before" "after detach"
-in_netns out ping -q -c 1 -W 5 10.8.0.1 >/dev/null || fail "the card does not work any more"
+in_netns out ping -q -c 1 -W 20 10.8.0.1 >/dev/null || fail "the card does not work any more"
 ip link set ring0 promisc on
 ring_before=$(found ring0)
 ipn-fabric attach "$NETS/lan" --grab ring0 >/dev/null
@@ -262,7 +262,7 @@ fabric_up
 ipn-fabric net add "$NETS/lan" --policy switch
 ipn-fabric attach "$NETS/lan" --grab eth2 >/dev/null
 ip link del eth2
-wait_until 5 has_ports "$NETS/lan" 0
+wait_until 20 has_ports "$NETS/lan" 0
 ipn-fabric attach "$NETS/lan" --grab ring0 >/dev/null
 kill_fabric
 ip link del ring0
@@ -291,11 +291,11 @@ tell tap "set port 3" EISCONN
 node ear socket "connect $NETS/own"
 up0=$(ip -j link show up0 | jq -r '.[].address' | tr -d :)
 frames inject up0 "ffffffffffff${up0}88b6303132"
-hear 5000 "ok ffffffffffff${up0}88b6303132"
+hear 20000 "ok ffffffffffff${up0}88b6303132"
 leave ear
 leave tap
-wait_until 5 bash -c "! ip link show up0 2>/dev/null"
-wait_until 5 bash -c "! ipn-fabric net show --json | grep -q $NETS/own"
+wait_until 20 bash -c "! ip link show up0 2>/dev/null"
+wait_until 20 bash -c "! ipn-fabric net show --json | grep -q $NETS/own"
 rm -f "$NETS/own"
 
 step "sockets: names of the fabric's choice; grab, until the process dies"
@@ -312,7 +312,7 @@ tell four "conn grab eth1" EBUSY
 tell four "conn grab ipn0" EBUSY
 tell four "conn tap ipn0" EEXIST
 crash three
-wait_until 5 has_ports "$NETS/own" 2
+wait_until 20 has_ports "$NETS/own" 2
 same_card eth1 "$card_before" "after the end of its socket"
 leave two
 
@@ -348,7 +348,7 @@ step "sockets: every encoding of the numbers"
 for size in 0x4004 0x4020 0x4028 0x8028; do
 	calls "ok ok ok ok e0 ok ok" "encoding $size" socket "bind $NETS/own" "conn tap e0" \
 		"persist 1" "persistdev 0 e0"
-	wait_until 5 has_ports "$NETS/own" 1
+	wait_until 20 has_ports "$NETS/own" 1
 done
 
 step "persistent: it outlives its socket, and the manager, and can be joined"
@@ -372,14 +372,14 @@ node three "socket 1" "bind $NETS/else"
 tell three "join ipn0" EADDRNOTAVAIL
 tell one "persist 0" ok
 leave one
-wait_until 5 has_ports "$NETS/own" 1
+wait_until 20 has_ports "$NETS/own" 1
 there ipn0 && fail "ipn0 is there, and nobody has it"
 leave two # still persistent
 tell three "join eth1" EPERM
 leave three
 has_ports "$NETS/own" 1 || fail "a persistent interface is gone"
 calls "ok ok ok" socket "persistdev 1 eth1" "persistdev 0 eth1"
-wait_until 5 bash -c "! ipn-fabric net show --json | grep -q $NETS/own"
+wait_until 20 bash -c "! ipn-fabric net show --json | grep -q $NETS/own"
 same_card eth1 "$card_before" "no longer persistent"
 rm -f "$NETS/own" "$NETS/else"
 
@@ -400,9 +400,9 @@ node four socket "bind $NETS/lan" "conn tap up4"
 kill_fabric
 crash one
 start_fabric
-wait_until 5 has_ports "$NETS/lan" 3
+wait_until 20 has_ports "$NETS/lan" 3
 crash two
-wait_until 5 has_ports "$NETS/lan" 2
+wait_until 20 has_ports "$NETS/lan" 2
 same_card eth1 "$card_before" "its process died after the restart"
 node five socket "bind $NETS/lan"
 tell five "join up3" EADDRNOTAVAIL # its process lives
@@ -411,7 +411,7 @@ tell three "persist 1" ok
 leave three
 has_ports "$NETS/lan" 2 || fail "persistent since the restart: gone"
 tell four close ok
-wait_until 5 has_ports "$NETS/lan" 1
+wait_until 20 has_ports "$NETS/lan" 1
 leave four
 ipn-fabric net del "$NETS/lan"
 there up3 && fail "net del left up3"

@@ -26,7 +26,7 @@ for n in {4..24}; do
 	seen+="$OUT;"
 done
 [[ $seen == *"ok EMFILE"* && $seen == *"ok ok ok"* ]] || fail "not all was seen: $seen"
-wait_until 10 quiet
+wait_until 20 quiet
 for n in {4..24}; do
 	OUT=$(bash -c "ulimit -n $n; exec ipn-fabric net show $NETS/hub" 2>&1 </dev/null) ||
 		[[ $OUT == *"oo many open files"* ]] || fail "net show with $n descriptors: $OUT"
@@ -55,7 +55,7 @@ done
 [[ $refused == EMFILE || $refused == ENETDOWN ]] || fail "the last was answered: $refused"
 echo "   ${#names[@]} joined, then: $refused"
 tell one "send hello" "ok 5"
-tell two "recv 5000" "ok hello"
+tell two "recv 20000" "ok hello"
 for n in "${names[@]}"; do
 	leave "$n"
 done

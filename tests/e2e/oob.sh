@@ -15,20 +15,20 @@ tell ear "events 1000 pri" "ok pri"
 tell ear "oobrecv 1000" "ok 1 1"
 tell ear "oobrecv 20" EAGAIN
 node other "socket 1" "connect $NETS/hub"
-tell ear "oobrecv 5000" "ok 2 2"
+tell ear "oobrecv 20000" "ok 2 2"
 tell other "shutdown rd"
-tell ear "oobrecv 5000" "ok 1 2"
+tell ear "oobrecv 20000" "ok 1 2"
 tell other "shutdown wr"
-tell ear "oobrecv 5000" "ok 1 1"
+tell ear "oobrecv 20000" "ok 1 1"
 tell other "close"
 node mouth "socket 1" "shutdown rd" "connect $NETS/hub"
-tell ear "oobrecv 5000" "ok 1 2"
+tell ear "oobrecv 20000" "ok 1 2"
 crash mouth
-tell ear "oobrecv 5000" "ok 1 1"
+tell ear "oobrecv 20000" "ok 1 1"
 port=$(ipn-fabric attach "$NETS/hub" --host h0 --json | jq .port)
-tell ear "oobrecv 5000" "ok 2 2"
+tell ear "oobrecv 20000" "ok 2 2"
 ipn-fabric detach "$NETS/hub" --port "$port"
-tell ear "oobrecv 5000" "ok 1 1"
+tell ear "oobrecv 20000" "ok 1 1"
 tell ear "oobrecv 20" EAGAIN
 
 step "before data, and a flood of data does not displace it"
@@ -74,15 +74,15 @@ step "asleep, on a switch, and over the death of the manager"
 node ear socket "oob on" "connect $NETS/lan"
 tell ear "oobrecv 1000" "ok 1 1"
 ask ear "oobrecv 20000"
-wait_until 5 asleep "${NODE_PID[ear]}"
+wait_until 20 asleep "${NODE_PID[ear]}"
 node other socket "connect $NETS/lan"
-answer ear 5 "ok 2 2"
+answer ear 40 "ok 2 2"
 ask ear "events 20000 pri"
-wait_until 5 asleep "${NODE_PID[ear]}"
+wait_until 20 asleep "${NODE_PID[ear]}"
 kill_fabric
 crash other
 start_fabric
-answer ear 5 "ok pri"
+answer ear 40 "ok pri"
 tell ear "oobrecv 1000" "ok 1 1"
 tell ear "oobrecv 20" EAGAIN
 node other socket "connect $NETS/lan"

@@ -61,7 +61,7 @@ node holder socket "bind $NETS/lan" "join mine"
 ipn-fabric persist mine --off
 has_ports "$NETS/lan" 1 || fail "the port went, though its program is there"
 crash holder
-wait_until 5 has_ports "$NETS/lan" 0
+wait_until 20 has_ports "$NETS/lan" 0
 
 step "a cable is nobody's"
 ipn-fabric net add "$NETS/other"

@@ -85,7 +85,7 @@ calls "ok ok EOPNOTSUPP EOPNOTSUPP" "socket 2" "bind $NETS/plain" "pset 2 1 1" "
 
 step "who leaves has asked for nothing: the next one at its port gets nothing"
 leave b
-wait_until 5 has_ports "$NETS/topic" 2
+wait_until 20 has_ports "$NETS/topic" 2
 node d socket "connect $NETS/topic"
 tell d "get port" "ok 1"
 tell c "send Bread" "ok 5"
@@ -131,7 +131,7 @@ tell w0 "recvall 100" "ok j1 j4 j7"
 tell w1 "recvall 100" "ok j2 j5"
 tell w2 "recvall 100" "ok j3 j6"
 leave w1
-wait_until 5 has_ports "$NETS/queue" 3
+wait_until 20 has_ports "$NETS/queue" 3
 for i in 8 9; do
 	tell producer "send j$i" "ok 2"
 done
@@ -139,7 +139,7 @@ tell w2 "recvall 100" "ok j8"
 tell w0 "recvall 100" "ok j9"
 leave w0
 leave w2
-wait_until 5 has_ports "$NETS/queue" 1
+wait_until 20 has_ports "$NETS/queue" 1
 tell producer "send lost" "ok 4"
 assert_eq 1 "$(stat_of "$NETS/queue" 3 .drops.not_reader)" "a job for nobody"
 
@@ -469,11 +469,11 @@ tell five "ioctl 0x40044b01 7" "ok 7"
 tell seven "ioctl 0x80044b02" "ok 7"
 tell seven "ioctl 0x40044b03 1" ENOTTY
 ask five "recv 10000"
-wait_until 5 asleep "${NODE_PID[five]}"
+wait_until 20 asleep "${NODE_PID[five]}"
 leave seven
-answer five 10 "ok goodbye 7"
+answer five 40 "ok goodbye 7"
 crash five
-wait_until 5 has_ports "$NETS/all" 0
+wait_until 20 has_ports "$NETS/all" 0
 ipn-fabric net del "$NETS/all"
 ipn-fabric policy unload all
 
@@ -509,7 +509,7 @@ s.send(bytes.fromhex('ffffffffffff02000000000188b5') + b'from red')
 print('blue', fds[1][1].recv(2000).hex(), flush=True)
 END
 reader=$!
-wait_until 10 grep -q ready "$TMP/seen"
+wait_until 20 grep -q ready "$TMP/seen"
 eth=ffffffffffff02000000000788b5
 tell q "recvall 50"
 tell p "recvall 50"
@@ -577,7 +577,7 @@ s.sendall(b"x" * 3000000)
 s.close()'
 wait $server || fail "no TCP through a policy that sends"
 assert_eq 3000000 "$(cat "$TMP/tcp")" "bytes by TCP"
-longest=$(ask listener "recvlen 1000"; answer listener 5; echo "${OUT#ok }")
+longest=$(ask listener "recvlen 1000"; answer listener 40; echo "${OUT#ok }")
 [ "$longest" -le 1514 ] || fail "a process got $longest bytes"
 for reason in mtu policy redirect gateway bad_frame; do
 	assert_eq 0 "$(stat_of "$NETS/tcp" 1 ".drops.$reason")" "drops: $reason"

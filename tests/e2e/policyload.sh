@@ -56,10 +56,10 @@ until_there()
 	ipn-fabric net del "$NETS/probe"
 	[ -s "$log" ] && [ -s "$log.text" ]
 }
-wait_until 10 until_there
+wait_until 20 until_there
 told() # JQ-CONDITION
 {
-	wait_until 5 jq -e -s "any(.[]; $1)" "$log"
+	wait_until 20 jq -e -s "any(.[]; $1)" "$log"
 }
 
 step "while a policy is loaded, everybody else is served"
@@ -90,7 +90,7 @@ ipn-fabric policy load "$OBJECT" --number 9 --name slow
 told '.event == "policy" and .name == "slow" and .number == 9'
 ipn-fabric policy unload slow
 told '.event == "unloaded" and .name == "slow" and .number == 9'
-wait_until 5 grep -q "unloaded  *slow  number 9" "$log.text"
+wait_until 20 grep -q "unloaded  *slow  number 9" "$log.text"
 
 step "who asked has gone: so does the load"
 fds=$(manager_fds)
@@ -99,7 +99,7 @@ kill -KILL $LOADER
 wait $LOADER 2>/dev/null || true
 wait_until 2 no_child
 assert_eq "11" "$(ls "$POLICY_DIR")" "pins"
-wait_until 5 eval "[ \$(manager_fds) = $fds ]"
+wait_until 20 eval "[ \$(manager_fds) = $fds ]"
 ipn-fabric policy load "$OBJECT" --number 9 --name slow
 assert_eq "slow refuse" "$(policies)" "policies"
 ipn-fabric policy unload 9
@@ -113,7 +113,7 @@ assert_eq "broadcast refuse" "$(ipn-fabric show --json | jq -r '[.networks[] |
 expect_err "refuses the port" ipn-fabric attach "$NETS/closed" --host h0
 told '.event == "refused" and .policy == "refuse" and .kind == "host" and .uid == 0 and
 	.error == "Permission denied"'
-wait_until 5 grep -q "refused .*closed  host  uid 0  by refuse: Permission denied" "$log.text"
+wait_until 20 grep -q "refused .*closed  host  uid 0  by refuse: Permission denied" "$log.text"
 expect_err "refuses the port" ipn-fabric cable "$NETS/hub" "$NETS/closed"
 [ "$(ipn-fabric show --json "$NETS/hub" | jq '.ports | length')" = 2 ] ||
 	fail "half a cable was left"
@@ -129,7 +129,7 @@ assert_eq "refuse" "$(policies)" "policies"
 load_stopped 9 slow
 kill_fabric
 kill -CONT "$CHILD" 2>/dev/null || true # stopped so early that the kernel knew of no parent yet
-wait_until 5 eval "! kill -0 $CHILD 2>/dev/null"
+wait_until 20 eval "! kill -0 $CHILD 2>/dev/null"
 start_fabric
 assert_eq "refuse" "$(policies)" "policies"
 assert_eq "11" "$(ls "$POLICY_DIR")" "pins"

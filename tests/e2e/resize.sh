@@ -61,7 +61,7 @@ tell boss "set change 3" EADDRINUSE
 tell boss "set change 4" ok
 assert_eq "3 2" "$(places | xargs)" "places in use, two of devices"
 in_netns red ip neigh flush all
-in_netns red ping -c 3 -i 0.2 -W 2 -q 10.1.0.2 >/dev/null || fail "not after the shrink"
+in_netns red ping -c 3 -i 0.2 -W 20 -q 10.1.0.2 >/dev/null || fail "not after the shrink"
 
 step "a new manager finds it as it is"
 kill_fabric
@@ -69,7 +69,7 @@ start_fabric
 assert_eq 4 "$(ipn-fabric show --json "$NETS/lan" | jq '.networks[0].nodes')" nodes
 assert_eq "3 2" "$(places | xargs)" "places in use, two of devices"
 in_netns red ip neigh flush all
-in_netns red ping -c 3 -i 0.2 -W 2 -q 10.1.0.2 >/dev/null || fail "not after the restart"
+in_netns red ping -c 3 -i 0.2 -W 20 -q 10.1.0.2 >/dev/null || fail "not after the restart"
 tell boss "set change 5" ok # it was bound, and is
 tell other "set change 9" ok
 tell other "set change 8" ok # though it is connected
@@ -101,7 +101,7 @@ bpftool map update pinned "$DIR/networks" key $(word "$id") value "${value[@]}"
 start_fabric
 assert_eq 60000 "$(base "$NETS/lan")" "place of the network"
 in_netns red ip neigh flush all
-in_netns red ping -c 3 -i 0.2 -W 2 -q 10.1.0.2 >/dev/null || fail "not at the new place"
+in_netns red ping -c 3 -i 0.2 -W 20 -q 10.1.0.2 >/dev/null || fail "not at the new place"
 ipn-fabric net add "$NETS/third" --nodes 1000 # the old place is clean for who gets it
 assert_eq "3 2" "$(places | xargs)" "places in use, two of devices"
 leave boss

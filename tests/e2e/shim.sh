@@ -46,7 +46,7 @@ for name in one two three four; do
 	done
 	timeout 60 ipn-fabric run plain peer "$NETS/peers" $name "${others[@]}" &
 	peers+=($!)
-	[ $name != one ] || wait_until 10 has_ports "$NETS/peers" 1
+	[ $name != one ] || wait_until 20 has_ports "$NETS/peers" 1
 done
 for pid in "${peers[@]}"; do
 	wait "$pid" || fail "a peer: status $?"
@@ -85,7 +85,7 @@ wait $sender || fail "the sender: status $?"
 
 step "plain programs and those of libipn are one network"
 node n socket "connect $NETS/hub"
-timeout 20 ipn-fabric run plain peer "$NETS/hub" plain other &
+timeout 60 ipn-fabric run plain peer "$NETS/hub" plain other &
 pid=$!
 tell n "recv 10000" "ok plain"
 tell n "send other" "ok 5"
@@ -124,5 +124,5 @@ mapfile -t cost < <(ipn-fabric run plain cost "$NETS/hub")
 echo "   read of /dev/null: $bare ns; under run ${cost[0]} ns; with an IPN socket ${cost[1]} ns"
 
 step "nothing is left"
-wait_until 5 has_ports "$NETS/hub" 0
+wait_until 20 has_ports "$NETS/hub" 0
 stop_fabric

@@ -18,7 +18,7 @@ sniff()
 {
 	nsenter --net="/run/netns/$1" frames sniff eth0 60000 "0x${2:-$TYPE}" \
 		>>"$IPN_TEST_TMP/sniff.$1" 2>&1 &
-	wait_until 5 grep -q ready "$IPN_TEST_TMP/sniff.$1"
+	wait_until 20 grep -q ready "$IPN_TEST_TMP/sniff.$1"
 }
 
 heard() # CONTAINER HEX...: exactly these, in this order
@@ -53,12 +53,12 @@ ip addr add 10.8.0.10/24 dev h0
 step "ping all ways between containers and the host"
 for from in one two three; do
 	for to in 1 2 3 10; do
-		in_netns $from ping -q -c 1 -W 5 10.8.0.$to >/dev/null ||
+		in_netns $from ping -q -c 1 -W 20 10.8.0.$to >/dev/null ||
 			fail "no ping from $from to $to"
 	done
 done
 for to in 1 2 3; do
-	ping -q -c 1 -W 5 10.8.0.$to >/dev/null || fail "no ping from the host to $to"
+	ping -q -c 1 -W 20 10.8.0.$to >/dev/null || fail "no ping from the host to $to"
 done
 
 step "addresses are learned where they are"
@@ -101,8 +101,8 @@ done
 for frame in "$to_two" "$unknown" "$to_all" "$group"; do
 	in_netns one frames inject eth0 "$frame"
 done
-wait_until 5 heard two "$to_two" "$unknown" "$to_all" "$group"
-wait_until 5 heard three "$unknown" "$to_all" "$group"
+wait_until 20 heard two "$to_two" "$unknown" "$to_all" "$group"
+wait_until 20 heard three "$unknown" "$to_all" "$group"
 for frame in "$unknown" "$to_all" "$group"; do
 	tell ear "recvhex 2000" "ok $frame"
 done
@@ -116,8 +116,8 @@ me=020000000077
 : >"$IPN_TEST_TMP/sniff.three"
 tell mouth "sendhex $two$me$TYPE$DATA" "ok 64"
 tell mouth "sendhex ffffffffffff$me$TYPE${DATA}77" "ok 65"
-wait_until 5 heard two "$two$me$TYPE$DATA" "ffffffffffff$me$TYPE${DATA}77"
-wait_until 5 heard three "ffffffffffff$me$TYPE${DATA}77"
+wait_until 20 heard two "$two$me$TYPE$DATA" "ffffffffffff$me$TYPE${DATA}77"
+wait_until 20 heard three "ffffffffffff$me$TYPE${DATA}77"
 tell ear "recvhex 2000" "ok ffffffffffff$me$TYPE${DATA}77"
 in_netns two frames inject eth0 "$me$two$TYPE$DATA"
 tell mouth "recvhex 2000" "ok $me$two$TYPE$DATA"
@@ -140,10 +140,10 @@ tagged=ffffffffffff${one}8100a064$TYPE$DATA
 sniff two 8100
 in_netns one frames inject eth0 "$tagged"
 tell ear "recvhex 2000" "ok $tagged"
-wait_until 5 heard two "$tagged"
+wait_until 20 heard two "$tagged"
 : >"$IPN_TEST_TMP/sniff.two"
 tell mouth "sendhex ffffffffffff${me}81000064$TYPE$DATA" "ok 68"
-wait_until 5 heard two "ffffffffffff${me}81000064$TYPE$DATA"
+wait_until 20 heard two "ffffffffffff${me}81000064$TYPE$DATA"
 leave ear
 leave mouth
 
@@ -156,8 +156,8 @@ tcp() # FROM TO ADDRESS, "" for the host
 
 	${2:+nsenter --net=/run/netns/$2} frames serve 7000 >"$IPN_TEST_TMP/got" &
 	server=$!
-	wait_until 5 grep -q ':1B58 00000000:0000 0A' "/proc/$server/net/tcp"
-	${1:+nsenter --net=/run/netns/$1} timeout 20 \
+	wait_until 20 grep -q ':1B58 00000000:0000 0A' "/proc/$server/net/tcp"
+	${1:+nsenter --net=/run/netns/$1} timeout 60 \
 		bash -c "cat $IPN_TEST_TMP/file >/dev/tcp/$3/7000" || fail "TCP from '$1' to $3"
 	wait $server || fail "TCP from '$1' to $3: the server"
 	assert_eq "$wanted" "$(sha256sum <"$IPN_TEST_TMP/got")" "TCP from '$1' to $3"
@@ -169,7 +169,7 @@ tcp "" three 10.8.0.3
 step "segments flooded to a process on the switch are whole frames with right checksums"
 frames check "$NETS/lan" 1514 >"$IPN_TEST_TMP/check" 2>&1 &
 checker=$!
-wait_until 5 grep -q ready "$IPN_TEST_TMP/check"
+wait_until 20 grep -q ready "$IPN_TEST_TMP/check"
 # An address that is never learned, because its holder answers by another interface.
 ipn-fabric attach "$NETS/lan" --veth eth1:two --port 4 >/dev/null
 in_netns two sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.eth0.rp_filter=0
@@ -180,7 +180,7 @@ in_netns two ip route replace 10.8.0.1 dev eth1 src 10.8.0.2
 in_netns one ip neigh replace 10.8.0.2 lladdr 02:00:00:00:ff:02 dev eth0
 tcp one two 10.8.0.2
 for size in 1472 2000 9000 40000; do
-	in_netns one ping -q -c 1 -W 5 -s $size 10.8.0.2 >/dev/null || fail "ping of $size bytes"
+	in_netns one ping -q -c 1 -W 20 -s $size 10.8.0.2 >/dev/null || fail "ping of $size bytes"
 done
 kill -TERM $checker
 wait $checker || fail "damaged frames: $(cat "$IPN_TEST_TMP/check")"

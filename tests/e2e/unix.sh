@@ -38,7 +38,7 @@ program()
 	python3 "$IPN_TEST_TMP/program.py" "$F" "$P" <"$IPN_TEST_TMP/in" >"$IPN_TEST_TMP/out" 2>&1 &
 	PROG=$!
 	exec {IN}>"$IPN_TEST_TMP/in"
-	wait_until 10 grep -q ready "$IPN_TEST_TMP/out"
+	wait_until 20 grep -q ready "$IPN_TEST_TMP/out"
 }
 end_program()
 {
@@ -57,15 +57,15 @@ step "with --peer: a port as soon as the program is there"
 ipn-fabric attach "$NETS/lan" --unix "$F" --peer "$P" --port 9 --descr "a program" >/dev/null
 has_ports "$NETS/lan" 1 || fail "a port without a program"
 program
-wait_until 5 has_ports "$NETS/lan" 2
+wait_until 20 has_ports "$NETS/lan" 2
 assert_eq "sock,a program" "$(ipn-fabric show --json "$NETS/lan" |
 	jq -r '.ports[] | select(.port == 9) | .kind + "," + .descr')"
 send "ffffffffffff$A$T$DATA"
-tell ear "recvhex 5000" "ok ffffffffffff$A$T$DATA"
+tell ear "recvhex 20000" "ok ffffffffffff$A$T$DATA"
 tell ear "sendhex $A$B$T$DATA"
-wait_until 5 grep -q "^$A$B$T$DATA" "$IPN_TEST_TMP/out"
+wait_until 20 grep -q "^$A$B$T$DATA" "$IPN_TEST_TMP/out"
 send "$B$A$T$DATA"
-tell ear "recvhex 5000" "ok $B$A$T$DATA"
+tell ear "recvhex 20000" "ok $B$A$T$DATA"
 
 step "nobody else can send to its path"
 python3 - "$F" <<'P' || fail "a stranger may send"
@@ -81,31 +81,31 @@ P
 step "over the death of the manager: the same port, and the next program's, too"
 kill_fabric
 send "$B$A$T$DATA"
-tell ear "recvhex 5000" "ok $B$A$T$DATA"
+tell ear "recvhex 20000" "ok $B$A$T$DATA"
 start_fabric
 assert_eq "sock,a program" "$(ipn-fabric show --json "$NETS/lan" |
 	jq -r '.ports[] | select(.port == 9) | .kind + "," + .descr')"
 send "$B$A$T$DATA"
-tell ear "recvhex 5000" "ok $B$A$T$DATA"
+tell ear "recvhex 20000" "ok $B$A$T$DATA"
 : >"$IPN_TEST_TMP/out"
 tell ear "sendhex $A$B$T$DATA"
-wait_until 5 grep -q "$A$B$T$DATA" "$IPN_TEST_TMP/out"
+wait_until 20 grep -q "$A$B$T$DATA" "$IPN_TEST_TMP/out"
 
 step "it ends, and comes back"
 end_program
-wait_until 5 has_ports "$NETS/lan" 1
+wait_until 20 has_ports "$NETS/lan" 1
 program
-wait_until 5 has_ports "$NETS/lan" 2
+wait_until 20 has_ports "$NETS/lan" 2
 assert_eq "a program" "$(ipn-fabric show --json "$NETS/lan" |
 	jq -r '.ports[] | select(.port == 9) | .descr')" "description after a restart"
 send "$B$A$T$DATA"
-tell ear "recvhex 5000" "ok $B$A$T$DATA"
+tell ear "recvhex 20000" "ok $B$A$T$DATA"
 kill_fabric
 end_program
 start_fabric # which finds nobody there
-wait_until 5 has_ports "$NETS/lan" 1
+wait_until 20 has_ports "$NETS/lan" 1
 program
-wait_until 5 has_ports "$NETS/lan" 2
+wait_until 20 has_ports "$NETS/lan" 2
 end_program
 ipn-fabric detach "$NETS/lan" --unix "$F"
 [ ! -e "$F" ] || fail "$F was left behind"
@@ -113,37 +113,37 @@ ipn-fabric detach "$NETS/lan" --unix "$F"
 step "without --peer: who writes first"
 ipn-fabric attach "$NETS/lan" --unix "$F" --mode 0777 >/dev/null
 program
-wait_until 5 test -S "$F"
+wait_until 20 test -S "$F"
 send "ffffffffffff$A$T$DATA"
-wait_until 5 has_ports "$NETS/lan" 2
+wait_until 20 has_ports "$NETS/lan" 2
 send "ffffffffffff$A$T$DATA"
-tell ear "recvhex 5000" "ok ffffffffffff$A$T$DATA"
+tell ear "recvhex 20000" "ok ffffffffffff$A$T$DATA"
 tell ear "sendhex $A$B$T$DATA"
-wait_until 5 grep -q "^$A$B$T$DATA" "$IPN_TEST_TMP/out"
+wait_until 20 grep -q "^$A$B$T$DATA" "$IPN_TEST_TMP/out"
 
 step "a new manager goes on with it"
 kill_fabric
 start_fabric
 has_ports "$NETS/lan" 2 || fail "the program was thrown out"
 send "$B$A$T$DATA"
-tell ear "recvhex 5000" "ok $B$A$T$DATA"
+tell ear "recvhex 20000" "ok $B$A$T$DATA"
 end_program
-wait_until 5 has_ports "$NETS/lan" 1
+wait_until 20 has_ports "$NETS/lan" 1
 
 step "who writes while there is no manager is let in by the next one"
-wait_until 5 test -S "$F"
+wait_until 20 test -S "$F"
 program
 waits() # the one that is connected to nobody: the last one may be on its way out
 {
 	awk -v file="$F" '$6 == "01" && $8 == file { found = 1 } END { exit !found }' /proc/net/unix
 }
-wait_until 5 waits
+wait_until 20 waits
 kill_fabric
 send "ffffffffffff$A$T$DATA"
 start_fabric
-wait_until 5 has_ports "$NETS/lan" 2
+wait_until 20 has_ports "$NETS/lan" 2
 send "$B$A$T$DATA"
-tell ear "recvhex 5000" "ok $B$A$T$DATA"
+tell ear "recvhex 20000" "ok $B$A$T$DATA"
 
 step "without the keeper, too, it is opened again"
 keeper=$(ps -eo pid=,comm= | awk '$2 == "ipn-keeper" { print $1 }')
@@ -151,11 +151,11 @@ keeper=$(ps -eo pid=,comm= | awk '$2 == "ipn-keeper" { print $1 }')
 kill -KILL "$keeper" "$FABRIC_PID"
 kill_fabric
 start_fabric
-wait_until 5 test -S "$F"
+wait_until 20 test -S "$F"
 send "ffffffffffff$A$T$DATA"
-wait_until 5 has_ports "$NETS/lan" 2
+wait_until 20 has_ports "$NETS/lan" 2
 end_program
-wait_until 5 has_ports "$NETS/lan" 1
+wait_until 20 has_ports "$NETS/lan" 1
 
 step "files of others are left alone"
 touch "$IPN_TEST_TMP/foreign"

@@ -29,7 +29,7 @@ vde()
 said() # NAME [WANTED]
 {
 	OUT=
-	IFS= read -r -t 20 OUT <&"${VDE_OUT[$1]}" || fail "vde $1: no answer"
+	IFS= read -r -t 60 OUT <&"${VDE_OUT[$1]}" || fail "vde $1: no answer"
 	[ $# -lt 2 ] || assert_eq "$2" "$OUT" "vde $1"
 }
 
@@ -67,19 +67,19 @@ a=020000000001 b=020000000002 p=020000000003
 step "floods and unicast between clients and processes"
 node ear socket "connect $NETS/lan"
 ask_vde a "send $ALL$a$TYPE$DATA" ok
-ask_vde b "recv 5000" "$ALL$a$TYPE$DATA"
-tell ear "recvhex 2000" "ok $ALL$a$TYPE$DATA"
+ask_vde b "recv 20000" "$ALL$a$TYPE$DATA"
+tell ear "recvhex 20000" "ok $ALL$a$TYPE$DATA"
 ask_vde b "send $a$b$TYPE$DATA" ok
-ask_vde a "recv 5000" "$a$b$TYPE$DATA"
+ask_vde a "recv 20000" "$a$b$TYPE$DATA"
 ask_vde a "send $b$a$TYPE$DATA" ok
-ask_vde b "recv 5000" "$b$a$TYPE$DATA"
+ask_vde b "recv 20000" "$b$a$TYPE$DATA"
 tell ear "sendhex $a$p$TYPE$DATA"
-ask_vde a "recv 5000" "$a$p$TYPE$DATA"
+ask_vde a "recv 20000" "$a$p$TYPE$DATA"
 ask_vde b "send $p$b$TYPE$DATA" ok
-tell ear "recvhex 2000" "ok $p$b$TYPE$DATA"
+tell ear "recvhex 20000" "ok $p$b$TYPE$DATA"
 tell ear "sendhex $ALL$p$TYPE$DATA"
-ask_vde a "recv 5000" "$ALL$p$TYPE$DATA"
-ask_vde b "recv 5000" "$ALL$p$TYPE$DATA"
+ask_vde a "recv 20000" "$ALL$p$TYPE$DATA"
+ask_vde b "recv 20000" "$ALL$p$TYPE$DATA"
 tell ear "recv 50" EAGAIN
 ask_vde a "recv 50" none
 ask_vde b "recv 50" none
@@ -90,18 +90,18 @@ ipn-fabric cable "$NETS/lan" "$NETS/far" >/dev/null
 node far socket "connect $NETS/far"
 f=020000000004
 ask_vde a "send $ALL$a$TYPE$DATA" ok
-tell far "recvhex 5000" "ok $ALL$a$TYPE$DATA"
-tell ear "recvhex 5000" "ok $ALL$a$TYPE$DATA"
-ask_vde b "recv 5000" "$ALL$a$TYPE$DATA"
+tell far "recvhex 20000" "ok $ALL$a$TYPE$DATA"
+tell ear "recvhex 20000" "ok $ALL$a$TYPE$DATA"
+ask_vde b "recv 20000" "$ALL$a$TYPE$DATA"
 tell far "sendhex $a$f$TYPE$DATA"
-ask_vde a "recv 5000" "$a$f$TYPE$DATA"
+ask_vde a "recv 20000" "$a$f$TYPE$DATA"
 ask_vde a "send $f$a$TYPE$DATA" ok
-tell far "recvhex 5000" "ok $f$a$TYPE$DATA"
+tell far "recvhex 20000" "ok $f$a$TYPE$DATA"
 tell far "sendhex $ALL$f$TYPE$DATA"
 for who in a b; do
-	ask_vde $who "recv 5000" "$ALL$f$TYPE$DATA"
+	ask_vde $who "recv 20000" "$ALL$f$TYPE$DATA"
 done
-tell ear "recvhex 5000" "ok $ALL$f$TYPE$DATA"
+tell ear "recvhex 20000" "ok $ALL$f$TYPE$DATA"
 assert_eq 0 "$(ipn-fabric stats --json "$NETS/far" | jq '[.[].drops[]] | add')" "drops"
 leave far
 ipn-fabric net del "$NETS/far"
@@ -114,12 +114,12 @@ vde j
 vde k
 DIR=${DIR%.jumbo}
 ask_vde j "send $ALL$a$TYPE" ok
-ask_vde k "recv 5000" "$ALL$a$TYPE"
+ask_vde k "recv 20000" "$ALL$a$TYPE"
 ask_vde k "send $ALL$b$TYPE" ok
-ask_vde j "recv 5000" "$ALL$b$TYPE"
+ask_vde j "recv 20000" "$ALL$b$TYPE"
 for len in 14 60 255 1514 2048 4000 9000 16064; do
 	ask_vde j "fill $b $a $len 1" 1
-	ask_vde k "recv 5000"
+	ask_vde k "recv 20000"
 	assert_eq $((len * 2)) ${#OUT} "digits of a frame of $len bytes"
 done
 ask_vde j "send 0102030405060708090a0b0c0d" ok
@@ -128,10 +128,10 @@ ask_vde j "fill $b $a 65000 1" 1
 ask_vde k "recv 50" none
 assert_eq 3 "$(stat_of "$NETS/jumbo" 0 .drops.sock_size)" "too short, too long"
 ask_vde j "fill $b $a 60 1" 1
-ask_vde k "recv 5000"
+ask_vde k "recv 20000"
 gone_vde j
 gone_vde k
-wait_until 5 has_ports "$NETS/jumbo" 0
+wait_until 20 has_ports "$NETS/jumbo" 0
 
 step "a container and the host: ping and TCP through vde_plug"
 container red
@@ -142,14 +142,14 @@ ip addr add 10.9.0.2/24 dev vt0
 ip link set vt0 up
 vde_plug "vde://$DIR" tap://vt0 </dev/null >"$IPN_TEST_TMP/plug" 2>&1 &
 PLUG=$!
-wait_until 5 has_ports "$NETS/lan" 5
-ping -q -c 3 -i 0.2 -W 5 10.9.0.1 >/dev/null || fail "no ping from VDE to the container"
-in_netns red ping -q -c 3 -i 0.2 -W 5 10.9.0.2 >/dev/null || fail "no ping to VDE"
+wait_until 20 has_ports "$NETS/lan" 5
+ping -q -c 3 -i 0.2 -W 20 10.9.0.1 >/dev/null || fail "no ping from VDE to the container"
+in_netns red ping -q -c 3 -i 0.2 -W 20 10.9.0.2 >/dev/null || fail "no ping to VDE"
 in_netns red iperf3 -s -1 >/dev/null 2>&1 &
-wait_until 5 in_netns red sh -c 'ss -ltn | grep -q 5201'
+wait_until 20 in_netns red sh -c 'ss -ltn | grep -q 5201'
 iperf3 -c 10.9.0.1 -t 1 -J >"$IPN_TEST_TMP/up.json" || fail "no TCP from VDE to the container"
 in_netns red iperf3 -s -1 >/dev/null 2>&1 &
-wait_until 5 in_netns red sh -c 'ss -ltn | grep -q 5201'
+wait_until 20 in_netns red sh -c 'ss -ltn | grep -q 5201'
 iperf3 -c 10.9.0.1 -t 1 -R -J >"$IPN_TEST_TMP/down.json" || fail "no TCP to VDE"
 for way in up down; do
 	jq -r --arg way $way '.end.sum_received.bits_per_second / 1e6 | floor |
@@ -159,14 +159,14 @@ for way in up down; do
 done
 kill $PLUG
 wait $PLUG 2>/dev/null || true
-wait_until 5 has_ports "$NETS/lan" 4
+wait_until 20 has_ports "$NETS/lan" 4
 ip link del vt0
 ip netns del red # which would ask for its neighbours
-wait_until 5 has_ports "$NETS/lan" 3
+wait_until 20 has_ports "$NETS/lan" 3
 
 step "goodbye, end of the stream, death: the port is gone at once"
 vde c -d third
-wait_until 5 has_ports "$NETS/lan" 4
+wait_until 20 has_ports "$NETS/lan" 4
 ask_vde c bye ok
 wait_until 2 has_ports "$NETS/lan" 3
 gone_vde c
@@ -185,8 +185,8 @@ ask_vde b "count 300"
 vde slow
 s=020000000004
 ask_vde slow "send $ALL$s$TYPE$DATA" ok
-ask_vde a "recv 5000" "$ALL$s$TYPE$DATA"
-ask_vde b "recv 5000" "$ALL$s$TYPE$DATA"
+ask_vde a "recv 20000" "$ALL$s$TYPE$DATA"
+ask_vde b "recv 20000" "$ALL$s$TYPE$DATA"
 for ((i = 0; i < 5; i++)); do
 	ask_vde a "fill $s $a 60 1000" 1000
 	ask_vde a "fill $s $a 1500 200" 200
@@ -215,7 +215,7 @@ pad() # HEX BYTES
 }
 raw()
 {
-	OUT=$(timeout 10 vdeclient "$DIR" raw "$1")
+	OUT=$(timeout 30 vdeclient "$DIR" raw "$1")
 	assert_eq closed "$OUT" "request $2"
 }
 magic=cefaedfe version=03000000 type=00000000 family=0100
@@ -243,10 +243,10 @@ os.chmod(sys.argv[1], 0o777)
 time.sleep(60)
 P
 ROOTS=$!
-wait_until 5 test -S "$IPN_TEST_TMP/roots"
+wait_until 20 test -S "$IPN_TEST_TMP/roots"
 chmod 755 "$IPN_TEST_TMP"
 name=$(printf '%s' "$IPN_TEST_TMP/roots" | od -An -tx1 -v | tr -d ' \n')
-OUT=$(as_nobody timeout 10 vdeclient "$DIR" raw "$magic$version$type$family$(pad "$name" 108)")
+OUT=$(as_nobody timeout 30 vdeclient "$DIR" raw "$magic$version$type$family$(pad "$name" 108)")
 assert_eq closed "$OUT" "request of nobody for root's socket"
 kill $ROOTS
 AS=as_nobody
@@ -255,8 +255,8 @@ AS=
 assert_eq 65534 "$(ipn-fabric show --json "$NETS/lan" |
 	jq -r '.ports[] | select(.descr == "nobody") | .uid')"
 ask_vde n "send $ALL$s$TYPE$DATA" ok
-ask_vde a "recv 5000" "$ALL$s$TYPE$DATA"
-ask_vde b "recv 5000" "$ALL$s$TYPE$DATA"
+ask_vde a "recv 20000" "$ALL$s$TYPE$DATA"
+ask_vde b "recv 20000" "$ALL$s$TYPE$DATA"
 gone_vde n
 
 step "a thousand that connect and say nothing"
@@ -294,7 +294,7 @@ assert_eq "the first" "$(ipn-fabric show --json "$NETS/lan" |
 ask_vde a "count 300"
 ask_vde b "count 300"
 ask_vde a "send $ALL$a$TYPE$DATA" ok
-ask_vde b "recv 5000" "$ALL$a$TYPE$DATA"
+ask_vde b "recv 20000" "$ALL$a$TYPE$DATA"
 
 step "nothing is left behind"
 leave ear

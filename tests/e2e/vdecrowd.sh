@@ -52,11 +52,11 @@ talk one
 talk two
 a=020000000001 b=020000000002
 say one "send ffffffffffff${a}88b600"
-say two "recv 5000" "ffffffffffff${a}88b600"
+say two "recv 20000" "ffffffffffff${a}88b600"
 say two "send $a${b}88b601"
-say one "recv 5000" "$a${b}88b601"
+say one "recv 20000" "$a${b}88b601"
 say one "send $b${a}88b602"
-say two "recv 5000" "$b${a}88b602"
+say two "recv 20000" "$b${a}88b602"
 
 step "a new manager takes them all over"
 kept() # two descriptors for each, one for the door, and its own
@@ -73,9 +73,9 @@ start_fabric
 echo "   $(((${EPOCHREALTIME/[.,]/} - START) / 1000)) ms"
 has_ports "$NETS/lan" 1002 || fail "not all were taken over"
 say one "send $b${a}88b604"
-say two "recv 5000" "$b${a}88b604"
+say two "recv 20000" "$b${a}88b604"
 say two "send ffffffffffff${b}88b605"
-say one "recv 5000" "ffffffffffff${b}88b605"
+say one "recv 20000" "ffffffffffff${b}88b605"
 
 step "they all leave at once"
 START=${EPOCHREALTIME/[.,]/}
@@ -84,7 +84,7 @@ wait $CROWD 2>/dev/null || true
 wait_until 60 has_ports "$NETS/lan" 2
 echo "   $(((${EPOCHREALTIME/[.,]/} - START) / 1000)) ms"
 say one "send $b${a}88b603"
-say two "recv 5000" "$b${a}88b603"
+say two "recv 20000" "$b${a}88b603"
 
 step "a flood through the ring: who sends little comes through, and processes do not feel it"
 ipn-fabric net add "$NETS/fast" --policy switch --pool 1024
@@ -118,6 +118,6 @@ assert_eq 0 "$(ipn-fabric stats --json "$NETS/lan" | jq '[.[] | select(.in_packe
 
 step "the manager is as it was"
 kill "${PID[@]}"
-wait_until 10 has_ports "$NETS/lan" 0
+wait_until 20 has_ports "$NETS/lan" 0
 [ "$(manager_fds)" -le $((FDS + 8)) ] || fail "descriptors: $FDS before, $(manager_fds) after"
 stop_fabric

@@ -54,7 +54,7 @@ restart
 hears 525400000001
 kill $QEMU
 wait $QEMU 2>/dev/null || true
-wait_until 5 has_ports "$NETS/lan" 2
+wait_until 20 has_ports "$NETS/lan" 2
 
 step "QEMU -netdev dgram"
 ipn-fabric attach "$NETS/lan" --unix "$IPN_TEST_TMP/fab" --peer "$IPN_TEST_TMP/qemu.sock" >/dev/null
@@ -67,7 +67,7 @@ restart
 hears 525400000002
 kill $QEMU
 wait $QEMU 2>/dev/null || true
-wait_until 5 has_ports "$NETS/lan" 2
+wait_until 20 has_ports "$NETS/lan" 2
 
 step "user-mode-linux, transport daemon: ping both ways"
 root=$IPN_TEST_TMP/root
@@ -96,7 +96,7 @@ restart
 wait_until 20 ping -q -c 1 -W 1 10.5.0.7
 pkill -KILL -s $UML # its processes are a session of their own
 wait $UML 2>/dev/null || true
-wait_until 10 has_ports "$NETS/lan" 2
+wait_until 20 has_ports "$NETS/lan" 2
 
 leave ear
 stop_fabric

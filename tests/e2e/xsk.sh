@@ -43,7 +43,7 @@ peer_kill()
 # xsk_open WANTED [PATH [NAME]]: what a process, nobody, gets.
 xsk_open()
 {
-	OUT=$(as_nobody timeout 20 xskpeer "${2-$NETS/lan}" "${3-x0}" open || true)
+	OUT=$(as_nobody timeout 60 xskpeer "${2-$NETS/lan}" "${3-x0}" open || true)
 	[ "$OUT" = "$1" ] || fail "open ${2-lan} ${3-x0}: wanted '$1', got '$OUT'"
 }
 
@@ -119,7 +119,7 @@ assert_eq "$(peer_pid a)" \
 xsk_open EBUSY
 xsk_open "ok 1 1514 512 2048" "$NETS/lan" -
 peer_kill a
-wait_until 5 port_is 0 down
+wait_until 20 port_is 0 down
 for _ in {1..20}; do
 	xsk_open "ok 0 1514 2048 2048"
 done
@@ -131,7 +131,7 @@ node proc socket "connect $NETS/lan"
 tell proc "sendhex ffffffffffff02000000009908060001080006040001020000000099$(
 	)0a0600630000000000000a060009" "ok 42"
 ask proc "recvhex 3000"
-answer proc 5
+answer proc 40
 [[ $OUT == *020000000099025800000000080600010800060400020258000000000a060009* ]] ||
 	fail "the answer to an ARP request: $OUT"
 leave proc
@@ -140,10 +140,10 @@ peer_end a
 
 step "with a container: ARP, ping and UDP turned round in place, checksums verified"
 peer a x0 echo 6
-in_netns box ping -q -c 20 -i 0.02 -W 2 10.6.0.9 >"$IPN_TEST_TMP/ping" ||
+in_netns box ping -q -c 20 -i 0.02 -W 20 10.6.0.9 >"$IPN_TEST_TMP/ping" ||
 	fail "$(cat "$IPN_TEST_TMP/ping")"
-in_netns box ping -q -c 5 -s 1472 -i 0.02 -W 2 10.6.0.9 >/dev/null || fail "long pings"
-in_netns box timeout 20 python3 - <<'EOF'
+in_netns box ping -q -c 5 -s 1472 -i 0.02 -W 20 10.6.0.9 >/dev/null || fail "long pings"
+in_netns box timeout 60 python3 - <<'EOF'
 import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.settimeout(3)
@@ -160,7 +160,7 @@ peer_end a
 step "whatever the sender leaves to its interface is done: TCP and UDP segments come whole"
 peer a x0 count 3
 in_netns box ip neigh replace 10.6.0.9 lladdr 02:58:00:00:00:77 dev eth0
-in_netns box timeout 20 python3 - <<'EOF'
+in_netns box timeout 60 python3 - <<'EOF'
 import socket
 # datagrams that the interface is to cut up (UDP_SEGMENT), with checksums it is to complete
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -168,7 +168,7 @@ s.setsockopt(socket.IPPROTO_UDP, 103, 1400)
 for i in range(30):
     s.sendto(bytes(1400 * 20), ("10.6.0.9", 7778))
 EOF
-in_netns box timeout 1 python3 -c 'import socket; socket.create_connection(("10.6.0.9", 80), 1)' \
+in_netns box timeout 60 python3 -c 'import socket; socket.create_connection(("10.6.0.9", 80), 1)' \
 	2>/dev/null || true
 peer_end a
 [[ $OUT =~ tcp\ ([0-9]+)\ udp\ 600\ bad_sums\ 0\ bad_lengths\ 0\ biggest\ 1442$ &&
@@ -204,15 +204,15 @@ peer_end a
 
 step "what a slow holder loses is counted at it, by name"
 peer a x1 sloth
-as_nobody timeout 20 xskpeer "$NETS/lan" x0 send 1000 100 >/dev/null
+as_nobody timeout 60 xskpeer "$NETS/lan" x0 send 1000 100 >/dev/null
 lost_all() # what came and what was lost there, together
 {
 	[ "$(stat_of "$NETS/lan" 1 '.drops | .xsk_full + .xsk_fill + .device')" -ge 744 ]
 }
-wait_until 5 lost_all
+wait_until 20 lost_all
 echo "   $(stat_of "$NETS/lan" 1 '.drops | "full \(.xsk_full) fill \(.xsk_fill)"')"
 peer_kill a
-wait_until 5 port_is 1 down
+wait_until 20 port_is 1 down
 lost_all || fail "the counts went with the holder"
 bpftool map dump pinned "$IPN_FABRIC_BPFFS/ipn-fabric/v1/xskports" | grep -q frame_size
 
@@ -221,7 +221,7 @@ ipn-fabric net add "$NETS/other" --pool 256
 steady_start other "$NETS/other"
 peer b x0 echo 5
 peer a x1 scribble 3
-in_netns box ping -q -c 100 -i 0.02 -W 2 10.6.0.9 >"$IPN_TEST_TMP/ping" ||
+in_netns box ping -q -c 100 -i 0.02 -W 20 10.6.0.9 >"$IPN_TEST_TMP/ping" ||
 	fail "$(cat "$IPN_TEST_TMP/ping")"
 grep -q ' 0% packet loss' "$IPN_TEST_TMP/ping" || fail "$(cat "$IPN_TEST_TMP/ping")"
 peer_end a
@@ -265,8 +265,8 @@ peer_end a
 [[ $OUT == "pair sent 2000000 got 2000000 "* ]] || fail "over two restarts: $OUT"
 peer_end b
 [[ $OUT == "pair sent 2000000 got 2000000 "* ]] || fail "over a restart: $OUT"
-wait_until 5 port_is 0 down
-wait_until 5 port_is 1 down
+wait_until 20 port_is 0 down
+wait_until 20 port_is 1 down
 xsk_open "ok 0 1514 2048 2048"
 peer a x0 hold
 kill_fabric
@@ -278,7 +278,7 @@ xsk_open "ok 0 1514 2048 2048"
 step "taken away: the holder is told, and another has the name"
 peer a x0 count 20
 ipn-fabric detach "$NETS/lan" --port 0
-wait_until 5 grep -q ENETDOWN "$IPN_TEST_TMP/.peer.a"
+wait_until 20 grep -q ENETDOWN "$IPN_TEST_TMP/.peer.a"
 wait "${PEER[a]}" 2>/dev/null || true
 ipn-fabric attach "$NETS/lan" --xsk x0 --port 0 --frame-size 4096 >/dev/null
 xsk_open "ok 0 1514 2048 4096"

@@ -35,7 +35,7 @@ received()
 	grep -q 'RX-packets: 5000 ' "$IPN_TEST_TMP/pmd" &&
 		grep -q 'TX-packets: 5000 ' "$IPN_TEST_TMP/pmd"
 }
-wait_until 10 received
+wait_until 20 received
 assert_eq 5000 "$(stat_of "$NETS/lan" 0 .in_packets)" "frames from the port"
 kill -INT $pmd
 wait $pmd || true

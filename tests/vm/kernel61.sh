@@ -71,7 +71,7 @@ across()
 	local before
 
 	before=$(ports "$2")
-	timeout 30 ipn-fabric recv "$2" --hex --count "$(wc -l <"$3")" --timeout 20 \
+	timeout 90 ipn-fabric recv "$2" --hex --count "$(wc -l <"$3")" --timeout 60 \
 		>"$IPN_TEST_TMP/got" 2>&1 &
 	wait_until 20 has_ports "$2" $((before + 1))
 	ipn-fabric send "$1" "$3"
@@ -101,7 +101,7 @@ reach() # FROM ADDRESS
 	local size
 
 	for size in 56 1400; do
-		in_netns "$1" ping -n -q -c 2 -W 5 -i 0.2 -s $size "$2" \
+		in_netns "$1" ping -n -q -c 2 -W 20 -i 0.2 -s $size "$2" \
 			>"$IPN_TEST_TMP/ping" 2>&1 ||
 			fail "$1 to $2, $size bytes: $(cat "$IPN_TEST_TMP/ping")
 $(ipn-fabric stats)"

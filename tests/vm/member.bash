@@ -79,7 +79,7 @@ reach() # FROM TO
 	*)
 		# One at a time: after a first answer, ping waits only two round trips for others.
 		out=$(on "$1" "for size in 56 1400; do for i in $(seq -s ' ' $pings); do
-			ping -n -q -c 1 -W 5 -s \$size $to || exit; done; done" 2>&1) ||
+			ping -n -q -c 1 -W 20 -s \$size $to || exit; done; done" 2>&1) ||
 			{ echo "$out"; return 1; }
 		;;
 	esac
