@@ -8,8 +8,10 @@
  * other: no wakeup is lost.
  *
  * Which pages to look into, the sleep bits say. A reader whose page is not `armed` has its bit set
- * by a control frame (wake_arm); a writer that looks into a page in vain clears the bit, so that
- * readers who do not sleep cost nothing, while who sleeps after each message sends no frames.
+ * by a control frame (wake_arm); the writer whose look into a page is the IPN_WAKE_LOOKSth in vain
+ * without one that found it asleep clears the bit. So readers who do not sleep cost nothing, and who
+ * sleeps now and then sends few frames: one costs its sender about what so many looks cost writers.
+ * A process that counts otherwise in its page is looked at always or seldom, which any may have.
  * Clearing: bit, then `armed`, then `sleep` is looked at again. A reader that saw `armed` before it
  * was cleared has set `sleep` before that, so the second look finds it.
  * Setting: `armed`, then the bit. So `armed` without bit lasts only while somebody is between the
@@ -94,6 +96,17 @@ INLINE void wake_arm(struct ipn_net *net, __u32 port)
 	FETCH_OR(&net->sleep_any, 1ULL << word);
 }
 
+/* Looked in vain: may the bit stay? A lost or false count of `awake` does no harm. */
+INLINE int wake_stays(struct ipn_page *page)
+{
+	__u64 awake = READ_ONCE(page->awake);
+
+	if (awake >= IPN_WAKE_LOOKS - 1)
+		return 0;
+	WRITE_ONCE(page->awake, awake + 1);
+	return 1;
+}
+
 /* The bit of this port is set. */
 INLINE void wake_port(struct ipn_net *net, __u32 port)
 {
@@ -101,13 +114,18 @@ INLINE void wake_port(struct ipn_net *net, __u32 port)
 	struct ipn_page *page = wake_page(net, port, &node, 0);
 
 	if (!page || !XCHG(&page->sleep, 0)) {
+		if (page && wake_stays(page))
+			return;
 		FETCH_AND(&net->sleep[word], ~(1ULL << (port & 63)));
 		page = wake_page(net, port, &node, 0);
 		if (!page)
 			return;
 		KEEP(XCHG(&page->armed, 0));
+		WRITE_ONCE(page->awake, 0);
 		if (!XCHG(&page->sleep, 0))
 			return;
+	} else if (READ_ONCE(page->awake)) {
+		WRITE_ONCE(page->awake, 0);
 	}
 	bell_ring(node, IPN_EVENT_WAKE, 0);
 }

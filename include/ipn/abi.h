@@ -338,8 +338,10 @@ struct ipn_page {
 	__u64 armed; /* written by programs: the sleep bit is set, `sleep` will be looked at */
 	__u64 room;  /* answer to IPN_TX_ROOM: 1 there is, 0 there is not, the port's bit is set */
 	__u64 taken; /* of a batch that was refused as IPN_TX_FULL or _AGAIN: so many went first */
-	__u64 pad2[4];
+	__u64 awake; /* written by programs: looks in vain, one after the other */
+	__u64 pad2[3];
 };
+#define IPN_WAKE_LOOKS 32 /* in vain, and nobody looks any more until the node arms again */
 
 /* Readers and writers of the network, and a number that tells one change from the next. */
 #define IPN_COUNTS(number, readers, writers) \

@@ -99,6 +99,20 @@ static __u32 send_by(enum way way, const struct t_port *from, __u32 len)
 	return r.ret;
 }
 
+/*
+ * Nobody sleeps: one by one, messages wake nobody and find nobody, and then senders look no more
+ * into the pages of those who still were armed.
+ */
+static void in_vain(enum way way, const struct t_port *from, __u32 armed, __u32 after)
+{
+	for (int i = 0; i < IPN_WAKE_LOOKS; i++) {
+		armed_expect(armed);
+		send_by(way, from, 100);
+		wakes_expect(0);
+	}
+	armed_expect(after);
+}
+
 static const struct t_port *sender(enum way way)
 {
 	return way_sender(way, procs[1], device, sock);
@@ -141,9 +155,7 @@ static void a_message_wakes_every_sleeper_once(void **state)
 			sleepers_expect(0);
 			armed_expect(crowds[i]); /* who sleeps again needs no frame */
 			wakes_expect(crowds[i]);
-			send_by(way, sender(way), 100); /* nobody sleeps now */
-			wakes_expect(0);
-			armed_expect(0);
+			in_vain(way, sender(way), crowds[i], 0);
 			assert_int_equal(stranger->page->sleep, 1);
 			assert_true(sleep_bit(stranger));
 		}
@@ -162,8 +174,22 @@ static void who_sleeps_after_each_message_is_woken_by_each(void **state)
 		procs[3]->page->sleep = procs[7]->page->sleep = 1;
 	}
 	procs[3]->page->sleep = 0;
-	send_by(WAY_XDP, procs[0], 100); /* one of the two was awake */
-	wakes_expect(0x80);
+	for (int i = 1; i < IPN_WAKE_LOOKS; i++) { /* one of the two is awake for some time */
+		send_by(WAY_XDP, procs[0], 100);
+		wakes_expect(0x80);
+		armed_expect(0x88);
+		procs[7]->page->sleep = 1;
+	}
+	procs[3]->page->sleep = 1; /* just in time */
+	send_by(WAY_XDP, procs[0], 100);
+	wakes_expect(0x88);
+	armed_expect(0x88);
+	for (int i = 0; i < IPN_WAKE_LOOKS; i++) { /* and again, for longer: counted anew */
+		armed_expect(0x88);
+		procs[7]->page->sleep = 1;
+		send_by(WAY_XDP, procs[0], 100);
+		wakes_expect(0x80);
+	}
 	armed_expect(0x80);
 	procs[7]->page->sleep = procs[3]->page->sleep = 1; /* but that one did not arm */
 	send_by(WAY_XDP, procs[0], 100);
@@ -172,7 +198,7 @@ static void who_sleeps_after_each_message_is_woken_by_each(void **state)
 	put_to_sleep(0x08);
 	send_by(WAY_XDP, procs[0], 100);
 	wakes_expect(0x08);
-	armed_expect(0x08);
+	armed_expect(0x88);
 }
 
 /* All bits set by hand: places without a process are passed over, and the rounds are enough. */
@@ -184,10 +210,8 @@ static void all_places_can_sleep_at_once(void **state)
 	net->live->sleep_any = ~0ULL;
 	send_by(WAY_XDP, procs[0], 100);
 	sleepers_expect(0);
-	armed_expect(0xff);
 	wakes_expect(0xff);
-	send_by(WAY_XDP, procs[0], 100);
-	armed_expect(0);
+	in_vain(WAY_XDP, procs[0], 0xff, 0);
 }
 
 /* sleep_any says where to look; it may say so too often. */
@@ -220,6 +244,17 @@ static void a_page_that_lies_troubles_only_its_own_process(void **state)
 	send_by(WAY_TC, device, 100);
 	wakes_expect(0x0f);
 	sleepers_expect(0x30);
+	procs[0]->page->awake = ~0ULL;
+	send_by(WAY_TC, device, 100);
+	assert_false(sleep_bit(procs[0])); /* it asked for it */
+	assert_int_equal(procs[0]->page->awake, 0);
+	for (int i = 0; i < 2 * IPN_WAKE_LOOKS; i++) { /* they look for ever: one look each */
+		procs[1]->page->awake = 0;
+		send_by(WAY_TC, device, 100);
+	}
+	assert_true(sleep_bit(procs[1]));
+	assert_false(sleep_bit(procs[2]));
+	wakes_expect(0);
 }
 
 static void what_is_dropped_wakes_nobody(void **state)
@@ -351,8 +386,11 @@ static void unicast_wakes_only_its_own(void **state)
 			sleepers_expect(0xff & ~(1u << i));
 			wakes_expect(1u << i);
 			armed_expect(0xff);
-			send_by(way, sender(way), 100);
-			wakes_expect(0);
+			for (int n = 0; n < IPN_WAKE_LOOKS; n++) {
+				assert_true(sleep_bit(procs[i]));
+				send_by(way, sender(way), 100);
+				wakes_expect(0);
+			}
 			assert_false(sleep_bit(procs[i]));
 			assert_int_equal(procs[i]->page->armed, 0);
 		}

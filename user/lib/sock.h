@@ -121,6 +121,7 @@ struct ipn_sock {
 	uint32_t waiters;   /* threads that may be asleep: see rx.c */
 	uint32_t senders;   /* threads that may wait for room in a LOSSLESS pool: see tx.c */
 	uint32_t full;      /* LOSSLESS: whose pool the last message found full, see IPN_TX_LOG */
+	uint32_t tx_yields; /* LOSSLESS: how long to wait awake for room; a guess, see tx_learn() */
 	uint64_t rcvtimeo;  /* ns; 0: for ever */
 	uint64_t sndtimeo;
 

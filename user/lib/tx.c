@@ -23,7 +23,8 @@
 
 #define TX_BATCHES_OFF 256 /* after a batch was refused */
 #define TX_SINGLES 1
-#define TX_YIELDS 3 /* before sleeping until a full pool has room */
+#define TX_YIELDS_MIN 3 /* before sleeping until a full pool has room */
+#define TX_YIELDS_MAX 30
 
 #define TX_FLAGS (MSG_DONTWAIT | MSG_NOSIGNAL | MSG_EOR)
 
@@ -242,10 +243,23 @@ static int tx_room_wait(struct ipn_sock *s, uint32_t full, uint64_t deadline)
 	return r;
 }
 
+/*
+ * Readers that are awake make room within a few yields, and to sleep until then and be woken costs
+ * them and the sender several times that. Where yields were in vain, they become fewer.
+ */
+static void tx_learn(struct ipn_sock *s, unsigned int limit, bool found)
+{
+	unsigned int now = found ? limit + 3 : limit / 2;
+
+	now = now < TX_YIELDS_MIN ? TX_YIELDS_MIN : now > TX_YIELDS_MAX ? TX_YIELDS_MAX : now;
+	if (now != limit)
+		__atomic_store_n(&s->tx_yields, now, __ATOMIC_RELAXED);
+}
+
 static int tx_lossless(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, size_t len,
 		       int flags)
 {
-	unsigned int yields = 0;
+	unsigned int yields = 0, limit = 0;
 	uint64_t deadline = 0;
 	uint32_t full;
 	int r;
@@ -256,20 +270,29 @@ static int tx_lossless(struct ipn_sock *s, const struct iovec *iov, size_t iovcn
 			sched_yield();
 			continue;
 		}
-		if (r != -ENOBUFS)
+		if (r != -ENOBUFS) {
+			if (yields && !deadline)
+				tx_learn(s, limit, true);
 			return r;
+		}
 		if (flags & MSG_DONTWAIT)
 			return -EAGAIN;
-		r = sock_may_block(s);
-		if (r)
-			return r;
-		if (yields++ < TX_YIELDS) {
+		if (!yields) {
+			r = sock_may_block(s);
+			if (r)
+				return r;
+			limit = __atomic_load_n(&s->tx_yields, __ATOMIC_RELAXED);
+			if (!limit)
+				limit = TX_YIELDS_MIN;
+		}
+		if (yields++ < limit) {
 			sched_yield();
 			continue;
 		}
 		if (!deadline) {
 			uint64_t ns = __atomic_load_n(&s->sndtimeo, __ATOMIC_RELAXED);
 
+			tx_learn(s, limit, false);
 			deadline = ns ? clock_now() + ns : CLOCK_NEVER;
 		}
 		r = tx_room_wait(s, full, deadline);
