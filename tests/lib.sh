@@ -104,6 +104,10 @@ mkdir -p /run/netns
 mount -t tmpfs -o mode=0755 tmpfs /run/netns
 ip link set lo up
 
+# IPv6 would talk on its own, and some tests count.
+NO_IPV6='for i in /proc/sys/net/ipv6/conf/*/disable_ipv6; do [ ! -e "$i" ] || echo 1 >"$i"; done'
+sh -c "$NO_IPV6"
+
 # --- checks --------------------------------------------------------------------------------------
 
 # assert_eq WANTED GOT [WHAT]
@@ -210,11 +214,20 @@ kill_fabric()
 
 # --- others --------------------------------------------------------------------------------------
 
-# container NAME: a network namespace, known to `ip` and the fabric by that name.
+# container NAME: a network namespace, known to `ip` and the fabric by that name; see ipv6_on.
 container()
 {
 	ip netns add "$1"
 	in_netns "$1" ip link set lo up
+	in_netns "$1" sh -c "$NO_IPV6"
+}
+
+# ipv6_on CONTAINER INTERFACE: it may have addresses, and asks nobody about them.
+ipv6_on()
+{
+	in_netns "$1" sysctl -qw net.ipv6.conf.lo.disable_ipv6=0 \
+		"net.ipv6.conf.$2.disable_ipv6=0" "net.ipv6.conf.$2.accept_dad=0" \
+		"net.ipv6.conf.$2.router_solicitations=0"
 }
 
 # in_netns NAME COMMAND...

@@ -315,13 +315,9 @@ static void ether(__u8 *to, const struct t_port *dst, __u32 i, __u32 len)
 
 static void learn(const struct t_port *p)
 {
-	struct ipn_fdb_key key = { .net = net->id, .mac = { 2, 0, 0, 0, 0, (__u8)p->port.port } };
-	struct ipn_fdb e = { .port = p->port.port, .gen = p->port.gen };
-	struct timespec ts;
+	const __u8 mac[6] = { 2, 0, 0, 0, 0, (__u8)p->port.port };
 
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	e.seen = (__u64)ts.tv_sec * SEC + (__u64)ts.tv_nsec;
-	fdb_set(&key, &e);
+	fdb_learn(net, mac, p);
 }
 
 static void ether_add(const struct t_port *dst, __u32 i, __u32 len)

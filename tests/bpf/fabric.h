@@ -194,6 +194,19 @@ static inline void fdb_set(const struct ipn_fdb_key *key, const struct ipn_fdb *
 	bpf_epoch(fab.b, key->net);
 }
 
+/* A switch saw this address at this port just now. */
+static inline void fdb_learn(const struct t_net *net, const __u8 *mac, const struct t_port *p)
+{
+	struct ipn_fdb e = { .port = p->port.port, .gen = p->port.gen };
+	struct ipn_fdb_key key = { .net = net->id };
+	struct timespec ts;
+
+	memcpy(key.mac, mac, sizeof(key.mac));
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	e.seen = (__u64)ts.tv_sec * SEC + (__u64)ts.tv_nsec;
+	fdb_set(&key, &e);
+}
+
 static inline void sock_unmake(struct t_port *p)
 {
 	if (p->sock_end < 0)
@@ -695,6 +708,31 @@ static inline void quiet_expect(void)
 		assert_int_equal(tap_read(p, some, sizeof(some)), -1);
 		assert_false(sock_has(p));
 	}
+}
+
+/* --- numbers by chance --------------------------------------------------------------------- */
+
+static __u64 random_state;
+
+static inline __u64 number_of(const char *variable, __u64 otherwise)
+{
+	const char *s = getenv(variable);
+
+	return s ? strtoull(s, NULL, 10) : otherwise;
+}
+
+/* The same numbers from here on for the same seed: that variable's, or `otherwise`. */
+static inline void random_begin(const char *variable, __u64 otherwise)
+{
+	random_state = number_of(variable, otherwise) * 2654435761U + 1;
+}
+
+static inline __u32 rnd(__u32 below)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return (__u32)(random_state >> 16) % below;
 }
 
 #define TEST(name) cmocka_unit_test_teardown(name, fabric_clear)

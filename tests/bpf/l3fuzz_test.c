@@ -34,16 +34,6 @@
  */
 #include "l3.h"
 
-static __u64 random_state;
-
-static __u32 rnd(__u32 below)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return (__u32)(random_state >> 16) % below;
-}
-
 static const char *const hosts4[] = {
 	"10.1.0.2",  "10.2.0.2",        "10.3.0.2",  "10.4.0.2",  "10.1.0.1",
 	"10.2.0.1",  "10.5.0.2",        "10.3.0.77", "10.4.0.88", "10.2.0.255",
@@ -421,13 +411,6 @@ static void still_works(void)
 	}
 }
 
-static __u64 number_of(const char *name, __u64 otherwise)
-{
-	const char *s = getenv(name);
-
-	return s ? strtoull(s, NULL, 10) : otherwise;
-}
-
 /* --- the hooks ------------------------------------------------------------------------------ */
 
 #define WAY_LIVE (WAYS + 1)
@@ -572,7 +555,7 @@ static void lies_do_no_harm(void **state)
 	addr_add("10.4.9.1", 24, PORT_Q, 300);
 	if (chosen->way == WAY_LIVE)
 		live_attach();
-	random_state = number_of("L3_SEED", 0x49504e) * 2654435761U + 1;
+	random_begin("L3_SEED", 0x49504e);
 	for (ran = 0; ran < n;) {
 		if (!rnd(8)) {
 			one(&hooks[rnd(ARRAY_SIZE(hooks) - 1)], &r);

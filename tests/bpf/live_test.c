@@ -118,14 +118,10 @@ static void station(__u8 mac[6], const struct t_port *p)
 
 static void learn(const struct t_port *p)
 {
-	struct ipn_fdb e = { .port = p->port.port, .gen = p->port.gen };
-	struct ipn_fdb_key key = { .net = net->id };
-	struct timespec ts;
+	__u8 mac[6];
 
-	station(key.mac, p);
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	e.seen = (__u64)ts.tv_sec * SEC + (__u64)ts.tv_nsec;
-	fdb_set(&key, &e);
+	station(mac, p);
+	fdb_learn(net, mac, p);
 }
 
 static __u32 sum16(const void *data, __u32 len, __u32 sum)

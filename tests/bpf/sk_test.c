@@ -59,14 +59,7 @@ static int world_done(void **state)
 /* Ports of a switch: messages go to this one. */
 static void learn(const struct t_port *p)
 {
-	struct ipn_fdb e = { .port = p->port.port, .gen = p->port.gen };
-	struct ipn_fdb_key key = { .net = net->id };
-	struct timespec ts;
-
-	memcpy(key.mac, message, sizeof(key.mac));
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	e.seen = (__u64)ts.tv_sec * SEC + (__u64)ts.tv_nsec;
-	fdb_set(&key, &e);
+	fdb_learn(net, message, p);
 }
 
 /* --- which messages ------------------------------------------------------------------------- */

@@ -603,23 +603,8 @@ static struct {
 	__u32 gen[STATIONS];         /* and who had that port then */
 	__u32 holders;
 	cpu_set_t cpus;
-	__u64 random, n;
+	__u64 n;
 } model;
-
-static __u32 rnd(__u32 below)
-{
-	model.random ^= model.random << 13;
-	model.random ^= model.random >> 7;
-	model.random ^= model.random << 17;
-	return (__u32)(model.random >> 16) % below;
-}
-
-static __u64 number_of(const char *name, __u64 otherwise)
-{
-	const char *s = getenv(name);
-
-	return s ? strtoull(s, NULL, 10) : otherwise;
-}
 
 static void model_start(void)
 {
@@ -631,7 +616,7 @@ static void model_start(void)
 
 	memset(&model, 0, sizeof(model));
 	memcpy(model.ports, all, sizeof(all));
-	model.random = number_of("SWITCH_SEED", 7) * 2654435761U + 1;
+	random_begin("SWITCH_SEED", 7);
 	for (int i = 0; i < STATIONS; i++)
 		model.home[i] = rnd(MODEL_PORTS);
 	assert_ok(sched_getaffinity(0, sizeof(model.cpus), &model.cpus));

@@ -360,15 +360,9 @@ static void a_full_bell_stops_nothing(void **state)
 
 static void learn(const struct t_port *p, __u8 last)
 {
-	struct ipn_fdb_key key = { .net = net->id, .mac = { 2, 0, 0, 0, 0, last } };
-	struct timespec ts;
+	const __u8 mac[6] = { 2, 0, 0, 0, 0, last };
 
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	struct ipn_fdb e = { .port = p->port.port,
-			     .gen = p->port.gen,
-			     .seen = (__u64)ts.tv_sec * SEC + (__u64)ts.tv_nsec };
-
-	fdb_set(&key, &e);
+	fdb_learn(net, mac, p);
 }
 
 static void unicast_wakes_only_its_own(void **state)

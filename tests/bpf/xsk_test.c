@@ -179,14 +179,7 @@ static void who_closes_the_socket_holds_it_no_longer(void **state)
 
 static void learn(const struct t_port *p)
 {
-	struct ipn_fdb e = { .port = p->port.port, .gen = p->port.gen };
-	struct ipn_fdb_key key = { .net = net->id };
-	struct timespec ts;
-
-	memcpy(key.mac, message, sizeof(key.mac));
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	e.seen = (__u64)ts.tv_sec * SEC + (__u64)ts.tv_nsec;
-	fdb_set(&key, &e);
+	fdb_learn(net, message, p);
 }
 
 static const struct row {

@@ -29,7 +29,6 @@ drained() # NODE: nothing more comes
 	tell "$1" "recvlen 100" EAGAIN
 }
 
-sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1 # no chatter
 start_fabric
 ipn-fabric net add "$NETS/a" --mtu 65535 --pool 64
 ipn-fabric net add "$NETS/b" --mtu 65535 --pool 64
@@ -257,7 +256,6 @@ ipn-fabric net add "$NETS/left" --policy switch --pool 1024
 ipn-fabric net add "$NETS/right" --policy switch --pool 1024
 for c in one two; do
 	container $c
-	in_netns $c sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
 done
 ipn-fabric attach "$NETS/left" --veth eth0:one >/dev/null
 ipn-fabric attach "$NETS/right" --veth eth0:two >/dev/null
@@ -326,7 +324,6 @@ step "from a network of processes to one with interfaces"
 ipn-fabric net add "$NETS/words"
 ipn-fabric net add "$NETS/mixed"
 container three
-in_netns three sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
 ipn-fabric attach "$NETS/mixed" --veth eth0:three >/dev/null
 ipn-fabric cable "$NETS/words" "$NETS/mixed" >/dev/null
 sniff three

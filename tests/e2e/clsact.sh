@@ -5,15 +5,12 @@
 . "$(dirname "$0")/e2e.bash"
 
 printf '[fabric]\nhook = clsact\n' >"$IPN_TEST_TMP/conf"
-sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1 # no chatter
 start_fabric --config "$IPN_TEST_TMP/conf"
 assert_eq clsact "$(ipn-fabric show --json | jq -r .fabric.hook)" "hook in use"
 before=$(links)
 ipn-fabric net add "$NETS/lan" --policy switch
 for i in 1 2; do
 	container box$i
-	in_netns box$i sysctl -qw net.ipv6.conf.all.disable_ipv6=1 \
-		net.ipv6.conf.default.disable_ipv6=1
 	ipn-fabric attach "$NETS/lan" --veth eth0:box$i >/dev/null
 	in_netns box$i ip addr add 10.6.0.$i/24 dev eth0
 done

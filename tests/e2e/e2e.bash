@@ -21,9 +21,9 @@ calls()
 	[ "$OUT" = "$wanted" ] || fail "ipncall $*: wanted '$wanted', got '$OUT'"
 }
 
-# node NAME CALL...: a process that goes on to take calls, by `tell`, until `leave` or `crash`.
+# talker NAME PROGRAM...: a process that takes commands by `tell`, until `leave` or `crash`.
 declare -A NODE_PID=() NODE_IN=() NODE_OUT=()
-node()
+talker()
 {
 	local name=$1 in out fifo=$IPN_TEST_TMP/.node.$1
 
@@ -31,14 +31,30 @@ node()
 	rm -f "$fifo.in" "$fifo.out"
 	mkfifo "$fifo.in" "$fifo.out"
 	chmod 666 "$fifo.in" "$fifo.out"
-	$AS ipncall -i <"$fifo.in" >"$fifo.out" 2>&1 &
+	$AS "$@" <"$fifo.in" >"$fifo.out" 2>&1 &
 	NODE_PID[$name]=$!
 	exec {in}>"$fifo.in" {out}<"$fifo.out"
 	NODE_IN[$name]=$in NODE_OUT[$name]=$out
+}
+
+# node NAME CALL...: a process that makes these calls of libipn, and then goes on to take calls.
+node()
+{
+	local name=$1
+
+	shift
+	talker "$name" ipncall -i
 	for call; do
 		tell "$name" "$call"
 		[[ $OUT == ok* ]] || fail "node $name: $call: $OUT"
 	done
+}
+
+# vde NAME [OPTIONS]: a client of VDE (vdeclient.c) that came in at $DIR.
+vde()
+{
+	talker "$1" vdeclient "$DIR" "${@:2}"
+	answer "$1" 60 in
 }
 
 # tell NAME CALL [WANTED]: the answer is in OUT.

@@ -7,9 +7,7 @@
 TYPE=88b6
 DATA=$(printf '5a%.0s' {1..46})
 
-sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1 # no chatter
 container street
-in_netns street sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
 ip link add wire0 type veth peer name eth0 netns street
 ip addr add 10.9.0.1/24 dev wire0
 ip link set wire0 up

@@ -11,47 +11,10 @@ ALL=ffffffffffff
 DELAY_MS=2000 # this machine may be busy
 a=020000000001 b=020000000002 p=020000000003 c=020000000004
 
-# vde NAME [OPTIONS]: a client; `ask_vde NAME COMMAND [WANTED]`, its answer is in OUT.
-declare -A VDE_IN=() VDE_OUT=() VDE_PID=()
-vde()
-{
-	local name=$1 in out fifo=$IPN_TEST_TMP/.vde.$1
-
-	shift
-	rm -f "$fifo.in" "$fifo.out"
-	mkfifo "$fifo.in" "$fifo.out"
-	vdeclient "$DIR" "$@" <"$fifo.in" >"$fifo.out" 2>&1 &
-	VDE_PID[$name]=$!
-	exec {in}>"$fifo.in" {out}<"$fifo.out"
-	VDE_IN[$name]=$in VDE_OUT[$name]=$out
-}
-
-said() # NAME [WANTED]
-{
-	OUT=
-	IFS= read -r -t 60 OUT <&"${VDE_OUT[$1]}" || fail "vde $1: no answer"
-	[ $# -lt 2 ] || assert_eq "$2" "$OUT" "vde $1"
-}
-
-ask_vde()
-{
-	echo "$2" >&"${VDE_IN[$1]}"
-	said "$1" "${@:3}"
-}
-
-end_vde()
-{
-	local in=${VDE_IN[$1]} out=${VDE_OUT[$1]}
-
-	kill -KILL "${VDE_PID[$1]}"
-	exec {in}>&- {out}<&-
-	wait "${VDE_PID[$1]}" 2>/dev/null || true
-}
-
 # closed NAME: the fabric ended its port
 closed()
 {
-	ask_vde "$1" stream
+	tell "$1" stream
 	[ "$OUT" = closed ]
 }
 
@@ -102,23 +65,22 @@ policies()
 
 quiet() # forgets what was flooded until here
 {
-	ask_vde a "count 100"
-	ask_vde b "count 100"
+	tell a "count 100"
+	tell b "count 100"
 	while tell ear "recvhex 100" && [ "$OUT" != EAGAIN ]; do :; done
 }
 
 talk() # that everything works: kernel, log, punt ring
 {
 	quiet
-	ask_vde a "send $b$a$TYPE$DATA" ok
-	ask_vde b "recv 20000" "$b$a$TYPE$DATA"
-	ask_vde b "send $p$b$TYPE$DATA" ok
+	tell a "send $b$a$TYPE$DATA" ok
+	tell b "recv 20000" "$b$a$TYPE$DATA"
+	tell b "send $p$b$TYPE$DATA" ok
 	tell ear "recvhex 20000" "ok $p$b$TYPE$DATA"
 	tell ear "sendhex $a$p$TYPE$DATA"
-	ask_vde a "recv 20000" "$a$p$TYPE$DATA"
+	tell a "recv 20000" "$a$p$TYPE$DATA"
 }
 
-sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1 # no chatter
 sysctl -qw net.unix.max_dgram_qlen=64
 start_fabric
 ipn-fabric net add "$NETS/lan" --policy switch --pool 1024 --nodes 64
@@ -129,23 +91,21 @@ ipn-fabric attach "$NETS/lan" --vde "$DIR" --mode 0777 >/dev/null
 step "a keeper beside the manager, with each client's sockets"
 wait_until 20 keeps 1
 vde a -d "the first"
-said a in
 vde b -d second -p 7
-said b in
 node ear socket "connect $NETS/lan"
 wait_until 20 keeps 5
 assert_eq srw------- "$(stat -c %A "$IPN_FABRIC_RUN_DIR/keeper")" "the keeper's socket"
 expect_status 1 as_nobody vdeclient "$IPN_FABRIC_RUN_DIR/keeper" knock 00
 assert_eq "Permission denied" "$OUT" "a stranger at the keeper's socket"
-ask_vde a "send $ALL$a$TYPE$DATA" ok
-ask_vde b "recv 20000"
-ask_vde b "send $ALL$b$TYPE$DATA" ok
-ask_vde a "recv 20000"
+tell a "send $ALL$a$TYPE$DATA" ok
+tell b "recv 20000"
+tell b "send $ALL$b$TYPE$DATA" ok
+tell a "recv 20000"
 tell ear "recvhex 20000"
 tell ear "recvhex 20000"
 tell ear "sendhex $ALL$p$TYPE$DATA"
-ask_vde a "recv 20000"
-ask_vde b "recv 20000"
+tell a "recv 20000"
+tell b "recv 20000"
 talk
 
 step "kill -9: between clients and to processes nothing is lost, and no client is thrown out"
@@ -156,9 +116,9 @@ OLD=$(policies)
 KEEPER=$(keeper)
 kill_fabric
 assert_eq "$KEEPER" "$(keeper)" "the keeper"
-ask_vde a "send $b$a$TYPE$DATA" ok
-ask_vde b "recv 20000" "$b$a$TYPE$DATA"
-ask_vde b "send $p$b$TYPE$DATA" ok
+tell a "send $b$a$TYPE$DATA" ok
+tell b "recv 20000" "$b$a$TYPE$DATA"
+tell b "send $p$b$TYPE$DATA" ok
 tell ear "recvhex 20000" "ok $p$b$TYPE$DATA"
 start_fabric
 diff "$IPN_TEST_TMP/shown" <(shown) || fail "not the same after the take-over"
@@ -197,16 +157,16 @@ for try in {1..20}; do
 	quiet
 	left=${EPOCHREALTIME/[.,]/}
 	tell ear "sendhex $a$p$TYPE$DATA"
-	ask_vde a "recv 50" none
-	ask_vde a "fill $ALL $a 1500 600" 600
+	tell a "recv 50" none
+	tell a "fill $ALL $a 1500 600" 600
 	start_fabric
 	[ $((${EPOCHREALTIME/[.,]/} - left)) -gt 2500000 ] && [ $try -lt 20 ] || break
 done
-ask_vde a "recv 20000" "$a$p$TYPE$DATA"
-ask_vde b "count 500"
+tell a "recv 20000" "$a$p$TYPE$DATA"
+tell b "count 500"
 [ "$OUT" -ge 60 ] || fail "of what was kept $OUT came"
 [ "$(stat_of "$NETS/lan" 0 .drops.punt_full)" -gt 100 ] || fail "a full ring is not counted"
-ask_vde a "count 300"
+tell a "count 300"
 talk
 
 step "what is older than 3 s is not delivered any more"
@@ -214,48 +174,45 @@ kill_fabric
 tell ear "sendhex $a$p$TYPE$DATA"
 sleep 3.2 # that is what makes it old
 start_fabric
-ask_vde a "recv 500" none
+tell a "recv 500" none
 talk
 
 step "who knocks while there is no manager is let in by the next one"
 kill_fabric
-vde c -d third
+talker c vdeclient "$DIR" -d third
 start_fabric
-said c in
+answer c 60 in
 wait_until 20 has_ports "$NETS/lan" 4
-ask_vde c "send $b$c$TYPE$DATA" ok
-ask_vde b "recv 20000" "$b$c$TYPE$DATA"
+tell c "send $b$c$TYPE$DATA" ok
+tell b "recv 20000" "$b$c$TYPE$DATA"
 wait_until 20 keeps 7
 
 step "the end of a client is noticed: by this manager, and by the next"
-end_vde c
+crash c
 wait_until 20 has_ports "$NETS/lan" 3
 wait_until 20 keeps 5
 vde c
-said c in
 vde d
-said d in
 wait_until 20 keeps 9
 kill_fabric
-end_vde c
-ask_vde d bye ok
+crash c
+tell d bye ok
 start_fabric
 wait_until 20 has_ports "$NETS/lan" 3
 wait_until 20 closed d
 wait_until 20 keeps 5
-end_vde d
+crash d
 assert_eq "000.0 007.1 ctl" "$(ls -A "$DIR" | tr '\n' ' ' | sed 's/ $//')" "files"
 
 step "detach: the client sees the end at once, also when the keeper does not answer"
 vde c
-said c in
 wait_until 20 keeps 7
 kill -STOP "$KEEPER"
 ipn-fabric detach "$NETS/lan" --port 2
 closed c || fail "no end of the stream"
 kill -CONT "$KEEPER"
 wait_until 20 keeps 5
-end_vde c
+crash c
 
 step "a keeper that does not read is replaced"
 kill -STOP "$KEEPER"
@@ -325,21 +282,18 @@ assert_eq 2 "$(dump sk_ports | jq length)" "senders that are known"
 
 step "a keeper that nobody can find any more ends, and the ports with it"
 vde lost
-said lost in
 wait_until 20 keeps 7
 kill_fabric
 rm "$IPN_FABRIC_RUN_DIR/keeper"
 wait_until 20 no_keeper
 closed lost || fail "a client that belongs to nobody lives on"
-end_vde lost
-end_vde a
-end_vde b
+crash lost
+crash a
+crash b
 start_fabric
 wait_until 20 has_ports "$NETS/lan" 1
 vde a -d "the first"
-said a in
 vde b -d second -p 7
-said b in
 wait_until 20 keeps 5
 
 step "kill -9 of both: the ports end, the door is open again"
@@ -350,14 +304,12 @@ closed a || fail "the port of a client lives on, held by nobody"
 start_fabric
 wait_until 20 has_ports "$NETS/lan" 1
 assert_eq ctl "$(ls -A "$DIR")" "files"
-end_vde a
-end_vde b
+crash a
+crash b
 vde a
-said a in
 vde b
-said b in
-ask_vde a "send $ALL$a$TYPE$DATA" ok
-ask_vde b "recv 20000" "$ALL$a$TYPE$DATA"
+tell a "send $ALL$a$TYPE$DATA" ok
+tell b "recv 20000" "$ALL$a$TYPE$DATA"
 wait_until 20 keeps 5
 
 step "down ends it, with a manager or without"
@@ -366,23 +318,21 @@ ipn-fabric detach "$NETS/lan" --vde "$DIR"
 wait_until 20 no_keeper
 wait_until 20 has_ports "$NETS/lan" 0
 same "$(sed '/^{/d' <<<"$BEFORE")" "$(snapshot | sed '/^{/d')" "after detach"
-end_vde a
-end_vde b
+crash a
+crash b
 ipn-fabric attach "$NETS/lan" --vde "$DIR" --mode 0777 >/dev/null
 vde a
-said a in
 wait_until 20 keeps 3
 kill_fabric
 ipn-fabric down
 no_keeper || fail "down without a manager left the keeper"
 closed a || fail "down without a manager left a client"
-end_vde a
+crash a
 [ ! -e "$DIR" ] || fail "$DIR was left behind"
 start_fabric
 ipn-fabric net add "$NETS/lan" --policy switch
 ipn-fabric attach "$NETS/lan" --vde "$DIR" --mode 0777 >/dev/null
 vde a
-said a in
 wait_until 20 keeps 3
 stop_fabric
 no_keeper || fail "down left the keeper"

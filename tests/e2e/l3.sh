@@ -15,8 +15,7 @@ host()
 	ipn-fabric attach "$NET" --veth "eth0:$name" --port "$port" >/dev/null
 	ipn-fabric addr add "$NET" "10.$port.0.1/24" --port "$port"
 	ipn-fabric addr add "$NET" "fd00:$port::1/64" --port "$port"
-	in_netns "$name" sysctl -qw net.ipv6.conf.eth0.accept_dad=0 \
-		net.ipv6.conf.eth0.router_solicitations=0
+	ipv6_on "$name" eth0
 	in_netns "$name" ip addr add "10.$port.0.2/24" dev eth0
 	in_netns "$name" ip addr add "fd00:$port::2/64" dev eth0 nodad
 	in_netns "$name" ip link set eth0 up
@@ -105,6 +104,7 @@ for port in 4 5; do # two processes, each with a stack behind it
 	pump "$NET" $port "/run/netns/p$port" tap0 >"$IPN_TEST_TMP/pump$port" 2>&1 &
 	pump_pid[port]=$!
 	wait_until 20 grep -q ready "$IPN_TEST_TMP/pump$port"
+	ipv6_on "p$port" tap0
 	in_netns "p$port" ip addr add "10.$port.0.2/24" dev tap0
 	in_netns "p$port" ip addr add "fd00:$port::2/64" dev tap0 nodad
 	in_netns "p$port" ip link set tap0 up
@@ -143,15 +143,9 @@ inet_sum()
 	printf '%04x' $((~((sum & 0xffff) + (sum >> 16)) & 0xffff))
 }
 
-ipn-fabric attach "$NET" --vde "$NETS/vde" >/dev/null
-coproc VDE { vdeclient "$NETS/vde" -p 6; }
-vde() # COMMAND: its answer is in OUT
-{
-	echo "$1" >&"${VDE[1]}"
-	IFS= read -r -t 60 OUT <&"${VDE[0]}" || fail "vdeclient: no answer to $1"
-}
-IFS= read -r -t 60 OUT <&"${VDE[0]}" || fail "vdeclient says nothing"
-assert_eq in "$OUT" "the client"
+DIR=$NETS/vde
+ipn-fabric attach "$NET" --vde "$DIR" >/dev/null
+vde client -p 6
 number=$(ipn-fabric show --json "$NET" | jq '.ports[] | select(.kind == "sock").port')
 ipn-fabric addr add "$NET" 10.6.0.1/24 --port "$number"
 router=$(ipn-fabric addr show "$NET" --json |
@@ -161,22 +155,19 @@ ip4=4500002000000000400100000a0600020a010002 # 10.6.0.2 to 10.1.0.2
 ip4=${ip4:0:20}$(inet_sum $ip4)${ip4:24}
 echo=080000001234000161626364
 echo=${echo:0:4}$(inet_sum $echo)${echo:8}
-vde "send ffffffffffff${mine}08060001080006040001${mine}0a0600020000000000000a060001"
-assert_eq ok "$OUT" "sent"
-vde "recv 20000"
+tell client "send ffffffffffff${mine}08060001080006040001${mine}0a0600020000000000000a060001" ok
+tell client "recv 20000"
 [[ $OUT == *"${mine}${router}08060001080006040002${router}0a060001${mine}0a060002"* ]] ||
 	fail "no ARP reply: $OUT"
-vde "send $router${mine}0800$ip4$echo"
-vde "recv 20000"
+tell client "send $router${mine}0800$ip4$echo" ok
+tell client "recv 20000"
 [[ $OUT == *"${mine}${router}0800"*0a0100020a060002*61626364* ]] ||
 	fail "no echo reply through the router: $OUT
 $(ipn-fabric stats "$NET"; ipn-fabric neigh show "$NET")"
 ipn-fabric neigh show "$NET" --json |
 	jq -e 'any(.[]; .address == "10.6.0.2" and .state == "reachable")' >/dev/null ||
 	fail "the client is no neighbour"
-client=$VDE_PID
-echo quit >&"${VDE[1]}"
-wait "$client" || true
+leave client
 ipn-fabric addr del "$NET" 10.6.0.1/24 --port "$number"
 
 step "TCP, with all the kernel's offloads"

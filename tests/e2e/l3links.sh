@@ -5,13 +5,11 @@
 . "$(dirname "$0")/e2e.bash"
 
 NET=$NETS/core
-sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1 # no chatter
 
 # station CONTAINER INTERFACE N: 10.N.0.2 and fd00:N::2, the router is .1 and ::1
 station()
 {
-	in_netns "$1" sysctl -qw "net.ipv6.conf.$2.disable_ipv6=0" "net.ipv6.conf.$2.accept_dad=0" \
-		"net.ipv6.conf.$2.router_solicitations=0"
+	ipv6_on "$1" "$2"
 	in_netns "$1" ip addr add "10.$3.0.2/24" dev "$2"
 	in_netns "$1" ip addr add "fd00:$3::2/64" dev "$2" nodad
 	in_netns "$1" ip link set "$2" up

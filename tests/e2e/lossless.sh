@@ -4,7 +4,6 @@
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/e2e.bash"
 
-sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1 # no chatter
 start_fabric
 for pool in 1 4 8 64; do
 	ipn-fabric net add "$NETS/$pool" --lossless --pool $pool --nodes 64

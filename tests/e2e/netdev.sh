@@ -7,13 +7,8 @@
 HOOK=${1:-tcx}
 
 # A network card of the host, eth1: the cable ends in `out`, where other.1 is a host like any other.
-sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1 # no chatter
 container out
 container box
-for c in out box; do
-	in_netns $c sysctl -qw net.ipv6.conf.all.disable_ipv6=1 \
-		net.ipv6.conf.default.disable_ipv6=1
-done
 card() # NAME
 {
 	ip link add "$1" type veth peer name "wire$1" netns out

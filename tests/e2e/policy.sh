@@ -481,9 +481,6 @@ step "sets with interfaces: frames from processes and containers, once each"
 ipn-fabric net add "$NETS/frames" --policy stamp --pool 64
 for c in red blue; do
 	container $c
-	for scope in all default; do # or they speak before they are spoken to
-		in_netns $c sysctl -q -w net.ipv6.conf.$scope.disable_ipv6=1
-	done
 done
 ipn-fabric attach "$NETS/frames" --veth eth0:red
 ipn-fabric attach "$NETS/frames" --veth eth0:blue

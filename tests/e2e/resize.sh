@@ -24,7 +24,7 @@ places()
 
 start_fabric
 ipn-fabric net add "$NETS/lan" --policy switch --nodes 6
-ipn-fabric net add "$NETS/next"
+ipn-fabric net add "$NETS/next" --pool 1024
 node boss socket "bind $NETS/lan"
 container red
 container blue

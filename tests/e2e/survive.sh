@@ -36,9 +36,9 @@ equal()
 }
 
 start_fabric
-ipn-fabric net add "$NETS/lan" --policy switch --pool 64
+ipn-fabric net add "$NETS/lan" --policy switch --pool 1024
 ipn-fabric net add "$NETS/hub"
-ipn-fabric net add "$NETS/stream" --pool 256
+ipn-fabric net add "$NETS/stream" --pool 1024
 for c in left right; do
 	container $c
 	ipn-fabric attach "$NETS/lan" --veth eth0:$c --descr "container $c"

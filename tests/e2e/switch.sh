@@ -32,7 +32,6 @@ heard() # CONTAINER HEX...: exactly these, in this order
 	}
 }
 
-sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1 # no chatter
 start_fabric
 ipn-fabric net add "$NETS/lan" --policy switch --pool 1024
 ipn-fabric net add "$NETS/other" --policy switch
@@ -40,7 +39,6 @@ i=0
 for c in one two three; do
 	i=$((i + 1))
 	container $c
-	in_netns $c sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
 	ipn-fabric attach "$NETS/lan" --veth eth0:$c --port $i >/dev/null
 	in_netns $c ip addr add 10.8.0.$i/24 dev eth0
 done
@@ -210,7 +208,6 @@ ipn-fabric net add "$NETS/sum" --policy switch
 node a socket "connect $NETS/sum"
 node b socket "connect $NETS/sum"
 container four
-in_netns four sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
 ipn-fabric attach "$NETS/sum" --veth eth0:four --port 5 >/dev/null
 in_netns four ip link set eth0 up
 a=$(stat_of "$NETS/sum" 5 .out_packets)

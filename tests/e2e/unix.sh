@@ -48,7 +48,6 @@ end_program()
 }
 send() { echo "$1" >&"$IN"; }
 
-sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1 # no chatter
 start_fabric
 ipn-fabric net add "$NETS/lan" --policy switch --pool 256
 node ear socket "connect $NETS/lan"

@@ -5,35 +5,9 @@
 . "$(dirname "$0")/e2e.bash"
 
 DIR=$IPN_TEST_TMP/sw
-sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1 # no chatter
 start_fabric
 ipn-fabric net add "$NETS/lan" --policy switch --nodes 1100 --pool 256
 ipn-fabric attach "$NETS/lan" --vde "$DIR" --mode 0777 >/dev/null
-
-# talk NAME: a client that takes commands by `say NAME COMMAND`
-declare -A IN=() FROM=() PID=()
-talk()
-{
-	local name=$1 in out fifo=$IPN_TEST_TMP/.talk.$1
-
-	mkfifo "$fifo.in" "$fifo.out"
-	vdeclient "$DIR" <"$fifo.in" >"$fifo.out" 2>&1 &
-	PID[$name]=$!
-	exec {in}>"$fifo.in" {out}<"$fifo.out"
-	IN[$name]=$in FROM[$name]=$out
-	heard "$name" in
-}
-heard() # NAME [WANTED]
-{
-	OUT=
-	IFS= read -r -t 60 OUT <&"${FROM[$1]}" || fail "client $1: no answer"
-	[ $# -lt 2 ] || assert_eq "$2" "$OUT" "client $1"
-}
-say() # NAME COMMAND [WANTED]
-{
-	echo "$2" >&"${IN[$1]}"
-	heard "$1" "${@:3}"
-}
 
 step "a thousand clients"
 FDS=$(manager_fds)
@@ -48,15 +22,15 @@ assert_eq "1000 in" "$(cat "$IPN_TEST_TMP/crowd.out")"
 has_ports "$NETS/lan" 1000 || fail "not all are ports"
 
 step "two more talk among them"
-talk one
-talk two
+vde one
+vde two
 a=020000000001 b=020000000002
-say one "send ffffffffffff${a}88b600"
-say two "recv 20000" "ffffffffffff${a}88b600"
-say two "send $a${b}88b601"
-say one "recv 20000" "$a${b}88b601"
-say one "send $b${a}88b602"
-say two "recv 20000" "$b${a}88b602"
+tell one "send ffffffffffff${a}88b600"
+tell two "recv 20000" "ffffffffffff${a}88b600"
+tell two "send $a${b}88b601"
+tell one "recv 20000" "$a${b}88b601"
+tell one "send $b${a}88b602"
+tell two "recv 20000" "$b${a}88b602"
 
 step "a new manager takes them all over"
 kept() # two descriptors for each, one for the door, and its own
@@ -72,10 +46,10 @@ START=${EPOCHREALTIME/[.,]/}
 start_fabric
 echo "   $(((${EPOCHREALTIME/[.,]/} - START) / 1000)) ms"
 has_ports "$NETS/lan" 1002 || fail "not all were taken over"
-say one "send $b${a}88b604"
-say two "recv 20000" "$b${a}88b604"
-say two "send ffffffffffff${b}88b605"
-say one "recv 20000" "ffffffffffff${b}88b605"
+tell one "send $b${a}88b604"
+tell two "recv 20000" "$b${a}88b604"
+tell two "send ffffffffffff${b}88b605"
+tell one "recv 20000" "ffffffffffff${b}88b605"
 
 step "they all leave at once"
 START=${EPOCHREALTIME/[.,]/}
@@ -83,8 +57,8 @@ kill -KILL $CROWD
 wait $CROWD 2>/dev/null || true
 wait_until 60 has_ports "$NETS/lan" 2
 echo "   $(((${EPOCHREALTIME/[.,]/} - START) / 1000)) ms"
-say one "send $b${a}88b603"
-say two "recv 20000" "$b${a}88b603"
+tell one "send $b${a}88b603"
+tell two "recv 20000" "$b${a}88b603"
 
 step "a flood through the ring: who sends little comes through, and processes do not feel it"
 ipn-fabric net add "$NETS/fast" --policy switch --pool 1024
@@ -92,16 +66,16 @@ steady_start alone "$NETS/fast" 1000
 sleep 1
 steady_stop alone 400
 c=020000000003
-talk flood
+vde flood
 steady_start beside "$NETS/fast" 1000
 CPU=$(awk '{ print $14 + $15 }' "/proc/$FABRIC_PID/stat")
 START=${EPOCHREALTIME/[.,]/}
-echo "fill ffffffffffff $c 1500 300000" >&"${IN[flood]}"
+ask flood "fill ffffffffffff $c 1500 300000"
 sleep 0.3
 for ((i = 0; i < 20; i++)); do
-	say one "send ffffffffffff${a}88b6$(printf %02x $i)" ok
+	tell one "send ffffffffffff${a}88b6$(printf %02x $i)" ok
 done
-heard flood 300000
+answer flood 100 300000
 NOW=${EPOCHREALTIME/[.,]/}
 CPU=$(($(awk '{ print $14 + $15 }' "/proc/$FABRIC_PID/stat") - CPU))
 SHARE=$((CPU * 1000000 / $(getconf CLK_TCK) * 100 / (NOW - START)))
@@ -117,7 +91,7 @@ assert_eq 0 "$(ipn-fabric stats --json "$NETS/lan" | jq '[.[] | select(.in_packe
 [ "$DROPS" -gt 0 ] || echo "   (the ring was never full)"
 
 step "the manager is as it was"
-kill "${PID[@]}"
+for n in one two flood; do crash $n; done
 wait_until 20 has_ports "$NETS/lan" 0
 [ "$(manager_fds)" -le $((FDS + 8)) ] || fail "descriptors: $FDS before, $(manager_fds) after"
 stop_fabric

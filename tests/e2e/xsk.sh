@@ -29,6 +29,13 @@ peer_end()
 	[ $status = 0 ] || fail "peer $1: status $status: $OUT"
 }
 
+# peer_stop NAME: the same, when all was sent that it waits for.
+peer_stop()
+{
+	kill -TERM "$(peer_pid "$1")"
+	peer_end "$1"
+}
+
 peer_pid()
 {
 	sed -n 's/^ready //p' "$IPN_TEST_TMP/.peer.$1"
@@ -125,40 +132,40 @@ for _ in {1..20}; do
 done
 
 step "with a process: flooded and unicast, both ways"
-peer a x0 echo 3
+peer a x0 echo 60
 node proc socket "connect $NETS/lan"
 # an ARP request from the process is answered to it
 tell proc "sendhex ffffffffffff02000000009908060001080006040001020000000099$(
 	)0a0600630000000000000a060009" "ok 42"
-ask proc "recvhex 3000"
+ask proc "recvhex 20000"
 answer proc 40
 [[ $OUT == *020000000099025800000000080600010800060400020258000000000a060009* ]] ||
 	fail "the answer to an ARP request: $OUT"
 leave proc
-peer_end a
+peer_stop a
 [[ $OUT == "turned 1 bad_sums 0 bad_lengths 0" ]] || fail "echo: $OUT"
 
 step "with a container: ARP, ping and UDP turned round in place, checksums verified"
-peer a x0 echo 6
+peer a x0 echo 60
 in_netns box ping -q -c 20 -i 0.02 -W 20 10.6.0.9 >"$IPN_TEST_TMP/ping" ||
 	fail "$(cat "$IPN_TEST_TMP/ping")"
 in_netns box ping -q -c 5 -s 1472 -i 0.02 -W 20 10.6.0.9 >/dev/null || fail "long pings"
 in_netns box timeout 60 python3 - <<'EOF'
 import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.settimeout(3)
+s.settimeout(20)
 s.connect(("10.6.0.9", 7777))
 for i in range(500):
     data = bytes([i & 255]) * (1 + i * 2)
     s.send(data)
     assert s.recv(2000) == data, i
 EOF
-peer_end a
+peer_stop a
 [[ $OUT =~ ^turned\ ([0-9]+)\ bad_sums\ 0\ bad_lengths\ 0$ && ${BASH_REMATCH[1]} -ge 525 ]] ||
 	fail "echo: $OUT"
 
 step "whatever the sender leaves to its interface is done: TCP and UDP segments come whole"
-peer a x0 count 3
+peer a x0 count 60
 in_netns box ip neigh replace 10.6.0.9 lladdr 02:58:00:00:00:77 dev eth0
 in_netns box timeout 60 python3 - <<'EOF'
 import socket
@@ -170,12 +177,12 @@ for i in range(30):
 EOF
 in_netns box timeout 60 python3 -c 'import socket; socket.create_connection(("10.6.0.9", 80), 1)' \
 	2>/dev/null || true
-peer_end a
+peer_stop a
 [[ $OUT =~ tcp\ ([0-9]+)\ udp\ 600\ bad_sums\ 0\ bad_lengths\ 0\ biggest\ 1442$ &&
 	${BASH_REMATCH[1]} -ge 1 ]] || fail "segments: $OUT"
 
 step "TCP in frames as big as a container makes them"
-peer a x0 count 4
+peer a x0 count 60
 in_netns box python3 - <<'EOF'
 import socket, struct
 # what a TCP would hand its interface: one packet of 40 segments, its checksum left to be completed
@@ -199,7 +206,7 @@ hdr = struct.pack("=BBHHHH", 1, 1, 14 + 20 + 32, 1448, 34, 16)
 for i in range(10):
     s.send(hdr + mac + ip + tcp + bytes(n))
 EOF
-peer_end a
+peer_stop a
 [[ $OUT == *"tcp 400 udp 0 bad_sums 0 bad_lengths 0 biggest 1514" ]] || fail "TCP segments: $OUT"
 
 step "what a slow holder loses is counted at it, by name"
@@ -219,14 +226,14 @@ bpftool map dump pinned "$IPN_FABRIC_BPFFS/ipn-fabric/v1/xskports" | grep -q fra
 step "a holder that scribbles over its rings and its memory: nobody else notices"
 ipn-fabric net add "$NETS/other" --pool 256
 steady_start other "$NETS/other"
-peer b x0 echo 5
+peer b x0 echo 60
 peer a x1 scribble 3
 in_netns box ping -q -c 100 -i 0.02 -W 20 10.6.0.9 >"$IPN_TEST_TMP/ping" ||
 	fail "$(cat "$IPN_TEST_TMP/ping")"
 grep -q ' 0% packet loss' "$IPN_TEST_TMP/ping" || fail "$(cat "$IPN_TEST_TMP/ping")"
 peer_end a
 assert_eq "scribbled 1" "$OUT" scribble
-peer_end b
+peer_stop b
 steady_stop other 2000
 ipn-fabric net del "$NETS/other"
 kill -0 "$FABRIC_PID" || fail "the manager died"
@@ -237,7 +244,7 @@ peer_end a
 peer_end b
 
 step "killed in the middle of traffic, over and over"
-peer a x0 echo 8
+peer a x0 echo 60
 in_netns box ping -q -f -w 5 10.6.0.9 >/dev/null 2>&1 &
 flood=$!
 for _ in {1..10}; do
@@ -245,7 +252,7 @@ for _ in {1..10}; do
 	peer_kill b
 done
 wait $flood || true
-peer_end a
+peer_stop a
 [[ $OUT == *"bad_sums 0 bad_lengths 0" ]] || fail "echo beside one that is killed: $OUT"
 
 step "the manager dies: its holders go on, the next one takes the ports over"

@@ -14,7 +14,8 @@
  *   xskpeer PATH NAME scribble SECONDS          writes all over rings and memory
  *   xskpeer PATH NAME open                      prints ok or the error
  *
- * "ready PID" is printed when the port is open. NAME "-": the first that is free.
+ * "ready PID" is printed when the port is open. NAME "-": the first that is free. SIGTERM: what is
+ * on its way still counts, then the time is over.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -22,6 +23,7 @@
 #include <ipn/xsk.h>
 #include <linux/if_xdp.h>
 #include <net/ethernet.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -36,9 +38,17 @@
 #define ETH 14
 #define PROTO 0x88b6 /* of the test's own frames */
 #define MAGIC 0x69706e78u
+#define ON_ITS_WAY 0.3
 
 static struct ipn_xsk *port;
 static struct ipn_xsk_info info;
+static volatile sig_atomic_t stop;
+
+static void on_term(int number)
+{
+	(void)number;
+	stop = 1;
+}
 
 static void __attribute__((noreturn, format(printf, 1, 2))) die(const char *fmt, ...)
 {
@@ -57,6 +67,15 @@ static double now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static bool going(double *end)
+{
+	double t = now();
+
+	if (stop && *end > t + ON_ITS_WAY)
+		*end = t + ON_ITS_WAY;
+	return t < *end;
 }
 
 /* --- frames of the tests --- */
@@ -178,7 +197,7 @@ static void do_count(double seconds, unsigned long count)
 	struct ipn_xsk_frame f[BATCH];
 	unsigned long got = 0, ours = 0;
 
-	while (now() < end && (!count || got < count)) {
+	while (going(&end) && (!count || got < count)) {
 		int n = ipn_xsk_recv(port, f, BATCH);
 
 		if (n < 0)
@@ -394,7 +413,7 @@ static void do_echo(double seconds)
 	double end = now() + seconds;
 	unsigned long turned = 0;
 
-	while (now() < end) {
+	while (going(&end)) {
 		int n = ipn_xsk_recv(port, f, BATCH), back = 0, sent = 0;
 
 		for (int i = 0; i < n; i++) {
@@ -474,6 +493,7 @@ int main(int argc, char **argv)
 	uint32_t m = argc > 5 ? (uint32_t)strtoul(argv[5], NULL, 10) : 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	signal(SIGTERM, on_term);
 	if (argc < 4)
 		die("usage: see the source");
 	port = ipn_xsk_open(argv[1], !strcmp(argv[2], "-") ? NULL : argv[2]);

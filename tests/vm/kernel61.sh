@@ -174,7 +174,6 @@ assert_eq "$(md5sum <"$IPN_TEST_TMP/www1/data")" "$(fetch box2 10.61.0.1)" "box2
 # hears, and in between it was a frame on devices.
 step "raw frames: process, container, process"
 container box3
-in_netns box3 sh -c 'for i in all default; do echo 1 >/proc/sys/net/ipv6/conf/$i/disable_ipv6; done'
 in_netns box3 ip link add br0 type bridge mcast_snooping 0
 for path in "$left" "$right"; do
 	ipn-fabric net add "$path" --mtu 9014 --pool 64

@@ -42,7 +42,7 @@
 
 #define FILE_MAX (4UL << 20)   /* bytes of an object */
 #define MAPS_MAX (256UL << 20) /* bytes of all maps of its own */
-#define LOAD_MS 5000
+#define LOAD_MS 10000
 #define LOG_SIZE (8UL << 20) /* of the verifier; touched only as far as it writes */
 #define PATH_LEN 512
 
