@@ -8,9 +8,9 @@
  * other: no wakeup is lost.
  *
  * Which pages to look into, the sleep bits say. A reader whose page is not `armed` has its bit set
- * by a control frame (wake_arm); the writer whose look into a page is the IPN_WAKE_LOOKSth in vain
- * without one that found it asleep clears the bit. So readers who do not sleep cost nothing, and who
- * sleeps now and then sends few frames: one costs its sender about what so many looks cost writers.
+ * by a control frame (wake_arm); the writer whose look into a page is the IPN_WAKE_LOOKSth in a row
+ * that found it awake clears the bit. So readers who do not sleep cost nothing, and who sleeps now
+ * and then sends few frames: one costs its sender about what so many looks cost writers.
  * A process that counts otherwise in its page is looked at always or seldom, which any may have.
  * Clearing: bit, then `armed`, then `sleep` is looked at again. A reader that saw `armed` before it
  * was cleared has set `sleep` before that, so the second look finds it.

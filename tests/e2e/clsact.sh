@@ -27,7 +27,8 @@ quiet() # nothing is pending at the process
 traffic() # WHEN
 {
 	in_netns box1 ping -q -c 2 -i 0.1 -W 20 10.6.0.2 >/dev/null || fail "$1: no ping"
-	in_netns box2 ping -q -c 2 -i 0.1 -W 20 10.6.0.3 >/dev/null || fail "$1: no ping to the host"
+	in_netns box2 ping -q -c 2 -i 0.1 -W 20 10.6.0.3 >/dev/null ||
+		fail "$1: no ping to the host"
 	wait_until 20 quiet
 	local mac data=88b6414243
 
