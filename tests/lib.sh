@@ -166,6 +166,16 @@ $ERR"
 	done
 }
 
+# COMMAND | has ARGUMENTS OF grep: like grep -q, but reads to the end. Or the command could fail,
+# because nobody reads what else it has to say.
+has()
+{
+	local n
+
+	n=$(grep -c "$@") || true
+	[ "$n" != 0 ]
+}
+
 _wait_gone() # PID SECONDS
 {
 	local end=$((${EPOCHREALTIME/[.,]/} + $2 * 1000000))

@@ -55,7 +55,7 @@ for end in "a b" "b a"; do
 		"\(.kind) \(.cable.network) \(.cable.port) \(.descr) " +
 		"\(.up) \(.reader) \(.writer)"')" \
 		"end at $here"
-	ipn-fabric show "$NETS/$here" | grep -q "cable  $NETS/$there:1" ||
+	ipn-fabric show "$NETS/$here" | has "cable  $NETS/$there:1" ||
 		fail "show without --json: $(ipn-fabric show "$NETS/$here")"
 done
 assert_eq "1 4 1 5" "$(stat_of "$NETS/a" 1 '"\(.in_packets) \(.in_bytes) " +
@@ -362,7 +362,7 @@ start_fabric
 cables "$NETS/left" 0
 cables "$NETS/right" 0
 cables "$NETS/words" 1
-! ip -o link show | grep -q "^$ifindex:" || fail "its interface is still there"
+! ip -o link show | has "^$ifindex:" || fail "its interface is still there"
 in_netns one ping -q -c 1 -W 1 10.8.0.2 >/dev/null && fail "a ping without the cable"
 
 step "what is refused"

@@ -157,6 +157,6 @@ assert_eq '["a\"ä",4] ["",0] [null,2]' \
 	"$(jq -c '[.text, .length]' "$IPN_TEST_TMP/recv.json" | paste -sd ' ')"
 assert_eq ff01 "$(jq -r 'select(.text == null).hex' "$IPN_TEST_TMP/recv.json")"
 assert_eq "6122c3a4  ff01" "$(jq -r .hex "$IPN_TEST_TMP/recv.both" | paste -sd ' ')"
-assert_eq 4 "$(jq .port "$IPN_TEST_TMP/recv.json" | head -n 1)" "port of the sender"
+assert_eq 4 "$(jq .port "$IPN_TEST_TMP/recv.json" | sed -n 1p)" "port of the sender"
 
 stop_fabric

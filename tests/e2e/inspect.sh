@@ -118,5 +118,5 @@ assert_eq "$(ipn-fabric net show --json | jq length)" \
 	"$(ipn-fabric net show | tail -n +2 | wc -l)" "lines of net show"
 assert_eq "$(ipn-fabric stats --json | jq length)" "$(ipn-fabric stats | tail -n +2 | wc -l)" \
 	"lines of stats"
-ipn-fabric show | grep -q "vm0.*a machine" || fail "show: $(ipn-fabric show)"
+ipn-fabric show | has "vm0.*a machine" || fail "show: $(ipn-fabric show)"
 stop_fabric

@@ -148,7 +148,7 @@ in_netns red busybox httpd -p 8001 -h "$IPN_TEST_TMP/www"
 assert_eq "$(md5sum <"$IPN_TEST_TMP/www/data")" \
 	"$(in_netns wired busybox wget -q -O - http://10.1.0.2:8001/data | md5sum)" \
 	"20 MB to a wire"
-in_netns red ip route get 10.3.0.2 | grep -q 'mtu 1400' ||
+in_netns red ip route get 10.3.0.2 | has 'mtu 1400' ||
 	fail "red did not learn the MTU: $(in_netns red ip route get 10.3.0.2)"
 in_netns red ip route flush cache
 

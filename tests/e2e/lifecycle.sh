@@ -164,7 +164,7 @@ assert_eq '[0,"veth","eth0",""] [1,"host","h0",""] [3,"tap","vm0","the machine"]
 	"$(ipn-fabric show --json | jq -c '.ports[] | [.port, .kind, .name, .descr]' |
 		paste -sd' ')" "ports of the file"
 assert_eq 770 "$(stat -c %a "$NETS/lan")" "mode of the path"
-in_netns box ip link show eth0 | grep -q 'mtu 8986' || fail "MTU of the interface"
+in_netns box ip link show eth0 | has 'mtu 8986' || fail "MTU of the interface"
 during=$(snapshot)
 expect_err "runs already" ipn-fabric up --config "$IPN_TEST_TMP/conf"
 assert_eq "$during" "$(snapshot)" "after the second up"

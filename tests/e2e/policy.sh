@@ -34,7 +34,7 @@ assert_eq '[9,false,0,["delport","delnet","setsockopt","getsockopt"]]' \
 assert_eq 'broadcast switch l3 topic queue stamp' \
 	"$(ipn-fabric policy list --json | jq -r '[.[].name] | join(" ")')" "names"
 assert_eq true "$(policy_of switch .builtin)" "switch is built in"
-ipn-fabric policy list | grep -q '^ *9 *topic *loaded' || fail "policy list"
+ipn-fabric policy list | has '^ *9 *topic *loaded' || fail "policy list"
 
 step "numbers that are no policies"
 calls EPROTONOSUPPORT "socket 12"

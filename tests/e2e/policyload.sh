@@ -107,7 +107,7 @@ ipn-fabric policy unload 9
 step "a port that a policy refuses"
 ipn-fabric net add "$NETS/closed" --policy refuse
 assert_eq refuse "$(ipn-fabric net show --json "$NETS/closed" | jq -r '.[].policy')" "its policy"
-ipn-fabric net show | grep -q "/closed  *refuse " || fail "net show: $(ipn-fabric net show)"
+ipn-fabric net show | has "/closed  *refuse " || fail "net show: $(ipn-fabric net show)"
 assert_eq "broadcast refuse" "$(ipn-fabric show --json | jq -r '[.networks[] |
 	select(.path | test("/hub$|/closed$")).policy] | sort | join(" ")')" "show"
 expect_err "refuses the port" ipn-fabric attach "$NETS/closed" --host h0

@@ -73,7 +73,7 @@ learned "$(mac two eth0)" 2
 learned "$(mac three eth0)" 3
 learned "$(mac "" h0)" 10
 assert_eq 4 "$(jq length "$IPN_TEST_TMP/fdb")" "addresses learned"
-ipn-fabric fdb show "$NETS/lan" | grep -qi "$(mac one eth0 | sed 's/../&:/g; s/:$//')" ||
+ipn-fabric fdb show "$NETS/lan" | has -i "$(mac one eth0 | sed 's/../&:/g; s/:$//')" ||
 	fail "fdb show without --json"
 
 step "networks do not mix"

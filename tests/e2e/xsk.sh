@@ -221,7 +221,7 @@ echo "   $(stat_of "$NETS/lan" 1 '.drops | "full \(.xsk_full) fill \(.xsk_fill)"
 peer_kill a
 wait_until 20 port_is 1 down
 lost_all || fail "the counts went with the holder"
-bpftool map dump pinned "$IPN_FABRIC_BPFFS/ipn-fabric/v1/xskports" | grep -q frame_size
+bpftool map dump pinned "$IPN_FABRIC_BPFFS/ipn-fabric/v1/xskports" | has frame_size
 
 step "a holder that scribbles over its rings and its memory: nobody else notices"
 ipn-fabric net add "$NETS/other" --pool 256
@@ -309,7 +309,7 @@ step "--own: the socket is the program's"
 assert_eq "port 2 xsk own0" "$(ipn-fabric attach "$NETS/lan" --xsk own0 --own)" answer
 xsk_open EOPNOTSUPP "$NETS/lan" own0
 port_is 2 up || fail "an interface that is a program's own is down"
-ipn-fabric show "$NETS/lan" | grep -q 'xsk,own *own0' || fail "how it is shown"
+ipn-fabric show "$NETS/lan" | has 'xsk,own *own0' || fail "how it is shown"
 kill_fabric
 start_fabric
 port_is 2 up || fail "and after a restart"

@@ -203,6 +203,14 @@ static json_t *route_to(const void *row)
 	return prefix_json(&((const struct ipn_l3_route *)row)->to, 1);
 }
 
+/* null: none of its own. */
+static json_t *addr_mtu(const void *row)
+{
+	__u32 mtu = ((const struct ipn_l3_addr *)row)->mtu;
+
+	return mtu ? json_integer(mtu) : json_null();
+}
+
 static json_t *route_via(const void *row)
 {
 	return prefix_json(&((const struct ipn_l3_route *)row)->via, 0);
@@ -236,7 +244,7 @@ static const struct display_column addr_columns[] = {
 	DISPLAY_CALL("ADDRESS", "address", addr_ip),
 	DISPLAY_FIELD("PORT", "port", DISPLAY_U32, struct ipn_l3_addr, port),
 	DISPLAY_FIELD("MAC", "mac", DISPLAY_MAC, struct ipn_l3_addr, mac),
-	DISPLAY_FIELD("MTU", "mtu", DISPLAY_U32, struct ipn_l3_addr, mtu),
+	DISPLAY_CALL("MTU", "mtu", addr_mtu),
 };
 static const struct display_column route_columns[] = {
 	DISPLAY_CALL("PREFIX", "prefix", route_to),
