@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -105,6 +107,59 @@ static void abstract_names_are_as_long_as_they_can_be(void **state)
 	assert_int_equal(q.addr_len, sizeof(struct sockaddr_un));
 }
 
+/*
+ * A request that was right, with bytes changed and its end cut off, right before a page that nobody
+ * may read: what comes of it is as documented, and nothing behind the packet was looked at.
+ */
+static void any_bytes_are_a_request_or_refused(void **state)
+{
+	static const char *const paths[] = { "/tmp/x", "", "x", "/tmp/a/longer/path/of/a/client" };
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	char *map =
+		mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	__u64 random = 88172645463325252ULL;
+	int right = 0, wrong = 0;
+
+	(void)state;
+	assert_ptr_not_equal(map, MAP_FAILED);
+	assert_int_equal(mprotect(map + page, page, PROT_NONE), 0);
+	for (int i = 0; i < 300000; i++) {
+		struct vde_request q;
+		size_t n = make(VDE_MAGIC, 3, 7 << 8, paths[i % 4], "descr");
+		char *at;
+		int r;
+
+		for (int change = i / 4 % 4; change; change--) {
+			random ^= random << 13;
+			random ^= random >> 7;
+			random ^= random << 17;
+			packet[random % sizeof(packet)] = (unsigned char)(random >> 32);
+		}
+		n = i % 3 ? n : random % (sizeof(packet) + 1);
+		at = map + page - n;
+		memcpy(at, packet, n);
+		r = vde_request_parse(at, n, &q);
+		if (r) {
+			assert_true(r == -EAGAIN || r == -EBADMSG || r == -EPROTO ||
+				    r == -EOPNOTSUPP || r == -EINVAL);
+			assert_true(r != -EAGAIN || n < VDE_REQUEST_MIN);
+			wrong++;
+			continue;
+		}
+		right++;
+		assert_true(n >= VDE_REQUEST_MIN && q.port < 1U << 24);
+		assert_ptr_not_equal(memchr(q.descr, '\0', sizeof(q.descr)), NULL);
+		assert_in_range(q.addr_len, sizeof(sa_family_t) + 2, sizeof(q.addr));
+		if (q.addr.sun_path[0]) {
+			assert_int_equal(q.addr.sun_path[0], '/');
+			assert_int_equal(strlen(q.addr.sun_path) + 1 + sizeof(sa_family_t),
+					 q.addr_len);
+		}
+	}
+	assert_true(right > 1000 && wrong > 1000);
+	munmap(map, 2 * page);
+}
+
 static void reply_holds_every_path_that_fits(void **state)
 {
 	struct sockaddr_un addr;
@@ -128,6 +183,7 @@ int main(void)
 		cmocka_unit_test(other_protocols_are_known_by_their_first_bytes),
 		cmocka_unit_test(names_that_are_none_are_refused),
 		cmocka_unit_test(abstract_names_are_as_long_as_they_can_be),
+		cmocka_unit_test(any_bytes_are_a_request_or_refused),
 		cmocka_unit_test(reply_holds_every_path_that_fits),
 	};
 
