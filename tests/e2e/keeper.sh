@@ -151,8 +151,9 @@ done
 KEEPER=$(keeper)
 
 step "what needs the manager meanwhile: kept for the next one, or dropped for want of room"
-# What the manager finds is delivered when it is not older than 3 s, and here all may take long.
-for try in {1..20}; do
+# What the manager finds is delivered when it is not older than 3 s, and here others may be busy.
+renice -n -19 $$ >/dev/null
+for try in {1..10}; do
 	kill_fabric
 	quiet
 	left=${EPOCHREALTIME/[.,]/}
@@ -160,8 +161,11 @@ for try in {1..20}; do
 	tell a "recv 50" none
 	tell a "fill $ALL $a 1500 600" 600
 	start_fabric
-	[ $((${EPOCHREALTIME/[.,]/} - left)) -gt 2500000 ] && [ $try -lt 20 ] || break
+	took=$((${EPOCHREALTIME/[.,]/} - left))
+	[ $took -gt 2500000 ] || break
+	echo "   $((took / 1000)) ms without a manager: once more"
 done
+renice -n 0 $$ >/dev/null
 tell a "recv 20000" "$a$p$TYPE$DATA"
 tell b "count 500"
 [ "$OUT" -ge 60 ] || fail "of what was kept $OUT came"
