@@ -8,6 +8,7 @@
 #include <ipn/control.h>
 #include <linux/magic.h>
 #include <net/if.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -140,6 +141,48 @@ static int policy_set(struct bpf_state *b, __u32 number, struct bpf_object *obj,
 	return 0;
 }
 
+struct load {
+	struct bpf_object *obj;
+	struct bpf_state *b;
+	pthread_t thread;
+	bool threaded;
+	int r;
+};
+
+static void *load_one(void *arg)
+{
+	struct load *l = arg;
+
+	l->r = load_object(l->b, l->obj, l->b->hooks->obj);
+	return NULL;
+}
+
+/*
+ * All that has the maps of hooks, at the same time: the kernel takes most of a start to verify
+ * it, and nobody can join a network before. Those that verify longest begin.
+ */
+static int load_rest(struct bpf_state *b)
+{
+	struct bpf_object *objs[] = { b->ethernet_switch->obj, b->l3->obj, b->hub->obj,
+				      b->xsk->obj };
+	struct load loads[ARRAY_SIZE(objs)];
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(loads); i++) {
+		loads[i] = (struct load){ .obj = objs[i], .b = b };
+		loads[i].threaded = !pthread_create(&loads[i].thread, NULL, load_one, &loads[i]);
+		if (!loads[i].threaded)
+			load_one(&loads[i]);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(loads); i++) {
+		if (loads[i].threaded)
+			pthread_join(loads[i].thread, NULL);
+		if (!r)
+			r = loads[i].r;
+	}
+	return r;
+}
+
 static int load_all(struct bpf_state *b)
 {
 	struct bpf_object *hooks;
@@ -160,13 +203,7 @@ static int load_all(struct bpf_state *b)
 	if (!r)
 		r = load_object(b, hooks, NULL);
 	if (!r)
-		r = load_object(b, b->hub->obj, hooks);
-	if (!r)
-		r = load_object(b, b->ethernet_switch->obj, hooks);
-	if (!r)
-		r = load_object(b, b->xsk->obj, hooks);
-	if (!r)
-		r = load_object(b, b->l3->obj, hooks);
+		r = load_rest(b);
 	if (!r)
 		r = pin_progs(b, hooks);
 	if (!r)
