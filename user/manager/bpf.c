@@ -47,25 +47,32 @@ static int pin_path(const struct bpf_state *b, char *path, size_t size, const ch
 	return (size_t)n < size ? 0 : -ENAMETOOLONG;
 }
 
+/* With one descriptor, however deep it is: there may be no more. */
 void bpf_tree_remove(const char *dir)
 {
-	DIR *d = opendir(dir);
-	char path[512];
+	char path[512], sub[512];
 	struct dirent *e;
 	struct stat st;
+	DIR *d;
 
-	if (!d)
-		return;
-	while ((e = readdir(d))) {
-		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
-			continue;
-		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
-		if (!lstat(path, &st) && S_ISDIR(st.st_mode))
-			bpf_tree_remove(path);
-		else
-			unlink(path);
-	}
-	closedir(d);
+	do {
+		sub[0] = '\0';
+		d = opendir(dir);
+		if (!d)
+			return;
+		while ((e = readdir(d))) {
+			if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+				continue;
+			snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
+			if (!lstat(path, &st) && S_ISDIR(st.st_mode))
+				util_copy(sub, sizeof(sub), path);
+			else
+				unlink(path);
+		}
+		closedir(d);
+		if (sub[0])
+			bpf_tree_remove(sub);
+	} while (sub[0] && access(sub, F_OK)); /* until one cannot be removed */
 	rmdir(dir);
 }
 
@@ -508,7 +515,7 @@ static int load_failed(int r, char *text, size_t size)
 int bpf_state_new(struct bpf_state **out, const char *bpffs, char *text, size_t size)
 {
 	struct bpf_state *b;
-	char final[200];
+	char final[200], half[sizeof(b->dir)];
 	__u32 version = 0, zero = 0;
 	int r;
 
@@ -590,8 +597,11 @@ int bpf_state_new(struct bpf_state **out, const char *bpffs, char *text, size_t 
 	return 0;
 
 err_dir:
-	if (!b->adopted)
-		bpf_tree_remove(b->dir);
+	util_copy(half, sizeof(half), b->adopted ? "" : b->dir);
+	bpf_state_free(b); /* first: it may have taken the last descriptor */
+	if (half[0])
+		bpf_tree_remove(half);
+	return r;
 err:
 	bpf_state_free(b);
 	return r;

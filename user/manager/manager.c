@@ -323,6 +323,8 @@ static void remove_files(struct manager *m)
 {
 	char dir[256];
 
+	util_close_fd(&m->spare_fd); /* if there are no others, one is enough here */
+	m->spare_fd = -1;
 	snprintf(dir, sizeof(dir), "%s/%s", m->opts.bpffs, IPN_CTL_BPFFS_SUBDIR);
 	bpf_unpin_dir(dir, NULL, NULL);
 	*strrchr(dir, '/') = '\0';
