@@ -4,7 +4,6 @@
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/e2e.bash"
 
-step "a client: each call fails as a whole, whichever descriptor is the one too many"
 step "up, with too few of them for each of its steps: nothing is left"
 BEFORE=$(links)
 for n in 10 34 58 94 130 178 202 214 250; do
@@ -15,15 +14,6 @@ for n in 10 34 58 94 130 178 202 214 250; do
 done
 
 step "a client: each call fails as a whole, whichever descriptor is the one too many"
-step "up, with too few of them for each of its steps: nothing is left"
-BEFORE=$(links)
-for n in 10 34 58 94 130 178 202 214 250; do
-	expect_err "up: " prlimit --nofile="$n:$n" ipn-fabric up
-	assert_eq "" "$(files "$IPN_FABRIC_RUN_DIR" "$IPN_FABRIC_BPFFS" | grep -v '\.debug$' || true)" \
-		"files after up with $n descriptors"
-	same "$BEFORE" "$(links)" "up with $n descriptors"
-done
-
 start_fabric
 ipn-fabric net add "$NETS/lan" --policy switch
 ipn-fabric net add "$NETS/hub"
