@@ -5,12 +5,12 @@
  *
  *	hops     how many cables a message has crossed, in skb->mark while it is on a cable, in
  *	         ipn_msg.cable while a program has it, and in the mark again on its way through the
- *	         gateway. Every crossing adds one, and nothing crosses more than IPN_HOPS_MAX.
- *	kept     a process's message may be no frame at all: it crosses with its private header
- *	         before it. Cables alone can take such frames. It is kept where a network has no
+ *	         segmenter. Every crossing adds one, and nothing crosses more than IPN_HOPS_MAX.
+ *	raw      a process's message may be no frame at all: it crosses with its private header
+ *	         before it. Cables alone can take such frames. It stays raw where a network has no
  *	         interfaces, or for a message that no interface could take; else the message goes
  *	         to interfaces and cables alike without it.
- *	made     a kept message was made a frame again for the interfaces of its new network. What
+ *	made     a raw message was made a frame again for the interfaces of its new network. What
  *	         the kernel knows of the frame's type is that of the private header, so it goes out
  *	         of interfaces the long way, where the kernel looks again.
  *
@@ -25,22 +25,22 @@
 
 /* Bits of ipn_msg.cable, and with IPN_CABLE_MARK of the mark on a cable. */
 #define CABLE_HOPS 0x0f
-#define CABLE_KEPT 0x10
+#define CABLE_RAW 0x10
 #define CABLE_MADE 0x20
 #define CABLE_MARK_MASK 0xffff0000
 
-/* The mark of the gateway: an ifindex, or these. The manager sees to it that it has room. */
-#define GATEWAY_CABLE 0x80000000
-#define GATEWAY_HOPS_SHIFT 27
-#define GATEWAY_IFINDEX ((1U << GATEWAY_HOPS_SHIFT) - 1)
+/* The mark of the segmenter: an ifindex, or these. The manager sees to it that it has room. */
+#define SEGMENTER_CABLE 0x80000000
+#define SEGMENTER_HOPS_SHIFT 27
+#define SEGMENTER_IFINDEX ((1U << SEGMENTER_HOPS_SHIFT) - 1)
 
 #define VLAN_FRAME_MIN 20 /* the kernel drops tagged frames that are shorter */
 
-INLINE __u32 gateway_mark(const struct ipn_msg *m)
+INLINE __u32 segmenter_mark(const struct ipn_msg *m)
 {
 	if (!(m->cable & CABLE_HOPS))
 		return m->ifindex;
-	return GATEWAY_CABLE | (m->cable & CABLE_HOPS) << GATEWAY_HOPS_SHIFT | m->ifindex;
+	return SEGMENTER_CABLE | (m->cable & CABLE_HOPS) << SEGMENTER_HOPS_SHIFT | m->ifindex;
 }
 
 INLINE int is_vlan(__be16 proto)
@@ -53,13 +53,13 @@ INLINE int cable_mark(struct __sk_buff *skb, __u32 cable)
 {
 	if ((cable & CABLE_HOPS) >= IPN_HOPS_MAX)
 		return -1;
-	WRITE_ONCE(skb->mark, IPN_CABLE_MARK | (cable & CABLE_KEPT) | ((cable & CABLE_HOPS) + 1));
+	WRITE_ONCE(skb->mark, IPN_CABLE_MARK | (cable & CABLE_RAW) | ((cable & CABLE_HOPS) + 1));
 	return 0;
 }
 
 /* A clone for a cable. The mark is that of others again afterwards. */
-INLINE void cable_clone(struct __sk_buff *skb, const struct ipn_dest *dest, __u32 cable, __u32 node,
-			__u32 len)
+INLINE void cable_clone(struct __sk_buff *skb, const struct ipn_port_out *dest, __u32 cable,
+			__u32 node, __u32 len)
 {
 	__u32 mark = skb->mark;
 
@@ -78,7 +78,7 @@ INLINE void cable_clone(struct __sk_buff *skb, const struct ipn_dest *dest, __u3
  * A process's message goes up to the tc program of its tap as it is. What is to become of it stands
  * in its private header, which a process cannot do: its IPN_TX_UP is refused.
  */
-INLINE int xdp_up_kept(const struct ipn_ctx *c, const struct ipn_msg *m, __u32 kind, __u32 arg)
+INLINE int xdp_up_raw(const struct ipn_ctx *c, const struct ipn_msg *m, __u32 kind, __u32 arg)
 {
 	struct xdp_md *ctx = c->ctx;
 	struct ipn_tx_hdr *hdr = (void *)(long)ctx->data;
@@ -95,8 +95,8 @@ INLINE int xdp_up_kept(const struct ipn_ctx *c, const struct ipn_msg *m, __u32 k
 	return XDP_PASS;
 }
 
-/* The verdict of xdp_up_kept. -1: there is none. */
-INLINE int tc_verdict_kept(struct __sk_buff *skb, struct ipn_verdict *out)
+/* The verdict of xdp_up_raw. -1: there is none. */
+INLINE int tc_verdict_raw(struct __sk_buff *skb, struct ipn_verdict *out)
 {
 	struct ipn_tx_hdr hdr;
 
@@ -119,14 +119,14 @@ INLINE int xdp_is_frame(const struct ipn_ctx *c, const struct ipn_msg *m)
 }
 
 /*
- * A kept message came to a network where it may have to be a frame: there are interfaces, or a
+ * A raw message came to a network where it may have to be a frame: there are interfaces, or a
  * policy that works on frames. Copies it to the front. 0, or the reason to drop it + 1.
  */
 INLINE int cable_unwrap(struct __sk_buff *skb, struct ipn_msg *m)
 {
 	const struct ipn_ctx c = { skb, HOOK_TC, 0 };
 	__u32 id = m->net, at_once;
-	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
+	struct ipn_net_fast *net = bpf_map_lookup_elem(&ipn_net_fast, &id);
 	__u8 *draft = draft_of(&c);
 	__u64 len = m->len;
 	__be16 proto;

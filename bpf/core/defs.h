@@ -3,7 +3,7 @@
  * What every BPF file includes: kernel types, helpers, memory order.
  *
  * Atomics that return the old value are full barriers on every architecture, but only if the result
- * is used: otherwise clang may emit the form without one. KEEP() uses it.
+ * is used: otherwise clang may emit the form without one. FULL_BARRIER() uses it.
  */
 #ifndef IPN_BPF_DEFS_H
 #define IPN_BPF_DEFS_H
@@ -32,17 +32,17 @@
 
 #define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
-#define KEEP(x)                                \
-	({                                     \
-		__u64 _kept = (x);             \
-		asm volatile("" ::"r"(_kept)); \
-		_kept;                         \
+#define FULL_BARRIER(x)                       \
+	({                                    \
+		__u64 _old = (x);             \
+		asm volatile("" ::"r"(_old)); \
+		_old;                         \
 	})
 #define XCHG(p, v) __sync_lock_test_and_set(p, v)
 #define CAS(p, old, new) __sync_val_compare_and_swap(p, old, new)
-#define FETCH_ADD(p, v) KEEP(__sync_fetch_and_add(p, v))
-#define FETCH_OR(p, v) KEEP(__sync_fetch_and_or(p, v))
-#define FETCH_AND(p, v) KEEP(__sync_fetch_and_and(p, v))
+#define FETCH_ADD(p, v) FULL_BARRIER(__sync_fetch_and_add(p, v))
+#define FETCH_OR(p, v) FULL_BARRIER(__sync_fetch_and_or(p, v))
+#define FETCH_AND(p, v) FULL_BARRIER(__sync_fetch_and_and(p, v))
 
 /* Newer than Debian 12's headers; absent kfuncs are found out at load. */
 #ifndef BPF_F_INNER_MAP

@@ -7,11 +7,11 @@
  *     or xsk)                                     tc program of the same interface, which
  *                                                 redirects; an xsk port: redirected
  *   tc (device) whole frames into the log;        redirect, to the far end where that is in another
- *               others through the gateway        namespace; to many: a clone each
+ *               others through the segmenter        namespace; to many: a clone each
  *
- * The gateway is a veth whose near end has all transmit offloads off: what comes out of the far end
- * is one whole frame each, and goes to processes only, since devices have had the frame as it was.
- * The mark carries the ifindex it came from.
+ * The segmenter is a veth whose near end has all transmit offloads off: what comes out of the far
+ * end is one whole frame each, and goes to processes only, since devices have had the frame as it
+ * was. The mark carries the ifindex it came from.
  *
  * Sock ports, and what comes from them:
  *
@@ -109,7 +109,8 @@ INLINE int xdp_up(const struct ipn_ctx *c, const struct ipn_msg *m, __u32 kind, 
 }
 
 /* To an AF_XDP program, whose veth takes frames from XDP: it has a program at its other end. */
-INLINE int xdp_to_xsk(const struct ipn_ctx *c, const struct ipn_msg *m, const struct ipn_dest *dest)
+INLINE int xdp_to_xsk(const struct ipn_ctx *c, const struct ipn_msg *m,
+		      const struct ipn_port_out *dest)
 {
 	__u32 node = dest->node;
 
@@ -128,7 +129,8 @@ INLINE int xdp_to_xsk(const struct ipn_ctx *c, const struct ipn_msg *m, const st
 }
 
 /* What is for all devices: with its private header where only cables will take it. */
-INLINE int xdp_up_flood(const struct ipn_ctx *c, const struct ipn_msg *m, const struct ipn_net *net)
+INLINE int xdp_up_flood(const struct ipn_ctx *c, const struct ipn_msg *m,
+			const struct ipn_net_fast *net)
 {
 	if (!net->cables || !m->off)
 		return xdp_up(c, m, IPN_TO_FLOOD, 0);
@@ -137,15 +139,15 @@ INLINE int xdp_up_flood(const struct ipn_ctx *c, const struct ipn_msg *m, const 
 			return xdp_up(c, m, IPN_TO_FLOOD, 0);
 		stats_drop(m->node, IPN_DROP_RUNT);
 	}
-	return xdp_up_kept(c, m, IPN_TO_FLOOD, 0);
+	return xdp_up_raw(c, m, IPN_TO_FLOOD, 0);
 }
 
 /*
- * The verdict of xdp_up. Takes it off the frame. *cable becomes CABLE_KEPT if it has its private
+ * The verdict of xdp_up. Takes it off the frame. *cable becomes CABLE_RAW if it has its private
  * header.
  */
-INLINE int tc_verdict(struct __sk_buff *skb, const struct ipn_port *port, struct ipn_verdict *out,
-		      __u32 *cable)
+INLINE int tc_verdict(struct __sk_buff *skb, const struct ipn_port_in *port,
+		      struct ipn_verdict *out, __u32 *cable)
 {
 	struct ipn_verdict *v = (void *)(long)skb->data_meta;
 
@@ -154,9 +156,9 @@ INLINE int tc_verdict(struct __sk_buff *skb, const struct ipn_port *port, struct
 		return v->magic == IPN_TX_MAGIC ? 0 : -1;
 	}
 	if (!skb->vlan_present) {
-		if (tc_verdict_kept(skb, out))
+		if (tc_verdict_raw(skb, out))
 			return -1;
-		*cable = CABLE_KEPT;
+		*cable = CABLE_RAW;
 		out->net = port->net;
 		barrier();
 		return READ_ONCE(port->ifindex) == skb->ifindex ? 0 : -1; /* see msg_start */
@@ -175,7 +177,7 @@ INLINE int tc_verdict(struct __sk_buff *skb, const struct ipn_port *port, struct
 /*
  * Too long for a grabbed interface? Its MTU is the host's choice, and not every device looks at it.
  */
-INLINE int tc_outgrows(struct __sk_buff *skb, const struct ipn_dest *dest)
+INLINE int tc_outgrows(struct __sk_buff *skb, const struct ipn_port_out *dest)
 {
 	__u32 mtu = 0;
 
@@ -184,7 +186,7 @@ INLINE int tc_outgrows(struct __sk_buff *skb, const struct ipn_dest *dest)
 }
 
 /* cable: that of the message. */
-INLINE int tc_to_device(struct __sk_buff *skb, const struct ipn_dest *dest, __u32 from_node,
+INLINE int tc_to_device(struct __sk_buff *skb, const struct ipn_port_out *dest, __u32 from_node,
 			__u32 len, __u32 cable)
 {
 	if (unlikely(!(dest->flags & IPN_PF_UP))) {
@@ -200,7 +202,7 @@ INLINE int tc_to_device(struct __sk_buff *skb, const struct ipn_dest *dest, __u3
 			stats_drop(from_node, IPN_DROP_HOPS);
 			return TC_DROP;
 		}
-	} else if (unlikely(cable & CABLE_KEPT)) { /* attached just now */
+	} else if (unlikely(cable & CABLE_RAW)) { /* attached just now */
 		stats_drop(from_node, IPN_DROP_NO_PORT);
 		return TC_DROP;
 	}
@@ -211,8 +213,8 @@ INLINE int tc_to_device(struct __sk_buff *skb, const struct ipn_dest *dest, __u3
 }
 
 /* The same with a clone: the frame goes on. */
-INLINE int tc_clone_to_device(struct __sk_buff *skb, const struct ipn_dest *dest, __u32 from_node,
-			      __u32 len)
+INLINE int tc_clone_to_device(struct __sk_buff *skb, const struct ipn_port_out *dest,
+			      __u32 from_node, __u32 len)
 {
 	if (!(dest->flags & IPN_PF_UP))
 		stats_drop(from_node, IPN_DROP_PORT_DOWN);
@@ -238,20 +240,20 @@ struct tc_flood {
 
 static long tc_flood_one(__u32 i, struct tc_flood *f)
 {
-	__u32 at = f->port_base + i, *entry = bpf_map_lookup_elem(&ipn_floods, &at);
-	struct ipn_dest *dest;
+	__u32 at = f->port_base + i, *entry = bpf_map_lookup_elem(&ipn_flood_list, &at);
+	struct ipn_port_out *dest;
 
 	if (!entry || !*entry)
 		return 0;
 	at = *entry - 1;
-	dest = bpf_map_lookup_elem(&ipn_dests, &at);
+	dest = bpf_map_lookup_elem(&ipn_port_out, &at);
 	/* a device that is down, a VM that does not run, is not connected: it is not missed */
 	if (!dest || dest->kind <= IPN_KIND_PROC || dest->ifindex == f->from ||
 	    !(dest->flags & IPN_PF_UP))
 		return 0;
 	if (dest->kind == IPN_KIND_CABLE)
 		cable_clone(f->skb, dest, f->cable, f->node, f->len);
-	else if (f->cable & CABLE_KEPT) /* an interface cannot take it */
+	else if (f->cable & CABLE_RAW) /* an interface cannot take it */
 		return 0;
 	else if (tc_outgrows(f->skb, dest))
 		stats_drop(f->node, IPN_DROP_MTU);
@@ -262,7 +264,7 @@ static long tc_flood_one(__u32 i, struct tc_flood *f)
 	return 0;
 }
 
-INLINE void tc_flood_devices(struct __sk_buff *skb, const struct ipn_net *net, __u32 from,
+INLINE void tc_flood_devices(struct __sk_buff *skb, const struct ipn_net_fast *net, __u32 from,
 			     __u32 node, __u32 len, __u32 cable)
 {
 	struct tc_flood f = {
@@ -274,25 +276,25 @@ INLINE void tc_flood_devices(struct __sk_buff *skb, const struct ipn_net *net, _
 		.cable = cable,
 	};
 
-	if (net->floods)
-		bpf_loop(net->floods, tc_flood_one, &f, 0);
+	if (net->flood_len)
+		bpf_loop(net->flood_len, tc_flood_one, &f, 0);
 }
 
-/* Near end of the gateway, or 0. */
-INLINE __u32 gateway(void)
+/* Near end of the segmenter, or 0. */
+INLINE __u32 segmenter(void)
 {
 	__u32 zero = 0;
 	struct ipn_abi *abi = bpf_map_lookup_elem(&ipn_abi, &zero);
 
-	return abi ? abi->gateway : 0;
+	return abi ? abi->segmenter : 0;
 }
 
 /* A clone for the processes of the network. */
-INLINE void to_gateway(struct __sk_buff *skb, const struct ipn_msg *m, __u32 gw)
+INLINE void to_segmenter(struct __sk_buff *skb, const struct ipn_msg *m, __u32 gw)
 {
 	__u32 mark = skb->mark;
 
-	WRITE_ONCE(skb->mark, gateway_mark(m));
+	WRITE_ONCE(skb->mark, segmenter_mark(m));
 	if (bpf_clone_redirect(skb, gw, 0))
 		stats_drop(m->node, IPN_DROP_REDIRECT);
 	WRITE_ONCE(skb->mark, mark);
@@ -326,18 +328,18 @@ INLINE void pool_refused(const struct ipn_ctx *c, struct ipn_msg *m, int why, __
 	stats_in_undo(m->node, m->len);
 }
 
-/* To a frame's processes and sock ports, behind the gateway. */
-INLINE int divert_to_gateway(const struct ipn_ctx *c, const struct ipn_msg *m)
+/* To a frame's processes and sock ports, behind the segmenter. */
+INLINE int divert_to_segmenter(const struct ipn_ctx *c, const struct ipn_msg *m)
 {
-	__u32 gw = gateway();
+	__u32 gw = segmenter();
 
 	if (!gw)
-		return drop(c, m->node, IPN_DROP_GATEWAY);
-	if (m->keep) {
-		to_gateway(c->ctx, m, gw);
+		return drop(c, m->node, IPN_DROP_SEGMENTER);
+	if (m->host_copy) {
+		to_segmenter(c->ctx, m, gw);
 		return act_drop(c);
 	}
-	WRITE_ONCE(((struct __sk_buff *)c->ctx)->mark, gateway_mark(m));
+	WRITE_ONCE(((struct __sk_buff *)c->ctx)->mark, segmenter_mark(m));
 	return bpf_redirect(gw, 0);
 }
 
@@ -347,12 +349,12 @@ INLINE int sock_size_ok(const struct ipn_msg *m)
 }
 
 INLINE int deliver_sock(const struct ipn_ctx *c, const struct ipn_msg *m,
-			const struct ipn_dest *dest, __u32 port)
+			const struct ipn_port_out *dest, __u32 port)
 {
 	__u32 node = dest->node;
 
 	if (c->hook == HOOK_TC && !m->whole)
-		return divert_to_gateway(c, m);
+		return divert_to_segmenter(c, m);
 	if (!sock_size_ok(m))
 		return drop(c, m->node, IPN_DROP_SOCK_SIZE);
 	if (c->hook != HOOK_SK) {
@@ -365,12 +367,13 @@ INLINE int deliver_sock(const struct ipn_ctx *c, const struct ipn_msg *m,
 	return bpf_sk_redirect_map(c->ctx, &ipn_socks, node, 0);
 }
 
-INLINE int deliver_port(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net *net, __u32 port)
+INLINE int deliver_port(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net_fast *net,
+			__u32 port)
 {
 	__u32 at = m->port_base + port;
 	/* the manager gives no LOSSLESS network to a policy that sends; the stack would not do */
 	__u32 lossless = c->sends ? 0 : net->flags & IPN_FLAG_LOSSLESS;
-	struct ipn_dest *dest = bpf_map_lookup_elem(&ipn_dests, &at);
+	struct ipn_port_out *dest = bpf_map_lookup_elem(&ipn_port_out, &at);
 	int why;
 
 	if (unlikely(!dest || port >= net->numnodes || !dest->kind))
@@ -385,24 +388,24 @@ INLINE int deliver_port(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_n
 		}
 		if (unlikely(m->batch)) /* attached just now: a batch is for processes */
 			return drop(c, m->node, IPN_DROP_NO_PORT);
-		/* was for a process when it went into the gateway */
+		/* was for a process when it went into the segmenter */
 		if (unlikely(m->processes_only))
 			return drop(c, m->node, IPN_DROP_NO_PORT);
 		if (c->hook == HOOK_XDP) {
 			if (dest->kind == IPN_KIND_XSK && !(dest->flags & IPN_PF_OWN))
 				return xdp_to_xsk(c, m, dest);
 			if (dest->kind == IPN_KIND_CABLE && m->off)
-				return xdp_up_kept(c, m, IPN_TO_PORT, port);
+				return xdp_up_raw(c, m, IPN_TO_PORT, port);
 			return xdp_up(c, m, IPN_TO_PORT, port);
 		}
-		if (unlikely(m->keep))
+		if (unlikely(m->host_copy))
 			return tc_clone_to_device(c->ctx, dest, m->node, m->len);
 		return tc_to_device(c->ctx, dest, m->node, m->len, m->cable);
 	}
 	if (!(dest->flags & IPN_PF_READER))
 		return drop(c, m->node, IPN_DROP_NOT_READER);
 	if (c->hook == HOOK_TC && !m->whole)
-		return divert_to_gateway(c, m);
+		return divert_to_segmenter(c, m);
 	why = log_write(c, m, net->log_class, IPN_LOG_OF_NODE(dest->node), net->log_mask, lossless,
 			port);
 	if (why >= 0 && lossless && from_process(c, m) &&
@@ -417,17 +420,17 @@ INLINE int deliver_port(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_n
 }
 
 /* Returns 0, or 1 when the message was refused. */
-INLINE int flood_processes(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net *net)
+INLINE int flood_processes(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net_fast *net)
 {
 	__u32 id = m->net, gw, lossless = c->sends ? 0 : net->flags & IPN_FLAG_LOSSLESS;
 	int why;
 
 	if (c->hook == HOOK_TC && !m->whole) {
-		gw = gateway();
+		gw = segmenter();
 		if (gw)
-			to_gateway(c->ctx, m, gw);
+			to_segmenter(c->ctx, m, gw);
 		else
-			stats_drop(m->node, IPN_DROP_GATEWAY);
+			stats_drop(m->node, IPN_DROP_SEGMENTER);
 		return 0;
 	}
 	why = log_write(c, m, net->log_class, IPN_LOG_OF_NET(id), net->log_mask, lossless,
@@ -449,23 +452,24 @@ INLINE int flood_processes(const struct ipn_ctx *c, struct ipn_msg *m, struct ip
 }
 
 /* To sock ports, and from one also to devices. */
-INLINE void flood_socks(const struct ipn_ctx *c, const struct ipn_msg *m, const struct ipn_net *net)
+INLINE void flood_socks(const struct ipn_ctx *c, const struct ipn_msg *m,
+			const struct ipn_net_fast *net)
 {
 	__u32 op = IPN_PUNT_SOCKS, gw;
 
 	if (c->hook == HOOK_SK) {
 		op = READ_ONCE(net->socks) > 1 ? IPN_PUNT_SOCKS : 0;
-		op |= READ_ONCE(net->floods) ? IPN_PUNT_DEVICES : 0;
+		op |= READ_ONCE(net->flood_len) ? IPN_PUNT_DEVICES : 0;
 		if (!op)
 			return;
 	} else if (c->hook == HOOK_TC && !m->whole) {
-		gw = gateway();
+		gw = segmenter();
 		if (READ_ONCE(net->readers)) /* it went there for the processes */
 			return;
 		if (gw)
-			to_gateway(c->ctx, m, gw);
+			to_segmenter(c->ctx, m, gw);
 		else
-			stats_drop(m->node, IPN_DROP_GATEWAY);
+			stats_drop(m->node, IPN_DROP_SEGMENTER);
 		return;
 	}
 	if (sock_size_ok(m))
@@ -474,7 +478,7 @@ INLINE void flood_socks(const struct ipn_ctx *c, const struct ipn_msg *m, const 
 		stats_drop(m->node, IPN_DROP_SOCK_SIZE);
 }
 
-INLINE int deliver_flood(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net *net)
+INLINE int deliver_flood(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net_fast *net)
 {
 	if (READ_ONCE(net->readers) && flood_processes(c, m, net))
 		return act_drop(c);
@@ -482,7 +486,7 @@ INLINE int deliver_flood(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_
 		flood_socks(c, m, net);
 	if (c->hook == HOOK_SK)
 		return act_drop(c);
-	if (!m->processes_only && !m->batch && READ_ONCE(net->floods)) {
+	if (!m->processes_only && !m->batch && READ_ONCE(net->flood_len)) {
 		if (c->hook == HOOK_XDP)
 			return xdp_up_flood(c, m, net);
 		tc_flood_devices(c->ctx, net, m->ifindex, m->node, m->len, m->cable);

@@ -33,10 +33,10 @@ struct ipn_flow {
 	__u32 gen;   /* of the port it came from */
 	__u32 epoch; /* of the network, + 1; 0: no note */
 	__u32 until;
-	__u32 port;     /* where it goes */
-	__u32 dest_gen; /* holder of that port */
-	__u32 word;     /* of the policy */
-	__u8 mac[6];    /* of the policy */
+	__u32 port;         /* where it goes */
+	__u32 port_out_gen; /* holder of that port */
+	__u32 word;         /* of the policy */
+	__u8 mac[6];        /* of the policy */
 	__u16 pad;
 	__u64 key[4];
 };
@@ -86,39 +86,39 @@ INLINE int flow_is(const struct ipn_flow *f, const struct ipn_msg *m, const __u6
 
 /* Is the note good? Then *dest is where it leads to. */
 INLINE int flow_good(const struct ipn_flow *f, const struct ipn_msg *m, const __u64 *key,
-		     struct ipn_dest **dest)
+		     struct ipn_port_out **dest)
 {
 	__u32 id = m->net, at;
-	struct ipn_net *net;
+	struct ipn_net_fast *net;
 
 	if (unlikely(!flow_is(f, m, key)))
 		return 0;
-	net = bpf_map_lookup_elem(&ipn_nets, &id);
+	net = bpf_map_lookup_elem(&ipn_net_fast, &id);
 	if (unlikely(!net || f->epoch != READ_ONCE(net->epoch) + 1 || f->port >= net->numnodes ||
 		     (__s32)(f->until - (__u32)(msg_now(m) >> FLOW_UNIT)) < 0))
 		return 0;
 	at = m->port_base + f->port;
-	*dest = bpf_map_lookup_elem(&ipn_dests, &at);
-	return likely(*dest && (*dest)->kind && (*dest)->gen == f->dest_gen);
+	*dest = bpf_map_lookup_elem(&ipn_port_out, &at);
+	return likely(*dest && (*dest)->kind && (*dest)->gen == f->port_out_gen);
 }
 
 /* To be asked before the policy looks at anything that it will make a note of. */
 INLINE __u32 flow_epoch(const struct ipn_msg *m)
 {
 	__u32 id = m->net;
-	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
+	struct ipn_net_fast *net = bpf_map_lookup_elem(&ipn_net_fast, &id);
 
 	return net ? (__u32)FETCH_ADD(&net->epoch, 0) : 0;
 }
 
 INLINE void flow_note(struct ipn_flow *f, const struct ipn_msg *m, const __u64 *key, __u32 epoch,
-		      __u32 port, __u32 dest_gen)
+		      __u32 port, __u32 port_out_gen)
 {
 	f->gen = m->gen;
 	f->epoch = epoch + 1;
 	f->until = (msg_now(m) + FLOW_NS) >> FLOW_UNIT;
 	f->port = port;
-	f->dest_gen = dest_gen;
+	f->port_out_gen = port_out_gen;
 	f->key[0] = key[0];
 	f->key[1] = key[1];
 	f->key[2] = key[2];
@@ -129,7 +129,7 @@ INLINE void flow_note(struct ipn_flow *f, const struct ipn_msg *m, const __u64 *
 INLINE void flow_forget(const struct ipn_msg *m)
 {
 	__u32 id = m->net;
-	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
+	struct ipn_net_fast *net = bpf_map_lookup_elem(&ipn_net_fast, &id);
 
 	if (net)
 		FETCH_ADD(&net->epoch, 1);

@@ -5,8 +5,8 @@
  *
  *	static __always_inline struct verdict handle(const struct ipn_ctx *c, struct ipn_msg *m)
  *	{
- *		ipn_send(c, m, 3);
- *		ipn_send(c, m, 5);
+ *		ipn_forward(c, m, 3);
+ *		ipn_forward(c, m, 5);
  *		return to_none();
  *	}
  *	IPN_POLICY_SEND(name, handle);
@@ -17,7 +17,7 @@
  *                    program of the same tap, where a frame can be sent to many devices. A message
  *                    too short for devices (14 bytes) stays at XDP.
  *   from a device    at tc; a frame that is yet to be cut or has no checksum goes through the
- *                    gateway first, and the policy sees what comes out. Of a grabbed interface, a
+ *                    segmenter first, and the policy sees what comes out. Of a grabbed interface, a
  *                    clone of every frame does: the host's own is not touched.
  *
  * So it may count, take turns, and send different messages to different ports. Its messages to
@@ -120,7 +120,7 @@ INLINE int draft_into_frame(const struct ipn_ctx *c, struct ipn_msg *m)
 
 /* --- sending ------------------------------------------------------------------------------- */
 
-INLINE void send_device(const struct ipn_ctx *c, struct ipn_msg *m, const struct ipn_dest *dest,
+INLINE void send_device(const struct ipn_ctx *c, struct ipn_msg *m, const struct ipn_port_out *dest,
 			__u32 port)
 {
 	int why;
@@ -151,10 +151,11 @@ INLINE void send_device(const struct ipn_ctx *c, struct ipn_msg *m, const struct
 		stats_out(dest->node, m->len);
 }
 
-INLINE void send_port(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net *net, __u32 port)
+INLINE void send_port(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net_fast *net,
+		      __u32 port)
 {
 	__u32 at = m->port_base + port;
-	struct ipn_dest *dest = bpf_map_lookup_elem(&ipn_dests, &at);
+	struct ipn_port_out *dest = bpf_map_lookup_elem(&ipn_port_out, &at);
 
 	if (!dest || port >= net->numnodes || !dest->kind)
 		stats_drop(m->node, IPN_DROP_NO_PORT);
@@ -164,13 +165,13 @@ INLINE void send_port(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net
 		deliver_port(c, m, net, port);
 }
 
-INLINE void send_flood(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net *net)
+INLINE void send_flood(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net_fast *net)
 {
 	int why;
 
 	if (READ_ONCE(net->readers))
 		flood_processes(c, m, net);
-	if (m->batch || !READ_ONCE(net->floods))
+	if (m->batch || !READ_ONCE(net->flood_len))
 		return;
 	if (c->hook != HOOK_TC) {
 		stats_drop(m->node, m->len < DEVICE_MIN ? IPN_DROP_RUNT : IPN_DROP_NO_PORT);
@@ -184,10 +185,10 @@ INLINE void send_flood(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_ne
 }
 
 /* Sends the message, as it is now, to one port. What cannot be is counted at the sender. */
-INLINE void ipn_send(const struct ipn_ctx *c, struct ipn_msg *m, __u32 port)
+INLINE void ipn_forward(const struct ipn_ctx *c, struct ipn_msg *m, __u32 port)
 {
 	__u32 id = m->net;
-	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
+	struct ipn_net_fast *net = bpf_map_lookup_elem(&ipn_net_fast, &id);
 
 	if (net)
 		send_port(c, m, net, port);
@@ -197,7 +198,7 @@ INLINE void ipn_send(const struct ipn_ctx *c, struct ipn_msg *m, __u32 port)
 INLINE void ipn_flood(const struct ipn_ctx *c, struct ipn_msg *m)
 {
 	__u32 id = m->net;
-	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
+	struct ipn_net_fast *net = bpf_map_lookup_elem(&ipn_net_fast, &id);
 
 	if (net)
 		send_flood(c, m, net);
@@ -230,7 +231,7 @@ INLINE int ipn_ports_has(const struct ipn_ports *ports, __u32 port)
 struct set_send {
 	void *ctx;
 	struct ipn_msg *m;
-	struct ipn_net *net;
+	struct ipn_net_fast *net;
 	__u64 bits;
 	__u32 first;
 };
@@ -289,7 +290,7 @@ INLINE void ipn_send_ports(const struct ipn_ctx *c, struct ipn_msg *m,
 	struct set_words w = { .one = { .ctx = c->ctx, .m = m }, .ports = ports };
 	__u32 id = m->net, words;
 
-	w.one.net = bpf_map_lookup_elem(&ipn_nets, &id);
+	w.one.net = bpf_map_lookup_elem(&ipn_net_fast, &id);
 	if (!w.one.net)
 		return;
 	words = (w.one.net->numnodes + 63) / 64;
@@ -307,14 +308,14 @@ struct next_reader {
 static __attribute__((unused)) long next_reader_one(__u32 i, struct next_reader *n)
 {
 	__u32 port = n->after + 1 + i, at;
-	struct ipn_dest *dest;
+	struct ipn_port_out *dest;
 
 	if (port >= n->numnodes)
 		port -= n->numnodes;
 	if (port == n->self)
 		return 0;
 	at = n->port_base + port;
-	dest = bpf_map_lookup_elem(&ipn_dests, &at);
+	dest = bpf_map_lookup_elem(&ipn_port_out, &at);
 	if (!dest || !dest->kind)
 		return 0;
 	if (dest->kind == IPN_KIND_PROC ? !(dest->flags & IPN_PF_READER)
@@ -328,7 +329,7 @@ static __attribute__((unused)) long next_reader_one(__u32 i, struct next_reader 
 INLINE __s32 ipn_next_reader(const struct ipn_msg *m, __u32 after)
 {
 	__u32 id = m->net;
-	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
+	struct ipn_net_fast *net = bpf_map_lookup_elem(&ipn_net_fast, &id);
 	struct next_reader n = { .port_base = m->port_base, .self = m->port, .found = -1 };
 
 	if (!net)
@@ -347,9 +348,9 @@ typedef struct verdict (*send_fn)(const struct ipn_ctx *, struct ipn_msg *);
  * send_message for one hook, as a function of its own: the program and what it does for each
  * message of a batch share it, and so it is on the stack, which is short, once.
  */
-typedef int (*message_fn)(void *ctx, struct ipn_msg *, struct ipn_net *);
+typedef int (*message_fn)(void *ctx, struct ipn_msg *, struct ipn_net_fast *);
 
-INLINE int send_message(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net *net,
+INLINE int send_message(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net_fast *net,
 			send_fn handle)
 {
 	struct verdict v;
@@ -374,7 +375,7 @@ INLINE int send_message(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_n
 
 INLINE long send_batch_one(struct batch *b, message_fn message)
 {
-	struct ipn_net *net;
+	struct ipn_net_fast *net;
 	struct ipn_msg *m;
 	long end;
 	__u32 id;
@@ -383,7 +384,7 @@ INLINE long send_batch_one(struct batch *b, message_fn message)
 	if (!m)
 		return end;
 	id = m->net;
-	net = bpf_map_lookup_elem(&ipn_nets, &id);
+	net = bpf_map_lookup_elem(&ipn_net_fast, &id);
 	if (!net)
 		return 1;
 	m->processes_only = 1;
@@ -397,46 +398,47 @@ INLINE int send_run(void *ctx, const enum ipn_hook_id hook, message_fn message, 
 	const struct ipn_ctx c = { ctx, hook, 1 };
 	__u32 zero = 0, id, gw;
 	struct ipn_msg *m = bpf_map_lookup_elem(&ipn_msgs, &zero);
-	struct ipn_net *net;
+	struct ipn_net_fast *net;
 
 	if (!m)
 		return act_drop(&c);
 	id = m->net;
-	net = bpf_map_lookup_elem(&ipn_nets, &id);
+	net = bpf_map_lookup_elem(&ipn_net_fast, &id);
 	if (!net) {
 		stats_drop(m->node, IPN_DROP_NO_PORT);
-		return hook == HOOK_TC && m->keep ? TC_PASS : act_drop(&c);
+		return hook == HOOK_TC && m->host_copy ? TC_PASS : act_drop(&c);
 	}
 	if (hook == HOOK_XDP) {
 		if (m->batch)
 			return policy_batch(ctx, m, net, one);
-		if (READ_ONCE(net->floods) && m->len >= DEVICE_MIN)
+		if (READ_ONCE(net->flood_len) && m->len >= DEVICE_MIN)
 			return xdp_up(&c, m, IPN_TO_POLICY, TAG_TO_POLICY);
-	} else if (m->keep) {
+	} else if (m->host_copy) {
 		/* what the policy makes of it, it makes of a clone: the host gets it as it came */
-		gw = gateway();
+		gw = segmenter();
 		if (gw)
-			to_gateway(ctx, m, gw);
+			to_segmenter(ctx, m, gw);
 		else
-			stats_drop(m->node, IPN_DROP_GATEWAY);
+			stats_drop(m->node, IPN_DROP_SEGMENTER);
 		return TC_PASS;
 	} else if (!m->whole) {
-		gw = gateway();
+		gw = segmenter();
 		if (!gw)
-			return drop(&c, m->node, IPN_DROP_GATEWAY);
-		WRITE_ONCE(((struct __sk_buff *)ctx)->mark, gateway_mark(m));
+			return drop(&c, m->node, IPN_DROP_SEGMENTER);
+		WRITE_ONCE(((struct __sk_buff *)ctx)->mark, segmenter_mark(m));
 		return bpf_redirect(gw, 0);
 	}
 	m->processes_only = hook == HOOK_XDP;
 	return message(ctx, m, net);
 }
 
-#define SEND_MESSAGE(name, handle, hook)                                                        \
-	NOINLINE int message_##hook##_##name(void *ctx, struct ipn_msg *m, struct ipn_net *net) \
-	{                                                                                       \
-		const struct ipn_ctx c = { ctx, HOOK_##hook, 1 };                               \
-                                                                                                \
-		return send_message(&c, m, net, handle);                                        \
+#define SEND_MESSAGE(name, handle, hook)                                   \
+	NOINLINE int message_##hook##_##name(void *ctx, struct ipn_msg *m, \
+					     struct ipn_net_fast *net)     \
+	{                                                                  \
+		const struct ipn_ctx c = { ctx, HOOK_##hook, 1 };          \
+                                                                           \
+		return send_message(&c, m, net, handle);                   \
 	}
 
 #define IPN_POLICY_SEND(name, handle)                                                 \
@@ -465,11 +467,11 @@ INLINE int send_run(void *ctx, const enum ipn_hook_id hook, message_fn message, 
  * more say that a message is to be seen again elsewhere, and nothing may have been changed then:
  *
  *   to_devices()   at XDP: in the tc program of the same tap, where devices can be sent to
- *   to_whole()     at tc: when it has come out of the gateway, cut and with whole checksums
+ *   to_whole()     at tc: when it has come out of the segmenter, cut and with whole checksums
  *
- * To a process go whole frames only. A grabbed interface's frames all go by the gateway, as clones,
- * since the host is to see them as they came, and so do those of sock ports, which the manager's
- * thread puts there. A batch is refused: its messages come singly.
+ * To a process go whole frames only. A grabbed interface's frames all go by the segmenter, as
+ * clones, since the host is to see them as they came, and so do those of sock ports, which the
+ * manager's thread puts there. A batch is refused: its messages come singly.
  */
 INLINE struct verdict to_devices(void)
 {
@@ -495,13 +497,13 @@ INLINE int rewrite_run(void *ctx, const enum ipn_hook_id hook, send_fn handle)
 	const struct ipn_ctx c = { ctx, hook, POLICY_REWRITES };
 	__u32 zero = 0, id, gw;
 	struct ipn_msg *m = bpf_map_lookup_elem(&ipn_msgs, &zero);
-	struct ipn_net *net;
+	struct ipn_net_fast *net;
 	struct verdict v;
 
 	if (!m)
 		return act_drop(&c);
 	id = m->net;
-	net = bpf_map_lookup_elem(&ipn_nets, &id);
+	net = bpf_map_lookup_elem(&ipn_net_fast, &id);
 	if (unlikely(!net))
 		return drop(&c, m->node, IPN_DROP_NO_PORT);
 	/* the policy thinks of a process there, which it can answer */
@@ -511,15 +513,15 @@ INLINE int rewrite_run(void *ctx, const enum ipn_hook_id hook, send_fn handle)
 		pool_refuse(&c, m, IPN_TX_REFUSED >> 32, 0);
 		return XDP_DROP;
 	}
-	if (hook == HOOK_TC && unlikely(m->keep)) {
-		gw = gateway();
+	if (hook == HOOK_TC && unlikely(m->host_copy)) {
+		gw = segmenter();
 		if (gw)
-			to_gateway(ctx, m, gw);
+			to_segmenter(ctx, m, gw);
 		else
-			stats_drop(m->node, IPN_DROP_GATEWAY);
+			stats_drop(m->node, IPN_DROP_SEGMENTER);
 		return TC_PASS;
 	}
-	m->processes_only = 0; /* what was in the gateway has not been anywhere else */
+	m->processes_only = 0; /* what was in the segmenter has not been anywhere else */
 	m->draft = DRAFT_NONE;
 	m->draft_at = 0;
 	v = handle(&c, m);
@@ -532,8 +534,8 @@ INLINE int rewrite_run(void *ctx, const enum ipn_hook_id hook, send_fn handle)
 		return drop(&c, m->node, IPN_DROP_NO_PORT);
 	case VERDICT_WHOLE:
 		if (hook == HOOK_TC && !m->whole)
-			return divert_to_gateway(&c, m);
-		return drop(&c, m->node, IPN_DROP_GATEWAY);
+			return divert_to_segmenter(&c, m);
+		return drop(&c, m->node, IPN_DROP_SEGMENTER);
 	case VERDICT_NONE:
 		return act_drop(&c);
 	default:
@@ -543,7 +545,7 @@ INLINE int rewrite_run(void *ctx, const enum ipn_hook_id hook, send_fn handle)
 
 /*
  * From a sock port. Its program cannot write into the message and has no memory of its own, so the
- * policy sees it at tc: the manager's thread puts it into the gateway, with the port as its mark.
+ * policy sees it at tc: the manager's thread puts it into the segmenter, with the port as its mark.
  */
 INLINE int rewrite_sk(struct __sk_buff *ctx)
 {
@@ -598,10 +600,10 @@ INLINE __u8 *ipn_call_draft(void)
 }
 
 /* The message of a callback: from nobody. */
-INLINE struct ipn_net *call_message(const struct ipn_call *call, __u32 len, struct ipn_msg *m)
+INLINE struct ipn_net_fast *call_message(const struct ipn_call *call, __u32 len, struct ipn_msg *m)
 {
 	__u32 id = call->net;
-	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
+	struct ipn_net_fast *net = bpf_map_lookup_elem(&ipn_net_fast, &id);
 
 	if (!net || !net->policy || len > net->mtu)
 		return NULL;
@@ -620,14 +622,14 @@ INLINE int ipn_call_send(const struct ipn_call *call, __u32 port, __u32 len)
 {
 	const struct ipn_ctx c = { NULL, HOOK_CALL, 1 };
 	struct ipn_msg m = { 0 };
-	struct ipn_net *net = call_message(call, len, &m);
-	struct ipn_dest *dest;
+	struct ipn_net_fast *net = call_message(call, len, &m);
+	struct ipn_port_out *dest;
 	__u32 at;
 
 	if (!net || port >= net->numnodes)
 		return -1;
 	at = net->port_base + port;
-	dest = bpf_map_lookup_elem(&ipn_dests, &at);
+	dest = bpf_map_lookup_elem(&ipn_port_out, &at);
 	if (!dest || dest->kind != IPN_KIND_PROC || !(dest->flags & IPN_PF_READER))
 		return -1;
 	if (log_write(&c, &m, net->log_class, IPN_LOG_OF_NODE(dest->node), net->log_mask, 0,
@@ -642,7 +644,7 @@ INLINE int ipn_call_flood(const struct ipn_call *call, __u32 len)
 {
 	const struct ipn_ctx c = { NULL, HOOK_CALL, 1 };
 	struct ipn_msg m = { 0 };
-	struct ipn_net *net = call_message(call, len, &m);
+	struct ipn_net_fast *net = call_message(call, len, &m);
 
 	if (!net || log_write(&c, &m, net->log_class, IPN_LOG_OF_NET(call->net), net->log_mask, 0,
 			      IPN_PORT_NONE) >= 0)

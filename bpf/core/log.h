@@ -86,7 +86,7 @@ INLINE int log_write_class(const struct ipn_ctx *c, const struct ipn_msg *m, voi
 	if ((old & ~IPN_SEQ_BUSY) > n)
 		return IPN_DROP_BUSY;
 	if ((old & IPN_SEQ_BUSY) || CAS(&slot->seq, old, (n + 1) | IPN_SEQ_BUSY) != old) {
-		KEEP(XCHG(&slot->skip, n + 1));
+		FULL_BARRIER(XCHG(&slot->skip, n + 1));
 		return IPN_DROP_BUSY;
 	}
 
@@ -100,14 +100,14 @@ INLINE int log_write_class(const struct ipn_ctx *c, const struct ipn_msg *m, voi
 		len = room - 1;
 		barrier_var(len);
 		if (len > max || log_copy(c, m, slot->data, len, max)) {
-			KEEP(XCHG(&slot->skip, n + 1));
-			KEEP(XCHG(&slot->seq, old));
+			FULL_BARRIER(XCHG(&slot->skip, n + 1));
+			FULL_BARRIER(XCHG(&slot->seq, old));
 			return IPN_DROP_BAD_FRAME;
 		}
 	}
 	slot->len = len;
 	slot->src = m->port;
-	KEEP(XCHG(&slot->seq, n + 1));
+	FULL_BARRIER(XCHG(&slot->seq, n + 1));
 	if (lossless && port == IPN_PORT_NONE && READ_ONCE(head->waiting))
 		pool_moved(id);
 	return -1;

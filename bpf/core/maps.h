@@ -70,23 +70,23 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, IPN_MAX_NETS);
 	__type(key, __u32);
-	__type(value, struct ipn_network);
-} ipn_networks SEC(".maps");
+	__type(value, struct ipn_net_info);
+} ipn_net_info SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, IPN_MAX_NETS);
 	__type(key, __u32);
-	__type(value, struct ipn_net);
-} ipn_nets SEC(".maps");
+	__type(value, struct ipn_net_fast);
+} ipn_net_fast SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, IPN_MAX_NODES);
 	__type(key, __u32);
-	__type(value, struct ipn_port);
-} ipn_ports SEC(".maps");
+	__type(value, struct ipn_port_in);
+} ipn_port_in SEC(".maps");
 
 /*
  * Most of them once more, where a look-up costs a tenth: by the lower bits of their ifindex. What
@@ -95,35 +95,35 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE); /* so that it begins with a page */
-	__uint(max_entries, IPN_PORTS_AT);
+	__uint(max_entries, IPN_PORT_CACHE);
 	__type(key, __u32);
-	__type(value, struct ipn_port);
-} ipn_ports_at SEC(".maps");
+	__type(value, struct ipn_port_in);
+} ipn_port_cache SEC(".maps");
 
-INLINE struct ipn_port *port_find(__u32 ifindex)
+INLINE struct ipn_port_in *port_find(__u32 ifindex)
 {
-	__u32 at = ifindex & (IPN_PORTS_AT - 1);
-	struct ipn_port *port = bpf_map_lookup_elem(&ipn_ports_at, &at);
+	__u32 at = ifindex & (IPN_PORT_CACHE - 1);
+	struct ipn_port_in *port = bpf_map_lookup_elem(&ipn_port_cache, &at);
 
 	if (likely(port && READ_ONCE(port->ifindex) == ifindex))
 		return port;
-	return bpf_map_lookup_elem(&ipn_ports, &ifindex);
+	return bpf_map_lookup_elem(&ipn_port_in, &ifindex);
 }
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, IPN_MAX_NODES);
 	__type(key, __u32);
-	__type(value, struct ipn_portinfo);
-} ipn_portinfo SEC(".maps");
+	__type(value, struct ipn_port_info);
+} ipn_port_info SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE); /* the manager's thread reads it */
 	__uint(max_entries, IPN_MAX_PORTS);
 	__type(key, __u32);
-	__type(value, struct ipn_dest);
-} ipn_dests SEC(".maps");
+	__type(value, struct ipn_port_out);
+} ipn_port_out SEC(".maps");
 
 /* xsk ports: what stands at the far end of the veth, and its socket, by node. */
 struct {
@@ -136,10 +136,10 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE); /* so that it begins with a page */
-	__uint(max_entries, IPN_PORTS_AT);
+	__uint(max_entries, IPN_PORT_CACHE);
 	__type(key, __u32);
-	__type(value, struct ipn_xskport_at);
-} ipn_xskports_at SEC(".maps");
+	__type(value, struct ipn_xsk_cache);
+} ipn_xsk_cache SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_XSKMAP);
@@ -148,13 +148,13 @@ struct {
 	__type(value, __u32);
 } ipn_xsks SEC(".maps");
 
-/* From a network's port_base on: its devices, as index in dests + 1; 0 is a hole. */
+/* From a network's port_base on: its devices, as index in port_out + 1; 0 is a hole. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, IPN_MAX_PORTS);
 	__type(key, __u32);
 	__type(value, __u32);
-} ipn_floods SEC(".maps");
+} ipn_flood_list SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -235,7 +235,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, IPN_MAX_NODES);
 	__type(key, __u32);
-	__type(value, struct ipn_door);
-} ipn_doors SEC(".maps");
+	__type(value, struct ipn_listener);
+} ipn_listeners SEC(".maps");
 
 #endif

@@ -13,7 +13,7 @@
 #include "defs.h"
 
 struct ipn_msg {
-	/* where it came from: the fields of struct ipn_port that policies and delivery need */
+	/* where it came from: the fields of struct ipn_port_in that policies and delivery need */
 	__u32 net;
 	__u32 port;
 	__u32 kind;
@@ -31,10 +31,10 @@ struct ipn_msg {
 	__u32 wake;    /* something of the batch went into the network's log */
 	__u32 refused; /* IPN_TX_* >> 32: the pool did not take it */
 	__u32 mtu;
-	__u32 processes_only; /* out of the gateway: devices have had theirs */
+	__u32 processes_only; /* out of the segmenter: devices have had theirs */
 	__u32 draft;          /* enum ipn_draft; only looked at where ipn_ctx says `sends` */
 	__u32 draft_at;       /* where the message starts in the draft */
-	__u32 keep;           /* came into a grabbed interface: the host goes on with the frame */
+	__u32 host_copy;      /* came into a grabbed interface: the host goes on with the frame */
 	__u32 cable;          /* came over a cable: CABLE_* of cable.h, the number of hops too */
 	__u64 now, tick;      /* msg_now */
 };

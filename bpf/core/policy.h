@@ -14,9 +14,9 @@
  * each.
  *
  * A policy made with IPN_POLICY decides by its verdict alone, may be asked twice for one message
- * (for devices, and for processes behind the gateway), and sees frames that are yet to be cut. One
- * made with IPN_POLICY_SEND (kit.h) also sends by itself and sees each message once; its networks
- * take no sock ports.
+ * (for devices, and for processes behind the segmenter), and sees frames that are yet to be cut.
+ * One made with IPN_POLICY_SEND (kit.h) also sends by itself and sees each message once; its
+ * networks take no sock ports.
  */
 #ifndef IPN_BPF_POLICY_H
 #define IPN_BPF_POLICY_H
@@ -55,7 +55,7 @@ INLINE struct verdict to_flood(void)
 typedef struct verdict (*policy_fn)(const struct ipn_ctx *, const struct ipn_msg *);
 
 /* One message: where to, and there. */
-INLINE int policy_message(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net *net,
+INLINE int policy_message(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net_fast *net,
 			  policy_fn handle)
 {
 	struct verdict v = handle(c, m);
@@ -124,7 +124,7 @@ INLINE struct ipn_msg *policy_batch_next(struct batch *b, long *end)
 INLINE long policy_batch_one(struct batch *b, policy_fn handle)
 {
 	const struct ipn_ctx c = { b->xdp, HOOK_XDP, 0 };
-	struct ipn_net *net;
+	struct ipn_net_fast *net;
 	struct ipn_msg *m;
 	long end;
 	__u32 id;
@@ -133,7 +133,7 @@ INLINE long policy_batch_one(struct batch *b, policy_fn handle)
 	if (!m)
 		return end;
 	id = m->net;
-	net = bpf_map_lookup_elem(&ipn_nets, &id);
+	net = bpf_map_lookup_elem(&ipn_net_fast, &id);
 	if (!net)
 		return 1;
 	policy_message(&c, m, net, handle);
@@ -143,7 +143,7 @@ INLINE long policy_batch_one(struct batch *b, policy_fn handle)
 
 typedef long (*batch_fn)(__u32, struct batch *);
 
-INLINE int policy_batch(struct xdp_md *ctx, const struct ipn_msg *m, struct ipn_net *net,
+INLINE int policy_batch(struct xdp_md *ctx, const struct ipn_msg *m, struct ipn_net_fast *net,
 			batch_fn one)
 {
 	struct batch b = { .xdp = ctx, .at = IPN_TX_HDR, .end = bpf_xdp_get_buff_len(ctx) };
@@ -165,19 +165,19 @@ INLINE int policy_run(void *ctx, const enum ipn_hook_id hook, policy_fn handle, 
 	const struct ipn_ctx c = { ctx, hook, 0 };
 	__u32 zero = 0, id;
 	struct ipn_msg *m = bpf_map_lookup_elem(&ipn_msgs, &zero);
-	struct ipn_net *net;
+	struct ipn_net_fast *net;
 
 	if (unlikely(!m))
 		return act_drop(&c);
 	id = m->net;
-	net = bpf_map_lookup_elem(&ipn_nets, &id);
+	net = bpf_map_lookup_elem(&ipn_net_fast, &id);
 	if (unlikely(!net)) {
 		stats_drop(m->node, IPN_DROP_NO_PORT);
-		return hook == HOOK_TC && m->keep ? TC_PASS : act_drop(&c);
+		return hook == HOOK_TC && m->host_copy ? TC_PASS : act_drop(&c);
 	}
 	if (hook == HOOK_XDP && m->batch)
 		return policy_batch(ctx, m, net, one);
-	if (hook == HOOK_TC && unlikely(m->keep)) {
+	if (hook == HOOK_TC && unlikely(m->host_copy)) {
 		policy_message(&c, m, net, handle);
 		return TC_PASS;
 	}
@@ -193,13 +193,13 @@ INLINE int policy_sk_start(struct __sk_buff *ctx, struct ipn_msg *m)
 	__u64 sender = sk_sender(ctx);
 	struct ipn_sk *sk = bpf_map_lookup_elem(&ipn_sk_ports, &sender);
 	__u32 ifindex = sk ? sk->ifindex : 0, id;
-	struct ipn_port *port = port_find(ifindex);
-	struct ipn_net *net;
+	struct ipn_port_in *port = port_find(ifindex);
+	struct ipn_net_fast *net;
 
 	if (!port)
 		return 1;
 	m->net = id = port->net;
-	m->port = port->port;
+	m->port = port->number;
 	m->node = port->node;
 	m->gen = port->gen;
 	m->mtu = port->mtu;
@@ -211,7 +211,7 @@ INLINE int policy_sk_start(struct __sk_buff *ctx, struct ipn_msg *m)
 	if (READ_ONCE(port->ifindex) != ifindex) /* see msg_start */
 		return 1;
 	m->ifindex = ifindex;
-	net = bpf_map_lookup_elem(&ipn_nets, &id);
+	net = bpf_map_lookup_elem(&ipn_net_fast, &id);
 	if (!net)
 		return 1;
 	m->port_base = READ_ONCE(net->port_base);
@@ -236,14 +236,14 @@ INLINE int policy_sk(struct __sk_buff *ctx, policy_fn handle)
 {
 	const struct ipn_ctx c = { ctx, HOOK_SK, 0 };
 	struct ipn_msg m = { 0 };
-	struct ipn_net *net;
+	struct ipn_net_fast *net;
 	__u32 id;
 
 	if (policy_sk_start(ctx, &m))
 		return SK_DROP;
 	stats_in_sk(m.node, m.len);
 	id = m.net;
-	net = bpf_map_lookup_elem(&ipn_nets, &id);
+	net = bpf_map_lookup_elem(&ipn_net_fast, &id);
 	return net ? policy_message(&c, &m, net, handle) : SK_DROP;
 }
 

@@ -53,7 +53,7 @@
 enum { POOL_OK = 0, POOL_FULL = 1, POOL_CONTENDED = 2 };
 
 struct pool_count {
-	struct ipn_net *net;
+	struct ipn_net_fast *net;
 	void *log;
 	__u64 head;
 	__u64 c1, c2;
@@ -105,7 +105,7 @@ static long pool_own(__u32 i, struct pool_count *p)
 }
 
 /* Counts, and keeps the limit that comes of it. Is there room? */
-static int pool_count(struct ipn_net *net, void *log)
+static int pool_count(struct ipn_net_fast *net, void *log)
 {
 	struct pool_count p = { .net = net, .log = log, .c1 = ~0ULL, .c2 = ~0ULL };
 	__u64 slots = (__u64)net->log_mask + 1, pending, limit;
@@ -141,7 +141,7 @@ static int pool_count(struct ipn_net *net, void *log)
 }
 
 /* The log of a network, which is also the network's number. */
-INLINE void *pool_log(const struct ipn_net *net, __u32 *id)
+INLINE void *pool_log(const struct ipn_net_fast *net, __u32 *id)
 {
 	switch (net->log_class) {
 	case IPN_LOG_SMALL:
@@ -154,7 +154,7 @@ INLINE void *pool_log(const struct ipn_net *net, __u32 *id)
 	return NULL;
 }
 
-INLINE struct ipn_log_head *pool_head(const struct ipn_net *net, __u32 id)
+INLINE struct ipn_log_head *pool_head(const struct ipn_net_fast *net, __u32 id)
 {
 	void *log = net ? pool_log(net, &id) : NULL;
 	__u32 zero = 0;
@@ -170,7 +170,7 @@ INLINE struct ipn_log_head *pool_head(const struct ipn_net *net, __u32 id)
 
 GLOBAL int pool_room(__u32 id)
 {
-	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
+	struct ipn_net_fast *net = bpf_map_lookup_elem(&ipn_net_fast, &id);
 	void *log = net ? pool_log(net, &id) : NULL;
 
 	return log ? pool_count(net, log) : 0;
@@ -202,7 +202,7 @@ static long pool_try(__u32 i, struct pool_take *t)
 /* Takes the next number. POOL_*. */
 GLOBAL int pool_number(__u32 id, __u64 *number)
 {
-	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
+	struct ipn_net_fast *net = bpf_map_lookup_elem(&ipn_net_fast, &id);
 	struct pool_take t = { .head = pool_head(net, id), .id = id, .result = POOL_CONTENDED };
 
 	if (!t.head || !number)
@@ -213,7 +213,8 @@ GLOBAL int pool_number(__u32 id, __u64 *number)
 }
 
 /* The head of the own log of the process at this port, and its page. NULL: it does not receive. */
-INLINE struct ipn_log_head *own_head(const struct ipn_net *net, __u32 port, struct ipn_page **page)
+INLINE struct ipn_log_head *own_head(const struct ipn_net_fast *net, __u32 port,
+				     struct ipn_page **page)
 {
 	__u32 node = 0, index, zero = 0;
 	void *log;
@@ -229,7 +230,7 @@ INLINE struct ipn_log_head *own_head(const struct ipn_net *net, __u32 port, stru
 }
 
 /* Counts an own log, and keeps the limit that comes of it. Is there room? */
-INLINE int own_room(const struct ipn_net *net, struct ipn_log_head *head,
+INLINE int own_room(const struct ipn_net_fast *net, struct ipn_log_head *head,
 		    const struct ipn_page *page)
 {
 	__u64 n = READ_ONCE(head->head), c = READ_ONCE(page->node_cursor);
@@ -244,7 +245,7 @@ INLINE int own_room(const struct ipn_net *net, struct ipn_log_head *head,
 }
 
 struct own_take {
-	struct ipn_net *net;
+	struct ipn_net_fast *net;
 	struct ipn_log_head *head;
 	struct ipn_page *page;
 	__u64 n;
@@ -269,7 +270,7 @@ static long own_try(__u32 i, struct own_take *t)
 /* Takes the next number of the own log of the process at this port. POOL_*. */
 GLOBAL int pool_own_number(__u32 id, __u32 port, __u64 *number)
 {
-	struct own_take t = { .net = bpf_map_lookup_elem(&ipn_nets, &id),
+	struct own_take t = { .net = bpf_map_lookup_elem(&ipn_net_fast, &id),
 			      .result = POOL_CONTENDED };
 
 	if (!t.net || !number)
@@ -283,7 +284,7 @@ GLOBAL int pool_own_number(__u32 id, __u32 port, __u64 *number)
 }
 
 struct pool_wake {
-	struct ipn_net *net;
+	struct ipn_net_fast *net;
 	__u64 bits;
 	__u32 first;
 };
@@ -315,7 +316,7 @@ static long pool_ring_word(__u32 i, struct pool_wake *w)
 /* R6 and R7. */
 GLOBAL int pool_ring_all(__u32 id)
 {
-	struct pool_wake w = { .net = bpf_map_lookup_elem(&ipn_nets, &id) };
+	struct pool_wake w = { .net = bpf_map_lookup_elem(&ipn_net_fast, &id) };
 
 	if (w.net)
 		bpf_loop((w.net->numnodes + 63) / 64, pool_ring_word, &w, 0);
@@ -325,19 +326,19 @@ GLOBAL int pool_ring_all(__u32 id)
 /* R3 to R7. */
 GLOBAL int pool_moved(__u32 id)
 {
-	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
+	struct ipn_net_fast *net = bpf_map_lookup_elem(&ipn_net_fast, &id);
 	struct ipn_log_head *head = pool_head(net, id);
 
 	if (!net || !head || !READ_ONCE(head->waiting) || !pool_room(id))
 		return 0;
-	KEEP(XCHG(&head->waiting, 0));
+	FULL_BARRIER(XCHG(&head->waiting, 0));
 	return pool_ring_all(id);
 }
 
 /* The same for the own log of the process at this port. */
 GLOBAL int pool_own_moved(__u32 id, __u32 port)
 {
-	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
+	struct ipn_net_fast *net = bpf_map_lookup_elem(&ipn_net_fast, &id);
 	struct ipn_log_head *head;
 	struct ipn_page *page;
 
@@ -346,14 +347,14 @@ GLOBAL int pool_own_moved(__u32 id, __u32 port)
 	head = own_head(net, port, &page);
 	if (!head || !READ_ONCE(head->waiting) || !own_room(net, head, page))
 		return 0;
-	KEEP(XCHG(&head->waiting, 0));
+	FULL_BARRIER(XCHG(&head->waiting, 0));
 	return pool_ring_all(id);
 }
 
 /* A reader has gone. */
 GLOBAL int pool_left(__u32 id)
 {
-	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
+	struct ipn_net_fast *net = bpf_map_lookup_elem(&ipn_net_fast, &id);
 
 	if (!net)
 		return 0;
@@ -367,7 +368,7 @@ GLOBAL int pool_left(__u32 id)
 GLOBAL int pool_wait(__u32 id, __u32 port, __u32 full)
 {
 	__u32 word = (port / 64) & (IPN_SLEEP_WORDS - 1), node, look = full & IPN_TX_ROOM_LOOK;
-	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
+	struct ipn_net_fast *net = bpf_map_lookup_elem(&ipn_net_fast, &id);
 	struct ipn_page *page, *reader = NULL;
 	struct ipn_log_head *head;
 	int room;
@@ -383,14 +384,14 @@ GLOBAL int pool_wait(__u32 id, __u32 port, __u32 full)
 		head = own_head(net, full - 1, &reader);
 		room = 1;
 		if (head && reader) {
-			KEEP(XCHG(&head->waiting, 1));
+			FULL_BARRIER(XCHG(&head->waiting, 1));
 			room = own_room(net, head, reader);
 		}
 	} else {
 		head = pool_head(net, id);
 		if (!head)
 			return 0;
-		KEEP(XCHG(&head->waiting, 1));
+		FULL_BARRIER(XCHG(&head->waiting, 1));
 		room = pool_room(id);
 	}
 	if (!room) {

@@ -47,7 +47,7 @@ INLINE long bell_ring(__u32 node, __u32 type, __u32 arg)
 }
 
 /* The same number, but unknown to the verifier, which would go through every single one. */
-INLINE __u32 any_number(const struct ipn_net *net, __u32 n)
+INLINE __u32 any_number(const struct ipn_net_fast *net, __u32 n)
 {
 	__u32 unknown = READ_ONCE(net->port_base);
 
@@ -71,10 +71,11 @@ INLINE long room_ring(__u32 node)
  * The page of a port's process, NULL when there is none, or none with these flags; *node becomes
  * its node.
  */
-INLINE struct ipn_page *wake_page(const struct ipn_net *net, __u32 port, __u32 *node, __u32 flags)
+INLINE struct ipn_page *wake_page(const struct ipn_net_fast *net, __u32 port, __u32 *node,
+				  __u32 flags)
 {
 	__u32 at = net->port_base + port, zero = 0;
-	struct ipn_dest *dest = bpf_map_lookup_elem(&ipn_dests, &at);
+	struct ipn_port_out *dest = bpf_map_lookup_elem(&ipn_port_out, &at);
 	void *page;
 
 	if (!dest || dest->kind != IPN_KIND_PROC || (dest->flags & flags) != flags)
@@ -85,13 +86,13 @@ INLINE struct ipn_page *wake_page(const struct ipn_net *net, __u32 port, __u32 *
 }
 
 /* For the reader at this port, who has set `sleep`. */
-INLINE void wake_arm(struct ipn_net *net, __u32 port)
+INLINE void wake_arm(struct ipn_net_fast *net, __u32 port)
 {
 	__u32 word = (port / 64) & (IPN_SLEEP_WORDS - 1), node;
 	struct ipn_page *page = wake_page(net, port, &node, 0);
 
 	if (page)
-		KEEP(XCHG(&page->armed, 1));
+		FULL_BARRIER(XCHG(&page->armed, 1));
 	FETCH_OR(&net->sleep[word], 1ULL << (port & 63));
 	FETCH_OR(&net->sleep_any, 1ULL << word);
 }
@@ -108,7 +109,7 @@ INLINE int wake_stays(struct ipn_page *page)
 }
 
 /* The bit of this port is set. */
-INLINE void wake_port(struct ipn_net *net, __u32 port)
+INLINE void wake_port(struct ipn_net_fast *net, __u32 port)
 {
 	__u32 word = (port / 64) & (IPN_SLEEP_WORDS - 1), node = 0;
 	struct ipn_page *page = wake_page(net, port, &node, 0);
@@ -120,7 +121,7 @@ INLINE void wake_port(struct ipn_net *net, __u32 port)
 		page = wake_page(net, port, &node, 0);
 		if (!page)
 			return;
-		KEEP(XCHG(&page->armed, 0));
+		FULL_BARRIER(XCHG(&page->armed, 0));
 		WRITE_ONCE(page->awake, 0);
 		if (!XCHG(&page->sleep, 0))
 			return;
@@ -152,7 +153,7 @@ INLINE __u32 low_bit(__u64 v)
 }
 
 struct wake_word {
-	struct ipn_net *net;
+	struct ipn_net_fast *net;
 	__u64 bits;
 	__u32 first; /* port */
 };
@@ -167,7 +168,7 @@ static long wake_bit(__u32 i, struct wake_word *w)
 }
 
 struct wake_all {
-	struct ipn_net *net;
+	struct ipn_net_fast *net;
 	__u64 any;
 };
 
@@ -197,7 +198,7 @@ static long wake_word(__u32 i, struct wake_all *w)
 /* After a message went into the network's log. */
 NOINLINE int wake_sleepers(__u32 id)
 {
-	struct wake_all all = { .net = bpf_map_lookup_elem(&ipn_nets, &id) };
+	struct wake_all all = { .net = bpf_map_lookup_elem(&ipn_net_fast, &id) };
 	unsigned long flags;
 
 	if (!all.net)
@@ -214,7 +215,7 @@ NOINLINE int wake_sleepers(__u32 id)
 }
 
 /* After a message went into the own log of the node at this port. */
-INLINE void wake_one(struct ipn_net *net, __u32 port)
+INLINE void wake_one(struct ipn_net_fast *net, __u32 port)
 {
 	__u32 word = (port / 64) & (IPN_SLEEP_WORDS - 1);
 

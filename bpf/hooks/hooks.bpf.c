@@ -9,9 +9,9 @@
  *   ipn_tc       devices
  *   ipn_tc_grab  devices that are the host's: whatever becomes of the message, the host gets it
  *   ipn_tc_cable ends of cables: what comes out of another network
- *   ipn_tc_gw    far end of the gateway: whole frames for processes
+ *   ipn_tc_segm    far end of the segmenter: whole frames for processes
  *   ipn_sk       sockets of sock ports; what an entry program does is done by the policy's program
- *   ipn_sk_look  run by the manager: whom the sockets of sock ports are connected to
+ *   ipn_sk_query  run by the manager: whom the sockets of sock ports are connected to
  *   ipn_notify   run by the manager: puts an event into a node's bell
  */
 #include "core/deliver.h"
@@ -40,16 +40,16 @@ char LICENSE[] SEC("license") = "GPL";
  * first (bpf_port_set): if it still is our ifindex at the end, all of the copy is of our port.
  * NULL: it is not, the port is gone just now.
  */
-INLINE struct ipn_msg *msg_start(const struct ipn_port *port, __u32 ifindex, __u32 len)
+INLINE struct ipn_msg *msg_start(const struct ipn_port_in *port, __u32 ifindex, __u32 len)
 {
 	__u32 zero = 0, id = port->net;
 	struct ipn_msg *m = bpf_map_lookup_elem(&ipn_msgs, &zero);
-	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
+	struct ipn_net_fast *net = bpf_map_lookup_elem(&ipn_net_fast, &id);
 
 	if (unlikely(!m || !net))
 		return NULL;
 	m->net = id;
-	m->port = port->port;
+	m->port = port->number;
 	m->kind = port->kind;
 	m->node = port->node;
 	m->port_base = READ_ONCE(net->port_base);
@@ -68,20 +68,20 @@ INLINE struct ipn_msg *msg_start(const struct ipn_port *port, __u32 ifindex, __u
 	m->vlan = 0;
 	m->whole = 1;
 	m->processes_only = 0;
-	m->keep = 0;
+	m->host_copy = 0;
 	m->cable = 0;
 	return m;
 }
 
-INLINE int xdp_control(const struct ipn_ctx *c, const struct ipn_port *port,
+INLINE int xdp_control(const struct ipn_ctx *c, const struct ipn_port_in *port,
 		       const struct ipn_tx_hdr *hdr)
 {
-	__u32 id = port->net, number = port->port, full;
+	__u32 id = port->net, number = port->number, full;
 	__u8 op = hdr->op;
-	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
+	struct ipn_net_fast *net = bpf_map_lookup_elem(&ipn_net_fast, &id);
 
 	if (op == IPN_TX_SLEEP && net)
-		wake_arm(net, port->port);
+		wake_arm(net, port->number);
 	else if (op == IPN_TX_RING) {
 		bell_ring(port->node, IPN_EVENT_WAKE, 0);
 		room_ring(port->node);
@@ -100,14 +100,14 @@ INLINE int xdp_control(const struct ipn_ctx *c, const struct ipn_port *port,
  * A batch is for processes: devices take one frame at a time. On a network with devices it is
  * refused whole, and its sender finds the ticket in its page when write() returns.
  */
-INLINE int batch_refused(const struct ipn_port *port, const struct ipn_tx_hdr *hdr)
+INLINE int batch_refused(const struct ipn_port_in *port, const struct ipn_tx_hdr *hdr)
 {
 	__u32 id = port->net, node = port->node, zero = 0, ticket;
-	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
+	struct ipn_net_fast *net = bpf_map_lookup_elem(&ipn_net_fast, &id);
 	struct ipn_page *page;
 	void *pages;
 
-	if (net && !READ_ONCE(net->floods))
+	if (net && !READ_ONCE(net->flood_len))
 		return 0;
 	pages = bpf_map_lookup_elem(&ipn_pages, &node);
 	page = pages ? bpf_map_lookup_elem(pages, &zero) : NULL;
@@ -122,7 +122,7 @@ SEC("xdp") int ipn_xdp(struct xdp_md *ctx)
 {
 	const struct ipn_ctx c = { ctx, HOOK_XDP, 0 };
 	__u32 ifindex = ctx->ingress_ifindex, policy, batch = 0;
-	struct ipn_port *port = port_find(ifindex);
+	struct ipn_port_in *port = port_find(ifindex);
 	struct ipn_tx_hdr *hdr = (void *)(long)ctx->data;
 	__u32 len = bpf_xdp_get_buff_len(ctx) - IPN_TX_HDR;
 	struct ipn_msg *m;
@@ -171,7 +171,7 @@ SEC("xdp") int ipn_xdp_dev(struct xdp_md *ctx)
 {
 	const struct ipn_ctx c = { ctx, HOOK_XDP, 0 };
 	__u32 ifindex = ctx->ingress_ifindex, len = ctx->data_end - ctx->data, policy;
-	struct ipn_port *port = port_find(ifindex);
+	struct ipn_port_in *port = port_find(ifindex);
 	struct ipn_msg *m;
 
 	if (unlikely(!port)) /* detached just now */
@@ -199,7 +199,7 @@ INLINE __u32 tc_whole(struct __sk_buff *skb);
  * A message that its policy wants to see here, where it can be sent to devices. (Frames of an
  * AF_XDP program may have been joined meanwhile.)
  */
-INLINE int tc_policy(struct __sk_buff *skb, const struct ipn_port *port)
+INLINE int tc_policy(struct __sk_buff *skb, const struct ipn_port_in *port)
 {
 	struct ipn_msg *m = msg_start(port, skb->ifindex, tc_len(skb));
 	__u32 policy;
@@ -218,11 +218,11 @@ INLINE int tc_policy(struct __sk_buff *skb, const struct ipn_port *port)
 SEC("tc") int ipn_tc_tap(struct __sk_buff *skb)
 {
 	__u32 ifindex = skb->ifindex, node, at;
-	struct ipn_port *port = port_find(ifindex);
+	struct ipn_port_in *port = port_find(ifindex);
 	__u32 cable = 0, len;
 	struct ipn_verdict v = { 0 };
-	struct ipn_dest *dest;
-	struct ipn_net *net;
+	struct ipn_port_out *dest;
+	struct ipn_net_fast *net;
 
 	if (!port)
 		return TC_DROP;
@@ -231,13 +231,13 @@ SEC("tc") int ipn_tc_tap(struct __sk_buff *skb)
 		stats_drop(node, IPN_DROP_META);
 		return TC_DROP;
 	}
-	net = bpf_map_lookup_elem(&ipn_nets, &v.net);
+	net = bpf_map_lookup_elem(&ipn_net_fast, &v.net);
 	if (!net)
 		return TC_DROP;
 	len = tc_len(skb) - (cable ? IPN_TX_HDR : 0);
 	if (v.kind == IPN_TO_PORT) {
 		at = READ_ONCE(net->port_base) + v.arg;
-		dest = bpf_map_lookup_elem(&ipn_dests, &at);
+		dest = bpf_map_lookup_elem(&ipn_port_out, &at);
 		if (!dest || v.arg >= net->numnodes || dest->kind <= IPN_KIND_PROC ||
 		    dest->kind == IPN_KIND_SOCK) {
 			stats_drop(node, IPN_DROP_NO_PORT);
@@ -305,20 +305,20 @@ INLINE __u32 tc_whole(struct __sk_buff *skb)
 	return BPF_CORE_READ_BITFIELD(kernel, ip_summed) != CHECKSUM_PARTIAL;
 }
 
-enum tc_from { FROM_DEVICE, FROM_GATEWAY, FROM_GRAB, FROM_CABLE };
+enum tc_from { FROM_DEVICE, FROM_SEGMENTER, FROM_GRAB, FROM_CABLE };
 
 /* cable: CABLE_* of the message. */
 INLINE int tc_run(struct __sk_buff *skb, __u32 ifindex, const enum tc_from from, __u32 cable)
 {
 	const int act = from == FROM_GRAB ? TC_PASS : TC_DROP; /* when nothing becomes of it */
-	struct ipn_port *port = port_find(ifindex);
+	struct ipn_port_in *port = port_find(ifindex);
 	__u32 len = tc_len(skb), vlan = 0, policy;
 	struct ipn_msg *m;
 	int why;
 
 	if (unlikely(!port)) /* not ours, or detached just now */
-		return from == FROM_GATEWAY || from == FROM_CABLE ? TC_DROP : TC_PASS;
-	if (from == FROM_CABLE && cable & CABLE_KEPT)
+		return from == FROM_SEGMENTER || from == FROM_CABLE ? TC_DROP : TC_PASS;
+	if (from == FROM_CABLE && cable & CABLE_RAW)
 		len -= IPN_TX_HDR;
 	if (unlikely(skb->vlan_present))
 		vlan = bpf_ntohs(skb->vlan_proto) << 16 | skb->vlan_tci;
@@ -326,18 +326,18 @@ INLINE int tc_run(struct __sk_buff *skb, __u32 ifindex, const enum tc_from from,
 		stats_drop(port->node, IPN_DROP_MTU);
 		return act;
 	}
-	if (from != FROM_GATEWAY)
+	if (from != FROM_SEGMENTER)
 		stats_in(port->node, 1, len);
 	m = msg_start(port, ifindex, len);
 	if (unlikely(!m))
 		return act;
 	m->vlan = vlan;
-	m->whole = from == FROM_GATEWAY || tc_whole(skb);
-	m->processes_only = from == FROM_GATEWAY;
-	m->keep = from == FROM_GRAB;
-	if (from == FROM_CABLE || from == FROM_GATEWAY)
+	m->whole = from == FROM_SEGMENTER || tc_whole(skb);
+	m->processes_only = from == FROM_SEGMENTER;
+	m->host_copy = from == FROM_GRAB;
+	if (from == FROM_CABLE || from == FROM_SEGMENTER)
 		m->cable = cable;
-	if (from == FROM_CABLE && cable & CABLE_KEPT) {
+	if (from == FROM_CABLE && cable & CABLE_RAW) {
 		m->off = IPN_TX_HDR;
 		why = cable_unwrap(skb, m);
 		if (why) {
@@ -361,26 +361,26 @@ SEC("tc") int ipn_tc_grab(struct __sk_buff *skb)
 	return tc_run(skb, skb->ifindex, FROM_GRAB, 0);
 }
 
-SEC("tc") int ipn_tc_gw(struct __sk_buff *skb)
+SEC("tc") int ipn_tc_segm(struct __sk_buff *skb)
 {
 	__u32 ifindex = skb->mark, cable = 0;
 
-	if (ifindex & GATEWAY_CABLE) {
-		cable = ifindex >> GATEWAY_HOPS_SHIFT & CABLE_HOPS;
+	if (ifindex & SEGMENTER_CABLE) {
+		cable = ifindex >> SEGMENTER_HOPS_SHIFT & CABLE_HOPS;
 		if (cable) /* else it is the number of a sock port */
-			ifindex &= GATEWAY_IFINDEX;
+			ifindex &= SEGMENTER_IFINDEX;
 	}
-	return tc_run(skb, ifindex, FROM_GATEWAY, cable);
+	return tc_run(skb, ifindex, FROM_SEGMENTER, cable);
 }
 
 SEC("tc") int ipn_tc_cable(struct __sk_buff *skb)
 {
 	__u32 mark = skb->mark, hops = mark & CABLE_HOPS, ifindex = skb->ifindex;
-	struct ipn_port *port;
+	struct ipn_port_in *port;
 
 	WRITE_ONCE(skb->mark, 0);
 	if ((mark & CABLE_MARK_MASK) == IPN_CABLE_MARK && hops && hops <= IPN_HOPS_MAX)
-		return tc_run(skb, ifindex, FROM_CABLE, mark & (CABLE_HOPS | CABLE_KEPT));
+		return tc_run(skb, ifindex, FROM_CABLE, mark & (CABLE_HOPS | CABLE_RAW));
 	port = port_find(ifindex);
 	if (port) /* somebody in the fabric's namespace sent it out of the other end */
 		stats_drop(port->node, IPN_DROP_BAD_FRAME);
@@ -391,7 +391,7 @@ SEC("sk_skb") int ipn_sk(struct __sk_buff *skb)
 {
 	__u64 sender = sk_sender(skb);
 	struct ipn_sk *sk = bpf_map_lookup_elem(&ipn_sk_ports, &sender);
-	struct ipn_port *port;
+	struct ipn_port_in *port;
 	__u32 policy, ifindex;
 
 	if (!sk) /* left just now */
@@ -405,7 +405,7 @@ SEC("sk_skb") int ipn_sk(struct __sk_buff *skb)
 	return SK_DROP;
 }
 
-INLINE void sk_look(struct ipn_sk_look *look)
+INLINE void sk_look(struct ipn_sk_query *look)
 {
 	__u32 node = look->node;
 	struct bpf_sock *sk = bpf_map_lookup_elem(&ipn_socks, &node);
@@ -432,12 +432,12 @@ INLINE void sk_look(struct ipn_sk_look *look)
 }
 
 /* The frame is an array of looks. (An iterator over the map would do; some kernels refuse it.) */
-SEC("tc") int ipn_sk_look(struct __sk_buff *skb)
+SEC("tc") int ipn_sk_query(struct __sk_buff *skb)
 {
-	struct ipn_sk_look *look;
+	struct ipn_sk_query *look;
 
-	for (__u32 i = 0; i < IPN_SK_LOOKS; i++) {
-		look = (struct ipn_sk_look *)(long)skb->data + i;
+	for (__u32 i = 0; i < IPN_SK_QUERIES; i++) {
+		look = (struct ipn_sk_query *)(long)skb->data + i;
 		if ((void *)(look + 1) > (void *)(long)skb->data_end)
 			break;
 		sk_look(look);

@@ -8,7 +8,7 @@
  *
  * The kernel takes a socket out of the map when its last descriptor is closed, so what stands there
  * is true also without a manager. It also sees to it that a frame only goes to a socket of the
- * interface it came out of: an element of `xskports` or `xskports_at` that is given to another port
+ * interface it came out of: an element of `xskports` or `xsk_cache` that is given to another port
  * just now, or is half written, cannot lead it astray.
  */
 #include "core/stats.h"
@@ -17,8 +17,8 @@ char LICENSE[] SEC("license") = "GPL";
 
 SEC("xdp") int ipn_xdp_xsk(struct xdp_md *ctx)
 {
-	__u32 ifindex = ctx->ingress_ifindex, at = ifindex & (IPN_PORTS_AT - 1), node;
-	struct ipn_xskport_at *near = bpf_map_lookup_elem(&ipn_xskports_at, &at);
+	__u32 ifindex = ctx->ingress_ifindex, at = ifindex & (IPN_PORT_CACHE - 1), node;
+	struct ipn_xsk_cache *near = bpf_map_lookup_elem(&ipn_xsk_cache, &at);
 	struct ipn_xskport *x;
 
 	if (likely(near && near->ifindex == ifindex)) {

@@ -12,7 +12,7 @@
  * Where a step can be done is ruled by where the message is. At XDP a process's message can go to
  * processes, and to a device as it is: what has to be asked at a device's side, or held for one, is
  * looked at again at tc. From a device it may be a frame that is yet to be cut: that can go to a
- * device, and all else is looked at again when it has come out of the gateway.
+ * device, and all else is looked at again when it has come out of the segmenter.
  *
  * Between two addresses that talk even that was asked a moment ago: what came of it, port and
  * Ethernet address, is noted as a flow (bpf/core/flow.h), and the next packet goes after it.
@@ -61,7 +61,7 @@ INLINE struct verdict l3_forward(const struct ipn_ctx *c, struct ipn_msg *m, str
 {
 	__u32 net = m->net, port = w->port;
 	struct ipn_l3_net *l3 = bpf_map_lookup_elem(&ipn_l3_nets, &net);
-	struct ipn_dest *dest = l3_dest(m, port);
+	struct ipn_port_out *dest = l3_dest(m, port);
 	struct ipn_l3_entry *e;
 	struct ipn_flow *flow;
 	union l3_who who;
@@ -323,7 +323,7 @@ INLINE int l3_follow(const struct ipn_ctx *c, struct ipn_msg *m, void *data, voi
 	struct l3_frame *p = data + (m->off & 15) - offsetof(struct l3_frame, dst);
 	const __u16 *to = (const void *)p->dst;
 	struct ipn_flow *flow;
-	struct ipn_dest *dest;
+	struct ipn_port_out *dest;
 	__u64 key[4];
 	__u32 sum, port;
 	__u8 hops;

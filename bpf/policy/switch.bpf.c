@@ -88,7 +88,7 @@ INLINE void flow_key(const __u8 *mac, __u64 key[4])
 INLINE int follow(const struct ipn_ctx *c, const struct ipn_msg *m, __u8 *data, const __u8 *end)
 {
 	struct ipn_flow *flow;
-	struct ipn_dest *dest;
+	struct ipn_port_out *dest;
 	__u64 key[4];
 	__u8 mac[12];
 
@@ -138,7 +138,7 @@ INLINE struct verdict ethernet_switch(const struct ipn_ctx *c, const struct ipn_
 {
 	struct ipn_fdb_key key = { .net = m->net };
 	int known = 0, port = -1;
-	struct ipn_dest *dest;
+	struct ipn_port_out *dest;
 	struct ipn_fdb *e;
 	__u8 mac[12]; /* destination, source */
 	__u32 at, epoch;
@@ -157,7 +157,7 @@ INLINE struct verdict ethernet_switch(const struct ipn_ctx *c, const struct ipn_
 		return to_drop(IPN_DROP_RUNT);
 	if ((mac[6] & 1) || !(mac[6] | mac[7] | mac[8] | mac[9] | mac[10] | mac[11]))
 		return to_drop(IPN_DROP_SOURCE);
-	if (!m->processes_only) /* or it was learned on its way to the gateway */
+	if (!m->processes_only) /* or it was learned on its way to the segmenter */
 		known = learn(m, &key, mac + 6, now);
 	if (mac[0] & 1)
 		return to_flood();
@@ -167,7 +167,7 @@ INLINE struct verdict ethernet_switch(const struct ipn_ctx *c, const struct ipn_
 	if (!e || (__s64)(now - e->seen) > (__s64)IPN_FDB_AGE_NS)
 		return to_flood();
 	at = m->port_base + e->port;
-	dest = bpf_map_lookup_elem(&ipn_dests, &at);
+	dest = bpf_map_lookup_elem(&ipn_port_out, &at);
 	if (!dest || dest->gen != e->gen || !dest->kind)
 		return to_flood();
 	if (e->port == m->port)

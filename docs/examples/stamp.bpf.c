@@ -19,12 +19,12 @@ static __always_inline struct verdict handle(const struct ipn_ctx *c, struct ipn
 	struct count *count = ipn_net_data(&counts, m->net);
 	__u8 *draft = ipn_draft(c, m, STAMP);
 	__u32 id = m->net, stamp;
-	struct ipn_net *net = bpf_map_lookup_elem(&ipn_nets, &id);
+	struct ipn_net_fast *net = bpf_map_lookup_elem(&ipn_net_fast, &id);
 
 	if (!count || !draft || !net)
 		return to_drop(IPN_DROP_POLICY);
 	stamp = bpf_htonl((__u32)FETCH_ADD(&count->next, 1));
-	if (net->floods && m->len >= ETHERNET) {
+	if (net->flood_len && m->len >= ETHERNET) {
 		__builtin_memmove(draft, draft + STAMP, ETHERNET);
 		__builtin_memcpy(draft + ETHERNET, &stamp, STAMP);
 	} else {

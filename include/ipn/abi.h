@@ -8,7 +8,7 @@
  *   log      BPF only; the map is frozen, members map it read-only
  *   page     its process node; BPF and the manager what says so, and they believe nothing in it
  *   bell     BPF writes, the node consumes (a BPF ring buffer)
- *   nets     manager writes the first part, BPF the sleep bits, with atomics; both `epoch`
+ *   net_fast manager writes the first part, BPF the sleep bits, with atomics; both `epoch`
  *   the rest manager only, except fdb and stats, which BPF writes
  */
 #ifndef IPN_ABI_H
@@ -16,7 +16,7 @@
 
 #include <linux/types.h>
 
-#define IPN_ABI_VERSION 3
+#define IPN_ABI_VERSION 4
 
 #define IPN_PATH_MAX 108    /* as sockaddr_un, with the final NUL */
 #define IPN_NAME_MAX 16     /* as IFNAMSIZ */
@@ -91,7 +91,7 @@ enum ipn_drop {
 	IPN_DROP_NO_LOG,     /* a log is missing */
 	IPN_DROP_BUSY,       /* a slower sender still held the slot a whole log later */
 	IPN_DROP_REDIRECT,   /* the kernel refused to forward it */
-	IPN_DROP_GATEWAY,    /* no gateway for a frame that must be completed for a process */
+	IPN_DROP_SEGMENTER,  /* no segmenter for a frame that must be completed for a process */
 	IPN_DROP_META,       /* no room for the verdict on the way from XDP to tc */
 	IPN_DROP_OVERRUN,    /* counted at a reader: messages it was too slow for */
 	IPN_DROP_POOL,       /* LOSSLESS: the pool was full, and a device cannot wait */
@@ -127,18 +127,18 @@ enum ipn_drop {
 
 /* map `abi`: one entry */
 struct ipn_abi {
-	__u32 version;     /* IPN_ABI_VERSION */
-	__u32 netns;       /* inode of the network namespace of the fabric */
-	__u32 gateway;     /* ifindex of the gateway's near end: frames for processes go in here */
-	__u32 gateway_out; /* ifindex of its far end: and come out here, whole */
-	__u32 hook;        /* enum ipn_hook used for devices */
-	__u32 group;       /* interface group of all that this fabric made */
+	__u32 version;   /* IPN_ABI_VERSION */
+	__u32 netns;     /* inode of the network namespace of the fabric */
+	__u32 segmenter; /* ifindex of the segmenter's near end: frames for processes go in here */
+	__u32 segmenter_out; /* ifindex of its far end: and come out here, whole */
+	__u32 hook;          /* enum ipn_hook used for devices */
+	__u32 group;         /* interface group of all that this fabric made */
 };
 
 enum ipn_hook { IPN_HOOK_TCX = 0, IPN_HOOK_CLSACT = 1 };
 
-/* map `networks`, key: network id. For people and for a new manager; no program reads it. */
-struct ipn_network {
+/* map `net_info`, key: network id. For people and for a new manager; no program reads it. */
+struct ipn_net_info {
 	enum ipn_policy_number policy;
 	__u32 mtu;        /* bytes, longest message */
 	__u32 numnodes;   /* ports */
@@ -147,7 +147,7 @@ struct ipn_network {
 	__u32 persistent; /* 1: made by `net add`, lives until `net del` */
 	__u32 uid;        /* who made it */
 	__u32 mode;       /* mode bits asked for at creation, before umask */
-	__u32 port_base;  /* first index in `dests` */
+	__u32 port_base;  /* first index in `port_out` */
 	__u32 routes;     /* policy l3: size of each table */
 	__u64 dev;        /* identity of the path's inode */
 	__u64 ino;
@@ -156,16 +156,16 @@ struct ipn_network {
 	__u8 pad2[4];
 };
 
-/* map `nets`, index: network id. What programs need of a network; mapped by the manager. */
-struct ipn_net {
+/* map `net_fast`, index: network id. What programs need of a network; mapped by the manager. */
+struct ipn_net_fast {
 	__u32 policy; /* 0: no such network */
 	__u32 mtu;
 	__u32 numnodes;
-	__u32 port_base; /* first index in `dests` and `floods`; changes when it is resized */
+	__u32 port_base; /* first index in `port_out`, `flood_list`; a resize moves it */
 	__u32 log_class; /* enum ipn_log_class */
 	__u32 log_mask;  /* slots - 1 */
 	__u32 readers;   /* process nodes whose receive side is open */
-	__u32 floods;    /* entries used in `floods` from port_base on (some may be 0) */
+	__u32 flood_len; /* entries used in `flood_list` from port_base on (some may be 0) */
 	__u32 flags;     /* IPN_FLAG_LOSSLESS */
 	__u32 pool;      /* messages */
 	__u32 cables;    /* ports that are ends of cables */
@@ -180,28 +180,29 @@ struct ipn_net {
 };
 
 /*
- * map `ports`, key: ifindex of the fabric's end. Found once per message by the entry program, by
- * way of the map `ports_at`, index: ifindex modulo IPN_PORTS_AT: a copy of the one that is there.
+ * map `port_in`, key: ifindex of the fabric's end. Found once per message by the entry program, by
+ * way of the map `port_cache`, index: ifindex modulo IPN_PORT_CACHE: a copy of the one that is
+ * there.
  */
-#define IPN_PORTS_AT 16384
-struct ipn_port {
+#define IPN_PORT_CACHE 16384
+struct ipn_port_in {
 	__u32 ifindex; /* the key again; first: see msg_start in hooks.bpf.c */
 	__u32 net;     /* network id */
-	__u32 port;    /* number in the network */
+	__u32 number;  /* number in the network */
 	enum ipn_kind kind;
 	__u32 flags; /* enum ipn_port_flag */
 	enum ipn_policy_number policy;
 	__u32 mtu;
 	__u32 pad;
-	__u32 node;  /* index in stats, bells, pages; IPN_MAX_NETS + node in logs */
-	__u32 gen;   /* differs for each holder of this port number: old fdb entries do not match */
-	__u32 flood; /* index of a device in `floods`, after the network's port_base */
-	__u32 uid;   /* who attached it */
+	__u32 node; /* index in stats, bells, pages; IPN_MAX_NETS + node in logs */
+	__u32 gen;  /* differs for each holder of this port number: old fdb entries do not match */
+	__u32 flood_at; /* index of a device in `flood_list`, after the network's port_base */
+	__u32 uid;      /* who attached it */
 	char name[IPN_NAME_MAX]; /* process nodes: the tap; devices: the name given */
 };
 
-/* map `portinfo`, key: ifindex. For people. */
-struct ipn_portinfo {
+/* map `port_info`, key: ifindex. For people. */
+struct ipn_port_info {
 	char descr[IPN_DESCR_MAX];
 	__u32 pid;   /* process nodes: who connected */
 	__u32 netns; /* veth: inode of the namespace its other end was put into; 0: the fabric's */
@@ -220,8 +221,8 @@ struct ipn_xskport {
 	__u64 fill;
 	__u64 other;
 };
-/* map `xskports_at`, index: ifindex modulo IPN_PORTS_AT: where that program looks first */
-struct ipn_xskport_at {
+/* map `xsk_cache`, index: ifindex modulo IPN_PORT_CACHE: where that program looks first */
+struct ipn_xsk_cache {
 	__u32 ifindex; /* 0: nobody's */
 	__u32 node;
 };
@@ -233,8 +234,8 @@ struct ipn_xskport_at {
 #define IPN_XSK_HEADROOM 256 /* of each frame, kept by the kernel */
 #define IPN_XSK_MTU_MAX 3500 /* what a veth takes that has an XDP program, in one page */
 
-/* map `dests`, index: the network's port_base + port */
-struct ipn_dest {
+/* map `port_out`, index: the network's port_base + port */
+struct ipn_port_out {
 	__u32 kind;  /* enum ipn_kind; 0: free */
 	__u32 flags; /* enum ipn_port_flag */
 	__u32 ifindex;
@@ -374,7 +375,7 @@ enum ipn_tx_op {
 	IPN_TX_ROOM = 4,  /* LOSSLESS: is there room? If not, ring my room bell when there is */
 	IPN_TX_MOVED = 5, /* LOSSLESS: my cursor has moved, and somebody waits */
 	IPN_TX_BATCH = 3, /* `count` messages, each behind its length: two bytes, host order */
-	IPN_TX_UP = 6,    /* not for processes: see xdp_up_kept in bpf/core/cable.h */
+	IPN_TX_UP = 6,    /* not for processes: see xdp_up_raw in bpf/core/cable.h */
 };
 struct ipn_tx_hdr {
 	__u8 magic[4];
@@ -411,8 +412,8 @@ struct ipn_verdict {
 };
 
 /*
- * Sock ports. They have no interface: in `ports`, `dests` and wherever else an ifindex tells ports
- * apart, they have a number that no interface can have. Their sockets are in the map `socks`,
+ * Sock ports. They have no interface: in `port_in`, `port_out` and wherever else an ifindex tells
+ * ports apart, they have a number that no interface can have. Their sockets are in the map `socks`,
  * index: node. Map `sk_ports`: whose message it is, by the socket that sent it (bpf/core/sk.h).
  */
 #define IPN_SOCK_IFINDEX(node) (0x80000000U | (node))
@@ -423,9 +424,9 @@ struct ipn_sk {
 	__u32 policy;
 };
 
-/* What the program `ipn_sk_look` finds out about a socket in `socks`; all but the node was 0. */
-#define IPN_SK_LOOKS 64 /* at once */
-struct ipn_sk_look {
+/* What the program `ipn_sk_query` finds out about a socket in `socks`; all but the node was 0. */
+#define IPN_SK_QUERIES 64 /* at once */
+struct ipn_sk_query {
 	__u32 node;
 	__u32 uid;     /* of the socket that ours is connected to */
 	__u64 peer;    /* that socket, key in `sk_ports`; 0: ours is connected to none */
@@ -444,7 +445,7 @@ enum ipn_punt_op {
 	IPN_PUNT_BYE = 2,     /* an empty message: the client's goodbye */
 	IPN_PUNT_SOCKS = 4,   /* to all sock ports but the sender's */
 	IPN_PUNT_DEVICES = 8, /* to all devices */
-	IPN_PUNT_POLICY = 16, /* through the gateway, where its policy sees it */
+	IPN_PUNT_POLICY = 16, /* through the segmenter, where its policy sees it */
 };
 struct ipn_punt {
 	__u32 size; /* of the record */
@@ -464,10 +465,10 @@ struct ipn_punt_acct {
 	__u64 used;
 };
 
-/* map `doors`: where sock ports come in. For people, and for a new manager. */
-enum ipn_door_kind { IPN_DOOR_VDE = 1, IPN_DOOR_UNIX = 2 };
-struct ipn_door {
-	enum ipn_door_kind kind;
+/* map `listeners`: where sock ports come in. For people, and for a new manager. */
+enum ipn_listener_kind { IPN_LISTENER_VDE = 1, IPN_LISTENER_UNIX = 2 };
+struct ipn_listener {
+	enum ipn_listener_kind kind;
 	__u32 net;
 	__u32 mode;
 	__u32 uid; /* who opened it */
@@ -493,13 +494,13 @@ struct ipn_notify {
 
 #define IPN_ABI_ASSERT(type, size) _Static_assert(sizeof(struct type) == (size), #type)
 IPN_ABI_ASSERT(ipn_abi, 24);
-IPN_ABI_ASSERT(ipn_network, 176);
-IPN_ABI_ASSERT(ipn_net, 128 + 16 * IPN_SLEEP_WORDS);
-IPN_ABI_ASSERT(ipn_port, 64);
-IPN_ABI_ASSERT(ipn_portinfo, 136);
+IPN_ABI_ASSERT(ipn_net_info, 176);
+IPN_ABI_ASSERT(ipn_net_fast, 128 + 16 * IPN_SLEEP_WORDS);
+IPN_ABI_ASSERT(ipn_port_in, 64);
+IPN_ABI_ASSERT(ipn_port_info, 136);
 IPN_ABI_ASSERT(ipn_xskport, 40);
-IPN_ABI_ASSERT(ipn_xskport_at, 8);
-IPN_ABI_ASSERT(ipn_dest, 24);
+IPN_ABI_ASSERT(ipn_xsk_cache, 8);
+IPN_ABI_ASSERT(ipn_port_out, 24);
 IPN_ABI_ASSERT(ipn_fdb_key, 12);
 IPN_ABI_ASSERT(ipn_fdb, 16);
 IPN_ABI_ASSERT(ipn_learn, 16);
@@ -511,10 +512,10 @@ IPN_ABI_ASSERT(ipn_tx_hdr, IPN_TX_HDR);
 IPN_ABI_ASSERT(ipn_verdict, 16);
 IPN_ABI_ASSERT(ipn_notify, 16);
 IPN_ABI_ASSERT(ipn_sk, 8);
-IPN_ABI_ASSERT(ipn_sk_look, 32);
+IPN_ABI_ASSERT(ipn_sk_query, 32);
 IPN_ABI_ASSERT(ipn_punt, 32);
 IPN_ABI_ASSERT(ipn_punt_acct, 32);
-IPN_ABI_ASSERT(ipn_door, 256);
+IPN_ABI_ASSERT(ipn_listener, 256);
 
 /* Slot class for a network's MTU. */
 static inline __u32 ipn_log_class_of(__u32 mtu)

@@ -66,8 +66,8 @@ enum ipn_ctl_type {
 	IPN_CTL_CABLE = 31, /* ipn_ctl_cable        -> ipn_ctl_port[2]   fds: path, path */
 	IPN_CTL_XSK_OPEN = 38, /* ipn_ctl_xsk_open  -> ipn_ctl_xsk       fds: path; reply: two */
 
-	IPN_CTL_VDE = 36,  /* ipn_ctl_door          -> -                 fds: path */
-	IPN_CTL_UNIX = 37, /* ipn_ctl_door          -> -                 fds: path */
+	IPN_CTL_VDE = 36,  /* ipn_ctl_listener          -> -                 fds: path */
+	IPN_CTL_UNIX = 37, /* ipn_ctl_listener          -> -                 fds: path */
 	IPN_CTL_TYPES = 64,
 };
 /* clang-format on */
@@ -282,16 +282,16 @@ struct ipn_ctl_netdev {
 };
 
 /*
- * A door: where programs come in that talk over unix sockets. VDE: path is a directory; it is made
- * with that mode if it is not there, and gets a socket `ctl` of that mode. UNIX: path is a datagram
- * socket that is made with that mode; peer: the socket of the program it talks to, or empty: who
- * writes first. Both paths are absolute, as the manager sees them.
- * Errors: EPERM without CAP_NET_ADMIN or without x; EINVAL, ENAMETOOLONG the path; EEXIST it is a
- * door already; EADDRINUSE there is such a file, of somebody else; EOPNOTSUPP the network's policy
- * takes no sock ports; CLOSE: ENOENT it is no door of this network.
+ * A listener: where programs come in that talk over unix sockets. VDE: path is a directory; it is
+ * made with that mode if it is not there, and gets a socket `ctl` of that mode. UNIX: path is a
+ * datagram socket that is made with that mode; peer: the socket of the program it talks to, or
+ * empty: who writes first. Both paths are absolute, as the manager sees them. Errors: EPERM without
+ * CAP_NET_ADMIN or without x; EINVAL, ENAMETOOLONG the path; EEXIST it is a listener already;
+ * EADDRINUSE there is such a file, of somebody else; EOPNOTSUPP the network's policy takes no sock
+ * ports; CLOSE: ENOENT it is no listener of this network.
  */
-enum ipn_ctl_door_op { IPN_DOOR_OPEN = 1, IPN_DOOR_CLOSE = 2 };
-struct ipn_ctl_door {
+enum ipn_ctl_listener_op { IPN_LISTENER_OPEN = 1, IPN_LISTENER_CLOSE = 2 };
+struct ipn_ctl_listener {
 	__u32 op;
 	__u32 mode;
 	__s32 port; /* UNIX: IPN_PORTNO_ANY or a number */
@@ -392,7 +392,7 @@ IPN_ABI_ASSERT(ipn_ctl_attach, 168);
 IPN_ABI_ASSERT(ipn_ctl_xsk_open, 24);
 IPN_ABI_ASSERT(ipn_ctl_xsk, 56);
 IPN_ABI_ASSERT(ipn_ctl_netdev, 168);
-IPN_ABI_ASSERT(ipn_ctl_door, 368);
+IPN_ABI_ASSERT(ipn_ctl_listener, 368);
 IPN_ABI_ASSERT(ipn_ctl_list, 16);
 IPN_ABI_ASSERT(ipn_ctl_page, 16);
 IPN_ABI_ASSERT(ipn_ctl_port, 320 + 8 * IPN_DROP_MAX + 4 + IPN_PATH_MAX);

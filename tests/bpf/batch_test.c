@@ -79,7 +79,7 @@ static void batch_send(void)
 {
 	static struct ran r;
 
-	assert_ok(xdp_run(fab.b->prog_xdp, process->port.ifindex, b.frame, b.len, 0, &r));
+	assert_ok(xdp_run(fab.b->prog_xdp, process->in.ifindex, b.frame, b.len, 0, &r));
 	assert_int_equal(r.ret, XDP_DROP);
 	same_expect(&r, b.frame, b.len);
 }
@@ -93,7 +93,7 @@ static void message_expect(struct t_log *log, __u32 i, __u32 len, bool overwritt
 		fill(message, len, i);
 		assert_int_equal(slot->seq, log->next + 1);
 		assert_int_equal(slot->len, len);
-		assert_int_equal(slot->src, process->port.port);
+		assert_int_equal(slot->src, process->in.number);
 		assert_memory_equal(slot->data, message, len);
 	}
 	log->next++;
@@ -223,13 +223,13 @@ static void each_message_of_a_refused_batch_is_counted(void **state)
 	batch_start(3, 1);
 	for (__u32 i = 0; i < 3; i++)
 		batch_add_filled(i, 20);
-	process->port.policy = 9;
+	process->in.policy = 9;
 	port_store(process);
 	batch_send();
 	process->want.drop[IPN_DROP_NO_POLICY] += 3;
 	quiet_expect();
 
-	process->port.flags &= ~IPN_PF_WRITER;
+	process->in.flags &= ~IPN_PF_WRITER;
 	port_store(process);
 	batch_send();
 	process->want.drop[IPN_DROP_NOT_WRITER] += 3;
@@ -238,7 +238,7 @@ static void each_message_of_a_refused_batch_is_counted(void **state)
 
 static __u64 refused_ticket(const struct t_port *p)
 {
-	int page = bpf_inner_get(fab.b->fd_pages, p->port.node);
+	int page = bpf_inner_get(fab.b->fd_pages, p->in.node);
 	struct ipn_page value;
 	__u32 zero = 0;
 
@@ -268,7 +268,7 @@ static void with_a_device_a_batch_is_refused_by_ticket(void **state)
 		assert_int_equal(refused_ticket(reader), 0);
 		quiet_expect();
 	}
-	net->live->floods = 0;
+	net->live->flood_len = 0;
 	batch_start(1, 77);
 	batch_add_filled(0, 20);
 	batch_send();
@@ -307,15 +307,15 @@ static void ether(__u8 *to, const struct t_port *dst, __u32 i, __u32 len)
 	memset(to, 0xff, 6);
 	if (dst) {
 		memcpy(to, station, 6);
-		to[5] = (__u8)dst->port.port;
+		to[5] = (__u8)dst->in.number;
 	}
 	memcpy(to + 6, station, 6);
-	to[11] = (__u8)process->port.port;
+	to[11] = (__u8)process->in.number;
 }
 
 static void learn(const struct t_port *p)
 {
-	const __u8 mac[6] = { 2, 0, 0, 0, 0, (__u8)p->port.port };
+	const __u8 mac[6] = { 2, 0, 0, 0, 0, (__u8)p->in.number };
 
 	fdb_learn(net, mac, p);
 }
@@ -389,7 +389,7 @@ static void a_device_that_came_meanwhile_misses_a_batch(void **state)
 	struct t_port *device = port_make(net, 5, IPN_KIND_TAP);
 
 	(void)state;
-	net->live->floods = 0;
+	net->live->flood_len = 0;
 	learn(device);
 	batch_start(2, 1);
 	ether_add(device, 0, 60);

@@ -10,7 +10,7 @@
 /* As in bpf/core/cable.h, which programs only can include. */
 #define MARK ((__u32)IPN_CABLE_MARK)
 #define KEPT 0x10u
-#define GATEWAY_MARK(ifindex, hops) (0x80000000u | (hops) << 27 | (ifindex))
+#define SEGMENTER_MARK(ifindex, hops) (0x80000000u | (hops) << 27 | (ifindex))
 
 static struct t_net *net;
 static struct t_port *process, *other, *cable, *second, *device;
@@ -22,9 +22,9 @@ static void counts_store(void)
 {
 	net->live->cables = net->live->devices = 0;
 	for (__u32 i = 0; i < fab.nports; i++) {
-		net->live->cables += fab.ports[i].port.kind == IPN_KIND_CABLE;
+		net->live->cables += fab.ports[i].in.kind == IPN_KIND_CABLE;
 		net->live->devices += port_is_device(&fab.ports[i]) &&
-				      fab.ports[i].port.kind != IPN_KIND_CABLE;
+				      fab.ports[i].in.kind != IPN_KIND_CABLE;
 	}
 }
 
@@ -42,7 +42,7 @@ static void world(__u32 policy, bool with_device)
 }
 
 /* Frames of the fabric's own: the message behind its private header, as XDP leaves it. */
-static __u32 kept_make(__u8 kind, __u32 arg, __u32 len)
+static __u32 raw_make(__u8 kind, __u32 arg, __u32 len)
 {
 	struct ipn_tx_hdr hdr = {
 		.magic = { 'I', 'P', 'N', 1 },
@@ -68,8 +68,8 @@ static void sent_expect(struct t_port *p, const void *bytes, __u32 len, __u32 co
 /* A frame comes out of a cable after so many hops. */
 static void comes(__u32 hops, __u32 kept, __u32 len)
 {
-	struct __sk_buff skb = { .ifindex = cable->port.ifindex, .mark = MARK | kept | hops };
-	__u32 frame_len = kept ? kept_make(IPN_TO_FLOOD, 0, len) : len;
+	struct __sk_buff skb = { .ifindex = cable->in.ifindex, .mark = MARK | kept | hops };
+	__u32 frame_len = kept ? raw_make(IPN_TO_FLOOD, 0, len) : len;
 
 	if (!kept)
 		memcpy(frame, message, len);
@@ -80,7 +80,7 @@ static void in_expect(__u32 len)
 {
 	cable->want.in_packets++;
 	cable->want.in_bytes += len;
-	log_expect(&net->log, cable->port.port, message, len);
+	log_expect(&net->log, cable->in.number, message, len);
 }
 
 /* --- into a cable -------------------------------------------------------------------------- */
@@ -95,18 +95,18 @@ static void a_message_without_interfaces_goes_up_as_it_is(void **state)
 		__u32 len = lens[i], frame_len = frame_of(frame, IPN_TX_DATA, message, len);
 
 		print_message("  %u bytes\n", len);
-		assert_ok(xdp_run(fab.b->prog_xdp, process->port.ifindex, frame, frame_len, 0, &r));
+		assert_ok(xdp_run(fab.b->prog_xdp, process->in.ifindex, frame, frame_len, 0, &r));
 		process->want.in_packets++;
 		process->want.in_bytes += len;
-		log_expect(&net->log, process->port.port, message, len);
+		log_expect(&net->log, process->in.number, message, len);
 		assert_int_equal(r.ret, XDP_PASS);
-		kept_make(IPN_TO_FLOOD, 0, len);
+		raw_make(IPN_TO_FLOOD, 0, len);
 		assert_int_equal(r.meta, 0);
 		assert_int_equal(r.len, frame_len);
 		assert_memory_equal(r.data, frame, frame_len);
 		quiet_expect();
 
-		struct __sk_buff skb = { .ifindex = process->port.ifindex, .mark = 77 };
+		struct __sk_buff skb = { .ifindex = process->in.ifindex, .mark = 77 };
 
 		assert_ok(tc_run(fab.b->prog_tc_tap, &skb, frame, frame_len, &r));
 		assert_int_equal(r.ret, TC_ACT_SHOT);
@@ -142,20 +142,20 @@ static void with_interfaces_a_frame_goes_up_as_one_and_the_rest_to_cables_only(v
 		print_message("  %s\n", rows[i].name);
 		put_bytes(message + 12, rows[i].proto, 2);
 		frame_len = frame_of(frame, IPN_TX_DATA, message, len);
-		assert_ok(xdp_run(fab.b->prog_xdp, process->port.ifindex, frame, frame_len, 0, &r));
+		assert_ok(xdp_run(fab.b->prog_xdp, process->in.ifindex, frame, frame_len, 0, &r));
 		process->want.in_packets++;
 		process->want.in_bytes += len;
-		log_expect(&net->log, process->port.port, message, len);
+		log_expect(&net->log, process->in.number, message, len);
 		if (rows[i].frame) {
 			verdict_expect(&r, process, IPN_TO_FLOOD, 0, message, len);
 		} else {
-			kept_make(IPN_TO_FLOOD, 0, len);
+			raw_make(IPN_TO_FLOOD, 0, len);
 			process->want.drop[IPN_DROP_RUNT]++;
 			assert_int_equal(r.ret, XDP_PASS);
 			assert_int_equal(r.len, frame_len);
 			assert_memory_equal(r.data, frame, frame_len);
 
-			struct __sk_buff skb = { .ifindex = process->port.ifindex };
+			struct __sk_buff skb = { .ifindex = process->in.ifindex };
 
 			assert_ok(tc_run(fab.b->prog_tc_tap, &skb, frame, frame_len, &r));
 			sent_expect(cable, frame, frame_len, len);
@@ -178,13 +178,13 @@ static void a_frame_of_a_device_goes_to_cables_with_one_hop(void **state)
 {
 	(void)state;
 	world(IPN_POLICY_BROADCAST, true);
-	struct __sk_buff skb = { .ifindex = device->port.ifindex, .mark = 77 };
+	struct __sk_buff skb = { .ifindex = device->in.ifindex, .mark = 77 };
 
 	assert_ok(tc_run(fab.b->prog_tc, &skb, message, 60, &r));
 	assert_int_equal(r.mark, 77);
 	device->want.in_packets++;
 	device->want.in_bytes += 60;
-	log_expect(&net->log, device->port.port, message, 60);
+	log_expect(&net->log, device->in.number, message, 60);
 	sent_expect(cable, message, 60, 60);
 	sent_expect(second, message, 60, 60);
 	quiet_expect();
@@ -202,12 +202,12 @@ static void a_known_address_behind_a_cable(void **state)
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
 	key.net = net->id;
 	memcpy(key.mac, message, 6);
-	e.port = cable->port.port;
-	e.gen = cable->port.gen;
+	e.port = cable->in.number;
+	e.gen = cable->in.gen;
 	e.seen = (__u64)ts.tv_sec * SEC + (__u64)ts.tv_nsec;
 	fdb_set(&key, &e);
 
-	struct __sk_buff skb = { .ifindex = device->port.ifindex };
+	struct __sk_buff skb = { .ifindex = device->in.ifindex };
 
 	assert_ok(tc_run(fab.b->prog_tc, &skb, message, 60, &r));
 	assert_int_equal(r.ret, TC_ACT_REDIRECT);
@@ -220,13 +220,13 @@ static void a_known_address_behind_a_cable(void **state)
 
 	message[11] = 3; /* another source: the first one is where it is */
 	frame_len = frame_of(frame, IPN_TX_DATA, message, 60);
-	assert_ok(xdp_run(fab.b->prog_xdp, process->port.ifindex, frame, frame_len, 0, &r));
+	assert_ok(xdp_run(fab.b->prog_xdp, process->in.ifindex, frame, frame_len, 0, &r));
 	process->want.in_packets++;
 	process->want.in_bytes += 60;
-	kept_make(IPN_TO_PORT, cable->port.port, 60);
+	raw_make(IPN_TO_PORT, cable->in.number, 60);
 	assert_int_equal(r.ret, XDP_PASS);
 	assert_memory_equal(r.data, frame, frame_len);
-	skb.ifindex = process->port.ifindex;
+	skb.ifindex = process->in.ifindex;
 	assert_ok(tc_run(fab.b->prog_tc_tap, &skb, frame, frame_len, &r));
 	assert_int_equal(r.ret, TC_ACT_REDIRECT);
 	assert_int_equal(r.mark, MARK | KEPT | 1);
@@ -279,7 +279,7 @@ static void what_has_no_mark_of_a_cable_is_none_of_ours(void **state)
 	(void)state;
 	world(IPN_POLICY_BROADCAST, false);
 	for (size_t i = 0; i < ARRAY_SIZE(marks); i++) {
-		struct __sk_buff skb = { .ifindex = cable->port.ifindex, .mark = marks[i] };
+		struct __sk_buff skb = { .ifindex = cable->in.ifindex, .mark = marks[i] };
 
 		print_message("  mark 0x%x\n", marks[i]);
 		assert_ok(tc_run(fab.b->prog_tc_cable, &skb, message, 60, &r));
@@ -289,7 +289,7 @@ static void what_has_no_mark_of_a_cable_is_none_of_ours(void **state)
 	}
 }
 
-static void a_kept_message_becomes_a_frame_for_interfaces(void **state)
+static void a_raw_message_becomes_a_frame_for_interfaces(void **state)
 {
 	static const struct {
 		const char *name;
@@ -329,7 +329,7 @@ static void the_mtu_counts_without_the_private_header(void **state)
 {
 	(void)state;
 	world(IPN_POLICY_BROADCAST, false);
-	cable->port.mtu = 100;
+	cable->in.mtu = 100;
 	port_store(cable);
 	comes(1, KEPT, 100);
 	in_expect(100);
@@ -341,16 +341,16 @@ static void the_mtu_counts_without_the_private_header(void **state)
 	quiet_expect();
 }
 
-/* A policy that sees frames only when they are whole sends after the gateway: hops come along. */
-static void hops_survive_the_gateway(void **state)
+/* A policy that sees frames only when they are whole sends after the segmenter: hops come along. */
+static void hops_survive_the_segmenter(void **state)
 {
 	struct __sk_buff skb = { .ifindex = 1 };
 
 	(void)state;
 	world(IPN_POLICY_BROADCAST, false);
-	skb.mark = GATEWAY_MARK(cable->port.ifindex, 5u);
-	assert_ok(tc_run(fab.b->prog_tc_gw, &skb, message, 60, &r));
-	log_expect(&net->log, cable->port.port, message, 60);
+	skb.mark = SEGMENTER_MARK(cable->in.ifindex, 5u);
+	assert_ok(tc_run(fab.b->prog_tc_segmenter, &skb, message, 60, &r));
+	log_expect(&net->log, cable->in.number, message, 60);
 	quiet_expect(); /* for processes only */
 }
 
@@ -365,23 +365,23 @@ static void an_address_just_seen_is_not_taken_over_by_a_cable(void **state)
 	key.net = net->id;
 	memcpy(key.mac, message + 6, 6);
 
-	struct __sk_buff skb = { .ifindex = device->port.ifindex };
+	struct __sk_buff skb = { .ifindex = device->in.ifindex };
 
 	assert_ok(tc_run(fab.b->prog_tc, &skb, message, 60, &r));
 	device->want.in_packets++;
 	device->want.in_bytes += 60;
-	log_expect(&net->log, device->port.port, message, 60);
+	log_expect(&net->log, device->in.number, message, 60);
 	sent_expect(cable, message, 60, 60);
 	sent_expect(second, message, 60, 60);
 	assert_ok(bpf_map_lookup_elem(fab.b->fd_fdb, &key, &e));
-	assert_int_equal(e.port, device->port.port);
+	assert_int_equal(e.port, device->in.number);
 
 	comes(3, 0, 60); /* back round a ring */
 	in_expect(60);
 	sent_expect(device, message, 60, 60);
 	sent_expect(second, message, 60, 60);
 	assert_ok(bpf_map_lookup_elem(fab.b->fd_fdb, &key, &e));
-	assert_int_equal(e.port, device->port.port);
+	assert_int_equal(e.port, device->in.number);
 
 	e.seen -= 3 * SEC; /* it has moved to behind the cable */
 	fdb_set(&key, &e);
@@ -390,7 +390,7 @@ static void an_address_just_seen_is_not_taken_over_by_a_cable(void **state)
 	sent_expect(device, message, 60, 60);
 	sent_expect(second, message, 60, 60);
 	assert_ok(bpf_map_lookup_elem(fab.b->fd_fdb, &key, &e));
-	assert_int_equal(e.port, cable->port.port);
+	assert_int_equal(e.port, cable->in.number);
 	quiet_expect();
 }
 
@@ -403,9 +403,9 @@ static const struct CMUnitTest tests[] = {
 	TEST(what_comes_goes_to_all_but_its_cable_with_one_hop_more),
 	TEST(after_the_last_hop_it_goes_to_no_other_cable),
 	TEST(what_has_no_mark_of_a_cable_is_none_of_ours),
-	TEST(a_kept_message_becomes_a_frame_for_interfaces),
+	TEST(a_raw_message_becomes_a_frame_for_interfaces),
 	TEST(the_mtu_counts_without_the_private_header),
-	TEST(hops_survive_the_gateway),
+	TEST(hops_survive_the_segmenter),
 	TEST(an_address_just_seen_is_not_taken_over_by_a_cable),
 };
 

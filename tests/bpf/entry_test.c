@@ -53,7 +53,7 @@ static void refused(const void *frame, __u32 len)
 {
 	static struct ran r;
 
-	assert_ok(xdp_run(fab.b->prog_xdp, process->port.ifindex, frame, len, 0, &r));
+	assert_ok(xdp_run(fab.b->prog_xdp, process->in.ifindex, frame, len, 0, &r));
 	assert_int_equal(r.ret, XDP_DROP);
 	process->want.drop[IPN_DROP_BAD_FRAME]++;
 	quiet_expect();
@@ -84,7 +84,7 @@ static void a_bad_header_is_a_bad_frame(void **state)
 static void a_header_that_is_not_in_one_piece_is_a_bad_frame(void **state)
 {
 	static const struct outcome o = { .log = true, .flood = true };
-	struct xdp_md in = { .ingress_ifindex = process->port.ifindex };
+	struct xdp_md in = { .ingress_ifindex = process->in.ifindex };
 	static __u8 frame[2000];
 	__u32 len = frame_of(frame, IPN_TX_DATA, message, 100);
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = len, .ctx_in = &in,
@@ -130,7 +130,7 @@ static void a_message_longer_than_the_mtu_is_dropped(void **state)
 			put_bytes(message + 12,
 				  way == WAY_TAG ? "\x81\x00\x60\x21" : "\x88\xb5\x45\x00",
 				  TAG_LEN);
-			from->port.mtu = rows[i].port_mtu;
+			from->in.mtu = rows[i].port_mtu;
 			port_store(from);
 			pass(way, from, message, rows[i].len, &o);
 		}
@@ -143,7 +143,7 @@ static void who_may_not_send_does_not(void **state)
 	static const struct outcome sent = { .log = true, .flood = true };
 
 	(void)state;
-	process->port.flags &= ~IPN_PF_WRITER;
+	process->in.flags &= ~IPN_PF_WRITER;
 	port_store(process);
 	pass(WAY_XDP, process, message, 100, &refused);
 	pass(WAY_XDP, process, message, 0, &refused);
@@ -153,11 +153,11 @@ static void who_may_not_send_does_not(void **state)
 	assert_int_equal(control(process, IPN_TX_RING), XDP_DROP);
 	assert_int_equal(bell_wakes(process), 1);
 	assert_int_equal(control(process, IPN_TX_SLEEP), XDP_DROP);
-	assert_int_equal(process->net->live->sleep[0], 1ULL << process->port.port);
+	assert_int_equal(process->net->live->sleep[0], 1ULL << process->in.number);
 	process->net->live->sleep[0] = process->net->live->sleep_any = 0;
 	quiet_expect();
 
-	process->port.flags = PROC_FLAGS & ~(__u32)IPN_PF_READER;
+	process->in.flags = PROC_FLAGS & ~(__u32)IPN_PF_READER;
 	port_store(process);
 	pass(WAY_XDP, process, message, 100, &sent);
 }
@@ -177,14 +177,14 @@ static void a_port_without_entry_is_left_alone(void **state)
 	same_expect(&r, message, 100);
 	assert_ok(tc_run(fab.b->prog_tc_tap, &skb, message, 100, &r));
 	assert_int_equal(r.ret, TC_ACT_SHOT);
-	assert_ok(tc_run(fab.b->prog_tc_gw, &skb, message, 100, &r));
+	assert_ok(tc_run(fab.b->prog_tc_segmenter, &skb, message, 100, &r));
 	assert_int_equal(r.ret, TC_ACT_SHOT);
 	skb.mark = 0x7fffffff;
-	assert_ok(tc_run(fab.b->prog_tc_gw, &skb, message, 100, &r));
+	assert_ok(tc_run(fab.b->prog_tc_segmenter, &skb, message, 100, &r));
 	assert_int_equal(r.ret, TC_ACT_SHOT);
-	skb.ifindex = device->port.ifindex; /* the gateway asks the mark, not the interface */
+	skb.ifindex = device->in.ifindex; /* the segmenter asks the mark, not the interface */
 	skb.mark = 0;
-	assert_ok(tc_run(fab.b->prog_tc_gw, &skb, message, 100, &r));
+	assert_ok(tc_run(fab.b->prog_tc_segmenter, &skb, message, 100, &r));
 	assert_int_equal(r.ret, TC_ACT_SHOT);
 	quiet_expect();
 }
@@ -196,8 +196,8 @@ static void a_port_that_was_detached_is_no_more(void **state)
 	__u32 len = frame_of(frame, IPN_TX_DATA, message, 100);
 
 	(void)state;
-	assert_ok(bpf_map_delete_elem(fab.b->fd_ports, &process->port.ifindex));
-	assert_ok(xdp_run(fab.b->prog_xdp, process->port.ifindex, frame, len, 0, &r));
+	assert_ok(bpf_map_delete_elem(fab.b->fd_port_in, &process->in.ifindex));
+	assert_ok(xdp_run(fab.b->prog_xdp, process->in.ifindex, frame, len, 0, &r));
 	assert_int_equal(r.ret, XDP_DROP);
 	assert_int_equal(control(process, IPN_TX_SLEEP), XDP_DROP);
 	assert_int_equal(control(process, IPN_TX_RING), XDP_DROP);
@@ -219,7 +219,7 @@ static void a_policy_without_program_is_a_named_drop(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
 		for (enum way way = 0; way < WAY_SK; way++) {
 			print_message("  policy %u, %s\n", numbers[i], way_name(way));
-			sender(way)->port.policy = numbers[i];
+			sender(way)->in.policy = numbers[i];
 			port_store(sender(way));
 			if (way == WAY_TAG)
 				put_bytes(message + 12, "\x81\x00\x60\x21", TAG_LEN);

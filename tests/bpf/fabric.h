@@ -6,8 +6,8 @@
  * sock port has a pair of sockets, and what its program sends runs through the fabric's inside
  * send(). What goes into the punt ring stays there for the test to take.
  *
- * Numbers are chosen so that no two kinds of them are alike: network, port, place in `dests`, node.
- * Needs root and runs in mount and network namespaces of its own.
+ * Numbers are chosen so that no two kinds of them are alike: network, port, place in `port_out`,
+ * node. Needs root and runs in mount and network namespaces of its own.
  */
 #ifndef IPN_TEST_FABRIC_H
 #define IPN_TEST_FABRIC_H
@@ -32,6 +32,7 @@
 #include <sys/uio.h>
 #include <time.h>
 
+#include "common/errtext.h"
 #include "common/util.h"
 #include "manager/bpf.h"
 #include "manager/link.h"
@@ -51,13 +52,13 @@ struct t_log {
 
 struct t_net {
 	__u32 id;
-	struct ipn_net *live;
+	struct ipn_net_fast *live;
 	struct t_log log;
 };
 
 struct t_port {
 	struct t_net *net;
-	struct ipn_port port;
+	struct ipn_port_in in;
 	struct ipn_stats want; /* counters that it must have */
 	struct t_log log;
 	int tap;                   /* -1: none */
@@ -160,7 +161,7 @@ static inline void punt_close(void)
 static inline int world_make(void **state)
 {
 	const char *tmp = getenv("IPN_TEST_TMP");
-	char text[512] = "";
+	struct errtext e = { "" };
 
 	(void)state;
 	assert_ok(unshare(CLONE_NEWNS | CLONE_NEWNET));
@@ -170,9 +171,9 @@ static inline int world_make(void **state)
 	assert_non_null(mkdtemp(fab.dir));
 	assert_ok(mount("bpf", fab.dir, "bpf", 0, "mode=0700"));
 	snprintf(fab.bpffs, sizeof(fab.bpffs), "%s", fab.dir);
-	assert_ok(bpf_dir_make(fab.bpffs, text, sizeof(text)));
-	if (bpf_state_new(&fab.b, fab.bpffs, text, sizeof(text)))
-		fail_msg("%s", text);
+	assert_ok(bpf_dir_make(fab.bpffs, &e));
+	if (bpf_state_new(&fab.b, fab.bpffs, &e))
+		fail_msg("%s", e.text);
 	assert_ok(link_ctx_new(&fab.link, 0x49504e));
 	punt_open();
 	return 0;
@@ -197,7 +198,7 @@ static inline void fdb_set(const struct ipn_fdb_key *key, const struct ipn_fdb *
 /* A switch saw this address at this port just now. */
 static inline void fdb_learn(const struct t_net *net, const __u8 *mac, const struct t_port *p)
 {
-	struct ipn_fdb e = { .port = p->port.port, .gen = p->port.gen };
+	struct ipn_fdb e = { .port = p->in.number, .gen = p->in.gen };
 	struct ipn_fdb_key key = { .net = net->id };
 	struct timespec ts;
 
@@ -212,7 +213,7 @@ static inline void sock_unmake(struct t_port *p)
 	if (p->sock_end < 0)
 		return;
 	bpf_map_delete_elem(fab.b->fd_sk_ports, &p->sock_key);
-	bpf_map_delete_elem(fab.b->fd_socks, &p->port.node);
+	bpf_map_delete_elem(fab.b->fd_socks, &p->in.node);
 	close(p->sock);
 	close(p->sock_end);
 }
@@ -220,20 +221,20 @@ static inline void sock_unmake(struct t_port *p)
 /* Takes all networks and ports away. */
 static inline int fabric_clear(void **state)
 {
-	struct ipn_dest none = { 0 };
+	struct ipn_port_out none = { 0 };
 
 	(void)state;
 	while (punt_next()) /* what a test that failed has left */
 		;
 	for (__u32 i = 0; i < fab.nports; i++) {
 		struct t_port *p = &fab.ports[i];
-		__u32 at = p->net->live->port_base + p->port.port, flood = 0;
-		__u32 flood_at = p->net->live->port_base + p->port.flood;
+		__u32 at = p->net->live->port_base + p->in.number, flood = 0;
+		__u32 flood_at = p->net->live->port_base + p->in.flood_at;
 
-		bpf_map_delete_elem(fab.b->fd_ports, &p->port.ifindex);
-		bpf_map_update_elem(fab.b->fd_dests, &at, &none, BPF_ANY);
-		bpf_map_update_elem(fab.b->fd_floods, &flood_at, &flood, BPF_ANY);
-		bpf_stats_zero(fab.b, p->port.node);
+		bpf_map_delete_elem(fab.b->fd_port_in, &p->in.ifindex);
+		bpf_map_update_elem(fab.b->fd_port_out, &at, &none, BPF_ANY);
+		bpf_map_update_elem(fab.b->fd_flood_list, &flood_at, &flood, BPF_ANY);
+		bpf_stats_zero(fab.b, p->in.node);
 		log_close(&p->log);
 		ring_buffer__free(p->ring);
 		close(p->bell);
@@ -243,7 +244,7 @@ static inline int fabric_clear(void **state)
 		sock_unmake(p);
 	}
 	for (__u32 i = 0; i < fab.nnets; i++) {
-		*fab.nets[i].live = (struct ipn_net){ .epoch = fab.nets[i].live->epoch };
+		*fab.nets[i].live = (struct ipn_net_fast){ .epoch = fab.nets[i].live->epoch };
 		log_close(&fab.nets[i].log);
 	}
 	memset(fab.ports, 0, sizeof(fab.ports));
@@ -332,8 +333,8 @@ static inline struct t_net *net_make(__u32 policy, __u32 mtu, __u32 numnodes)
 	if (!fab.next_base)
 		fab.next_base = 1000;
 	net->id = 200 + 7 * fab.nnets;
-	net->live = &fab.b->nets[net->id];
-	*net->live = (struct ipn_net){
+	net->live = &fab.b->net_fast[net->id];
+	*net->live = (struct ipn_net_fast){
 		.epoch = net->live->epoch + 1, /* ports have the same gen in each world */
 		.policy = policy,
 		.mtu = mtu,
@@ -349,40 +350,40 @@ static inline struct t_net *net_make(__u32 policy, __u32 mtu, __u32 numnodes)
 
 static inline bool port_is_device(const struct t_port *p)
 {
-	return p->port.kind != IPN_KIND_PROC && p->port.kind != IPN_KIND_SOCK;
+	return p->in.kind != IPN_KIND_PROC && p->in.kind != IPN_KIND_SOCK;
 }
 
 static inline __u32 port_at(const struct t_port *p)
 {
-	return p->net->live->port_base + p->port.port;
+	return p->net->live->port_base + p->in.number;
 }
 
 /* Writes what the port is into the maps that programs read. */
 static inline void port_store(const struct t_port *p)
 {
-	const struct ipn_dest dest = {
-		.kind = p->port.kind,
-		.flags = p->port.flags,
-		.ifindex = p->port.ifindex,
-		.node = p->port.node,
-		.gen = p->port.gen,
+	const struct ipn_port_out dest = {
+		.kind = p->in.kind,
+		.flags = p->in.flags,
+		.ifindex = p->in.ifindex,
+		.node = p->in.node,
+		.gen = p->in.gen,
 	};
-	__u32 at = port_at(p), flood = p->net->live->port_base + p->port.flood, entry = at + 1;
+	__u32 at = port_at(p), flood = p->net->live->port_base + p->in.flood_at, entry = at + 1;
 
-	assert_ok(bpf_map_update_elem(fab.b->fd_ports, &p->port.ifindex, &p->port, BPF_ANY));
-	assert_ok(bpf_map_update_elem(fab.b->fd_dests, &at, &dest, BPF_ANY));
+	assert_ok(bpf_map_update_elem(fab.b->fd_port_in, &p->in.ifindex, &p->in, BPF_ANY));
+	assert_ok(bpf_map_update_elem(fab.b->fd_port_out, &at, &dest, BPF_ANY));
 	if (port_is_device(p))
-		assert_ok(bpf_map_update_elem(fab.b->fd_floods, &flood, &entry, BPF_ANY));
+		assert_ok(bpf_map_update_elem(fab.b->fd_flood_list, &flood, &entry, BPF_ANY));
 }
 
-static inline void port_set_dest_kind(const struct t_port *p, __u32 kind)
+static inline void port_out_set_kind(const struct t_port *p, __u32 kind)
 {
-	struct ipn_dest dest;
+	struct ipn_port_out dest;
 	__u32 at = port_at(p);
 
-	assert_ok(bpf_map_lookup_elem(fab.b->fd_dests, &at, &dest));
+	assert_ok(bpf_map_lookup_elem(fab.b->fd_port_out, &at, &dest));
 	dest.kind = kind;
-	assert_ok(bpf_map_update_elem(fab.b->fd_dests, &at, &dest, BPF_ANY));
+	assert_ok(bpf_map_update_elem(fab.b->fd_port_out, &at, &dest, BPF_ANY));
 }
 
 static inline int bell_record(void *ctx, void *data, size_t size)
@@ -435,9 +436,9 @@ static inline struct t_port *port_make_at(struct t_net *net, __u32 number, enum 
 	p->net = net;
 	p->tap = tap;
 	p->sock = p->sock_end = -1;
-	p->port = (struct ipn_port){
+	p->in = (struct ipn_port_in){
 		.net = net->id,
-		.port = number,
+		.number = number,
 		.kind = kind,
 		.flags = flags_of(kind),
 		.policy = net->live->policy,
@@ -461,7 +462,7 @@ static inline struct t_port *port_make_at(struct t_net *net, __u32 number, enum 
 	} else if (kind == IPN_KIND_SOCK) {
 		net->live->socks++;
 	} else {
-		p->port.flood = net->live->floods++;
+		p->in.flood_at = net->live->flood_len++;
 	}
 	port_store(p);
 	assert_ok(bpf_stats_zero(fab.b, node));
@@ -471,12 +472,12 @@ static inline struct t_port *port_make_at(struct t_net *net, __u32 number, enum 
 /* The fabric's socket into the map, then whose messages come to it: in the manager's order. */
 static inline void sock_join(struct t_port *p)
 {
-	struct ipn_sk entry = { .ifindex = p->port.ifindex, .policy = p->port.policy };
-	struct ipn_sk_look look = { .node = p->port.node };
+	struct ipn_sk entry = { .ifindex = p->in.ifindex, .policy = p->in.policy };
+	struct ipn_sk_query look = { .node = p->in.node };
 	__u64 fd = (__u64)p->sock_end;
 
-	assert_ok(bpf_map_update_elem(fab.b->fd_socks, &p->port.node, &fd, BPF_ANY));
-	assert_ok(bpf_socks_look(fab.b, &look, 1));
+	assert_ok(bpf_map_update_elem(fab.b->fd_socks, &p->in.node, &fd, BPF_ANY));
+	assert_ok(bpf_socks_query(fab.b, &look, 1));
 	assert_true(look.peer);
 	assert_int_equal(look.uid, 0);
 	assert_int_equal(look.dead, 0);
@@ -596,7 +597,7 @@ static inline __u32 control(const struct t_port *p, __u8 op)
 	__u8 frame[IPN_TX_HDR];
 
 	frame_of(frame, op, NULL, 0);
-	assert_ok(xdp_run(fab.b->prog_xdp, p->port.ifindex, frame, sizeof(frame), 0, &r));
+	assert_ok(xdp_run(fab.b->prog_xdp, p->in.ifindex, frame, sizeof(frame), 0, &r));
 	return r.ret;
 }
 
@@ -611,7 +612,7 @@ static inline void fall_asleep(const struct t_port *p)
 
 static inline bool sleep_bit(const struct t_port *p)
 {
-	return p->net->live->sleep[p->port.port / 64] & 1ULL << (p->port.port % 64);
+	return p->net->live->sleep[p->in.number / 64] & 1ULL << (p->in.number % 64);
 }
 
 /* The next frame that a device was sent: its length, or -1 for none. */
@@ -659,14 +660,14 @@ static inline void stats_expect(const struct t_port *p)
 {
 	struct ipn_stats got;
 
-	assert_ok(bpf_stats_get(fab.b, p->port.node, &got));
+	assert_ok(bpf_stats_get(fab.b, p->in.node, &got));
 	assert_int_equal(got.in_packets, p->want.in_packets);
 	assert_int_equal(got.in_bytes, p->want.in_bytes);
 	assert_int_equal(got.out_packets, p->want.out_packets);
 	assert_int_equal(got.out_bytes, p->want.out_bytes);
 	for (int i = 0; i < IPN_DROP_MAX; i++)
 		if (got.drop[i] != p->want.drop[i])
-			fail_msg("port %u: drop reason %d counted %llu, must be %llu", p->port.port,
+			fail_msg("port %u: drop reason %d counted %llu, must be %llu", p->in.number,
 				 i, got.drop[i], p->want.drop[i]);
 }
 
@@ -681,8 +682,8 @@ static inline void punt_expect(const struct t_port *from, __u32 op, __u32 port, 
 	assert_int_equal(rec->net, from->net->id);
 	assert_int_equal(rec->port, port);
 	assert_int_equal(rec->gen, gen);
-	assert_int_equal(rec->from, from->port.port);
-	assert_int_equal(rec->node, from->port.node);
+	assert_int_equal(rec->from, from->in.number);
+	assert_int_equal(rec->node, from->in.node);
 	assert_int_equal(rec->len, len);
 	assert_true(rec->size >= sizeof(*rec) + len);
 	assert_memory_equal(fab.punt.data, data, len);

@@ -70,9 +70,9 @@ static void length_try(enum way way, struct t_port *from, __u32 len, bool flood)
 	fill(message, len, len);
 	if (way == WAY_TAG)
 		put_bytes(message + 12, "\x81\x00\x20\x07", TAG_LEN);
-	if (len > from->port.mtu)
+	if (len > from->in.mtu)
 		o = (struct outcome){ .drop = DROP(MTU) };
-	print_message("  mtu %u, %u bytes, %s\n", from->port.mtu, len, way_name(way));
+	print_message("  mtu %u, %u bytes, %s\n", from->in.mtu, len, way_name(way));
 	pass(way, from, message, len, &o);
 }
 
@@ -148,7 +148,7 @@ static void slots_not_overwritten_keep_their_message(void **state)
 
 		fill(message, 40 + n, n);
 		assert_int_equal(slot->seq, n + 1);
-		assert_int_equal(slot->src, n & 1 ? h.process->port.port : h.reader->port.port);
+		assert_int_equal(slot->src, n & 1 ? h.process->in.number : h.reader->in.number);
 		assert_int_equal(slot->len, 40 + n);
 		assert_memory_equal(slot->data, message, 40 + n);
 	}
@@ -177,10 +177,10 @@ static void a_device_that_is_down_is_not_missed(void **state)
 
 	fill(message, 100, 1);
 	pass(WAY_TC, h.device, message, 100, &o);
-	h.other->port.flags &= ~IPN_PF_UP;
+	h.other->in.flags &= ~IPN_PF_UP;
 	port_store(h.other);
 	pass(WAY_TC, h.device, message, 100, &o); /* `third` still gets it */
-	third->port.flags &= ~IPN_PF_UP;
+	third->in.flags &= ~IPN_PF_UP;
 	port_store(third);
 	pass(WAY_TC, h.device, message, 100, &o);
 	pass(WAY_XDP, h.process, message, 100, &o);
@@ -192,11 +192,11 @@ static void a_hole_among_the_devices_is_stepped_over(void **state)
 	static const struct outcome o = { .log = true, .flood = true };
 	struct hub h = hub_make(1514);
 	struct t_port *third = port_make(h.net, 0, IPN_KIND_TAP);
-	__u32 at = h.net->live->port_base + h.other->port.flood, zero = 0;
+	__u32 at = h.net->live->port_base + h.other->in.flood_at, zero = 0;
 
 	fill(message, 100, 1);
-	assert_ok(bpf_map_update_elem(fab.b->fd_floods, &at, &zero, BPF_ANY));
-	h.other->port.flags &= ~IPN_PF_UP; /* for in_flood(): it is not there */
+	assert_ok(bpf_map_update_elem(fab.b->fd_flood_list, &at, &zero, BPF_ANY));
+	h.other->in.flags &= ~IPN_PF_UP; /* for in_flood(): it is not there */
 	pass(WAY_TC, h.device, message, 100, &o);
 	assert_int_equal(third->want.out_packets, 1);
 }
@@ -206,13 +206,13 @@ static void a_list_entry_without_a_device_is_stepped_over(void **state)
 {
 	static const struct outcome o = { .log = true, .flood = true };
 	struct hub h = hub_make(1514);
-	__u32 at = h.net->live->port_base + h.other->port.flood, entry = port_at(h.reader) + 1;
+	__u32 at = h.net->live->port_base + h.other->in.flood_at, entry = port_at(h.reader) + 1;
 
-	h.other->port.flags &= ~IPN_PF_UP; /* for in_flood() */
+	h.other->in.flags &= ~IPN_PF_UP; /* for in_flood() */
 	fill(message, 100, 1);
-	port_set_dest_kind(h.other, IPN_KIND_NONE);
+	port_out_set_kind(h.other, IPN_KIND_NONE);
 	pass(WAY_TC, h.device, message, 100, &o);
-	assert_ok(bpf_map_update_elem(fab.b->fd_floods, &at, &entry, BPF_ANY));
+	assert_ok(bpf_map_update_elem(fab.b->fd_flood_list, &at, &entry, BPF_ANY));
 	pass(WAY_TC, h.device, message, 100, &o);
 }
 

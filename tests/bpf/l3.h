@@ -43,10 +43,10 @@ static inline struct ipn_l3_prefix prefix_of(const char *addr, __u8 len)
 
 static inline void option(__u32 name, const void *record, size_t len)
 {
-	char text[256] = "";
+	struct errtext e = { "" };
 
-	if (l3_set(fab.b, l3_net->id, 20, name, record, (__u32)len, text, sizeof(text)))
-		fail_msg("%s", text);
+	if (l3_set(fab.b, l3_net->id, 20, name, record, (__u32)len, &e))
+		fail_msg("%s", e.text);
 }
 
 static inline void addr_add(const char *addr, __u8 len, __u32 port, __u32 mtu)
@@ -313,7 +313,7 @@ static inline void collect(struct result *r)
 		struct t_port *p = l3_ports[i];
 		ssize_t n;
 
-		if (p->port.kind == IPN_KIND_PROC) {
+		if (p->in.kind == IPN_KIND_PROC) {
 			while (log_head(&p->log) > p->log.next) {
 				const struct ipn_slot *slot = log_slot(&p->log, p->log.next++);
 
@@ -330,7 +330,7 @@ static inline void collect(struct result *r)
 		assert_int_equal(rec->op, IPN_PUNT_PORT);
 		assert_int_equal(rec->net, l3_net->id);
 		assert_int_equal(rec->port, PORT_K);
-		assert_int_equal(rec->gen, l3_ports[PORT_K]->port.gen);
+		assert_int_equal(rec->gen, l3_ports[PORT_K]->in.gen);
 		came_add(r, rec->port, fab.punt.data, rec->len);
 	}
 }
@@ -339,7 +339,7 @@ static inline void drops_find(struct result *r, struct t_port *from)
 {
 	struct ipn_stats now;
 
-	assert_ok(bpf_stats_get(fab.b, from->port.node, &now));
+	assert_ok(bpf_stats_get(fab.b, from->in.node, &now));
 	r->drop = -1;
 	for (int i = 0; i < IPN_DROP_MAX; i++) {
 		if (now.drop[i] != from->want.drop[i]) {
@@ -353,9 +353,9 @@ static inline void drops_find(struct result *r, struct t_port *from)
 /* The way of a port's kind. */
 static inline enum way way_of(const struct t_port *p)
 {
-	return p->port.kind == IPN_KIND_PROC   ? WAY_XDP
-	       : p->port.kind == IPN_KIND_SOCK ? WAY_SK
-					       : WAY_TC;
+	return p->in.kind == IPN_KIND_PROC   ? WAY_XDP
+	       : p->in.kind == IPN_KIND_SOCK ? WAY_SK
+					     : WAY_TC;
 }
 
 /*
@@ -376,26 +376,26 @@ static inline bool runs_at_tc(const struct packet *p)
 
 /*
  * A sock port's program sends. Its packet has to be a record for the policy as it is, and goes from
- * there to the gateway, as the manager's thread sends it. Has it got so far?
+ * there to the segmenter, as the manager's thread sends it. Has it got so far?
  */
 static inline bool route_sock(const struct t_port *from, const struct packet *p, struct ran *ran)
 {
-	const struct __sk_buff skb = { .ifindex = 1, .mark = IPN_SOCK_IFINDEX(from->port.node) };
+	const struct __sk_buff skb = { .ifindex = 1, .mark = IPN_SOCK_IFINDEX(from->in.node) };
 
 	sock_send(from, p->data, p->len);
-	if (p->len && (p->len < IPN_SOCK_FRAME_MIN || p->len > from->port.mtu))
+	if (p->len && (p->len < IPN_SOCK_FRAME_MIN || p->len > from->in.mtu))
 		return false;
-	punt_expect(from, p->len ? IPN_PUNT_POLICY : IPN_PUNT_BYE, 0, from->port.gen, p->data,
+	punt_expect(from, p->len ? IPN_PUNT_POLICY : IPN_PUNT_BYE, 0, from->in.gen, p->data,
 		    p->len);
 	if (!p->len || !runs_at_tc(p))
 		return false;
-	assert_ok(tc_run(fab.b->prog_tc_gw, &skb, p->data, p->len, ran));
+	assert_ok(tc_run(fab.b->prog_tc_segmenter, &skb, p->data, p->len, ran));
 	return true;
 }
 
 static inline void route_tap(const struct t_port *from, const struct packet *p, struct ran *ran)
 {
-	const struct __sk_buff skb = { .ifindex = from->port.ifindex };
+	const struct __sk_buff skb = { .ifindex = from->in.ifindex };
 	static int prog;
 
 	if (!prog)
@@ -436,12 +436,12 @@ static inline void route_by(enum way way, __u32 port, const struct packet *p, st
 	}
 }
 
-/* The same by the way of the port's kind; devices by tc or the gateway. */
-static inline void route(__u32 port, const struct packet *p, struct result *r, int gateway)
+/* The same by the way of the port's kind; devices by tc or the segmenter. */
+static inline void route(__u32 port, const struct packet *p, struct result *r, int segmenter)
 {
 	enum way way = way_of(l3_ports[port]);
 
-	route_by(way == WAY_TC && gateway ? WAY_GW : way, port, p, r);
+	route_by(way == WAY_TC && segmenter ? WAY_SEGMENTER : way, port, p, r);
 }
 
 /* The neighbour at a port, as the table has it. */

@@ -5,9 +5,9 @@
 static struct packet p;
 static struct result r;
 
-static void sent(__u32 port, int gateway)
+static void sent(__u32 port, int segmenter)
 {
-	route(port, &p, &r, gateway);
+	route(port, &p, &r, segmenter);
 	drops_find(&r, l3_ports[port]);
 }
 
@@ -49,19 +49,19 @@ static void packets_are_forwarded_between_all_kinds(void **state)
 	hosts_speak();
 	for (__u32 from = 1; from < L3_PORTS; from++) {
 		for (__u32 to = 1; to < L3_PORTS; to++) {
-			for (int gateway = 0; gateway < 2; gateway++) {
+			for (int segmenter = 0; segmenter < 2; segmenter++) {
 				for (__u32 len = 0; len <= 1480; len += 370) {
 					snprintf(src, sizeof(src), "10.%u.0.2", from);
 					snprintf(dst, sizeof(dst), "10.%u.0.2", to);
 					ipv4(&p, from, src, dst, 17, len);
-					sent(from, gateway);
+					sent(from, segmenter);
 					forwarded_expect(to);
 				}
 				for (__u32 len = 0; len <= 1460; len += 365) {
 					snprintf(src, sizeof(src), "fd00:%u::2", from);
 					snprintf(dst, sizeof(dst), "fd00:%u::2", to);
 					ipv6(&p, from, src, dst, 17, len);
-					sent(from, gateway);
+					sent(from, segmenter);
 					forwarded_expect(to);
 				}
 			}
@@ -276,7 +276,7 @@ static void what_is_wrong_is_dropped_by_name(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		if (rows[i].change != cut_off) { /* which BPF_PROG_TEST_RUN refuses at tc */
 			row_run(&rows[i], PORT_D, WAY_TC);
-			row_run(&rows[i], PORT_D, WAY_GW);
+			row_run(&rows[i], PORT_D, WAY_SEGMENTER);
 			row_run(&rows[i], PORT_P, WAY_TAP);
 			row_run(&rows[i], PORT_K, WAY_SK);
 		}
@@ -675,7 +675,7 @@ static void what_may_be_cut_leaves_in_fragments(void **state)
 	};
 	static const struct {
 		__u32 from, to;
-		int gateway;
+		int segmenter;
 	} ways[] = { { PORT_D, PORT_E, 0 },
 		     { PORT_D, PORT_E, 1 },
 		     { PORT_D, PORT_Q, 1 },
@@ -695,7 +695,7 @@ static void what_may_be_cut_leaves_in_fragments(void **state)
 			put16(p.data + 20, cuts[i].field);
 			put16(p.data + 18, 0x1234);
 			sum4(&p);
-			sent(ways[w].from, ways[w].gateway);
+			sent(ways[w].from, ways[w].segmenter);
 			if (ways[w].from == PORT_P && ways[w].to == PORT_E) {
 				assert_true(r.up); /* where devices can be reached */
 				assert_int_equal(r.n, 0);

@@ -5,7 +5,7 @@
  *
  *	xdp      a process writes it           tap   a process's, at the tc program of its tap
  *	tc       a device sends it             tag   the same with a VLAN tag apart
- *	gateway  it comes out of the gateway   sock  a sock port's program sends it: punt, gateway
+ *	segmenter  it comes out of the segmenter   sock  a sock port's program sends it: punt, segmenter
  *	dev      an AF_XDP program sends it
  *	live     really written to the taps of processes and devices, where programs are attached:
  *		 so also what BPF_PROG_TEST_RUN refuses to make for tc
@@ -18,7 +18,7 @@
  *
  * The long run, as root, a minute or two for each hook:
  *
- *	for h in xdp tap tc tag gateway sock dev live; do
+ *	for h in xdp tap tc tag segmenter sock dev live; do
  *		L3_FUZZ=10000000 L3_HOOK=$h L3_SEED=1 build/tests/l3fuzz_test
  *	done
  *
@@ -427,7 +427,7 @@ static const struct hook {
 	{ "tap", WAY_TAP, 2, { PORT_P, PORT_Q } },
 	{ "tc", WAY_TC, 2, { PORT_D, PORT_E } },
 	{ "tag", WAY_TAG, 2, { PORT_D, PORT_E } },
-	{ "gateway", WAY_GW, 2, { PORT_D, PORT_E } },
+	{ "segmenter", WAY_SEGMENTER, 2, { PORT_D, PORT_E } },
 	{ "sock", WAY_SK, 1, { PORT_K } },
 	{ "dev", WAY_DEV, 1, { PORT_X } },
 	{ "live", WAY_LIVE, 5, { PORT_P, PORT_Q, PORT_D, PORT_E, PORT_X } },
@@ -436,21 +436,21 @@ static const struct hook {
 /* Programs where the manager attaches them. */
 static void live_attach(void)
 {
-	if (!bpf_tcx_works(fab.b, l3_ports[PORT_D]->port.ifindex))
+	if (!bpf_tcx_works(fab.b, l3_ports[PORT_D]->in.ifindex))
 		fab.b->abi.hook = IPN_HOOK_CLSACT;
 	for (__u32 port = 1; port < L3_PORTS; port++) {
 		struct t_port *p = l3_ports[port];
-		bool process = p->port.kind == IPN_KIND_PROC;
+		bool process = p->in.kind == IPN_KIND_PROC;
 
 		if (p->tap < 0)
 			continue;
-		if (p->port.kind == IPN_KIND_XSK) {
-			assert_ok(bpf_attach_xsk_near(fab.b, p->port.ifindex));
+		if (p->in.kind == IPN_KIND_XSK) {
+			assert_ok(bpf_attach_xsk_near(fab.b, p->in.ifindex));
 			continue;
 		}
 		if (process)
-			assert_ok(bpf_attach_xdp(fab.b, p->port.ifindex));
-		assert_ok(bpf_attach_tc(fab.b, p->port.ifindex,
+			assert_ok(bpf_attach_xdp(fab.b, p->in.ifindex));
+		assert_ok(bpf_attach_tc(fab.b, p->in.ifindex,
 					process ? fab.b->prog_tc_tap : fab.b->prog_tc));
 	}
 }
@@ -459,7 +459,7 @@ static void live_detach(void)
 {
 	for (__u32 port = 1; port < L3_PORTS; port++)
 		if (l3_ports[port]->tap >= 0)
-			bpf_detach(fab.b, l3_ports[port]->port.ifindex);
+			bpf_detach(fab.b, l3_ports[port]->in.ifindex);
 }
 
 static void live_send(const struct t_port *from, const struct packet *p, struct result *r)
@@ -468,7 +468,7 @@ static void live_send(const struct t_port *from, const struct packet *p, struct 
 	const void *out = p->data;
 	__u32 len = p->len;
 
-	if (from->port.kind == IPN_KIND_PROC) {
+	if (from->in.kind == IPN_KIND_PROC) {
 		len = frame_of(frame, IPN_TX_DATA, p->data, p->len);
 		out = frame;
 	}
@@ -528,7 +528,7 @@ static void reasons_show(const struct hook *hook, bool some)
 	struct ipn_stats sum = { 0 }, stats;
 
 	for (__u32 port = 1; port < L3_PORTS; port++) {
-		assert_ok(bpf_stats_get(fab.b, l3_ports[port]->port.node, &stats));
+		assert_ok(bpf_stats_get(fab.b, l3_ports[port]->in.node, &stats));
 		for (int i = 0; i < IPN_DROP_MAX; i++)
 			sum.drop[i] += stats.drop[i];
 	}

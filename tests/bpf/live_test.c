@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What BPF_PROG_TEST_RUN cannot show of the tc hook: where a redirect goes, frames that are not
- * whole (checksum to be completed, to be cut into segments), and the round through the gateway. The
- * programs are attached as the manager does, and a VM writes its frames with virtio headers.
+ * whole (checksum to be completed, to be cut into segments), and the round through the segmenter.
+ * The programs are attached as the manager does, and a VM writes its frames with virtio headers.
  */
 #include "ways.h"
 
@@ -18,7 +18,7 @@
 
 static struct t_net *net;
 static struct t_port *vm, *vm2, *process, *veth;
-static __u32 gateway;
+static __u32 segmenter;
 static int here = -1, there = -1; /* network namespaces */
 static int far_end = -1;          /* packet socket at the other end of the veth */
 static __u8 frame[FRAME_MAX], got[FRAME_MAX];
@@ -70,15 +70,15 @@ static int world_of(__u32 hook, __u32 mtu)
 	}
 	net = net_make(IPN_POLICY_SWITCH, mtu, 9);
 	process = port_make(net, 4, IPN_KIND_PROC);
-	if (!bpf_tcx_works(fab.b, process->port.ifindex))
+	if (!bpf_tcx_works(fab.b, process->in.ifindex))
 		fab.b->abi.hook = IPN_HOOK_CLSACT;
 	vm = vm_make(7, "vm");
 	vm2 = vm_make(1, "vm2");
 	veth = veth_make(2);
-	assert_ok(link_gateway(fab.link, "g%d", "h%d", &gateway, &fab.b->abi.gateway_out));
-	fab.b->abi.gateway = gateway;
+	assert_ok(link_segmenter(fab.link, "g%d", "h%d", &segmenter, &fab.b->abi.segmenter_out));
+	fab.b->abi.segmenter = segmenter;
 	assert_ok(bpf_abi_store(fab.b));
-	assert_ok(bpf_attach_tc(fab.b, fab.b->abi.gateway_out, fab.b->prog_tc_gw));
+	assert_ok(bpf_attach_tc(fab.b, fab.b->abi.segmenter_out, fab.b->prog_tc_segmenter));
 	return 0;
 }
 
@@ -99,12 +99,12 @@ static int tiny_mtu(void **state)
 
 static int world_done(void **state)
 {
-	link_del(fab.link, veth->port.ifindex);
-	link_del(fab.link, gateway);
+	link_del(fab.link, veth->in.ifindex);
+	link_del(fab.link, segmenter);
 	close(far_end);
-	bpf_detach(fab.b, vm->port.ifindex);
-	bpf_detach(fab.b, vm2->port.ifindex);
-	bpf_detach(fab.b, fab.b->abi.gateway_out);
+	bpf_detach(fab.b, vm->in.ifindex);
+	bpf_detach(fab.b, vm2->in.ifindex);
+	bpf_detach(fab.b, fab.b->abi.segmenter_out);
 	return fabric_clear(state);
 }
 
@@ -113,7 +113,7 @@ static int world_done(void **state)
 static void station(__u8 mac[6], const struct t_port *p)
 {
 	put_bytes(mac, "\x02\x49\x50\x4e\x00", 5);
-	mac[5] = p ? (__u8)(0x10 + p->port.port) : 0xfe; /* nobody's: unknown to the switch */
+	mac[5] = p ? (__u8)(0x10 + p->in.number) : 0xfe; /* nobody's: unknown to the switch */
 }
 
 static void learn(const struct t_port *p)
@@ -191,7 +191,7 @@ static void vm_send(__u32 len, bool partial, __u32 gso, bool tag)
 	const struct iovec parts[] = { { &hdr, sizeof(hdr) }, { frame, len } };
 
 	assert_int_equal(writev(vm->tap, parts, 2), len + sizeof(hdr));
-	/* what is behind the gateway is received by the time write() returns, or soon after */
+	/* what is behind the segmenter is received by the time write() returns, or soon after */
 	usleep(1000);
 }
 
@@ -208,7 +208,7 @@ static void segment_expect(struct t_log *log, __u32 hdr_len, __u32 at, __u32 len
 	const __u8 *ip = slot->data + hdr_len - 40;
 
 	assert_int_equal(slot->seq, log->next + 1);
-	assert_int_equal(slot->src, vm->port.port);
+	assert_int_equal(slot->src, vm->in.number);
 	assert_int_equal(slot->len, hdr_len + len);
 	assert_memory_equal(slot->data, frame, hdr_len - 40); /* addresses, tag, type */
 	assert_memory_equal(slot->data + hdr_len, frame + hdr_len + at, len);
@@ -259,11 +259,11 @@ static const struct row {
 	bool partial;
 	__u32 gso;
 	bool tag;
-	bool no_gateway;
+	bool no_segmenter;
 	int drop;
 } rows[] = {
 	{ "whole", TO_PROCESS, 100, false, 0, false, false, 0 },
-	{ "whole, without gateway", TO_PROCESS, 100, false, 0, false, true, 0 },
+	{ "whole, without segmenter", TO_PROCESS, 100, false, 0, false, true, 0 },
 	{ "checksum to be completed", TO_PROCESS, 100, true, 0, false, false, 0 },
 	{ "one of odd length", TO_PROCESS, 101, true, 0, false, false, 0 },
 	{ "the longest", TO_PROCESS, 1460, true, 0, false, false, 0 },
@@ -276,13 +276,14 @@ static const struct row {
 	{ "one byte too long each", TO_PROCESS, 4 * 1461, true, 1461, false, false, DROP(MTU) },
 	{ "with a tag", TO_PROCESS, 3000, true, 1000, true, false, 0 },
 	{ "of the longest with a tag", TO_PROCESS, 3 * 1456, true, 1456, true, false, 0 },
-	{ "partial, without gateway", TO_PROCESS, 100, true, 0, false, true, DROP(GATEWAY) },
-	{ "segments, without gateway", TO_PROCESS, 3000, true, 1000, false, true, DROP(GATEWAY) },
+	{ "partial, without segmenter", TO_PROCESS, 100, true, 0, false, true, DROP(SEGMENTER) },
+	{ "segments, without segmenter", TO_PROCESS, 3000, true, 1000, false, true,
+	  DROP(SEGMENTER) },
 
 	{ "whole", TO_DEVICE, 100, false, 0, false, false, 0 },
 	{ "checksum to be completed", TO_DEVICE, 100, true, 0, false, false, 0 },
 	{ "segments", TO_DEVICE, 60000, true, 1448, false, false, 0 },
-	{ "segments without gateway", TO_DEVICE, 60000, true, 1448, false, true, 0 },
+	{ "segments without segmenter", TO_DEVICE, 60000, true, 1448, false, true, 0 },
 	{ "one byte too long each", TO_DEVICE, 4 * 1461, true, 1461, false, false, DROP(MTU) },
 
 	{ "whole", TO_ALL, 100, false, 0, false, false, 0 },
@@ -290,7 +291,7 @@ static const struct row {
 	{ "checksum to be completed", TO_ALL, 100, true, 0, false, false, 0 },
 	{ "segments", TO_ALL, 5000, true, 1000, false, false, 0 },
 	{ "segments with a tag", TO_ALL, 5000, true, 1000, true, false, 0 },
-	{ "segments without gateway", TO_ALL, 3000, true, 1000, false, true, DROP(GATEWAY) },
+	{ "segments without segmenter", TO_ALL, 3000, true, 1000, false, true, DROP(SEGMENTER) },
 };
 
 static const struct t_port *receiver(enum to to)
@@ -310,9 +311,9 @@ static void row_run(const struct row *row)
 				  : "to a process");
 	if (to)
 		learn(to);
-	veth->port.flags &= ~IPN_PF_UP; /* the VM is receiver enough */
+	veth->in.flags &= ~IPN_PF_UP; /* the VM is receiver enough */
 	port_store(veth);
-	fab.b->abi.gateway = row->no_gateway ? 0 : gateway;
+	fab.b->abi.segmenter = row->no_segmenter ? 0 : segmenter;
 	assert_ok(bpf_abi_store(fab.b));
 	vm_send(len, row->partial, row->gso, row->tag);
 
@@ -405,23 +406,23 @@ static void a_peer_is_reached_directly(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		unsigned long before = tx_packets(veth->port.ifindex);
+		unsigned long before = tx_packets(veth->in.ifindex);
 		__u32 len = tcp_make(cases[i].unicast ? veth : NULL, 100, false, false);
 
 		print_message("  peer %d, unicast %d\n", cases[i].peer, cases[i].unicast);
-		veth->port.flags = cases[i].peer ? DEVICE_FLAGS | IPN_PF_PEER : DEVICE_FLAGS;
+		veth->in.flags = cases[i].peer ? DEVICE_FLAGS | IPN_PF_PEER : DEVICE_FLAGS;
 		port_store(veth);
 		learn(veth);
 		vm_send(len, false, 0, false);
 		sent_once(len);
 		if (!cases[i].unicast) {
-			log_expect(&net->log, vm->port.port, frame, len);
+			log_expect(&net->log, vm->in.number, frame, len);
 			as_it_was_expect(vm2, len, false, 0);
 		}
 		veth->want.out_packets++;
 		veth->want.out_bytes += len;
 		far_expect(len);
-		assert_int_equal(tx_packets(veth->port.ifindex) - before, cases[i].sent);
+		assert_int_equal(tx_packets(veth->in.ifindex) - before, cases[i].sent);
 		quiet_expect();
 	}
 }
@@ -438,12 +439,12 @@ static void a_process_sends_a_tag(void **state)
 	static __u8 with_hdr[FRAME_MAX];
 
 	(void)state;
-	assert_ok(bpf_attach_xdp(fab.b, process->port.ifindex));
-	assert_ok(bpf_attach_tc(fab.b, process->port.ifindex, fab.b->prog_tc_tap));
-	veth->port.flags &= ~IPN_PF_UP;
+	assert_ok(bpf_attach_xdp(fab.b, process->in.ifindex));
+	assert_ok(bpf_attach_tc(fab.b, process->in.ifindex, fab.b->prog_tc_tap));
+	veth->in.flags &= ~IPN_PF_UP;
 	port_store(veth);
 	learn(vm2);
-	vm->port.flags &= ~IPN_PF_UP;
+	vm->in.flags &= ~IPN_PF_UP;
 	port_store(vm);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		__u32 len = tcp_make(cases[i].unicast ? vm2 : NULL, 100, cases[i].tag, false), n;
@@ -455,14 +456,14 @@ static void a_process_sends_a_tag(void **state)
 		process->want.in_packets++;
 		process->want.in_bytes += len;
 		if (!cases[i].unicast)
-			log_expect(&net->log, process->port.port, frame, len);
+			log_expect(&net->log, process->in.number, frame, len);
 		as_it_was_expect(vm2, len, false, 0);
 		quiet_expect();
 	}
-	bpf_detach(fab.b, process->port.ifindex);
+	bpf_detach(fab.b, process->in.ifindex);
 }
 
-/* A sender that sleeps is woken by what came through the gateway, too. */
+/* A sender that sleeps is woken by what came through the segmenter, too. */
 static void segments_wake_a_sleeper_once(void **state)
 {
 	__u32 len = tcp_make(process, 3000, false, true);

@@ -39,7 +39,7 @@ static int world(void **state)
 	sock = port_make(net, 5, IPN_KIND_SOCK);
 	reader = port_make(net, 2, IPN_KIND_PROC);
 	log_replace(&net->log, IPN_LOG_OF_NET(net->id));
-	log_replace(&reader->log, IPN_LOG_OF_NODE(reader->port.node));
+	log_replace(&reader->log, IPN_LOG_OF_NODE(reader->in.node));
 	fill(message, sizeof(message), 5);
 	put_bytes(message, "\x02\0\0\0\0\x09\x02\0\0\0\0\x08", 12);
 	return 0;
@@ -137,8 +137,8 @@ static void the_same_in_the_log_of_a_process(void **state)
 
 	(void)state;
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	struct ipn_fdb e = { .port = reader->port.port,
-			     .gen = reader->port.gen,
+	struct ipn_fdb e = { .port = reader->in.number,
+			     .gen = reader->in.gen,
 			     .seen = (__u64)ts.tv_sec * SEC + (__u64)ts.tv_nsec };
 
 	memcpy(key.mac, message, 6);
@@ -301,7 +301,7 @@ static void a_log_handed_out_can_only_be_looked_at(void **state)
 /* What a node is given to write: its page, and of its bell only the reader's position. */
 static void a_page_can_be_written_and_a_bell_cannot(void **state)
 {
-	int page = bpf_inner_get(fab.b->fd_pages, reader->port.node);
+	int page = bpf_inner_get(fab.b->fd_pages, reader->in.node);
 	struct ipn_page *p;
 	__u8 *consumer;
 

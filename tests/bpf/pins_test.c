@@ -16,15 +16,15 @@ static const struct {
 	__u32 key, value, entries;
 } maps[] = {
 	{ "abi", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_abi), 1 },
-	{ "networks", BPF_MAP_TYPE_HASH, 4, sizeof(struct ipn_network), IPN_MAX_NETS },
-	{ "nets", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_net), IPN_MAX_NETS },
-	{ "ports", BPF_MAP_TYPE_HASH, 4, sizeof(struct ipn_port), IPN_MAX_NODES },
-	{ "portinfo", BPF_MAP_TYPE_HASH, 4, sizeof(struct ipn_portinfo), IPN_MAX_NODES },
+	{ "net_info", BPF_MAP_TYPE_HASH, 4, sizeof(struct ipn_net_info), IPN_MAX_NETS },
+	{ "net_fast", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_net_fast), IPN_MAX_NETS },
+	{ "port_in", BPF_MAP_TYPE_HASH, 4, sizeof(struct ipn_port_in), IPN_MAX_NODES },
+	{ "port_info", BPF_MAP_TYPE_HASH, 4, sizeof(struct ipn_port_info), IPN_MAX_NODES },
 	{ "xskports", BPF_MAP_TYPE_HASH, 4, sizeof(struct ipn_xskport), IPN_MAX_NODES },
-	{ "xskports_at", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_xskport_at), IPN_PORTS_AT },
+	{ "xsk_cache", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_xsk_cache), IPN_PORT_CACHE },
 	{ "xsks", BPF_MAP_TYPE_XSKMAP, 4, 4, IPN_MAX_NODES },
-	{ "dests", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_dest), IPN_MAX_PORTS },
-	{ "floods", BPF_MAP_TYPE_ARRAY, 4, 4, IPN_MAX_PORTS },
+	{ "port_out", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_port_out), IPN_MAX_PORTS },
+	{ "flood_list", BPF_MAP_TYPE_ARRAY, 4, 4, IPN_MAX_PORTS },
 	{ "learns", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_learn), IPN_MAX_NODES + IPN_MAX_NETS },
 	{ "fdb", BPF_MAP_TYPE_LRU_HASH, sizeof(struct ipn_fdb_key), sizeof(struct ipn_fdb), 0 },
 	{ "stats", BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(struct ipn_stats), IPN_MAX_NODES },
@@ -41,7 +41,7 @@ static const struct {
 	{ "sk_ports", BPF_MAP_TYPE_HASH, 8, sizeof(struct ipn_sk), IPN_MAX_NODES },
 	{ "punt", BPF_MAP_TYPE_RINGBUF, 0, 0, 0 },
 	{ "punt_acct", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_punt_acct), IPN_MAX_NODES },
-	{ "doors", BPF_MAP_TYPE_HASH, 4, sizeof(struct ipn_door), IPN_MAX_NODES },
+	{ "listeners", BPF_MAP_TYPE_HASH, 4, sizeof(struct ipn_listener), IPN_MAX_NODES },
 	{ "l3_nets", BPF_MAP_TYPE_ARRAY, 4, 0, IPN_MAX_NETS },
 	{ "l3_ports", BPF_MAP_TYPE_HASH, 8, 0, 0 },
 	{ "l3_route4", BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, IPN_MAX_NETS },
@@ -54,7 +54,7 @@ static const struct {
 	{ "calls", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_call), 1 },
 	{ "drafts", BPF_MAP_TYPE_ARRAY, 4, IPN_DRAFT_SIZE, 0 },
 	{ "msgs", BPF_MAP_TYPE_PERCPU_ARRAY, 4, 0, 1 },
-	{ "ports_at", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_port), IPN_PORTS_AT },
+	{ "port_cache", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_port_in), IPN_PORT_CACHE },
 	{ "flows", BPF_MAP_TYPE_ARRAY, 4, 64, 0 },
 };
 
@@ -66,12 +66,12 @@ static const struct {
 	{ "xdp_dev", BPF_PROG_TYPE_XDP },
 	{ "tc", BPF_PROG_TYPE_SCHED_CLS },
 	{ "tc_tap", BPF_PROG_TYPE_SCHED_CLS },
-	{ "tc_gw", BPF_PROG_TYPE_SCHED_CLS },
+	{ "tc_segm", BPF_PROG_TYPE_SCHED_CLS },
 	{ "tc_grab", BPF_PROG_TYPE_SCHED_CLS },
 	{ "tc_cable", BPF_PROG_TYPE_SCHED_CLS },
 	{ "notify", BPF_PROG_TYPE_SYSCALL },
 	{ "sk", BPF_PROG_TYPE_SK_SKB },
-	{ "sk_look", BPF_PROG_TYPE_SCHED_CLS },
+	{ "sk_query", BPF_PROG_TYPE_SCHED_CLS },
 	{ "xdp_xsk", BPF_PROG_TYPE_XDP },
 	{ "xsk_held", BPF_PROG_TYPE_XDP },
 	{ "xdp_hub", BPF_PROG_TYPE_XDP },
@@ -197,20 +197,20 @@ static void links_are_pinned_by_interface_and_hook(void **state)
 
 	(void)state;
 	assert_int_equal(pins_count("link"), 0);
-	assert_ok(bpf_attach_xdp(fab.b, p->port.ifindex));
-	snprintf(name, sizeof(name), "%u-xdp", p->port.ifindex);
+	assert_ok(bpf_attach_xdp(fab.b, p->in.ifindex));
+	snprintf(name, sizeof(name), "%u-xdp", p->in.ifindex);
 	fd = pin_open("link/", name);
 	assert_ok(bpf_obj_get_info_by_fd(fd, &info, &len));
 	assert_int_equal(info.type, BPF_LINK_TYPE_XDP);
-	assert_int_equal(info.xdp.ifindex, p->port.ifindex);
+	assert_int_equal(info.xdp.ifindex, p->in.ifindex);
 	close(fd);
-	if (bpf_tcx_works(fab.b, p->port.ifindex)) {
+	if (bpf_tcx_works(fab.b, p->in.ifindex)) {
 		fab.b->abi.hook = IPN_HOOK_TCX;
-		assert_ok(bpf_attach_tc(fab.b, p->port.ifindex, fab.b->prog_tc_tap));
-		snprintf(name, sizeof(name), "%u-tcx", p->port.ifindex);
+		assert_ok(bpf_attach_tc(fab.b, p->in.ifindex, fab.b->prog_tc_tap));
+		snprintf(name, sizeof(name), "%u-tcx", p->in.ifindex);
 		close(pin_open("link/", name));
 	}
-	bpf_detach(fab.b, p->port.ifindex);
+	bpf_detach(fab.b, p->in.ifindex);
 	assert_int_equal(pins_count("link"), 0);
 }
 

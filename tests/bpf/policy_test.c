@@ -118,7 +118,7 @@ static struct bus bus_make_mtu(bool devices, __u32 mtu)
 	for (size_t i = 0; devices && i < ARRAY_SIZE(ports); i++)
 		b.at[ports[i]] = port_make(b.net, (__u32)ports[i], IPN_KIND_TAP);
 	if (devices) {
-		b.at[7]->port.flags &= ~(__u32)IPN_PF_UP;
+		b.at[7]->in.flags &= ~(__u32)IPN_PF_UP;
 		port_store(b.at[7]);
 	}
 	return b;
@@ -172,7 +172,7 @@ static void to_port_expect(struct t_port *p, const struct script *s, const struc
 	static __u8 frame[FRAME_MAX];
 
 	if (!port_is_device(p)) {
-		in_log(&p->log, s, from->port.port, data, len);
+		in_log(&p->log, s, from->in.number, data, len);
 		return;
 	}
 	assert_int_equal(tap_read(p, frame, sizeof(frame)), len);
@@ -204,7 +204,7 @@ static void row_run(enum way way, const struct row *row, bool devices)
 	message_make(s);
 	way_send(way, from, message, 100, frame, &frame_len, &r);
 	assert_int_equal(r.ret, way == WAY_XDP ? XDP_DROP : TC_ACT_SHOT);
-	if (way != WAY_GW) {
+	if (way != WAY_SEGMENTER) {
 		from->want.in_packets++;
 		from->want.in_bytes += 100;
 	}
@@ -217,7 +217,7 @@ static void row_run(enum way way, const struct row *row, bool devices)
 	if (s->verdict == SCRIPT_PORT && b.at[s->arg])
 		to_port_expect(b.at[s->arg], s, from, now, now_len);
 	if (s->verdict == SCRIPT_FLOOD) {
-		in_log(&b.net->log, s, from->port.port, now, now_len);
+		in_log(&b.net->log, s, from->in.number, now, now_len);
 		set_expect(&b, s, P(2) | P(6), from, now, now_len);
 		/* set_expect is for processes' own logs, too: none of those are in the set */
 	}
@@ -243,7 +243,7 @@ static void every_port_gets_its_own(void **state)
 		row_run(WAY_XDP, &rows[i], false);
 		fabric_clear(state);
 		for (enum way way = WAY_TC; way < WAY_SK; way++) { /* it takes no sock ports */
-			if (way == WAY_GRAB) /* comes out of the gateway: see below */
+			if (way == WAY_GRAB) /* comes out of the segmenter: see below */
 				continue;
 			row_run(way, &rows[i], true);
 			fabric_clear(state);
@@ -251,12 +251,12 @@ static void every_port_gets_its_own(void **state)
 	}
 }
 
-/* There is no gateway here, so nothing comes out of it; the frame is the host's all the same. */
+/* There is no segmenter here, so nothing comes out of it; the frame is the host's all the same. */
 static void of_a_grabbed_interface_it_sees_a_clone(void **state)
 {
 	struct bus b = bus_make(true);
 	const struct script s = { .second = P(1) | P(6), .len = 20 };
-	struct __sk_buff skb = { .ifindex = b.at[2]->port.ifindex };
+	struct __sk_buff skb = { .ifindex = b.at[2]->in.ifindex };
 	static struct ran r;
 
 	(void)state;
@@ -266,7 +266,7 @@ static void of_a_grabbed_interface_it_sees_a_clone(void **state)
 	same_expect(&r, message, 100);
 	b.at[2]->want.in_packets++;
 	b.at[2]->want.in_bytes += 100;
-	b.at[2]->want.drop[IPN_DROP_GATEWAY]++;
+	b.at[2]->want.drop[IPN_DROP_SEGMENTER]++;
 	quiet_expect();
 }
 
@@ -293,30 +293,30 @@ static void with_devices_a_process_is_judged_at_tc(void **state)
 	quiet_expect(); /* and nothing was sent yet */
 }
 
-static void what_is_to_be_cut_goes_to_the_gateway_first(void **state)
+static void what_is_to_be_cut_goes_to_the_segmenter_first(void **state)
 {
 	/* where its headers end the kernel does not know of this one: no shorter MTU lets it in */
 	struct bus b = bus_make_mtu(true, IPN_MTU_MAX);
 	const struct script s = { .first = P(1) | P(6) };
-	struct __sk_buff skb = { .ifindex = b.at[2]->port.ifindex, .gso_size = 1 };
+	struct __sk_buff skb = { .ifindex = b.at[2]->in.ifindex, .gso_size = 1 };
 	static struct ran r;
 
 	(void)state;
 	message_make(&s);
-	fab.b->abi.gateway = 0;
+	fab.b->abi.segmenter = 0;
 	assert_ok(bpf_abi_store(fab.b));
 	assert_ok(tc_run(fab.b->prog_tc, &skb, message, 100, &r));
 	assert_int_equal(r.ret, TC_ACT_SHOT);
 	b.at[2]->want.in_packets++;
 	b.at[2]->want.in_bytes += 100;
-	b.at[2]->want.drop[IPN_DROP_GATEWAY]++;
+	b.at[2]->want.drop[IPN_DROP_SEGMENTER]++;
 	quiet_expect();
 
-	fab.b->abi.gateway = 1;
+	fab.b->abi.segmenter = 1;
 	assert_ok(bpf_abi_store(fab.b));
 	assert_ok(tc_run(fab.b->prog_tc, &skb, message, 100, &r));
 	assert_int_equal(r.ret, TC_ACT_REDIRECT);
-	assert_int_equal(r.mark, b.at[2]->port.ifindex);
+	assert_int_equal(r.mark, b.at[2]->in.ifindex);
 	b.at[2]->want.in_packets++;
 	b.at[2]->want.in_bytes += 100;
 	quiet_expect();
@@ -343,7 +343,7 @@ static void each_message_of_a_batch_has_its_own_set(void **state)
 		memcpy(frame + len + IPN_TX_LEN, message, 100);
 		len += IPN_TX_LEN + 100;
 	}
-	assert_ok(xdp_run(fab.b->prog_xdp, b.at[4]->port.ifindex, frame, len, 0, &r));
+	assert_ok(xdp_run(fab.b->prog_xdp, b.at[4]->in.ifindex, frame, len, 0, &r));
 	b.at[4]->want.in_packets += 3;
 	b.at[4]->want.in_bytes += 300;
 	in_log(&b.at[1]->log, &s[0], 4, copies[0], 100);
@@ -378,7 +378,7 @@ int main(void)
 		TEST(every_port_gets_its_own),
 		TEST(of_a_grabbed_interface_it_sees_a_clone),
 		TEST(with_devices_a_process_is_judged_at_tc),
-		TEST(what_is_to_be_cut_goes_to_the_gateway_first),
+		TEST(what_is_to_be_cut_goes_to_the_segmenter_first),
 		TEST(each_message_of_a_batch_has_its_own_set),
 		TEST(a_sleeper_in_the_set_is_woken_others_are_not),
 	};

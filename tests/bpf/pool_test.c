@@ -39,13 +39,13 @@ static int world_of(__u32 policy)
 	net->live->pool = POOL;
 	for (int i = 0; i < NPROCS; i++) {
 		procs[i] = port_make(net, places[i], IPN_KIND_PROC);
-		rooms[i] = bpf_room_new(fab.b, procs[i]->port.node);
+		rooms[i] = bpf_room_new(fab.b, procs[i]->in.node);
 		assert_true(rooms[i] >= 0);
 		rings[i] = ring_buffer__new(rooms[i], on_ring, &rung[i], NULL);
 		assert_non_null(rings[i]);
 	}
 	/* one only writes */
-	procs[3]->port.flags &= ~(__u32)IPN_PF_READER;
+	procs[3]->in.flags &= ~(__u32)IPN_PF_READER;
 	port_store(procs[3]);
 	device = NULL;
 	head = 0;
@@ -67,7 +67,7 @@ static int world_switch(void **state)
 	world_of(IPN_POLICY_SWITCH);
 	for (int i = 0; i < NPROCS; i++) {
 		struct ipn_fdb_key key = none;
-		struct ipn_fdb entry = { .port = procs[i]->port.port, .gen = procs[i]->port.gen };
+		struct ipn_fdb entry = { .port = procs[i]->in.number, .gen = procs[i]->in.gen };
 		struct timespec now;
 
 		clock_gettime(CLOCK_MONOTONIC, &now);
@@ -91,13 +91,13 @@ static int world_done(void **state)
 
 static bool reads(int i)
 {
-	return procs[i]->port.flags & IPN_PF_READER;
+	return procs[i]->in.flags & IPN_PF_READER;
 }
 
 /* Is message n still to be read by this process? */
 static bool unread(int i, __u64 n)
 {
-	return reads(i) && procs[i]->page->cursor <= n && src[n] != procs[i]->port.port;
+	return reads(i) && procs[i]->page->cursor <= n && src[n] != procs[i]->in.number;
 }
 
 static bool has_room(void)
@@ -128,7 +128,7 @@ static bool taken(int i)
 
 	ticket++;
 	memcpy(hdr->ticket, &ticket, sizeof(ticket));
-	assert_ok(xdp_run(fab.b->prog_xdp, procs[i]->port.ifindex, frame, len, 0, &r));
+	assert_ok(xdp_run(fab.b->prog_xdp, procs[i]->in.ifindex, frame, len, 0, &r));
 	assert_int_equal(r.ret, XDP_DROP);
 	if (log_head(&net->log) == before) {
 		assert_int_equal(procs[i]->page->tx_refused, IPN_TX_FULL | ticket);
@@ -137,8 +137,8 @@ static bool taken(int i)
 	assert_int_equal(log_head(&net->log), before + 1);
 	assert_int_not_equal(procs[i]->page->tx_refused, IPN_TX_FULL | ticket);
 	assert_int_equal(log_slot(&net->log, before)->seq, before + 1);
-	assert_int_equal(log_slot(&net->log, before)->src, procs[i]->port.port);
-	src[head++] = procs[i]->port.port;
+	assert_int_equal(log_slot(&net->log, before)->src, procs[i]->in.number);
+	src[head++] = procs[i]->in.number;
 	return true;
 }
 
@@ -155,7 +155,7 @@ static void read_one(int i)
 	struct ipn_page *page = procs[i]->page;
 	const struct ipn_log_head *log = (const void *)net->log.base;
 
-	while (page->cursor < head && src[page->cursor] == procs[i]->port.port)
+	while (page->cursor < head && src[page->cursor] == procs[i]->in.number)
 		page->cursor++;
 	if (page->cursor < head)
 		page->cursor++;
@@ -224,7 +224,7 @@ static void who_leaves_makes_room(void **state)
 	assert_int_equal(control(procs[3], IPN_TX_ROOM), XDP_DROP);
 	assert_ok(bpf_pool_wake(fab.b, net->id));
 	assert_false(was_rung(3)); /* nobody left */
-	procs[2]->port.flags &= ~(__u32)IPN_PF_READER;
+	procs[2]->in.flags &= ~(__u32)IPN_PF_READER;
 	port_store(procs[2]);
 	assert_ok(bpf_pool_wake(fab.b, net->id));
 	assert_true(was_rung(3));
@@ -248,7 +248,7 @@ static void a_batch_is_taken_as_far_as_there_is_room(void **state)
 		frame[len + 2] = (__u8)i;
 		len += 3;
 	}
-	assert_ok(xdp_run(fab.b->prog_xdp, procs[0]->port.ifindex, frame, len, 0, &r));
+	assert_ok(xdp_run(fab.b->prog_xdp, procs[0]->in.ifindex, frame, len, 0, &r));
 	assert_int_equal(log_head(&net->log), POOL);
 	assert_int_equal(procs[0]->page->tx_refused, IPN_TX_FULL | ticket);
 	assert_int_equal(procs[0]->page->taken, POOL);
@@ -318,7 +318,7 @@ static __u32 frame_to(__u8 *message, int from, int to)
 /* What a word in tx_refused says of the log that was full, and what is asked for room with. */
 static __u32 log_word(int to)
 {
-	return to == FLOOD ? 0 : procs[to]->port.port + 1;
+	return to == FLOOD ? 0 : procs[to]->in.number + 1;
 }
 
 /* Sends; is it taken? */
@@ -333,7 +333,7 @@ static bool taken_to(int i, int to)
 
 	ticket++;
 	memcpy(hdr->ticket, &ticket, sizeof(ticket));
-	assert_ok(xdp_run(fab.b->prog_xdp, procs[i]->port.ifindex, frame, len, 0, &r));
+	assert_ok(xdp_run(fab.b->prog_xdp, procs[i]->in.ifindex, frame, len, 0, &r));
 	assert_int_equal(r.ret, XDP_DROP);
 	if (head_of(to)->head == before) {
 		__u64 refused = procs[i]->page->tx_refused;
@@ -345,7 +345,7 @@ static bool taken_to(int i, int to)
 	assert_int_equal(head_of(to)->head, before + 1);
 	assert_int_not_equal(IPN_TX_WHY(procs[i]->page->tx_refused), IPN_TX_FULL | ticket);
 	if (to == FLOOD)
-		src[head++] = procs[i]->port.port;
+		src[head++] = procs[i]->in.number;
 	else
 		assert_int_equal(head_of(FLOOD)->head, flood);
 	return true;
@@ -360,7 +360,7 @@ static bool asks_for_room(int i, __u32 word)
 
 	memcpy(hdr->ticket, &word, sizeof(word));
 	procs[i]->page->room = 7;
-	assert_ok(xdp_run(fab.b->prog_xdp, procs[i]->port.ifindex, frame, len, 0, &r));
+	assert_ok(xdp_run(fab.b->prog_xdp, procs[i]->in.ifindex, frame, len, 0, &r));
 	assert_in_range(procs[i]->page->room, 0, 1);
 	return procs[i]->page->room;
 }
@@ -463,14 +463,14 @@ static void a_reader_that_goes_holds_nobody_up(void **state)
 	for (int i = 0; i < POOL; i++)
 		assert_true(taken_to(0, 1));
 	assert_false(asks_for_room(0, log_word(1)));
-	p->port.flags &= ~(__u32)IPN_PF_READER;
+	p->in.flags &= ~(__u32)IPN_PF_READER;
 	port_store(p);
 	assert_ok(bpf_pool_wake(fab.b, net->id));
 	assert_true(was_rung(0));
 	assert_true(asks_for_room(0, log_word(1)));
-	port_set_dest_kind(p, IPN_KIND_NONE);
+	port_out_set_kind(p, IPN_KIND_NONE);
 	assert_true(asks_for_room(0, log_word(1)));
-	port_set_dest_kind(p, IPN_KIND_TAP);
+	port_out_set_kind(p, IPN_KIND_TAP);
 	assert_true(asks_for_room(0, log_word(1)));
 }
 
@@ -491,7 +491,7 @@ static void a_batch_ends_at_the_first_log_that_is_full(void **state)
 		frame_to(frame + len + 2, 0, to[i]);
 		len += 2 + size;
 	}
-	assert_ok(xdp_run(fab.b->prog_xdp, procs[0]->port.ifindex, frame, len, 0, &r));
+	assert_ok(xdp_run(fab.b->prog_xdp, procs[0]->in.ifindex, frame, len, 0, &r));
 	assert_int_equal(IPN_TX_WHY(procs[0]->page->tx_refused), IPN_TX_FULL | ticket);
 	assert_int_equal(IPN_TX_LOG(procs[0]->page->tx_refused), log_word(1));
 	assert_int_equal(procs[0]->page->taken, 5);

@@ -95,7 +95,7 @@ static void a_sock_port_sends_from_14_to_16064_bytes_and_the_mtu(void **state)
 		struct outcome o = { .drop = from_rows[i].drop };
 
 		print_message("  %u bytes, mtu %u\n", from_rows[i].len, from_rows[i].mtu);
-		one->port.mtu = from_rows[i].mtu;
+		one->in.mtu = from_rows[i].mtu;
 		port_store(one);
 		pass(WAY_SK, one, message, from_rows[i].len, o.drop ? &o : &all);
 	}
@@ -132,7 +132,7 @@ static void who_may_not_send_does_not(void **state)
 	static const struct outcome refused = { .drop = DROP(NOT_WRITER) };
 
 	(void)state;
-	one->port.flags &= ~(__u32)IPN_PF_WRITER;
+	one->in.flags &= ~(__u32)IPN_PF_WRITER;
 	port_store(one);
 	pass(WAY_SK, one, message, 100, &refused);
 	pass(WAY_SK, one, message, 1, &refused); /* rather than too short */
@@ -143,7 +143,7 @@ static void who_may_not_send_does_not(void **state)
 static void bye_expect(const struct t_port *p)
 {
 	assert_int_equal(send(p->sock, "", 0, MSG_DONTWAIT), 0);
-	punt_expect(p, IPN_PUNT_BYE, 0, p->port.gen, "", 0);
+	punt_expect(p, IPN_PUNT_BYE, 0, p->in.gen, "", 0);
 	quiet_expect();
 }
 
@@ -153,7 +153,7 @@ static void an_empty_message_is_a_goodbye(void **state)
 	(void)state;
 	bye_expect(one);
 	bye_expect(two);
-	one->port.flags &= ~(__u32)IPN_PF_WRITER;
+	one->in.flags &= ~(__u32)IPN_PF_WRITER;
 	port_store(one);
 	bye_expect(one);
 	pass(WAY_SK, two, message, 100, &all); /* the way is open still */
@@ -165,7 +165,7 @@ static void an_empty_message_to_a_router_is_a_goodbye(void **state)
 	bye_expect(one);
 }
 
-/* A router writes into what it routes, which this hook cannot: it sees it at the gateway. */
+/* A router writes into what it routes, which this hook cannot: it sees it at the segmenter. */
 static void a_router_gets_it_as_it_is(void **state)
 {
 	static const __u32 lens[] = { 14, 60, 224, 225, 1514 };
@@ -176,12 +176,12 @@ static void a_router_gets_it_as_it_is(void **state)
 		sock_send(one, message, lens[i]);
 		one->want.in_packets++;
 		one->want.in_bytes += lens[i];
-		punt_expect(one, IPN_PUNT_POLICY, 0, one->port.gen, message, lens[i]);
+		punt_expect(one, IPN_PUNT_POLICY, 0, one->in.gen, message, lens[i]);
 		quiet_expect();
 	}
 	pass(WAY_SK, one, message, 1515, &(struct outcome){ .drop = DROP(MTU) });
 	pass(WAY_SK, one, message, 13, &(struct outcome){ .drop = DROP(SOCK_SIZE) });
-	one->port.flags &= ~(__u32)IPN_PF_WRITER;
+	one->in.flags &= ~(__u32)IPN_PF_WRITER;
 	port_store(one);
 	pass(WAY_SK, one, message, 100, &(struct outcome){ .drop = DROP(NOT_WRITER) });
 }
@@ -192,22 +192,22 @@ static void a_flood_that_nobody_else_gets_is_not_punted(void **state)
 	const struct outcome log = { .log = true };
 
 	(void)state;
-	net->live->floods = 0; /* in_flood() would ask the ports: no device is looked at here */
+	net->live->flood_len = 0; /* in_flood() would ask the ports: no device is looked at here */
 	net->live->socks = 1;
 	pass(WAY_SK, one, message, 100, &log);
 	net->live->socks = 2;
 	pass(WAY_SK, one, message, 100, &log);
-	net->live->floods = 1;
+	net->live->flood_len = 1;
 	pass(WAY_SK, one, message, 100, &log);
 }
 
 /* --- who does not read ---------------------------------------------------------------------- */
 
-static struct ipn_sk_look look_at(const struct t_port *p)
+static struct ipn_sk_query look_at(const struct t_port *p)
 {
-	struct ipn_sk_look look = { .node = p->port.node };
+	struct ipn_sk_query look = { .node = p->in.node };
 
-	assert_ok(bpf_socks_look(fab.b, &look, 1));
+	assert_ok(bpf_socks_query(fab.b, &look, 1));
 	return look;
 }
 
@@ -215,7 +215,7 @@ static __u64 slow_drops(const struct t_port *p)
 {
 	struct ipn_stats stats;
 
-	assert_ok(bpf_stats_get(fab.b, p->port.node, &stats));
+	assert_ok(bpf_stats_get(fab.b, p->in.node, &stats));
 	return stats.drop[IPN_DROP_SLOW];
 }
 
@@ -327,7 +327,7 @@ static void every_port_has_its_share_of_the_punt_ring(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(from); i++) {
 		learn(ways[i] == WAY_SK ? device : two);
 		n[i] = share_of(&used);
-		print_message("  port %u: %u records\n", from[i]->port.port, n[i]);
+		print_message("  port %u: %u records\n", from[i]->in.number, n[i]);
 		assert_true(n[i] > 20);
 		fill_share(ways[i], from[i], n[i]);
 	}
@@ -335,7 +335,7 @@ static void every_port_has_its_share_of_the_punt_ring(void **state)
 		const struct t_port *to = ways[i] == WAY_SK ? device : two;
 
 		for (__u32 k = 0; k < n[i]; k++)
-			punt_expect(from[i], IPN_PUNT_PORT, to->port.port, to->port.gen, message,
+			punt_expect(from[i], IPN_PUNT_PORT, to->in.number, to->in.gen, message,
 				    1500);
 	}
 	quiet_expect();
@@ -357,7 +357,7 @@ static __u64 now_ns(void)
 /* What a port has put into the ring lately is written into its account instead of really sent. */
 static void a_port_has_a_rate(void **state)
 {
-	struct ipn_punt_acct *acct = &fab.punt.acct[one->port.node];
+	struct ipn_punt_acct *acct = &fab.punt.acct[one->in.node];
 	__u64 used;
 
 	(void)state;
@@ -370,8 +370,8 @@ static void a_port_has_a_rate(void **state)
 		one->want.in_bytes += 100;
 		used = acct->used;
 		if (used <= WINDOW_BYTES)
-			punt_expect(one, IPN_PUNT_PORT, device->port.port, device->port.gen,
-				    message, 100);
+			punt_expect(one, IPN_PUNT_PORT, device->in.number, device->in.gen, message,
+				    100);
 	} while (used <= WINDOW_BYTES);
 	one->want.drop[IPN_DROP_PUNT_RATE]++;
 	quiet_expect();
@@ -387,7 +387,7 @@ static void a_port_has_a_rate(void **state)
 /* Its program's socket is not known any more: the first step. */
 static void who_has_left_sends_nothing(void **state)
 {
-	const struct ipn_sk entry = { .ifindex = one->port.ifindex, .policy = one->port.policy };
+	const struct ipn_sk entry = { .ifindex = one->in.ifindex, .policy = one->in.policy };
 
 	(void)state;
 	assert_ok(bpf_map_delete_elem(fab.b->fd_sk_ports, &one->sock_key));
@@ -397,7 +397,7 @@ static void who_has_left_sends_nothing(void **state)
 	quiet_expect();
 	assert_ok(bpf_map_update_elem(fab.b->fd_sk_ports, &one->sock_key, &entry, BPF_NOEXIST));
 	pass(WAY_SK, one, message, 100, &all);
-	assert_ok(bpf_map_delete_elem(fab.b->fd_ports, &one->port.ifindex));
+	assert_ok(bpf_map_delete_elem(fab.b->fd_port_in, &one->in.ifindex));
 	sock_send(one, message, 100);
 	quiet_expect();
 	port_store(one);
@@ -406,8 +406,8 @@ static void who_has_left_sends_nothing(void **state)
 
 static void a_policy_that_is_not_there_is_named(void **state)
 {
-	const struct ipn_sk right = { .ifindex = one->port.ifindex, .policy = one->port.policy };
-	const struct ipn_sk wrong = { .ifindex = one->port.ifindex, .policy = 63 };
+	const struct ipn_sk right = { .ifindex = one->in.ifindex, .policy = one->in.policy };
+	const struct ipn_sk wrong = { .ifindex = one->in.ifindex, .policy = 63 };
 
 	(void)state;
 	assert_ok(bpf_map_update_elem(fab.b->fd_sk_ports, &one->sock_key, &wrong, BPF_EXIST));
@@ -424,7 +424,7 @@ static void whose_socket_is_gone_is_slow(void **state)
 	(void)state;
 	learn(two);
 	pass(WAY_SK, one, message, 100, &(struct outcome){ .sock = two });
-	assert_ok(bpf_map_delete_elem(fab.b->fd_socks, &two->port.node));
+	assert_ok(bpf_map_delete_elem(fab.b->fd_socks, &two->in.node));
 	sock_send(one, message, 100);
 	one->want.in_packets++;
 	one->want.in_bytes += 100;
@@ -435,7 +435,7 @@ static void whose_socket_is_gone_is_slow(void **state)
 /* Whom the manager would let in under another's name. */
 static void a_look_tells_the_other_end(void **state)
 {
-	struct ipn_sk_look look = look_at(one);
+	struct ipn_sk_query look = look_at(one);
 
 	(void)state;
 	assert_int_equal(look.peer, one->sock_key);
@@ -449,8 +449,8 @@ static void a_look_tells_the_other_end(void **state)
 	look = look_at(two);
 	/* a pair of which one end is closed: unconnected, or connected to what is dead */
 	assert_true(!look.peer || look.dead);
-	look = (struct ipn_sk_look){ .node = device->port.node }; /* no sock port */
-	assert_ok(bpf_socks_look(fab.b, &look, 1));
+	look = (struct ipn_sk_query){ .node = device->in.node }; /* no sock port */
+	assert_ok(bpf_socks_query(fab.b, &look, 1));
 	assert_int_equal(look.peer, 0);
 }
 

@@ -8,7 +8,7 @@
 /*
  * Ports, by the letter the table calls them, and the last byte of the addresses behind them. S is
  * the sender: a process over XDP, a device over tc, a sock port over its socket. N and M are in
- * another network; N has the place in `dests` that follows S's network's last.
+ * another network; N has the place in `port_out` that follows S's network's last.
  */
 #define S 'S'
 #define PROC_P 'P'
@@ -211,29 +211,29 @@ static const struct row {
 	  AS_IT_IS, 0 },
 };
 
-static void dest_change(const struct t_port *p, enum change change)
+static void port_out_change(const struct t_port *p, enum change change)
 {
 	struct t_port changed = *p;
-	__u32 log = IPN_LOG_OF_NODE(p->port.node);
+	__u32 log = IPN_LOG_OF_NODE(p->in.node);
 
 	if (change == DEST_NOT_READER)
-		changed.port.flags &= ~IPN_PF_READER;
+		changed.in.flags &= ~IPN_PF_READER;
 	if (change == DEST_DOWN)
-		changed.port.flags &= ~IPN_PF_UP;
+		changed.in.flags &= ~IPN_PF_UP;
 	if (change == DEST_NEW_HOLDER)
-		changed.port.gen++;
+		changed.in.gen++;
 	port_store(&changed);
 	if (change == DEST_FREE)
-		port_set_dest_kind(p, IPN_KIND_NONE);
+		port_out_set_kind(p, IPN_KIND_NONE);
 	if (change == DEST_WITHOUT_LOG)
 		assert_ok(bpf_map_delete_elem(fab.b->fd_logs[p->log.log_class], &log));
 }
 
-static void dest_restore(const struct t_port *p, enum change change)
+static void port_out_restore(const struct t_port *p, enum change change)
 {
 	port_store(p);
 	if (change == DEST_WITHOUT_LOG)
-		assert_ok(bpf_log_set(fab.b, p->log.log_class, IPN_LOG_OF_NODE(p->port.node),
+		assert_ok(bpf_log_set(fab.b, p->log.log_class, IPN_LOG_OF_NODE(p->in.node),
 				      p->log.fd));
 }
 
@@ -280,13 +280,13 @@ static void row_run(const struct row *row, enum way way)
 	fdb_empty();
 	if (to && row->age != NO_ENTRY) {
 		struct ipn_fdb e = { .port = number_from_here(to),
-				     .gen = to->port.gen,
+				     .gen = to->in.gen,
 				     .seen = now_ns() - (__u64)row->age };
 
 		fdb_put(net, row->dst, &e);
 	}
 	if (to && row->port != S)
-		dest_change(to, row->change);
+		port_out_change(to, row->change);
 	if (row->change == NOBODY_READS)
 		net->live->readers = 0;
 
@@ -295,7 +295,7 @@ static void row_run(const struct row *row, enum way way)
 
 	net->live->readers = readers;
 	if (to && row->port != S)
-		dest_restore(to, row->change);
+		port_out_restore(to, row->change);
 }
 
 static void frames_go_where_they_belong(void **state)
@@ -374,11 +374,11 @@ static struct ipn_fdb entry_of(enum where where, const struct t_port *from)
 
 	switch (where) {
 	case AT_OTHER_PORT:
-		return (struct ipn_fdb){ .port = other->port.port, .gen = other->port.gen };
+		return (struct ipn_fdb){ .port = other->in.number, .gen = other->in.gen };
 	case AT_OLD_HOLDER:
-		return (struct ipn_fdb){ .port = from->port.port, .gen = from->port.gen - 1 };
+		return (struct ipn_fdb){ .port = from->in.number, .gen = from->in.gen - 1 };
 	default:
-		return (struct ipn_fdb){ .port = from->port.port, .gen = from->port.gen };
+		return (struct ipn_fdb){ .port = from->in.number, .gen = from->in.gen };
 	}
 }
 
@@ -386,11 +386,9 @@ static void learn_run(const struct learn_row *row, enum way way)
 {
 	struct t_port *from = way_sender(way, process, device, sock);
 	struct outcome o = { .log = true, .flood = true };
-	struct ipn_fdb elsewhere = { .port = 7,
-				     .gen = port_of(NEXT_M)->port.gen,
-				     .seen = now_ns() };
+	struct ipn_fdb elsewhere = { .port = 7, .gen = port_of(NEXT_M)->in.gen, .seen = now_ns() };
 	struct ipn_fdb was = entry_of(row->was, from), is, want = entry_of(row->is, from);
-	bool learns = way != WAY_GW;
+	bool learns = way != WAY_SEGMENTER;
 	__u64 before = now_ns();
 
 	print_message("  %s, %s\n", row->name, way_name(way));
@@ -540,7 +538,7 @@ static void a_flow_is_followed_while_it_is_good(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
 		struct t_port *from = way_sender(ways[i], process, device, sock);
 		const struct outcome to_d = { .device = d };
-		struct ipn_fdb b = { .port = d->port.port, .gen = d->port.gen, .seen = now_ns() };
+		struct ipn_fdb b = { .port = d->in.number, .gen = d->in.gen, .seen = now_ns() };
 
 		print_message("  %s\n", way_name(ways[i]));
 		fdb_empty();
@@ -564,7 +562,7 @@ static void a_flow_is_followed_while_it_is_good(void **state)
 		pass(ways[i], from, frame, 100, &to_d);
 
 		next = *d; /* somebody else has the port */
-		next.port.gen++;
+		next.in.gen++;
 		port_store(&next);
 		pass(ways[i], from, frame, 100, &flood);
 		port_store(d);
@@ -578,7 +576,7 @@ static void a_flow_is_followed_while_it_is_good(void **state)
 		pass(ways[i], from, frame, 100, &(struct outcome){ .device = port_of(DEV_E) });
 		if (ways[i] != WAY_TC)
 			continue; /* XDP leaves it to the next stage */
-		dest_change(port_of(DEV_E), DEST_DOWN);
+		port_out_change(port_of(DEV_E), DEST_DOWN);
 		pass(WAY_TC, from, frame, 100, &(struct outcome){ .drop = DROP(PORT_DOWN) });
 		port_store(port_of(DEV_E));
 	}
@@ -632,7 +630,7 @@ static void learns_forget(void)
 
 	assert_ok(bpf_map_update_elem(fd, &at, &none, BPF_ANY));
 	for (int i = 0; i < MODEL_PORTS; i++)
-		assert_ok(bpf_map_update_elem(fd, &model.ports[i]->port.node, &none, BPF_ANY));
+		assert_ok(bpf_map_update_elem(fd, &model.ports[i]->in.node, &none, BPF_ANY));
 }
 
 static void model_changes(void)
@@ -643,8 +641,8 @@ static void model_changes(void)
 
 	if (!rnd(20))
 		model.home[station] = rnd(MODEL_PORTS);
-	if (!rnd(200) && p->port.kind != IPN_KIND_SOCK) { /* somebody else has the port */
-		p->port.gen = 1000000 + ++model.holders;  /* no two are the same */
+	if (!rnd(200) && p->in.kind != IPN_KIND_SOCK) { /* somebody else has the port */
+		p->in.gen = 1000000 + ++model.holders;  /* no two are the same */
 		port_store(p);
 	}
 	if (!rnd(500)) {
@@ -672,22 +670,22 @@ static struct outcome model_pass(enum way way, struct t_port *from, __u8 dst, __
 		o.drop = DROP(SOURCE);
 		return o;
 	}
-	if (way != WAY_GW) {
+	if (way != WAY_SEGMENTER) {
 		model.at[src - 'a'] = from;
-		model.gen[src - 'a'] = from->port.gen;
+		model.gen[src - 'a'] = from->in.gen;
 	}
 	o.log = o.flood = true;
 	if (dst < 'a' || dst >= 'a' + STATIONS)
 		return o;
 	to = model.at[dst - 'a'];
-	if (!to || model.gen[dst - 'a'] != to->port.gen)
+	if (!to || model.gen[dst - 'a'] != to->in.gen)
 		return o;
 	o.log = o.flood = false;
 	if (to == from)
 		o.drop = DROP(SAME_PORT);
-	else if (to->port.kind == IPN_KIND_PROC)
+	else if (to->in.kind == IPN_KIND_PROC)
 		o.process = to;
-	else if (to->port.kind == IPN_KIND_SOCK)
+	else if (to->in.kind == IPN_KIND_SOCK)
 		o.sock = to;
 	else
 		o.device = to;
@@ -696,7 +694,7 @@ static struct outcome model_pass(enum way way, struct t_port *from, __u8 dst, __
 
 static void any_traffic_goes_as_a_model_says(void **state)
 {
-	static const enum way device_ways[] = { WAY_TC, WAY_TAG, WAY_GRAB, WAY_GW, WAY_DEV };
+	static const enum way device_ways[] = { WAY_TC, WAY_TAG, WAY_GRAB, WAY_SEGMENTER, WAY_DEV };
 	static const __u8 strange[] = { ZERO, MULTICAST, BROADCAST };
 	__u64 n = number_of("SWITCH_FUZZ", 20000);
 
@@ -706,8 +704,8 @@ static void any_traffic_goes_as_a_model_says(void **state)
 		__u32 station = rnd(STATIONS), len = rnd(30) ? ETH_LEN + rnd(300) : rnd(20);
 		struct t_port *from = model.ports[model.home[station]];
 		__u8 src = (__u8)('a' + station), dst = (__u8)('a' + rnd(STATIONS));
-		enum way way = from->port.kind == IPN_KIND_PROC ? WAY_XDP
-			       : from->port.kind == IPN_KIND_SOCK
+		enum way way = from->in.kind == IPN_KIND_PROC ? WAY_XDP
+			       : from->in.kind == IPN_KIND_SOCK
 				       ? WAY_SK
 				       : device_ways[rnd(ARRAY_SIZE(device_ways))];
 		struct outcome o;

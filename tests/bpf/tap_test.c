@@ -33,9 +33,9 @@ static int world_of(__u32 hook)
 	process = port_make(net, 6, IPN_KIND_PROC);
 	reader = port_make(net, 2, IPN_KIND_PROC);
 	other = port_make(net, 5, IPN_KIND_VETH);
-	if (hook == IPN_HOOK_TCX && !bpf_tcx_works(fab.b, process->port.ifindex))
+	if (hook == IPN_HOOK_TCX && !bpf_tcx_works(fab.b, process->in.ifindex))
 		fab.b->abi.hook = IPN_HOOK_CLSACT; /* as the manager does on such a kernel */
-	assert_ok(bpf_attach_tc(fab.b, process->port.ifindex, fab.b->prog_tc_tap));
+	assert_ok(bpf_attach_tc(fab.b, process->in.ifindex, fab.b->prog_tc_tap));
 	xdp_pass = xdp_pass_load();
 	assert_true(xdp_pass >= 0);
 	fill(message, sizeof(message), 7);
@@ -54,7 +54,7 @@ static int clsact(void **state)
 
 static int world_done(void **state)
 {
-	bpf_detach(fab.b, process->port.ifindex);
+	bpf_detach(fab.b, process->in.ifindex);
 	close(xdp_pass);
 	return fabric_clear(state);
 }
@@ -64,7 +64,7 @@ static void receive_data(void *data, __u32 meta_len, __u32 len)
 {
 	struct xdp_md in = { .data = meta_len,
 			     .data_end = meta_len + len,
-			     .ingress_ifindex = process->port.ifindex };
+			     .ingress_ifindex = process->in.ifindex };
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = data, .data_size_in = meta_len + len,
 		    .ctx_in = &in, .ctx_size_in = sizeof(in), .repeat = 1,
 		    .flags = BPF_F_TEST_XDP_LIVE_FRAMES);
@@ -102,13 +102,13 @@ static __u32 place_of(enum who who)
 {
 	switch (who) {
 	case DEVICE:
-		return device->port.port;
+		return device->in.number;
 	case OTHER:
-		return other->port.port;
+		return other->in.number;
 	case STRANGER: /* how far behind our first port one of another network stands */
 		return port_at(stranger) - net->live->port_base;
 	case READER:
-		return reader->port.port;
+		return reader->in.number;
 	case FREE_PLACE:
 		return 7;
 	case BEYOND:
@@ -161,7 +161,7 @@ static void row_run(const struct row *row)
 					     .net = net->id };
 
 	print_message("  %s\n", row->name);
-	other->port.flags = row->other_down ? DEVICE_FLAGS & ~(__u32)IPN_PF_UP : DEVICE_FLAGS;
+	other->in.flags = row->other_down ? DEVICE_FLAGS & ~(__u32)IPN_PF_UP : DEVICE_FLAGS;
 	port_store(other);
 
 	receive(&verdict, row->meta_len ? row->meta_len : sizeof(verdict), row->len);
@@ -183,7 +183,7 @@ static void verdicts_are_carried_out(void **state)
 
 static void without_metadata_there_is_no_verdict(void **state)
 {
-	struct __sk_buff skb = { .ifindex = process->port.ifindex };
+	struct __sk_buff skb = { .ifindex = process->in.ifindex };
 	static struct ran r;
 
 	(void)state;
@@ -194,7 +194,7 @@ static void without_metadata_there_is_no_verdict(void **state)
 	receive(NULL, 0, 100);
 	process->want.drop[IPN_DROP_META]++;
 	quiet_expect();
-	assert_ok(bpf_map_delete_elem(fab.b->fd_ports, &process->port.ifindex));
+	assert_ok(bpf_map_delete_elem(fab.b->fd_port_in, &process->in.ifindex));
 	receive(NULL, 0, 100);
 	quiet_expect();
 }
@@ -230,7 +230,7 @@ static void what_a_process_writes_comes_out_of_the_devices(void **state)
 	static __u8 frame[2000];
 
 	(void)state;
-	assert_ok(bpf_attach_xdp(fab.b, process->port.ifindex));
+	assert_ok(bpf_attach_xdp(fab.b, process->in.ifindex));
 	for (size_t i = 0; i < ARRAY_SIZE(lens); i++) {
 		__u32 len = frame_of(frame, IPN_TX_DATA, message, lens[i]);
 
@@ -238,7 +238,7 @@ static void what_a_process_writes_comes_out_of_the_devices(void **state)
 		assert_int_equal(write(process->tap, frame, len), len);
 		process->want.in_packets++;
 		process->want.in_bytes += lens[i];
-		log_expect(&net->log, process->port.port, message, lens[i]);
+		log_expect(&net->log, process->in.number, message, lens[i]);
 		clone_expect(device, message, lens[i]);
 		clone_expect(other, message, lens[i]);
 		quiet_expect();

@@ -262,13 +262,13 @@ static void what_is_dropped_wakes_nobody(void **state)
 	(void)state;
 	put_to_sleep(0xff);
 	assert_int_equal(send_by(WAY_XDP, procs[0], 0), XDP_DROP); /* runt for a switch */
-	procs[0]->port.flags &= ~IPN_PF_WRITER;
+	procs[0]->in.flags &= ~IPN_PF_WRITER;
 	port_store(procs[0]);
 	assert_int_equal(send_by(WAY_XDP, procs[0], 100), XDP_DROP);
-	device->port.mtu = 99;
+	device->in.mtu = 99;
 	port_store(device);
 	assert_int_equal(send_by(WAY_TC, device, 100), TC_ACT_SHOT);
-	assert_int_equal(send_by(WAY_GW, device, 100), TC_ACT_SHOT);
+	assert_int_equal(send_by(WAY_SEGMENTER, device, 100), TC_ACT_SHOT);
 	sleepers_expect(0xff);
 	armed_expect(0xff);
 	wakes_expect(0);
@@ -292,7 +292,7 @@ static void notify_puts_any_event_into_any_bell(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < NPROCS; i++) {
-		assert_ok(bpf_notify(fab.b, procs[i]->port.node, IPN_EVENT_GONE, 100 + i));
+		assert_ok(bpf_notify(fab.b, procs[i]->in.node, IPN_EVENT_GONE, 100 + i));
 		wakes_expect(0);
 		for (size_t j = 0; j < NPROCS; j++) {
 			assert_int_equal(procs[j]->last.type, i == j ? IPN_EVENT_GONE : 0);
@@ -300,7 +300,7 @@ static void notify_puts_any_event_into_any_bell(void **state)
 		}
 		memset(&procs[i]->last, 0, sizeof(procs[i]->last));
 	}
-	assert_ok(bpf_notify(fab.b, procs[2]->port.node, IPN_EVENT_WAKE, 0));
+	assert_ok(bpf_notify(fab.b, procs[2]->in.node, IPN_EVENT_WAKE, 0));
 	wakes_expect(1u << 2);
 	assert_true(bpf_notify(fab.b, 4000, IPN_EVENT_WAKE, 0) < 0); /* a node without bell */
 	assert_true(bpf_notify(fab.b, IPN_MAX_NODES, IPN_EVENT_WAKE, 0) < 0);
@@ -335,10 +335,10 @@ static void a_full_bell_stops_nothing(void **state)
 	int n = 0;
 
 	(void)state;
-	while (!bpf_notify(fab.b, procs[3]->port.node, IPN_EVENT_WAKE, 0))
+	while (!bpf_notify(fab.b, procs[3]->in.node, IPN_EVENT_WAKE, 0))
 		assert_true(n++ < IPN_BELL_SIZE);
 	assert_true(n > 100);
-	assert_int_equal(bpf_notify(fab.b, procs[3]->port.node, IPN_EVENT_GONE, 5), -ENOSPC);
+	assert_int_equal(bpf_notify(fab.b, procs[3]->in.node, IPN_EVENT_GONE, 5), -ENOSPC);
 
 	put_to_sleep(0xff);
 	send_by(WAY_XDP, procs[0], 100);
@@ -399,7 +399,7 @@ static void unicast_to_a_device_or_to_nobody_wakes_nobody(void **state)
 	put_bytes(message, "\x02\0\0\0\0\x09", 6);
 	assert_int_equal(send_by(WAY_XDP, procs[0], 100), XDP_PASS);
 	assert_int_equal(send_by(WAY_TC, device, 100), TC_ACT_SHOT); /* behind the same port */
-	procs[4]->port.flags &= ~IPN_PF_READER;
+	procs[4]->in.flags &= ~IPN_PF_READER;
 	port_store(procs[4]);
 	learn(procs[4], 9);
 	assert_int_equal(send_by(WAY_TC, device, 100), TC_ACT_SHOT);

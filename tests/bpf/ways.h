@@ -7,7 +7,7 @@
  *   TC   a device: frames for devices are redirected or cloned
  *   TAG  a device, with the frame's VLAN tag held apart by the kernel; the message has it in place
  *   GRAB an interface of the host: everybody gets a clone, and the host the frame
- *   GW   out of the gateway, marked with the device it came from: for processes and sock ports only
+ *   GW   out of the segmenter, marked with the device it came from: for processes and sock ports only
  *   SK   a program at a sock port sends it: a real send() of a real socket, since this hook has no
  *	  BPF_PROG_TEST_RUN; what is for devices, or for all sock ports, is in the punt ring
  *
@@ -20,7 +20,7 @@
 
 #include "fabric.h"
 
-enum way { WAY_XDP, WAY_TC, WAY_TAG, WAY_GRAB, WAY_GW, WAY_SK, WAY_DEV, WAYS };
+enum way { WAY_XDP, WAY_TC, WAY_TAG, WAY_GRAB, WAY_SEGMENTER, WAY_SK, WAY_DEV, WAYS };
 
 #define ETH_LEN 14
 #define TAG_LEN 4
@@ -39,8 +39,8 @@ struct outcome {
 
 static inline const char *way_name(enum way way)
 {
-	static const char *const names[] = { "XDP",     "tc",   "tc with a tag apart", "grabbed",
-					     "gateway", "sock", "XDP of a device" };
+	static const char *const names[] = { "XDP",       "tc",   "tc with a tag apart", "grabbed",
+					     "segmenter", "sock", "XDP of a device" };
 
 	return names[way];
 }
@@ -127,18 +127,18 @@ static inline struct t_port *way_sender(enum way way, struct t_port *process, st
 static inline void way_send(enum way way, const struct t_port *from, const void *message, __u32 len,
 			    __u8 *frame, __u32 *frame_len, struct ran *r)
 {
-	struct __sk_buff skb = { .ifindex = from->port.ifindex };
+	struct __sk_buff skb = { .ifindex = from->in.ifindex };
 	int prog = fab.b->prog_tc;
 
 	*frame_len = len;
 	switch (way) {
 	case WAY_XDP:
 		*frame_len = frame_of(frame, IPN_TX_DATA, message, len);
-		assert_ok(xdp_run(fab.b->prog_xdp, from->port.ifindex, frame, *frame_len, 0, r));
+		assert_ok(xdp_run(fab.b->prog_xdp, from->in.ifindex, frame, *frame_len, 0, r));
 		return;
 	case WAY_DEV:
 		memcpy(frame, message, len);
-		assert_ok(xdp_run(fab.b->prog_xdp_dev, from->port.ifindex, frame, len, 0, r));
+		assert_ok(xdp_run(fab.b->prog_xdp_dev, from->in.ifindex, frame, len, 0, r));
 		return;
 	case WAY_SK: /* nothing comes back */
 		sock_send(from, message, len);
@@ -152,10 +152,10 @@ static inline void way_send(enum way way, const struct t_port *from, const void 
 		prog = fab.b->prog_tc_grab;
 		memcpy(frame, message, len);
 		break;
-	case WAY_GW:
-		prog = fab.b->prog_tc_gw;
+	case WAY_SEGMENTER:
+		prog = fab.b->prog_tc_segmenter;
 		skb.ifindex = 1; /* not that of a port: only the mark counts */
-		skb.mark = from->port.ifindex;
+		skb.mark = from->in.ifindex;
 		/* fall through */
 	default:
 		memcpy(frame, message, len);
@@ -176,7 +176,7 @@ static inline void verdict_expect(const struct ran *r, const struct t_port *from
 				  __u32 arg, const void *message, __u32 len)
 {
 	const struct ipn_verdict want = {
-		.magic = IPN_TX_MAGIC, .kind = kind, .arg = arg, .net = from->port.net
+		.magic = IPN_TX_MAGIC, .kind = kind, .arg = arg, .net = from->in.net
 	};
 
 	assert_int_equal(r->ret, XDP_PASS);
@@ -189,7 +189,7 @@ static inline void verdict_expect(const struct ran *r, const struct t_port *from
 /* Is this port among those that a flood from `from` goes to? */
 static inline bool in_flood(const struct t_port *p, const struct t_port *from)
 {
-	return p != from && p->net == from->net && port_is_device(p) && p->port.flags & IPN_PF_UP;
+	return p != from && p->net == from->net && port_is_device(p) && p->in.flags & IPN_PF_UP;
 }
 
 static inline void clone_expect(struct t_port *p, const void *message, __u32 len)
@@ -213,7 +213,7 @@ static inline bool drop_is_before_counting(enum way way, int drop)
 static inline void tc_expect(enum way way, struct t_port *from, const void *message, __u32 len,
 			     const struct outcome *o, const struct ran *r)
 {
-	bool redirect = o->device && way != WAY_GW && way != WAY_GRAB;
+	bool redirect = o->device && way != WAY_SEGMENTER && way != WAY_GRAB;
 
 	assert_int_equal(r->ret, redirect          ? TC_ACT_REDIRECT
 				 : way == WAY_GRAB ? (__u32)TC_ACT_UNSPEC
@@ -224,7 +224,7 @@ static inline void tc_expect(enum way way, struct t_port *from, const void *mess
 		o->device->want.out_packets++;
 		o->device->want.out_bytes += len;
 	}
-	for (__u32 i = 0; o->flood && way != WAY_GW && i < fab.nports; i++)
+	for (__u32 i = 0; o->flood && way != WAY_SEGMENTER && i < fab.nports; i++)
 		if (in_flood(&fab.ports[i], from))
 			clone_expect(&fab.ports[i], message, len);
 }
@@ -242,13 +242,14 @@ static inline void received_expect(struct t_port *p, const void *message, __u32 
 static inline void all_socks_expect(enum way way, struct t_port *from, const void *message,
 				    __u32 len)
 {
-	const struct ipn_net *net = from->net->live;
+	const struct ipn_net_fast *net = from->net->live;
 	__u32 op = IPN_PUNT_SOCKS;
 
 	if (!net->socks)
 		return;
 	if (way == WAY_SK)
-		op = (net->socks > 1 ? IPN_PUNT_SOCKS : 0) | (net->floods ? IPN_PUNT_DEVICES : 0);
+		op = (net->socks > 1 ? IPN_PUNT_SOCKS : 0) |
+		     (net->flood_len ? IPN_PUNT_DEVICES : 0);
 	if (len < IPN_SOCK_FRAME_MIN || len > IPN_SOCK_FRAME_MAX)
 		from->want.drop[IPN_DROP_SOCK_SIZE]++;
 	else if (op)
@@ -259,10 +260,10 @@ static inline void all_socks_expect(enum way way, struct t_port *from, const voi
 static inline void one_sock_expect(enum way way, struct t_port *from, const void *message,
 				   __u32 len, const struct outcome *o)
 {
-	const struct ipn_port *to = o->sock ? &o->sock->port : &o->device->port;
+	const struct ipn_port_in *to = o->sock ? &o->sock->in : &o->device->in;
 
 	if (way != WAY_SK || o->device) {
-		punt_expect(from, IPN_PUNT_PORT, to->port, to->gen, message, len);
+		punt_expect(from, IPN_PUNT_PORT, to->number, to->gen, message, len);
 		return;
 	}
 	o->sock->want.out_packets++;
@@ -280,18 +281,18 @@ static inline void pass(enum way way, struct t_port *from, const void *message, 
 
 	way_send(way, from, message, len, frame, &frame_len, &r);
 
-	if (way != WAY_GW && !drop_is_before_counting(way, o->drop)) {
+	if (way != WAY_SEGMENTER && !drop_is_before_counting(way, o->drop)) {
 		from->want.in_packets++;
 		from->want.in_bytes += len;
 	}
 	if (o->drop)
 		from->want.drop[o->drop - 1]++;
-	if (way == WAY_GW && o->device) /* it was for a process when it went in */
+	if (way == WAY_SEGMENTER && o->device) /* it was for a process when it went in */
 		from->want.drop[IPN_DROP_NO_PORT]++;
 	if (o->log)
-		log_expect(&from->net->log, from->port.port, message, len);
+		log_expect(&from->net->log, from->in.number, message, len);
 	if (o->process)
-		log_expect(&o->process->log, from->port.port, message, len);
+		log_expect(&o->process->log, from->in.number, message, len);
 	if (o->log || o->flood)
 		all_socks_expect(way, from, message, len);
 	if (o->sock || (way == WAY_SK && o->device))
@@ -299,14 +300,14 @@ static inline void pass(enum way way, struct t_port *from, const void *message, 
 
 	bool xdp = way == WAY_XDP || way == WAY_DEV;
 
-	if (xdp && o->device && o->device->port.kind == IPN_KIND_XSK) {
+	if (xdp && o->device && o->device->in.kind == IPN_KIND_XSK) {
 		assert_int_equal(r.ret, XDP_REDIRECT);
 		same_expect(&r, message, len); /* without the header before it */
 		o->device->want.out_packets++;
 		o->device->want.out_bytes += len;
 	} else if (xdp && o->device) {
-		verdict_expect(&r, from, IPN_TO_PORT, o->device->port.port, message, len);
-	} else if (xdp && o->flood && from->net->live->floods) {
+		verdict_expect(&r, from, IPN_TO_PORT, o->device->in.number, message, len);
+	} else if (xdp && o->flood && from->net->live->flood_len) {
 		verdict_expect(&r, from, IPN_TO_FLOOD, 0, message, len);
 	} else if (way != WAY_SK) {
 		same_expect(&r, frame, frame_len);

@@ -32,14 +32,14 @@ static int world(void **state)
 
 static void far_set(__u32 node)
 {
-	struct ipn_xskport far = { .node = node, .ifindex = xsk->port.ifindex };
+	struct ipn_xskport far = { .node = node, .ifindex = xsk->in.ifindex };
 
-	assert_ok(bpf_xskport_set(fab.b, xsk->port.ifindex, &far));
+	assert_ok(bpf_xskport_set(fab.b, xsk->in.ifindex, &far));
 }
 
 static int world_done(void **state)
 {
-	bpf_xskport_del(fab.b, xsk->port.ifindex);
+	bpf_xskport_del(fab.b, xsk->in.ifindex);
 	return fabric_clear(state);
 }
 
@@ -57,7 +57,7 @@ static __u32 far_run(__u32 len)
 {
 	static struct ran r;
 
-	assert_ok(xdp_run(fab.b->prog_xsk, xsk->port.ifindex, message, len, 0, &r));
+	assert_ok(xdp_run(fab.b->prog_xsk, xsk->in.ifindex, message, len, 0, &r));
 	assert_int_equal(r.len, len);
 	assert_memory_equal(r.data, message, len);
 	return r.ret;
@@ -76,7 +76,7 @@ static void a_far_end_that_is_nobodys_drops_and_blames_nobody(void **state)
 static void without_a_socket_it_is_counted_at_the_port(void **state)
 {
 	(void)state;
-	far_set(xsk->port.node);
+	far_set(xsk->in.node);
 	for (size_t i = 0; i < ARRAY_SIZE(lens); i++) {
 		assert_int_equal(far_run(lens[i]), XDP_DROP);
 		xsk->want.drop[IPN_DROP_XSK_CLOSED]++;
@@ -89,32 +89,32 @@ static void with_a_socket_all_of_it_goes_there(void **state)
 	int fd;
 
 	(void)state;
-	far_set(xsk->port.node);
-	fd = socket_put(xsk->port.node);
+	far_set(xsk->in.node);
+	fd = socket_put(xsk->in.node);
 	for (size_t i = 0; i < ARRAY_SIZE(lens); i++)
 		assert_int_equal(far_run(lens[i]), XDP_REDIRECT);
 	quiet_expect();
 	close(fd);
 }
 
-/* The place in `xskports_at` is taken by another, then free again. */
+/* The place in `xsk_cache` is taken by another, then free again. */
 static void far_ends_of_one_place_are_told_apart(void **state)
 {
-	__u32 twin = xsk->port.ifindex + IPN_PORTS_AT;
-	struct ipn_xskport far = { .node = other->port.node, .ifindex = other->port.ifindex };
+	__u32 twin = xsk->in.ifindex + IPN_PORT_CACHE;
+	struct ipn_xskport far = { .node = other->in.node, .ifindex = other->in.ifindex };
 	int fd;
 
 	(void)state;
-	fd = socket_put(xsk->port.node);
+	fd = socket_put(xsk->in.node);
 	assert_ok(bpf_xskport_set(fab.b, twin, &far));
 	assert_int_equal(far_run(100), XDP_DROP); /* nobody's, and not the twin's */
-	far_set(xsk->port.node);
+	far_set(xsk->in.node);
 	assert_int_equal(far_run(100), XDP_REDIRECT);
 	bpf_xskport_del(fab.b, twin);
 	assert_int_equal(far_run(100), XDP_REDIRECT);
-	bpf_xskport_del(fab.b, xsk->port.ifindex);
+	bpf_xskport_del(fab.b, xsk->in.ifindex);
 	assert_int_equal(far_run(100), XDP_DROP);
-	far_set(xsk->port.node); /* into the free place */
+	far_set(xsk->in.node); /* into the free place */
 	assert_ok(bpf_xskport_set(fab.b, twin, &far));
 	assert_int_equal(far_run(100), XDP_REDIRECT);
 	bpf_xskport_del(fab.b, twin);
@@ -128,8 +128,8 @@ static void another_ports_socket_is_not_ours(void **state)
 	int fd;
 
 	(void)state;
-	far_set(xsk->port.node);
-	fd = socket_put(other->port.node);
+	far_set(xsk->in.node);
+	fd = socket_put(other->in.node);
 	assert_int_equal(far_run(100), XDP_DROP);
 	xsk->want.drop[IPN_DROP_XSK_CLOSED]++;
 	quiet_expect();
@@ -148,7 +148,7 @@ static void a_node_that_cannot_be_leads_nowhere(void **state)
 
 static bool held(void)
 {
-	return bpf_xsk_held(fab.b, xsk->port.node);
+	return bpf_xsk_held(fab.b, xsk->in.node);
 }
 
 static bool wait_until_not_held(void)
@@ -164,7 +164,7 @@ static void who_closes_the_socket_holds_it_no_longer(void **state)
 
 	(void)state;
 	assert_false(held());
-	fd = socket_put(xsk->port.node);
+	fd = socket_put(xsk->in.node);
 	assert_true(held());
 	copy = dup(fd);
 	close(fd);
@@ -197,7 +197,7 @@ static const struct row {
 	{ "interface of the host to it", WAY_GRAB, OTHER, XSK, false },
 	{ "sock port to it", WAY_SK, SOCK, XSK, false },
 	{ "it to a sock port", WAY_TC, XSK, SOCK, false },
-	{ "it to a sock port, out of the gateway", WAY_GW, XSK, SOCK, false },
+	{ "it to a sock port, out of the segmenter", WAY_SEGMENTER, XSK, SOCK, false },
 	{ "it to a device", WAY_TC, XSK, OTHER, false },
 	{ "it to a process", WAY_TC, XSK, PROCESS, false },
 	{ "device to it, nobody has it", WAY_TC, OTHER, XSK, true },
@@ -224,7 +224,7 @@ static void it_is_a_device_like_others(void **state)
 		const struct outcome all = { .log = true, .flood = true };
 
 		print_message("  %s\n", row->name);
-		xsk->port.flags = row->down ? DEVICE_FLAGS & ~(__u32)IPN_PF_UP : DEVICE_FLAGS;
+		xsk->in.flags = row->down ? DEVICE_FLAGS & ~(__u32)IPN_PF_UP : DEVICE_FLAGS;
 		port_store(xsk);
 		learn(to);
 		for (size_t k = 0; k < ARRAY_SIZE(lens) - 1; k++)

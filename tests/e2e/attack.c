@@ -210,7 +210,7 @@ static int linger(const char *how)
 	return 0;
 }
 
-static int door(const char *path)
+static int listener_at(const char *path)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	struct sockaddr_in any = { .sin_family = AF_INET,
@@ -552,8 +552,8 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(what, "linger"))
 		return linger(arg);
-	if (!strcmp(what, "door"))
-		return door(arg);
+	if (!strcmp(what, "listener"))
+		return listener_at(arg);
 	if (!strcmp(what, "flush"))
 		return flush(arg);
 	if (!strcmp(what, "fuse"))

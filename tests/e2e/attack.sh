@@ -70,8 +70,8 @@ done
 step "the same at a VDE switch"
 ipn-fabric net add "$NETS/vde" --policy switch
 ipn-fabric attach "$NETS/vde" --vde "$NETS/vde.ctl" --mode 0777 >/dev/null
-attack_start door "$NETS/vde.ctl/ctl"
-go_on "door"
+attack_start listener "$NETS/vde.ctl/ctl"
+go_on "listener"
 attack_stop
 
 step "memory of networks that ended, while it is kept: counts for who made them"

@@ -356,7 +356,7 @@ ifindex=$(ipn-fabric show --json "$NETS/left" |
 	jq '.ports[] | select(.kind == "cable").ifindex')
 kill_fabric
 # shellcheck disable=SC2046 # one word for each byte
-bpftool map delete pinned "$IPN_FABRIC_BPFFS/ipn-fabric/v1/ports" key hex \
+bpftool map delete pinned "$IPN_FABRIC_BPFFS/ipn-fabric/v1/port_in" key hex \
 	$(printf '%02x %02x 00 00' $((ifindex % 256)) $((ifindex / 256)))
 start_fabric
 cables "$NETS/left" 0

@@ -46,11 +46,11 @@ cat >"$CONF" <<-END
 	[port wire]
 	network = $NETS/lan
 	grab = wire0
-	[port doors]
+	[port listeners]
 	network = $NETS/lan
 	vde = $NETS/vde
 	mode = 0711
-	[port door]
+	[port listener]
 	network = $NETS/lan
 	unix = $NETS/fabric
 	peer = $NETS/program
@@ -125,7 +125,7 @@ for route in 10.9.0.0/16 10.10.0.0/16 fd09::/16; do
 $(cat "$IPN_TEST_TMP/routes")"
 done
 
-step "and it works: two containers of one interface name, a program at its door, the router"
+step "and it works: two containers of one interface name, a program at its listener, the router"
 python3 - "$NETS/program" >"$IPN_TEST_TMP/heard" <<'P' &
 import socket, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -173,7 +173,7 @@ line() # of a section
 	grep -n "^\[$1\]" "$CONF" | cut -d: -f1
 }
 other 's/mode = 0711/mode = 0755/' \
-	"other:$(line 'port doors'): port doors: $NETS/vde is attached with another kind, mode"
+	"other:$(line 'port listeners'): port listeners: $NETS/vde is attached with another kind, mode"
 other 's/port2 = 31/port2 = 30/' \
 	"other:$(line 'port joint'): port joint: its other end is at port 31 of $NETS/low, not 30"
 other 's/pool = 4/pool = 5/' \

@@ -59,7 +59,7 @@ wait_until 20 grep -q ':1B58 00000000:0000 0A' "/proc/$server/net/tcp"
 in_netns street timeout 30 bash -c "cat $IPN_TEST_TMP/file >/dev/tcp/10.9.0.1/7000" || fail "TCP"
 wait $server || fail "TCP: the server"
 assert_eq "$wanted" "$(sha256sum <"$IPN_TEST_TMP/got")" "what came over TCP"
-for reason in gateway bad_frame redirect; do
+for reason in segmenter bad_frame redirect; do
 	assert_eq 0 "$(stat_of "$NETS/bus" 0 ".drops.$reason")" "$reason"
 done
 ipn-fabric detach "$NETS/bus" --port 0

@@ -18,27 +18,27 @@ version=$(awk '$2 == "IPN_ABI_VERSION" { print $3 }' "$IPN_ROOT/include/ipn/abi.
 
 tables()
 {
-	row abi true '.value | [.version, .gateway != 0, .gateway_out != 0, .group != 0]' \
+	row abi true '.value | [.version, .segmenter != 0, .segmenter_out != 0, .group != 0]' \
 		"[$version,true,true,true]"
-	row networks ".value.path == \"$NETS/lan\"" '.value | [.policy, .mtu, .numnodes, .pool]' \
+	row net_info ".value.path == \"$NETS/lan\"" '.value | [.policy, .mtu, .numnodes, .pool]' \
 		'["IPN_POLICY_SWITCH",9000,16,4]'
-	row networks ".value.path == \"$NETS/hub\"" '.value | [.policy, .mtu, .numnodes, .pool]' \
+	row net_info ".value.path == \"$NETS/hub\"" '.value | [.policy, .mtu, .numnodes, .pool]' \
 		'["IPN_POLICY_BROADCAST",1514,32,8]'
-	row ports '.value.name == "vm0"' '.value | [.kind, .port, .policy, .mtu]' \
+	row port_in '.value.name == "vm0"' '.value | [.kind, .number, .policy, .mtu]' \
 		'["IPN_KIND_TAP",0,"IPN_POLICY_SWITCH",9000]'
-	row ports '.value.name == "vm0"' '[.key == .value.ifindex]' '[true]'
-	row ports '.value.name == "eth0"' '.value | [.kind, .port]' '["IPN_KIND_VETH",1]'
-	row ports '.value.name == "h0"' '.value | [.kind, .port]' '["IPN_KIND_HOST",7]'
-	row ports '.value.kind == "IPN_KIND_PROC"' '.value | [.port, .uid]' '[2,65534]'
-	row portinfo '.value.descr == "a machine"' '.value.pid' 0
-	row portinfo '.value.descr == "a process"' ".value.pid == ${NODE_PID[member]}" true
+	row port_in '.value.name == "vm0"' '[.key == .value.ifindex]' '[true]'
+	row port_in '.value.name == "eth0"' '.value | [.kind, .number]' '["IPN_KIND_VETH",1]'
+	row port_in '.value.name == "h0"' '.value | [.kind, .number]' '["IPN_KIND_HOST",7]'
+	row port_in '.value.kind == "IPN_KIND_PROC"' '.value | [.number, .uid]' '[2,65534]'
+	row port_info '.value.descr == "a machine"' '.value.pid' 0
+	row port_info '.value.descr == "a process"' ".value.pid == ${NODE_PID[member]}" true
 	row fdb '.value.port == 2' '.key | [.vlan, .mac]' '[0,[2,0,0,0,0,9]]'
-	row dests '.value.kind == "IPN_KIND_PROC" or .value.kind == 1' '.key' \
-		"$(bpftool -j map dump pinned "$DIR/ports" |
-			jq --argjson base "$(bpftool -j map dump pinned "$DIR/networks" |
+	row port_out '.value.kind == "IPN_KIND_PROC" or .value.kind == 1' '.key' \
+		"$(bpftool -j map dump pinned "$DIR/port_in" |
+			jq --argjson base "$(bpftool -j map dump pinned "$DIR/net_info" |
 				jq '[.[].formatted | {"\(.key)": .value.port_base}] | add')" \
 			'.[].formatted.value | select(.kind == "IPN_KIND_PROC") |
-				$base["\(.net)"] + .port')"
+				$base["\(.net)"] + .number')"
 }
 
 start_fabric
@@ -54,16 +54,17 @@ AS="setpriv --reuid=65534 --regid=65534 --clear-groups --" node member socket \
 AS=
 
 step "every map and program of the documentation is pinned"
-for map in abi networks ports portinfo nets dests floods fdb stats bells pages logs_small logs_eth \
+for map in abi net_info port_in port_info net_fast port_out flood_list \
+	fdb stats bells pages logs_small logs_eth \
 	logs_jumbo pol_xdp pol_tc; do
 	bpftool map show pinned "$DIR/$map" >/dev/null || fail "no map $map"
 done
-for prog in xdp tc tc_tap tc_gw notify xdp_hub tc_hub xdp_switch tc_switch; do
+for prog in xdp tc tc_tap tc_segm notify xdp_hub tc_hub xdp_switch tc_switch; do
 	bpftool prog show pinned "$DIR/prog/$prog" >/dev/null || fail "no program $prog"
 done
-gateway=$(bpftool -j map dump pinned "$DIR/abi" | jq '.[0].formatted.value.gateway_out')
+segmenter=$(bpftool -j map dump pinned "$DIR/abi" | jq '.[0].formatted.value.segmenter_out')
 devices=$(ipn-fabric show --json | jq '.ports[] | select(.kind != "proc").ifindex')
-for ifindex in $gateway $devices; do
+for ifindex in $segmenter $devices; do
 	bpftool link show pinned "$DIR/link/$ifindex-tcx" >/dev/null || fail "no link $ifindex-tcx"
 done
 ifindex=$(ipn-fabric show --json | jq '.ports[] | select(.kind == "proc").ifindex')
@@ -90,7 +91,7 @@ step "maps read like tables"
 tables
 
 step "counters are those of stats"
-node=$(bpftool -j map dump pinned "$DIR/ports" |
+node=$(bpftool -j map dump pinned "$DIR/port_in" |
 	jq '.[].formatted.value | select(.kind == "IPN_KIND_PROC").node')
 row stats ".key == $node" '[.values[].value] | map(.in_packets) | add' \
 	"$(stat_of "$NETS/lan" 2 .in_packets)"
@@ -106,9 +107,9 @@ step "what has left is out of the tables"
 leave member
 wait_until 20 has_ports "$NETS/lan" 3
 ipn-fabric net del "$NETS/hub"
-row ports '.value.kind == "IPN_KIND_PROC"' . 0
-row portinfo '.value.descr == "a process"' . 0
-row networks ".value.path == \"$NETS/hub\"" . 0
+row port_in '.value.kind == "IPN_KIND_PROC"' . 0
+row port_info '.value.descr == "a process"' . 0
+row net_info ".value.path == \"$NETS/hub\"" . 0
 [ ! -e "$DIR/link/$ifindex-xdp" ] || fail "the link of a port that left is still pinned"
 
 step "show, stats and net show: JSON and table say the same"

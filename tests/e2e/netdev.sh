@@ -166,8 +166,8 @@ ipn-fabric attach "$NETS/lan" --host h0 >/dev/null
 expect_err "already" ipn-fabric attach "$NETS/lan" --grab h0
 near=$(ip -j link show h0 | jq -r .[].link)
 expect_err "already" ipn-fabric attach "$NETS/lan" --grab "$near"
-gateway=$(ip -j link | jq -r '[.[].ifname | select(startswith("ipng"))][0]')
-expect_err "already" ipn-fabric attach "$NETS/lan" --grab "$gateway"
+segmenter=$(ip -j link | jq -r '[.[].ifname | select(startswith("ipng"))][0]')
+expect_err "already" ipn-fabric attach "$NETS/lan" --grab "$segmenter"
 AS=as_nobody expect_err "CAP_NET_ADMIN" as_nobody ipn-fabric attach "$NETS/lan" --grab eth2
 [ "$(ip -j link show h0 | jq -r .[].ifname)" = h0 ] || fail "h0 is gone"
 ipn-fabric detach "$NETS/lan" --port 3

@@ -576,7 +576,7 @@ wait $server || fail "no TCP through a policy that sends"
 assert_eq 3000000 "$(cat "$TMP/tcp")" "bytes by TCP"
 longest=$(ask listener "recvlen 1000"; answer listener 40; echo "${OUT#ok }")
 [ "$longest" -le 1514 ] || fail "a process got $longest bytes"
-for reason in mtu policy redirect gateway bad_frame; do
+for reason in mtu policy redirect segmenter bad_frame; do
 	assert_eq 0 "$(stat_of "$NETS/tcp" 1 ".drops.$reason")" "drops: $reason"
 done
 

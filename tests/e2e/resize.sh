@@ -6,19 +6,19 @@
 
 DIR=$IPN_FABRIC_BPFFS/ipn-fabric/v1
 
-# base PATH: where the network stands in `dests`
+# base PATH: where the network stands in `port_out`
 base()
 {
-	bpftool -j map dump pinned "$DIR/networks" |
+	bpftool -j map dump pinned "$DIR/net_info" |
 		jq ".[].formatted.value | select(.path == \"$1\") | .port_base"
 }
 
-# places: how many entries of `dests`, and of `floods`, are in use
+# places: how many entries of `port_out`, and of `flood_list`, are in use
 places()
 {
-	bpftool -j map dump pinned "$DIR/dests" | jq '[.[].formatted.value |
+	bpftool -j map dump pinned "$DIR/port_out" | jq '[.[].formatted.value |
 		select(.kind != 0 and .kind != "IPN_KIND_NONE")] | length'
-	bpftool -j map dump pinned "$DIR/floods" |
+	bpftool -j map dump pinned "$DIR/flood_list" |
 		jq '[.[].formatted.value | select(. != 0)] | length'
 }
 
@@ -76,7 +76,7 @@ tell other "set change 8" ok # though it is connected
 tell boss "set change 4" ok
 
 step "a manager that died between the steps: the network stands at a new place already"
-# steps 1 and 2 of resize.c by hand: copies at 60000, and `networks` says so
+# steps 1 and 2 of resize.c by hand: copies at 60000, and `net_info` says so
 kill_fabric
 at=$(base "$NETS/lan")
 word() # NUMBER: its bytes, as bpftool wants them
@@ -88,16 +88,16 @@ raw() # MAP KEY: the bytes of the value
 	bpftool -j map lookup pinned "$DIR/$1" key $(word "$2") | jq -r '.value[]'
 }
 for i in 0 1 2 3; do
-	bpftool map update pinned "$DIR/dests" key $(word $((60000 + i))) \
-		value $(raw dests $((at + i)))
+	bpftool map update pinned "$DIR/port_out" key $(word $((60000 + i))) \
+		value $(raw port_out $((at + i)))
 done
-bpftool map update pinned "$DIR/floods" key $(word 60000) value $(word 60003)
-bpftool map update pinned "$DIR/floods" key $(word 60001) value $(word 60004)
-id=$(bpftool -j map dump pinned "$DIR/networks" |
+bpftool map update pinned "$DIR/flood_list" key $(word 60000) value $(word 60003)
+bpftool map update pinned "$DIR/flood_list" key $(word 60001) value $(word 60004)
+id=$(bpftool -j map dump pinned "$DIR/net_info" |
 	jq ".[].formatted | select(.value.path == \"$NETS/lan\") | .key")
-mapfile -t value < <(raw networks "$id")
+mapfile -t value < <(raw net_info "$id")
 value=("${value[@]:0:32}" $(word 60000) "${value[@]:36}") # port_base
-bpftool map update pinned "$DIR/networks" key $(word "$id") value "${value[@]}"
+bpftool map update pinned "$DIR/net_info" key $(word "$id") value "${value[@]}"
 start_fabric
 assert_eq 60000 "$(base "$NETS/lan")" "place of the network"
 in_netns red ip neigh flush all

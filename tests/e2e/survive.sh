@@ -147,8 +147,8 @@ flooded()
 	show=$(ipn-fabric show --json)
 	equal "interfaces flooded to" \
 		"$(jq '.ports[] | select(.kind != "proc").ifindex' <<<"$show")" \
-		"$(dump floods 'select(.value != 0).value - 1' | while read -r at; do
-			bpftool -j map lookup pinned "$IPN_FABRIC_BPFFS/ipn-fabric/v1/dests" \
+		"$(dump flood_list 'select(.value != 0).value - 1' | while read -r at; do
+			bpftool -j map lookup pinned "$IPN_FABRIC_BPFFS/ipn-fabric/v1/port_out" \
 				key $((at & 255)) $((at >> 8)) 0 0 | jq .formatted.value.ifindex
 		done)"
 }
@@ -156,18 +156,18 @@ flooded()
 # All that stands belongs to something that is shown.
 consistent()
 {
-	local show ports gateway path
+	local show ports segmenter path
 
 	show=$(ipn-fabric show --json)
 	ports=$(jq '.ports[].ifindex' <<<"$show")
-	gateway=$(dump abi '.value | .gateway, .gateway_out')
-	equal interfaces "$ports $gateway" \
+	segmenter=$(dump abi '.value | .segmenter, .segmenter_out')
+	equal interfaces "$ports $segmenter" \
 		"$(ip -j link show group "$(dump abi .value.group)" | jq '.[].ifindex // empty')" &&
-		equal ports "$ports" "$(dump ports .key)" &&
-		equal portinfo "$ports" "$(dump portinfo .key)" &&
+		equal ports "$ports" "$(dump port_in .key)" &&
+		equal port_info "$ports" "$(dump port_info .key)" &&
 		equal networks "$(jq -r '.networks[].path' <<<"$show")" \
-			"$(dump networks .value.path)" &&
-		equal links "$ports $(dump abi .value.gateway_out)" \
+			"$(dump net_info .value.path)" &&
+		equal links "$ports $(dump abi .value.segmenter_out)" \
 			"$(find "$IPN_FABRIC_BPFFS/ipn-fabric/v1/link" -type f -printf '%f\n' |
 				sed 's/-.*//' | sort -u)" ||
 		return 1
@@ -187,9 +187,9 @@ worker()
 		ipncall socket "connect $NETS/w" "send 01234567890123456789" || break
 		ipn-fabric detach "$NETS/w" --port 1 || break
 		ipncall "socket 2" "bind $NETS/v" connect || break
-		ipn-fabric attach "$NETS/w" --vde "$NETS/door" || break
+		ipn-fabric attach "$NETS/w" --vde "$NETS/listener" || break
 		# without a manager it would wait for the next one
-		timeout 2 vdeclient "$NETS/door" crowd 2 </dev/null || break
+		timeout 2 vdeclient "$NETS/listener" crowd 2 </dev/null || break
 		ipn-fabric net del "$NETS/w" || break
 	done
 }
@@ -210,14 +210,14 @@ for _ in {1..20}; do
 		ipn-fabric net del "$NETS/w" 2>/dev/null || rm "$NETS/w"
 	fi
 	rm -f "$NETS/v"
-	[ ! -e "$NETS/door/ctl" ] || fail "a door was left behind"
-	rm -rf "$NETS/door" # a client may have been killed in the middle
+	[ ! -e "$NETS/listener/ctl" ] || fail "a listener was left behind"
+	rm -rf "$NETS/listener" # a client may have been killed in the middle
 	wait_until 20 consistent "$kept"
 done
 steady_stop stream $DELAY_MS
 ipn-fabric net del "$NETS/stream"
 wait_until 20 consistent
-equal destinations "$(dump ports .key)" "$(dump dests '.value |
+equal destinations "$(dump port_in .key)" "$(dump port_out '.value |
 	select(.kind != 0 and .kind != "IPN_KIND_NONE").ifindex')" || fail "deliveries go nowhere"
 wait_until 1 flooded
 ipn-fabric net add "$NETS/w" --policy switch

@@ -144,10 +144,10 @@ wait_until 20 has_ports "$NETS/lan" 2
 send "$B$A$T$DATA"
 tell ear "recvhex 20000" "ok $B$A$T$DATA"
 
-step "without the keeper, too, it is opened again"
-keeper=$(ps -eo pid=,comm= | awk '$2 == "ipn-keeper" { print $1 }')
-[ -n "$keeper" ] || fail "there is no keeper"
-kill -KILL "$keeper" "$FABRIC_PID"
+step "without the fdstore, too, it is opened again"
+fdstore=$(ps -eo pid=,comm= | awk '$2 == "ipn-fdstore" { print $1 }')
+[ -n "$fdstore" ] || fail "there is no fdstore"
+kill -KILL "$fdstore" "$FABRIC_PID"
 kill_fabric
 start_fabric
 wait_until 20 test -S "$F"

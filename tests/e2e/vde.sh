@@ -244,7 +244,7 @@ assert_eq drwx------ "$(stat -c %A "$IPN_TEST_TMP/more")"
 ipn-fabric detach "$NETS/lan" --vde "$IPN_TEST_TMP/more"
 [ ! -e "$IPN_TEST_TMP/more" ] || fail "$IPN_TEST_TMP/more was left behind"
 
-step "over the death of the manager (all else of it: keeper.sh)"
+step "over the death of the manager (all else of it: fdstore.sh)"
 kill_fabric
 start_fabric
 tell a stream open

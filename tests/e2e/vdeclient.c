@@ -56,7 +56,7 @@ static void hide(void)
 static void die(const char *what)
 {
 	printf("%s: %s\n", what, strerror(errno));
-	hide(); /* or the directory could not go with its door */
+	hide(); /* or the directory could not go with its listener */
 	exit(1);
 }
 

@@ -33,11 +33,11 @@ tell one "send $b${a}88b602"
 tell two "recv 20000" "$b${a}88b602"
 
 step "a new manager takes them all over"
-kept() # two descriptors for each, one for the door, and its own
+kept() # two descriptors for each, one for the listener, and its own
 {
 	local pid
 
-	pid=$(ps -eo pid=,comm= | awk '$2 == "ipn-keeper" { print $1 }')
+	pid=$(ps -eo pid=,comm= | awk '$2 == "ipn-fdstore" { print $1 }')
 	[ "$(find "/proc/$pid/fd" -mindepth 1 | wc -l)" = $((2 * $1 + 1 + 5)) ]
 }
 wait_until 20 kept 1002

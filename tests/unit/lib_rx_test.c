@@ -228,7 +228,7 @@ static void who_shut_its_receive_side_down_keeps_nothing(void **state)
 	fake_put_u32(net, 1, 1);
 	__atomic_store_n(&node.s->shut, SOCK_SHUT_RD, __ATOMIC_RELAXED);
 	send_own(1000);
-	assert_null(node.s->rx.kept.base);
+	assert_null(node.s->rx.stash.base);
 }
 
 /* Any mixture, against a model: the newest `pool` of what others sent and was not read. */
@@ -284,7 +284,7 @@ static void the_pool_holds_what_others_sent(void **state)
 			}
 		}
 		assert_int_equal(overruns(), lost);
-		assert_true(sent > 1000 && node.s->rx.kept.base);
+		assert_true(sent > 1000 && node.s->rx.stash.base);
 		if (k + 1 < ARRAY_SIZE(kinds))
 			fake_node_end(&node);
 	}

@@ -420,8 +420,8 @@ static void veth_fails_without_traces(void **state)
 			 -EINVAL);
 	assert_int_equal(link_veth(ctx, "lo", "eth0", there, 1500, LINK_GSO_BIG, &ifindex),
 			 -EEXIST);
-	assert_int_equal(link_gateway(ctx, "a/%d", "b%d", &ifindex, &ifindex), -EINVAL);
-	assert_int_equal(link_gateway(ctx, "a%d", "b/%d", &ifindex, &ifindex), -EINVAL);
+	assert_int_equal(link_segmenter(ctx, "a/%d", "b%d", &ifindex, &ifindex), -EINVAL);
+	assert_int_equal(link_segmenter(ctx, "a%d", "b/%d", &ifindex, &ifindex), -EINVAL);
 	assert_int_equal(ifindex, 7);
 	assert_int_equal(links_count(ctx), links);
 	assert_int_equal(links_count(other), links_there);
@@ -514,7 +514,7 @@ static void fabric_end_is_silent(void **state)
 	link_ctx_free(other);
 }
 
-/* --- the gateway --------------------------------------------------------------------------- */
+/* --- the segmenter --------------------------------------------------------------------------- */
 
 static __u32 sum(const void *data, size_t n, __u32 s)
 {
@@ -585,7 +585,7 @@ static void gso_send(__u32 ifindex)
 	close(fd);
 }
 
-static void gateway_makes_frames_whole(void **state)
+static void segmenter_makes_frames_whole(void **state)
 {
 	struct link_info near;
 	struct link_info far;
@@ -594,7 +594,7 @@ static void gateway_makes_frames_whole(void **state)
 	__u32 seq = 0;
 	int in;
 
-	assert_int_equal(link_gateway(ctx, "ipngw%d", "ipngo%d", &near_index, &far_index), 0);
+	assert_int_equal(link_segmenter(ctx, "ipngw%d", "ipngo%d", &near_index, &far_index), 0);
 	assert_int_equal(link_get(ctx, near_index, &near), 0);
 	assert_int_equal(link_get(ctx, far_index, &far), 0);
 	assert_string_equal(near.name, "ipngw0");
@@ -626,12 +626,12 @@ static void gateway_makes_frames_whole(void **state)
 	assert_int_equal(link_get(ctx, far_index, &far), -ENODEV);
 }
 
-static void gateway_has_no_segmentation_left(void **state)
+static void segmenter_has_no_segmentation_left(void **state)
 {
 	__u32 near;
 	__u32 far;
 
-	assert_int_equal(link_gateway(ctx, "ipngw%d", "ipngo%d", &near, &far), 0);
+	assert_int_equal(link_segmenter(ctx, "ipngw%d", "ipngo%d", &near, &far), 0);
 	/* Also of UDP, which the old ioctls do not know. */
 	run("! ethtool -k ipngw0 | grep -E '^[[:space:]]*tx-.*: on' | grep -v fixed");
 	run("! ethtool -k ipngw0 | grep -E '^(tx-checksumming|scatter-gather|"
@@ -658,7 +658,7 @@ static void each_ends_when_told(void **state)
 	__u32 far;
 	int n = 0;
 
-	assert_int_equal(link_gateway(ctx, "a%d", "b%d", &near, &far), 0);
+	assert_int_equal(link_segmenter(ctx, "a%d", "b%d", &near, &far), 0);
 	assert_int_equal(link_each(ctx, stop_at_second, &n), 42);
 	assert_int_equal(n, 2);
 	assert_int_equal(link_del(ctx, near), 0);
@@ -850,7 +850,7 @@ static void watch_tells_what_comes_and_goes(void **state)
 	assert_int_equal(link_watch_read(fd, see, &seen), 0);
 	assert_int_equal(seen.changes + seen.gone, 0);
 
-	assert_int_equal(link_gateway(ctx, "a%d", "b%d", &near, &far), 0);
+	assert_int_equal(link_segmenter(ctx, "a%d", "b%d", &near, &far), 0);
 	seen.ifindex = near;
 	assert_int_equal(link_watch_read(fd, see, &seen), 0);
 	assert_true(seen.changes > 0);
@@ -969,8 +969,8 @@ int main(void)
 		TEST(veth_fails_without_traces),
 		TEST(makers_do_not_disturb_each_other),
 		TEST(fabric_end_is_silent),
-		TEST(gateway_makes_frames_whole),
-		TEST(gateway_has_no_segmentation_left),
+		TEST(segmenter_makes_frames_whole),
+		TEST(segmenter_has_no_segmentation_left),
 		TEST(each_ends_when_told),
 		TEST(what_does_not_exist_is_enodev),
 		TEST(interfaces_of_others),

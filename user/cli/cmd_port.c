@@ -91,18 +91,18 @@ static int path_absolute(const struct cli_args *args, const char *s, char *out, 
 	return CLI_OK;
 }
 
-static bool is_door(const struct cli_args *args)
+static bool is_listener(const struct cli_args *args)
 {
 	return cli_given(args, CLI_VDE) || cli_given(args, CLI_UNIX);
 }
 
 /* Sockets: the programs that connect to them become ports. */
-static int door(const struct cli_args *args, enum ipn_ctl_door_op op)
+static int listener(const struct cli_args *args, enum ipn_ctl_listener_op op)
 {
 	bool vde = cli_given(args, CLI_VDE);
 	const struct cli_value *value = args->value;
 	const char *path = value[vde ? CLI_VDE : CLI_UNIX].text;
-	struct ipn_ctl_door request = { .op = op, .port = IPN_PORTNO_ANY, .mode = 0700 };
+	struct ipn_ctl_listener request = { .op = op, .port = IPN_PORTNO_ANY, .mode = 0700 };
 	_cleanup_close_ int manager = fabric_open(args);
 	_cleanup_close_ int fd = -1;
 	struct client_call call = {
@@ -127,7 +127,7 @@ static int door(const struct cli_args *args, enum ipn_ctl_door_op op)
 		util_copy(request.descr, sizeof(request.descr), value[CLI_DESCR].text);
 	if (fabric_call(args, manager, &call, value[CLI_PATH].text) < 0)
 		return CLI_FAILED;
-	if (op == IPN_DOOR_CLOSE)
+	if (op == IPN_LISTENER_CLOSE)
 		return CLI_OK;
 	if (cli_given(args, CLI_JSON))
 		return rows_print(args,
@@ -141,8 +141,8 @@ int cmd_attach(const struct cli_args *args)
 {
 	if (options_fit(args))
 		return CLI_FAILED;
-	if (is_door(args))
-		return door(args, IPN_DOOR_OPEN);
+	if (is_listener(args))
+		return listener(args, IPN_LISTENER_OPEN);
 
 	const char *path = args->value[CLI_PATH].text;
 	struct ipn_ctl_attach attach = { .port = IPN_PORTNO_ANY };
@@ -200,8 +200,8 @@ int cmd_attach(const struct cli_args *args)
 
 int cmd_detach(const struct cli_args *args)
 {
-	if (is_door(args))
-		return door(args, IPN_DOOR_CLOSE);
+	if (is_listener(args))
+		return listener(args, IPN_LISTENER_CLOSE);
 
 	struct ipn_ctl_detach detach = { .port = (__u32)args->value[CLI_PORT].number };
 	_cleanup_close_ int manager = fabric_open(args);

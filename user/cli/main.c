@@ -2,7 +2,7 @@
 #include "cli/fabric.h"
 #include "cli/help.h"
 #include "common/util.h"
-#include "manager/keeper.h"
+#include "manager/fdstore.h"
 #include "manager/manager.h"
 
 static int (*const run[CLI_COMMANDS])(const struct cli_args *args) = {
@@ -71,8 +71,8 @@ int main(int argc, char *argv[])
 	int status;
 
 	/* as the manager starts it (keep.c): no command for people */
-	if (argc > 0 && !strcmp(argv[0], KEEPER_NAME))
-		return keeper_run(argc - 1, argv + 1);
+	if (argc > 0 && !strcmp(argv[0], FDSTORE_NAME))
+		return fdstore_run(argc - 1, argv + 1);
 	if (cli_parse(argc, argv, &args, text, sizeof(text)) < 0)
 		return usage_error(&args, text);
 	status = dispatch(&args);

@@ -25,7 +25,7 @@
 	X(IPN_DROP_NO_LOG, "no_log", "the log for the message is missing")                      \
 	X(IPN_DROP_BUSY, "busy", "a slower sender still held the slot a whole log later")       \
 	X(IPN_DROP_REDIRECT, "redirect", "the kernel refused to forward it")                    \
-	X(IPN_DROP_GATEWAY, "gateway", "no gateway to complete the frame for a process")        \
+	X(IPN_DROP_SEGMENTER, "segmenter", "no segmenter to complete the frame for a process")  \
 	X(IPN_DROP_META, "meta", "no room in the packet for the verdict of the policy")         \
 	X(IPN_DROP_OVERRUN, "overrun", "counted at a reader: it was too slow for its pool")     \
 	X(IPN_DROP_POOL, "pool", "LOSSLESS: the pool was full, and a device cannot wait")       \

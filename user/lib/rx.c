@@ -16,8 +16,8 @@
  *
  * Own messages and the log
  *   They take slots like all others, so a node that sends much and reads nothing would overwrite
- *   what is pending for it. Before it comes to that, the sender moves what is pending into `kept`,
- *   a log in private memory (rx_keep), and with it its cursor up to the head. `kept` and what the
+ *   what is pending for it. Before it comes to that, the sender moves what is pending into `stash`,
+ *   a log in private memory (rx_stash), and with it its cursor up to the head. `stash` and what the
  *   log has behind the cursor are one pool: of both together the oldest are lost. Let room be the
  *   slots beside the pool: while no more than that are between cursor and head at each send, all
  *   that others add until the next look leaves the newest `pool` of theirs in their slots.
@@ -163,9 +163,9 @@ static inline bool slot_is_own(const struct rx *rx, const struct ipn_slot *slot)
 }
 
 /* Kept messages that are to be read. */
-static inline uint64_t kept_count(const struct rx_log *kept)
+static inline uint64_t stash_count(const struct rx_log *stash)
 {
-	return kept->base ? log_head(kept) - kept->cursor : 0;
+	return stash->base ? log_head(stash) - stash->cursor : 0;
 }
 
 static inline uint32_t slot_len(const struct rx_log *log, const struct ipn_slot *slot)
@@ -289,11 +289,11 @@ static inline __attribute__((always_inline)) const struct ipn_slot *log_next(str
 	}
 }
 
-/* Holds kept messages, and those of others in the log behind them, to the pool. */
-static void kept_trim(struct rx *rx)
+/* Holds stashed messages, and those of others in the log behind them, to the pool. */
+static void stash_trim(struct rx *rx)
 {
-	struct rx_log *kept = &rx->kept, *net = &rx->log[RX_NET];
-	uint64_t n = kept_count(kept), more;
+	struct rx_log *stash = &rx->stash, *net = &rx->log[RX_NET];
+	uint64_t n = stash_count(stash), more;
 
 	if (!n)
 		return;
@@ -304,45 +304,45 @@ static void kept_trim(struct rx *rx)
 		return;
 	n = n + more - rx->pool < n ? n + more - rx->pool : n;
 	rx_lost(rx, n);
-	log_move(kept, kept->cursor + n);
+	log_move(stash, stash->cursor + n);
 }
 
 /* Memory for the pool, so many slots that none is needed twice. */
-static bool kept_make(struct rx *rx)
+static bool stash_make(struct rx *rx)
 {
 	const struct rx_log *net = &rx->log[RX_NET];
-	struct rx_log *kept = &rx->kept;
+	struct rx_log *stash = &rx->stash;
 	uint64_t slots = 2;
 	void *p;
 
-	if (kept->base)
+	if (stash->base)
 		return true;
 	while (slots <= rx->pool)
 		slots *= 2;
-	kept->mask = slots - 1;
-	kept->slot_size = net->slot_size;
-	kept->map_len = (slots + 1) * kept->slot_size;
-	p = mmap(NULL, kept->map_len, PROT_READ | PROT_WRITE,
+	stash->mask = slots - 1;
+	stash->slot_size = net->slot_size;
+	stash->map_len = (slots + 1) * stash->slot_size;
+	p = mmap(NULL, stash->map_len, PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (p == MAP_FAILED)
 		return false;
-	__atomic_store_n(&kept->base, p, __ATOMIC_RELEASE);
+	__atomic_store_n(&stash->base, p, __ATOMIC_RELEASE);
 	return true;
 }
 
 /* Copies the message at the network's cursor. False: it was overwritten, or there is no memory. */
-static bool kept_put(struct rx *rx, const struct ipn_slot *slot)
+static bool stash_put(struct rx *rx, const struct ipn_slot *slot)
 {
-	struct rx_log *kept = &rx->kept, *net = &rx->log[RX_NET];
+	struct rx_log *stash = &rx->stash, *net = &rx->log[RX_NET];
 	struct ipn_log_head *head;
 	struct ipn_slot *to;
 	uint64_t n;
 
-	if (!kept_make(rx))
+	if (!stash_make(rx))
 		return false;
-	head = (void *)kept->base;
+	head = (void *)stash->base;
 	n = head->head;
-	to = (void *)log_slot(kept, n);
+	to = (void *)log_slot(stash, n);
 	to->len = slot_len(net, slot);
 	to->src = load_relaxed(&slot->src);
 	memcpy(to->data, slot->data, to->len);
@@ -350,9 +350,9 @@ static bool kept_put(struct rx *rx, const struct ipn_slot *slot)
 		return false;
 	__atomic_store_n(&to->seq, n + 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&head->head, n + 1, __ATOMIC_RELEASE);
-	if (n + 1 - kept->cursor > rx->pool) {
+	if (n + 1 - stash->cursor > rx->pool) {
 		rx_lost(rx, 1);
-		log_move(kept, kept->cursor + 1);
+		log_move(stash, stash->cursor + 1);
 	}
 	return true;
 }
@@ -368,23 +368,23 @@ static inline bool log_hint(const struct rx_log *log)
 	return slot_look(log_slot(log, n), n) != SLOT_EMPTY;
 }
 
-static __attribute__((noinline)) const struct ipn_slot *kept_next(struct rx *rx,
-								  struct rx_log **log)
+static __attribute__((noinline)) const struct ipn_slot *stash_next(struct rx *rx,
+								   struct rx_log **log)
 {
-	kept_trim(rx);
-	if (!kept_count(&rx->kept))
+	stash_trim(rx);
+	if (!stash_count(&rx->stash))
 		return NULL;
-	*log = &rx->kept;
-	return log_slot(&rx->kept, rx->kept.cursor);
+	*log = &rx->stash;
+	return log_slot(&rx->stash, rx->stash.cursor);
 }
 
-/* The next message of this log, or of those kept of it; *log becomes where it stands. */
+/* The next message of this log, or of those stashed of it; *log becomes where it stands. */
 static inline const struct ipn_slot *rx_next_of(struct rx *rx, struct rx_log **log)
 {
 	const struct ipn_slot *slot;
 
-	if (unlikely(load_relaxed(&rx->sent)) && *log == &rx->log[RX_NET] && rx->kept.base) {
-		slot = kept_next(rx, log);
+	if (unlikely(load_relaxed(&rx->sent)) && *log == &rx->log[RX_NET] && rx->stash.base) {
+		slot = stash_next(rx, log);
 		if (slot)
 			return slot;
 	}
@@ -404,7 +404,7 @@ static inline const struct ipn_slot *rx_next(struct rx *rx, struct rx_log **out)
 	if (!node->base)
 		return rx_next_of(rx, out);
 	first = rx->stick ? rx->stick : rx->node_run >= NODE_RUN ? net : node;
-	if (first == &rx->kept)
+	if (first == &rx->stash)
 		first = net;
 	*out = first;
 	slot = rx_next_of(rx, out);
@@ -481,7 +481,7 @@ static void log_skip_run(const struct rx *rx, struct rx_log *log, uint64_t end)
 	log->scanned = 0; /* they were passed over without counting them */
 }
 
-void rx_keep(struct ipn_sock *s)
+void rx_stash(struct ipn_sock *s)
 {
 	struct rx *rx = &s->rx;
 	struct rx_log *net = &rx->log[RX_NET];
@@ -500,12 +500,12 @@ void rx_keep(struct ipn_sock *s)
 		slot = log_next(rx, net);
 		if (!slot) /* its sender is still copying */
 			break;
-		if (kept_put(rx, slot))
+		if (stash_put(rx, slot))
 			log_move(net, net->cursor + 1);
 		else
 			log_lose(rx, net);
 		if (rx->stick == net)
-			rx->stick = &rx->kept;
+			rx->stick = &rx->stash;
 	}
 	rx_unlock(s);
 }
@@ -679,7 +679,7 @@ unsigned int rx_look(struct ipn_sock *s)
 bool rx_hint(const struct ipn_sock *s)
 {
 	return log_hint(&s->rx.log[RX_NET]) || log_hint(&s->rx.log[RX_NODE]) ||
-	       (load_relaxed(&s->rx.sent) && log_hint(&s->rx.kept));
+	       (load_relaxed(&s->rx.sent) && log_hint(&s->rx.stash));
 }
 
 bool rx_news(const struct ipn_sock *s)
@@ -1160,7 +1160,7 @@ uint64_t rx_overruns(struct ipn_sock *s)
 			if (rx->log[i].base)
 				log_trim(rx, &rx->log[i]);
 		}
-		kept_trim(rx);
+		stash_trim(rx);
 	}
 	n = rx->overrun;
 	rx_unlock(s);

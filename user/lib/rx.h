@@ -27,7 +27,7 @@ uint64_t rx_overruns(struct ipn_sock *s);
 
 /*
  * Before n own messages go into the network's log: would they stand in the way of what is pending?
- * Then it must be kept. Of own_room at most are sent at a time.
+ * Then it must be stashed. Of own_room at most are sent at a time.
  */
 static inline bool rx_crowded(const struct rx *rx, unsigned int n)
 {
@@ -38,7 +38,7 @@ static inline bool rx_crowded(const struct rx *rx, unsigned int n)
 					       __atomic_load_n(&net->cursor, __ATOMIC_RELAXED) >
 				       rx->own_room;
 }
-void rx_keep(struct ipn_sock *s);
+void rx_stash(struct ipn_sock *s);
 
 /* Was the port taken away? */
 bool rx_gone(struct ipn_sock *s);

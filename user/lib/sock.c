@@ -109,8 +109,8 @@ void sock_unmap(struct ipn_sock *s)
 		unmap(rx->log[i].base, rx->log[i].map_len);
 		rx->log[i].base = NULL;
 	}
-	unmap(rx->kept.base, rx->kept.map_len);
-	rx->kept.base = NULL;
+	unmap(rx->stash.base, rx->stash.map_len);
+	rx->stash.base = NULL;
 	unmap(rx->page, rx->page_len);
 	rx->page = NULL;
 	bell_unmap(&rx->bell, rx->page_len);

@@ -90,8 +90,8 @@ struct rx {
 	uint64_t peek_first; /* their numbers follow each other */
 
 	/* only where `sent` is set; who only reads looks at none of it */
-	uint32_t own_room;  /* own messages that may stand behind unread ones; 0: any number */
-	struct rx_log kept; /* private memory: what own messages would have overwritten unread */
+	uint32_t own_room;   /* own messages that may stand behind unread ones; 0: any number */
+	struct rx_log stash; /* private memory: what own messages would have overwritten unread */
 };
 
 /* What describes a network before there is one. */
@@ -154,7 +154,7 @@ struct ipn_sock {
 	uint32_t entries; /* descriptors that are this socket; under lock */
 	uint32_t reads;   /* this process has received, or waited to */
 	int family;       /* what the program calls AF_IPN */
-	void *kept;       /* what other processes and programs know of it: preload/keep.c */
+	void *inherit;    /* what other processes and programs know of it: preload/inherit.c */
 };
 
 /*

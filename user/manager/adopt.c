@@ -2,11 +2,11 @@
 /*
  * Taking over what stands: after the death of a manager, at any moment of its work.
  *
- *	gateway     made anew if it is not whole
- *	networks    from the map `networks`; what `nets` says of them is written again
- *	ports       from the map `ports`, if their interface is there, or the keeper (keeper.c) has
+ *	segmenter     made anew if it is not whole
+ *	networks    from the map `net_info`; what `net_fast` says of them is written again
+ *	ports       from the map `port_in`, if their interface is there, or the fdstore (fdstore.c) has
  *		    their socket; else their entries go
- *	the rest    what was half made or half removed goes: entries of `dests` and `floods` with no
+ *	the rest    what was half made or half removed goes: entries of `port_out` and `flood_list` with no
  *	            port behind them, networks that nothing keeps alive, interfaces in the fabric's
  *	            group that belong to no port
  * Traffic goes on all the time: an entry that is right is only written again with the same value.
@@ -18,34 +18,35 @@
 #include <linux/bpf.h>
 #include <sys/random.h>
 
-#define GATEWAY_NEAR "ipng%d"
-#define GATEWAY_FAR "ipng%d"
+#define SEGMENTER_NEAR "ipng%d"
+#define SEGMENTER_FAR "ipng%d"
 
-static int gateway_make(struct manager *m)
+static int segmenter_make(struct manager *m)
 {
 	struct ipn_abi *abi = &m->bpf->abi;
-	int r = link_gateway(m->link, GATEWAY_NEAR, GATEWAY_FAR, &abi->gateway, &abi->gateway_out);
+	int r = link_segmenter(m->link, SEGMENTER_NEAR, SEGMENTER_FAR, &abi->segmenter,
+			       &abi->segmenter_out);
 
 	if (r)
 		return r;
-	r = bpf_attach_tc(m->bpf, abi->gateway_out, m->bpf->prog_tc_gw);
+	r = bpf_attach_tc(m->bpf, abi->segmenter_out, m->bpf->prog_tc_segmenter);
 	return r ? r : bpf_abi_store(m->bpf);
 }
 
-static bool gateway_whole(struct manager *m)
+static bool segmenter_whole(struct manager *m)
 {
 	const struct ipn_abi *abi = &m->bpf->abi;
 	struct link_info link;
 
-	return abi->gateway && !link_get(m->link, abi->gateway, &link) &&
-	       link.group == abi->group && !link_get(m->link, abi->gateway_out, &link) &&
+	return abi->segmenter && !link_get(m->link, abi->segmenter, &link) &&
+	       link.group == abi->group && !link_get(m->link, abi->segmenter_out, &link) &&
 	       link.group == abi->group;
 }
 
 static int adopt_nets(struct manager *m)
 {
-	int fd = m->bpf->fd_networks, r;
-	struct ipn_network info;
+	int fd = m->bpf->fd_net_info, r;
+	struct ipn_net_info info;
 	__u32 id, next;
 	bool more = !bpf_map_get_next_key(fd, NULL, &id);
 
@@ -55,10 +56,10 @@ static int adopt_nets(struct manager *m)
 			info.path[sizeof(info.path) - 1] = '\0';
 			r = net_adopt(m, id, &info);
 			if (r) {
-				say(LOG_ERR, "network %s: cannot take it over: %s", info.path,
-				    strerror(-r));
+				log_err("network %s: cannot take it over: %s", info.path,
+					strerror(-r));
 				bpf_map_delete_elem(fd, &id);
-				__atomic_store_n(&m->bpf->nets[id % IPN_MAX_NETS].policy, 0,
+				__atomic_store_n(&m->bpf->net_fast[id % IPN_MAX_NETS].policy, 0,
 						 __ATOMIC_RELEASE);
 			}
 		}
@@ -69,8 +70,8 @@ static int adopt_nets(struct manager *m)
 
 static int adopt_ports(struct manager *m)
 {
-	int fd = m->bpf->fd_ports, r;
-	struct ipn_port port;
+	int fd = m->bpf->fd_port_in, r;
+	struct ipn_port_in port;
 	__u32 ifindex, next;
 	bool more = !bpf_map_get_next_key(fd, NULL, &ifindex);
 
@@ -82,7 +83,7 @@ static int adopt_ports(struct manager *m)
 				if (port.kind == IPN_KIND_GRAB && grab_stands(m, ifindex))
 					grab_end(m, ifindex, port.flags);
 				bpf_port_del(m->bpf, ifindex);
-				bpf_map_delete_elem(m->bpf->fd_portinfo, &ifindex);
+				bpf_map_delete_elem(m->bpf->fd_port_info, &ifindex);
 				bpf_detach(m->bpf, ifindex);
 			}
 		}
@@ -91,7 +92,7 @@ static int adopt_ports(struct manager *m)
 	return 0;
 }
 
-/* Is there a port behind this index of `dests`? */
+/* Is there a port behind this index of `port_out`? */
 static struct node *node_behind(struct net *net, __u32 at)
 {
 	return net->ports[at - net->info.port_base];
@@ -100,30 +101,30 @@ static struct node *node_behind(struct net *net, __u32 at)
 static void clear_net(struct manager *m, struct net *net)
 {
 	__u32 base = net->info.port_base, end = base + net->info.numnodes, floods = 0;
-	struct ipn_dest dest, none = { 0 };
+	struct ipn_port_out dest, none = { 0 };
 
 	for (__u32 at = base; at < end; at++) {
 		struct node *node = node_behind(net, at);
 		__u32 flood = 0, zero = 0;
 
-		if (!node && !bpf_map_lookup_elem(m->bpf->fd_dests, &at, &dest) && dest.kind)
-			bpf_map_update_elem(m->bpf->fd_dests, &at, &none, BPF_ANY);
+		if (!node && !bpf_map_lookup_elem(m->bpf->fd_port_out, &at, &dest) && dest.kind)
+			bpf_map_update_elem(m->bpf->fd_port_out, &at, &none, BPF_ANY);
 		if (dest.gen > m->gen)
 			m->gen = dest.gen;
-		if (bpf_map_lookup_elem(m->bpf->fd_floods, &at, &flood) || !flood)
+		if (bpf_map_lookup_elem(m->bpf->fd_flood_list, &at, &flood) || !flood)
 			continue;
 		flood--;
 		node = flood >= base && flood < end ? node_behind(net, flood) : NULL;
-		if (!node || node->port.kind == IPN_KIND_PROC || node->port.flood != at - base)
-			bpf_map_update_elem(m->bpf->fd_floods, &at, &zero, BPF_ANY);
+		if (!node || node->in.kind == IPN_KIND_PROC || node->in.flood_at != at - base)
+			bpf_map_update_elem(m->bpf->fd_flood_list, &at, &zero, BPF_ANY);
 		else
 			floods = at - base + 1;
 	}
-	if (m->bpf->nets[net->id].floods > net->info.numnodes)
+	if (m->bpf->net_fast[net->id].flood_len > net->info.numnodes)
 		net_wait_programs(net); /* see resize.c: it died before that step */
-	if (m->bpf->nets[net->id].floods < floods ||
-	    m->bpf->nets[net->id].floods > net->info.numnodes)
-		__atomic_store_n(&m->bpf->nets[net->id].floods, floods, __ATOMIC_RELEASE);
+	if (m->bpf->net_fast[net->id].flood_len < floods ||
+	    m->bpf->net_fast[net->id].flood_len > net->info.numnodes)
+		__atomic_store_n(&m->bpf->net_fast[net->id].flood_len, floods, __ATOMIC_RELEASE);
 }
 
 /* An interface of ours that nobody knows. */
@@ -132,12 +133,12 @@ static int stray(const struct link_info *link, void *arg)
 	struct manager *m = arg;
 	struct node *node;
 
-	if ((link->group != m->bpf->abi.group && link->group != node_doom_group(m)) ||
-	    link->ifindex == m->bpf->abi.gateway || link->ifindex == m->bpf->abi.gateway_out)
+	if ((link->group != m->bpf->abi.group && link->group != batch_delete_group(m)) ||
+	    link->ifindex == m->bpf->abi.segmenter || link->ifindex == m->bpf->abi.segmenter_out)
 		return 0;
 	HASH_FIND(hh, m->nodes, &link->ifindex, sizeof(link->ifindex), node);
 	if (!node && !link_del(m->link, link->ifindex))
-		say(LOG_NOTICE, "removed interface %s, which was left half made", link->name);
+		log_notice("removed interface %s, which was left half made", link->name);
 	return 0;
 }
 
@@ -148,13 +149,13 @@ int adopt(struct manager *m)
 
 	if (r)
 		return r;
-	keep_take(m);
-	if (!gateway_whole(m)) {
-		r = gateway_make(m);
+	fdstore_take(m);
+	if (!segmenter_whole(m)) {
+		r = segmenter_make(m);
 		if (r)
 			return r;
 	} else if (m->bpf->abi.hook == IPN_HOOK_CLSACT) {
-		r = bpf_attach_clsact(m->bpf->abi.gateway_out, m->bpf->prog_tc_gw);
+		r = bpf_attach_clsact(m->bpf->abi.segmenter_out, m->bpf->prog_tc_segmenter);
 		if (r)
 			return r;
 	}

@@ -15,12 +15,12 @@
 
 /* Puts in front of the answer where in the file it is about. Returns r. */
 static int __attribute__((format(printf, 5, 6)))
-where(struct manager *m, unsigned int line, int r, struct answer *a, const char *fmt, ...)
+where(struct manager *m, unsigned int line, int r, struct errtext *a, const char *fmt, ...)
 {
 	char what[IPN_PATH_MAX + 32];
 	const char *file = m->opts.config;
 	size_t len = strlen(file);
-	struct answer why = *a;
+	struct errtext why = *a;
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -29,8 +29,8 @@ where(struct manager *m, unsigned int line, int r, struct answer *a, const char 
 	/* unless it says so itself, of another line */
 	if (r && (strncmp(why.text, file, len) != 0 || why.text[len] != ':' ||
 		  !isdigit((unsigned char)why.text[len + 1])))
-		ANSWER(a, r, "%s:%u: %s: %s", file, line, what,
-		       why.text[0] ? why.text : strerror(-r));
+		err_text(a, r, "%s:%u: %s: %s", file, line, what,
+			 why.text[0] ? why.text : strerror(-r));
 	return r;
 }
 
@@ -42,19 +42,19 @@ static struct net *find_net(struct manager *m, const char *path)
 	return fd < 0 || perm_inode_get(fd, &inode) ? NULL : net_find(m, &inode);
 }
 
-static int add_net(struct manager *m, const struct config_net *n, struct answer *a)
+static int add_net(struct manager *m, const struct config_net *n, struct errtext *a)
 {
-	struct ipn_network info = { .policy = n->policy,
-				    .flags = n->flags,
-				    .mtu = n->mtu,
-				    .numnodes = n->numnodes,
-				    .pool = n->pool,
-				    .mode = n->mode,
-				    .routes = n->routes,
-				    .persistent = 1,
-				    .uid = geteuid() };
+	struct ipn_net_info info = { .policy = n->policy,
+				     .flags = n->flags,
+				     .mtu = n->mtu,
+				     .numnodes = n->numnodes,
+				     .pool = n->pool,
+				     .mode = n->mode,
+				     .routes = n->routes,
+				     .persistent = 1,
+				     .uid = geteuid() };
 	struct perm_inode inode;
-	struct answer why;
+	struct errtext why;
 	_cleanup_close_ int fd = -1;
 	bool made = false;
 	struct net *net;
@@ -64,7 +64,7 @@ static int add_net(struct manager *m, const struct config_net *n, struct answer 
 	if (n->policy_name[0]) {
 		info.policy = policy_find(m, n->policy_name);
 		if (!info.policy)
-			return ANSWER(
+			return err_text(
 				a, -EPROTONOSUPPORT,
 				"%s:%u: policy: \"%s\" is not switch, broadcast, hub, l3 or a "
 				"policy that is loaded (see: ipn-fabric policy list)",
@@ -75,29 +75,29 @@ static int add_net(struct manager *m, const struct config_net *n, struct answer 
 	r = made ? 0 : -errno;
 	umask(mask);
 	if (r && r != -EEXIST)
-		return ANSWER(a, r, "%s", strerror(-r));
+		return err_text(a, r, "%s", strerror(-r));
 	fd = open(n->path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 || perm_inode_get(fd, &inode))
-		return ANSWER(a, -errno, "%s", strerror(errno));
+		return err_text(a, -errno, "%s", strerror(errno));
 	net = net_find(m, &inode);
 	if (net) {
 		if (net->info.policy == info.policy && net->info.flags == n->flags &&
 		    net->info.mtu == n->mtu && net->info.numnodes == n->numnodes &&
 		    net->info.pool == n->pool && (!n->routes || net->info.routes == n->routes))
 			return 0;
-		return ANSWER(a, -EEXIST,
-			      "is there with other properties (remove it with: ipn-fabric net "
-			      "del %s)",
-			      n->path);
+		return err_text(a, -EEXIST,
+				"is there with other properties (remove it with: ipn-fabric net "
+				"del %s)",
+				n->path);
 	}
 	if (!S_ISSOCK(inode.mode))
-		return ANSWER(
+		return err_text(
 			a, -ENOTSOCK,
 			"exists and is not an IPN network (remove the file, or choose another "
 			"path)");
 	util_copy(info.path, sizeof(info.path), n->path);
-	r = local_check(fd, 0, &why);
-	r = r ? ANSWER(a, r, "%s", why.text) : net_add(m, &info, fd, &inode, &net, a);
+	r = fstype_check(fd, 0, &why);
+	r = r ? err_text(a, r, "%s", why.text) : net_add(m, &info, fd, &inode, &net, a);
 	if (!r)
 		net->from_config = true;
 	else if (made)
@@ -106,17 +106,17 @@ static int add_net(struct manager *m, const struct config_net *n, struct answer 
 }
 
 /* The port is there, or it was made just now: what the file says of its number must be true. */
-static int port_is(struct config_port *p, const struct node *node, struct answer *a)
+static int port_is(struct config_port *p, const struct node *node, struct errtext *a)
 {
-	if (p->port >= 0 && (__u32)p->port != node->port.port)
-		return ANSWER(a, -EEXIST,
-			      "is at port %u of %s, not %d (write that, or detach it first)",
-			      node->port.port, p->path, p->port);
-	p->port = (__s32)node->port.port;
+	if (p->port >= 0 && (__u32)p->port != node->in.number)
+		return err_text(a, -EEXIST,
+				"is at port %u of %s, not %d (write that, or detach it first)",
+				node->in.number, p->path, p->port);
+	p->port = (__s32)node->in.number;
 	return 0;
 }
 
-static int add_cable(struct net *net, struct config_port *p, struct answer *a)
+static int add_cable(struct net *net, struct config_port *p, struct errtext *a)
 {
 	struct net *nets[2] = { net, find_net(net->m, p->other) };
 	const __s32 ports[2] = { p->port, p->port2 };
@@ -125,17 +125,17 @@ static int add_cable(struct net *net, struct config_port *p, struct answer *a)
 	int r;
 
 	if (!nets[1])
-		return ANSWER(a, -ENOENT, "%s is no network", p->other);
+		return err_text(a, -ENOENT, "%s is no network", p->other);
 	for (__u32 i = 0; i < net->info.numnodes; i++) {
 		struct node *node = net->ports[i];
 
 		if (!node || !node->peer || node->peer->net != nets[1])
 			continue;
-		if (p->port2 >= 0 && (__u32)p->port2 != node->peer->port.port)
-			return ANSWER(a, -EEXIST,
-				      "its other end is at port %u of %s, not %d (write that, or "
-				      "detach it first)",
-				      node->peer->port.port, p->other, p->port2);
+		if (p->port2 >= 0 && (__u32)p->port2 != node->peer->in.number)
+			return err_text(a, -EEXIST,
+					"its other end is at port %u of %s, not %d (write that, or "
+					"detach it first)",
+					node->peer->in.number, p->other, p->port2);
 		return port_is(p, node, a);
 	}
 	r = cable_add(nets, &want, ports, ends, a);
@@ -145,18 +145,18 @@ static int add_cable(struct net *net, struct config_port *p, struct answer *a)
 	return port_is(p, ends[0], a);
 }
 
-static int add_door(struct net *net, struct config_port *p, struct answer *a)
+static int add_listener(struct net *net, struct config_port *p, struct errtext *a)
 {
-	struct ipn_door want = {
-		.kind = p->door, .mode = p->mode, .uid = geteuid(), .port = p->port
+	struct ipn_listener want = {
+		.kind = p->listener, .mode = p->mode, .uid = geteuid(), .port = p->port
 	};
 
 	util_copy(want.path, sizeof(want.path), p->other);
 	util_copy(want.peer, sizeof(want.peer), p->peer);
-	return door_from_config(net, &want, p->descr, a);
+	return listener_from_config(net, &want, p->descr, a);
 }
 
-static int add_interface(struct net *net, struct config_port *p, struct answer *a)
+static int add_interface(struct net *net, struct config_port *p, struct errtext *a)
 {
 	struct node_want want = { .kind = p->kind,
 				  .port = p->port,
@@ -179,15 +179,15 @@ static int add_interface(struct net *net, struct config_port *p, struct answer *
 			 p->netns);
 		netns_fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (netns_fd < 0)
-			return ANSWER(a, -errno, "network namespace %s: %s (ip netns add %s)",
-				      p->netns, strerror(errno), p->netns);
+			return err_text(a, -errno, "network namespace %s: %s (ip netns add %s)",
+					p->netns, strerror(errno), p->netns);
 		r = link_netns_inode_of(netns_fd, &netns);
 		if (r)
-			return ANSWER(a, r, "%s is not a network namespace", path);
+			return err_text(a, r, "%s is not a network namespace", path);
 	}
 	for (__u32 i = 0; i < net->info.numnodes; i++) {
 		node = net->ports[i];
-		if (node && node->port.kind == p->kind && !strcmp(node->port.name, p->name) &&
+		if (node && node->in.kind == p->kind && !strcmp(node->in.name, p->name) &&
 		    node->info.netns == netns)
 			return port_is(p, node, a);
 	}
@@ -199,32 +199,32 @@ static int add_interface(struct net *net, struct config_port *p, struct answer *
 	return port_is(p, node, a);
 }
 
-static int add_port(struct manager *m, struct config_port *p, struct answer *a)
+static int add_port(struct manager *m, struct config_port *p, struct errtext *a)
 {
 	struct net *net = find_net(m, p->path);
 	int r;
 
 	if (!net)
-		r = ANSWER(a, -ENOENT, "%s is no network", p->path);
+		r = err_text(a, -ENOENT, "%s is no network", p->path);
 	else if (p->kind == IPN_KIND_CABLE)
 		r = add_cable(net, p, a);
-	else if (p->door)
-		r = add_door(net, p, a);
+	else if (p->listener)
+		r = add_listener(net, p, a);
 	else
 		r = add_interface(net, p, a);
 	return where(m, p->line, r, a, "port %s", p->label);
 }
 
 /* An option of a router. What is there already stays: the last manager carried out this file. */
-static int add_l3(struct manager *m, struct config_l3 *l3, struct answer *a)
+static int add_l3(struct manager *m, struct config_l3 *l3, struct errtext *a)
 {
 	struct net *net = find_net(m, l3->net->path);
 	struct ipn_call *call;
 	int r;
 
 	if (!net || net->info.policy != IPN_POLICY_L3)
-		return ANSWER(a, -ENOENT, "%s:%u: %s is no router", m->opts.config, l3->line,
-			      l3->net->path);
+		return err_text(a, -ENOENT, "%s:%u: %s is no router", m->opts.config, l3->line,
+				l3->net->path);
 	call = calloc(1, sizeof(*call));
 	if (!call)
 		return -ENOMEM;
@@ -252,7 +252,7 @@ static int add_l3(struct manager *m, struct config_l3 *l3, struct answer *a)
 /* A file that cannot be carried out leaves nothing of itself. */
 static void undo(struct manager *m)
 {
-	door_undo_config(m);
+	listener_undo_config(m);
 	/* by number: with one of them others may go */
 	for (__u32 i = 0; i < IPN_MAX_NODES; i++)
 		if (m->node_by_id[i] && m->node_by_id[i]->from_config)
@@ -267,7 +267,7 @@ static void undo(struct manager *m)
 	}
 }
 
-int config_apply(struct manager *m, struct config *config, struct answer *a)
+int config_apply(struct manager *m, struct config *config, struct errtext *a)
 {
 	int r = 0;
 

@@ -14,7 +14,8 @@
 #include <sys/vfs.h>
 
 #include "common/util.h"
-#include "say.h"
+#include "common/errtext.h"
+#include "common/log.h"
 
 #include "hooks.skel.h"
 #include "hub.skel.h"
@@ -245,15 +246,15 @@ static void take_fds(struct bpf_state *b)
 	b->fd_sk_ports = bpf_map__fd(b->hooks->maps.ipn_sk_ports);
 	b->fd_punt = bpf_map__fd(b->hooks->maps.ipn_punt);
 	b->fd_punt_acct = bpf_map__fd(b->hooks->maps.ipn_punt_acct);
-	b->fd_doors = bpf_map__fd(b->hooks->maps.ipn_doors);
+	b->fd_listeners = bpf_map__fd(b->hooks->maps.ipn_listeners);
 	b->fd_abi = bpf_map__fd(b->hooks->maps.ipn_abi);
-	b->fd_networks = bpf_map__fd(b->hooks->maps.ipn_networks);
-	b->fd_nets = bpf_map__fd(b->hooks->maps.ipn_nets);
-	b->fd_ports = bpf_map__fd(b->hooks->maps.ipn_ports);
-	b->fd_ports_at = bpf_map__fd(b->hooks->maps.ipn_ports_at);
-	b->fd_portinfo = bpf_map__fd(b->hooks->maps.ipn_portinfo);
-	b->fd_dests = bpf_map__fd(b->hooks->maps.ipn_dests);
-	b->fd_floods = bpf_map__fd(b->hooks->maps.ipn_floods);
+	b->fd_net_info = bpf_map__fd(b->hooks->maps.ipn_net_info);
+	b->fd_net_fast = bpf_map__fd(b->hooks->maps.ipn_net_fast);
+	b->fd_port_in = bpf_map__fd(b->hooks->maps.ipn_port_in);
+	b->fd_port_cache = bpf_map__fd(b->hooks->maps.ipn_port_cache);
+	b->fd_port_info = bpf_map__fd(b->hooks->maps.ipn_port_info);
+	b->fd_port_out = bpf_map__fd(b->hooks->maps.ipn_port_out);
+	b->fd_flood_list = bpf_map__fd(b->hooks->maps.ipn_flood_list);
 	b->fd_fdb = bpf_map__fd(b->hooks->maps.ipn_fdb);
 	b->fd_stats = bpf_map__fd(b->hooks->maps.ipn_stats);
 	b->fd_bells = bpf_map__fd(b->hooks->maps.ipn_bells);
@@ -264,7 +265,7 @@ static void take_fds(struct bpf_state *b)
 	b->fd_logs[IPN_LOG_JUMBO] = bpf_map__fd(b->hooks->maps.ipn_logs_jumbo);
 	b->fd_xsks = bpf_map__fd(b->hooks->maps.ipn_xsks);
 	b->fd_xskports = bpf_map__fd(b->hooks->maps.ipn_xskports);
-	b->fd_xskports_at = bpf_map__fd(b->hooks->maps.ipn_xskports_at);
+	b->fd_xsk_cache = bpf_map__fd(b->hooks->maps.ipn_xsk_cache);
 	b->prog_xsk = bpf_program__fd(b->xsk->progs.ipn_xdp_xsk);
 	b->prog_xsk_held = bpf_program__fd(b->xsk->progs.ipn_xsk_held);
 	b->fd_l3_nets = bpf_map__fd(b->l3->maps.ipn_l3_nets);
@@ -278,10 +279,10 @@ static void take_fds(struct bpf_state *b)
 	b->prog_xdp_dev = bpf_program__fd(b->hooks->progs.ipn_xdp_dev);
 	b->prog_tc = bpf_program__fd(b->hooks->progs.ipn_tc);
 	b->prog_tc_tap = bpf_program__fd(b->hooks->progs.ipn_tc_tap);
-	b->prog_tc_gw = bpf_program__fd(b->hooks->progs.ipn_tc_gw);
+	b->prog_tc_segmenter = bpf_program__fd(b->hooks->progs.ipn_tc_segm);
 	b->prog_tc_grab = bpf_program__fd(b->hooks->progs.ipn_tc_grab);
 	b->prog_tc_cable = bpf_program__fd(b->hooks->progs.ipn_tc_cable);
-	b->prog_sk_look = bpf_program__fd(b->hooks->progs.ipn_sk_look);
+	b->prog_sk_query = bpf_program__fd(b->hooks->progs.ipn_sk_query);
 	b->prog_notify = bpf_program__fd(b->hooks->progs.ipn_notify);
 }
 
@@ -294,79 +295,79 @@ static int socks_attach(struct bpf_state *b)
 		       : 0;
 }
 
-int bpf_socks_look(struct bpf_state *b, struct ipn_sk_look *looks, __u32 n)
+int bpf_socks_query(struct bpf_state *b, struct ipn_sk_query *queries, __u32 n)
 {
-	__u32 size = n * (__u32)sizeof(*looks);
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = looks, .data_size_in = size,
-		    .data_out = looks, .data_size_out = size, .repeat = 1);
+	__u32 size = n * (__u32)sizeof(*queries);
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = queries, .data_size_in = size,
+		    .data_out = queries, .data_size_out = size, .repeat = 1);
 
-	return bpf_prog_test_run_opts(b->prog_sk_look, &opts) ? -errno : 0;
+	return bpf_prog_test_run_opts(b->prog_sk_query, &opts) ? -errno : 0;
 }
 
-int bpf_port_set(struct bpf_state *b, const struct ipn_port *port)
+int bpf_port_set(struct bpf_state *b, const struct ipn_port_in *port)
 {
-	__u32 at = port->ifindex & (IPN_PORTS_AT - 1);
-	struct ipn_port now, nobody = *port;
+	__u32 at = port->ifindex & (IPN_PORT_CACHE - 1);
+	struct ipn_port_in now, nobody = *port;
 
 	/* an element that is right already is not replaced under the programs that read it */
-	if ((bpf_map_lookup_elem(b->fd_ports, &port->ifindex, &now) ||
+	if ((bpf_map_lookup_elem(b->fd_port_in, &port->ifindex, &now) ||
 	     memcmp(&now, port, sizeof(now))) &&
-	    bpf_map_update_elem(b->fd_ports, &port->ifindex, port, BPF_ANY))
+	    bpf_map_update_elem(b->fd_port_in, &port->ifindex, port, BPF_ANY))
 		return -errno;
-	if (bpf_map_lookup_elem(b->fd_ports_at, &at, &now))
+	if (bpf_map_lookup_elem(b->fd_port_cache, &at, &now))
 		return -errno;
 	if (now.ifindex && now.ifindex != port->ifindex)
 		return 0;   /* the hash has it */
 	nobody.ifindex = 0; /* all that is new comes before the word that makes it be believed */
-	if (!now.ifindex && bpf_map_update_elem(b->fd_ports_at, &at, &nobody, BPF_ANY))
+	if (!now.ifindex && bpf_map_update_elem(b->fd_port_cache, &at, &nobody, BPF_ANY))
 		return -errno;
 	if (memcmp(&now, port, sizeof(now)) &&
-	    bpf_map_update_elem(b->fd_ports_at, &at, port, BPF_ANY))
+	    bpf_map_update_elem(b->fd_port_cache, &at, port, BPF_ANY))
 		return -errno;
 	return 0;
 }
 
 void bpf_port_del(struct bpf_state *b, __u32 ifindex)
 {
-	__u32 at = ifindex & (IPN_PORTS_AT - 1);
-	struct ipn_port now;
+	__u32 at = ifindex & (IPN_PORT_CACHE - 1);
+	struct ipn_port_in now;
 
-	if (!bpf_map_lookup_elem(b->fd_ports_at, &at, &now) && now.ifindex == ifindex) {
+	if (!bpf_map_lookup_elem(b->fd_port_cache, &at, &now) && now.ifindex == ifindex) {
 		now.ifindex = 0;
-		bpf_map_update_elem(b->fd_ports_at, &at, &now, BPF_ANY);
+		bpf_map_update_elem(b->fd_port_cache, &at, &now, BPF_ANY);
 	}
-	bpf_map_delete_elem(b->fd_ports, &ifindex);
+	bpf_map_delete_elem(b->fd_port_in, &ifindex);
 }
 
 int bpf_xskport_set(struct bpf_state *b, __u32 far, const struct ipn_xskport *x)
 {
-	struct ipn_xskport_at now, mine = { .ifindex = far, .node = x->node };
-	__u32 at = far & (IPN_PORTS_AT - 1);
+	struct ipn_xsk_cache now, mine = { .ifindex = far, .node = x->node };
+	__u32 at = far & (IPN_PORT_CACHE - 1);
 
 	if (bpf_map_update_elem(b->fd_xskports, &far, x, BPF_ANY) ||
-	    bpf_map_lookup_elem(b->fd_xskports_at, &at, &now))
+	    bpf_map_lookup_elem(b->fd_xsk_cache, &at, &now))
 		return -errno;
 	if (now.ifindex && now.ifindex != far)
 		return 0; /* the hash has it */
 	if (memcmp(&now, &mine, sizeof(now)) &&
-	    bpf_map_update_elem(b->fd_xskports_at, &at, &mine, BPF_ANY))
+	    bpf_map_update_elem(b->fd_xsk_cache, &at, &mine, BPF_ANY))
 		return -errno;
 	return 0;
 }
 
 void bpf_xskport_del(struct bpf_state *b, __u32 far)
 {
-	struct ipn_xskport_at now, nobody = { 0 };
-	__u32 at = far & (IPN_PORTS_AT - 1);
+	struct ipn_xsk_cache now, nobody = { 0 };
+	__u32 at = far & (IPN_PORT_CACHE - 1);
 
-	if (!bpf_map_lookup_elem(b->fd_xskports_at, &at, &now) && now.ifindex == far)
-		bpf_map_update_elem(b->fd_xskports_at, &at, &nobody, BPF_ANY);
+	if (!bpf_map_lookup_elem(b->fd_xsk_cache, &at, &now) && now.ifindex == far)
+		bpf_map_update_elem(b->fd_xsk_cache, &at, &nobody, BPF_ANY);
 	bpf_map_delete_elem(b->fd_xskports, &far);
 }
 
 void bpf_epoch(struct bpf_state *b, __u32 net)
 {
-	__atomic_fetch_add(&b->nets[net].epoch, 1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_add(&b->net_fast[net].epoch, 1, __ATOMIC_SEQ_CST);
 }
 
 bool bpf_policy_takes_socks(struct bpf_state *b, __u32 policy)
@@ -425,8 +426,8 @@ static int link_update(struct bpf_state *b, const char *name)
 		prog = b->prog_tc_grab;
 	else if (strstr(name, "-cable"))
 		prog = b->prog_tc_cable;
-	else if (ifindex == b->abi.gateway_out)
-		prog = b->prog_tc_gw;
+	else if (ifindex == b->abi.segmenter_out)
+		prog = b->prog_tc_segmenter;
 	else
 		prog = b->prog_tc;
 	if (bpf_link_update(fd, prog, NULL)) {
@@ -471,7 +472,7 @@ int bpf_attach_clsact(__u32 ifindex, int prog)
 	return bpf_tc_attach(&hook, &opts);
 }
 
-int bpf_dir_make(const char *bpffs, char *text, size_t size)
+int bpf_dir_make(const char *bpffs, struct errtext *e)
 {
 	bool made = !mkdir(bpffs, 0750);
 	char dir[256];
@@ -479,40 +480,40 @@ int bpf_dir_make(const char *bpffs, char *text, size_t size)
 	int r;
 
 	if (!made && errno != EEXIST)
-		return fail(text, size, -errno,
-			    "%s: %s (mount one: mount -t bpf bpf DIR, and name it with --bpffs)",
-			    bpffs, strerror(errno));
+		return err_text(
+			e, -errno,
+			"%s: %s (mount one: mount -t bpf bpf DIR, and name it with --bpffs)", bpffs,
+			strerror(errno));
 	if (statfs(bpffs, &fs)) {
-		r = fail(text, size, -errno, "%s: %s", bpffs, strerror(errno));
+		r = err_text(e, -errno, "%s: %s", bpffs, strerror(errno));
 	} else if (fs.f_type != BPF_FS_MAGIC) {
-		r = fail(
-			text, size, -EMEDIUMTYPE,
+		r = err_text(
+			e, -EMEDIUMTYPE,
 			"%s: is not on a bpffs (mount -t bpf bpf %s, or name another with --bpffs)",
 			bpffs, bpffs);
 	} else {
 		snprintf(dir, sizeof(dir), "%s/ipn-fabric", bpffs);
 		if (!mkdir(dir, 0750) || errno == EEXIST)
 			return made;
-		r = fail(text, size, -errno, "%s: %s (run as root, or choose another --bpffs)", dir,
-			 strerror(errno));
+		r = err_text(e, -errno, "%s: %s (run as root, or choose another --bpffs)", dir,
+			     strerror(errno));
 	}
 	if (made)
 		rmdir(bpffs);
 	return r;
 }
 
-static int load_failed(int r, char *text, size_t size)
+static int load_failed(int r, struct errtext *e)
 {
 	if (r == -EPERM)
-		return fail(text, size, r, "cannot load BPF programs: %s (run as root)",
-			    strerror(-r));
-	return fail(text, size, r,
-		    "cannot load BPF programs: %s (Linux 6.1 or newer with BTF is needed; "
-		    "IPN_FABRIC_DEBUG=1 shows the kernel's words)",
-		    strerror(-r));
+		return err_text(e, r, "cannot load BPF programs: %s (run as root)", strerror(-r));
+	return err_text(e, r,
+			"cannot load BPF programs: %s (Linux 6.1 or newer with BTF is needed; "
+			"IPN_FABRIC_DEBUG=1 shows the kernel's words)",
+			strerror(-r));
 }
 
-int bpf_state_new(struct bpf_state **out, const char *bpffs, char *text, size_t size)
+int bpf_state_new(struct bpf_state **out, const char *bpffs, struct errtext *e)
 {
 	struct bpf_state *b;
 	char final[200], half[sizeof(b->dir)];
@@ -522,17 +523,17 @@ int bpf_state_new(struct bpf_state **out, const char *bpffs, char *text, size_t 
 	libbpf_set_print(quiet);
 	b = calloc(1, sizeof(*b));
 	if (!b)
-		return fail(text, size, -ENOMEM, "out of memory");
-	b->nets = MAP_FAILED;
+		return err_text(e, -ENOMEM, "out of memory");
+	b->net_fast = MAP_FAILED;
 	snprintf(final, sizeof(final), "%s/%s", bpffs, IPN_CTL_BPFFS_SUBDIR);
 	b->adopted = !access(final, F_OK);
 	if (b->adopted) {
 		r = pinned_version(final, &version);
 		if (r || version != IPN_ABI_VERSION) {
-			r = fail(text, size, -EPROTO,
-				 "%s: was made by another version (ABI %u, this is %u) "
-				 "(remove it with: ipn-fabric down)",
-				 final, version, IPN_ABI_VERSION);
+			r = err_text(e, -EPROTO,
+				     "%s: was made by another version (ABI %u, this is %u) "
+				     "(remove it with: ipn-fabric down)",
+				     final, version, IPN_ABI_VERSION);
 			goto err;
 		}
 		util_copy(b->dir, sizeof(b->dir), final);
@@ -540,7 +541,7 @@ int bpf_state_new(struct bpf_state **out, const char *bpffs, char *text, size_t 
 		snprintf(b->dir, sizeof(b->dir), "%s_new", final);
 		bpf_tree_remove(b->dir); /* of a manager that died while it built it */
 		if (mkdir(b->dir, 0750)) {
-			r = fail(text, size, -errno, "%s: %s", b->dir, strerror(errno));
+			r = err_text(e, -errno, "%s: %s", b->dir, strerror(errno));
 			goto err;
 		}
 	}
@@ -555,31 +556,31 @@ int bpf_state_new(struct bpf_state **out, const char *bpffs, char *text, size_t 
 
 	r = load_all(b);
 	if (r) {
-		load_failed(r, text, size);
+		load_failed(r, e);
 		goto err_dir;
 	}
 	take_fds(b);
 	r = socks_attach(b);
 	if (r) {
-		load_failed(r, text, size);
+		load_failed(r, e);
 		goto err_dir;
 	}
 	b->ncpus = libbpf_num_possible_cpus();
-	b->nets = mmap(NULL, sizeof(struct ipn_net) * IPN_MAX_NETS, PROT_READ | PROT_WRITE,
-		       MAP_SHARED, b->fd_nets, 0);
-	if (b->nets == MAP_FAILED) {
-		r = fail(text, size, -errno, "cannot map the networks: %s", strerror(errno));
+	b->net_fast = mmap(NULL, sizeof(struct ipn_net_fast) * IPN_MAX_NETS, PROT_READ | PROT_WRITE,
+			   MAP_SHARED, b->fd_net_fast, 0);
+	if (b->net_fast == MAP_FAILED) {
+		r = err_text(e, -errno, "cannot map the networks: %s", strerror(errno));
 		goto err_dir;
 	}
 	if (b->adopted) {
 		if (bpf_map_lookup_elem(b->fd_abi, &zero, &b->abi)) {
-			r = fail(text, size, -errno, "%s/abi: %s", b->dir, strerror(errno));
+			r = err_text(e, -errno, "%s/abi: %s", b->dir, strerror(errno));
 			goto err;
 		}
 		r = links_update(b);
 		if (r) {
-			fail(text, size, r, "%s/link: cannot move to the new programs: %s", b->dir,
-			     strerror(-r));
+			err_text(e, r, "%s/link: cannot move to the new programs: %s", b->dir,
+				 strerror(-r));
 			goto err;
 		}
 	} else {
@@ -588,7 +589,7 @@ int bpf_state_new(struct bpf_state **out, const char *bpffs, char *text, size_t 
 		if (!r && rename(b->dir, final))
 			r = -errno;
 		if (r) {
-			fail(text, size, r, "%s: %s", final, strerror(-r));
+			err_text(e, r, "%s: %s", final, strerror(-r));
 			goto err_dir;
 		}
 		util_copy(b->dir, sizeof(b->dir), final);
@@ -611,8 +612,8 @@ void bpf_state_free(struct bpf_state *b)
 {
 	if (!b)
 		return;
-	if (b->nets != MAP_FAILED)
-		munmap(b->nets, sizeof(struct ipn_net) * IPN_MAX_NETS);
+	if (b->net_fast != MAP_FAILED)
+		munmap(b->net_fast, sizeof(struct ipn_net_fast) * IPN_MAX_NETS);
 	hooks_bpf__destroy(b->hooks);
 	hub_bpf__destroy(b->hub);
 	switch_bpf__destroy(b->ethernet_switch);

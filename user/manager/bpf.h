@@ -18,21 +18,24 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct errtext;
+
 struct bpf_state {
 	char dir[256]; /* the fabric's directory: BPFFS/ipn-fabric/v1 */
 	bool adopted;
-	struct ipn_abi abi;   /* copy of what stands in the map */
-	struct ipn_net *nets; /* the map `nets`, IPN_MAX_NETS of them, mapped writable */
-	int ncpus;            /* possible CPUs: values in a per-CPU look-up */
+	struct ipn_abi abi;            /* copy of what stands in the map */
+	struct ipn_net_fast *net_fast; /* the map `net_fast`, IPN_MAX_NETS of them, mapped writable */
+	int ncpus;                     /* possible CPUs: values in a per-CPU look-up */
 
-	int fd_abi, fd_networks, fd_nets, fd_ports, fd_ports_at, fd_portinfo, fd_dests, fd_floods,
-		fd_fdb, fd_stats;
+	int fd_abi, fd_net_info, fd_net_fast, fd_port_in, fd_port_cache, fd_port_info, fd_port_out,
+		fd_flood_list, fd_fdb, fd_stats;
 	int fd_bells, fd_rooms, fd_pages, fd_logs[IPN_LOG_CLASSES];
-	int prog_xdp, prog_xdp_dev, prog_tc, prog_tc_tap, prog_tc_gw, prog_tc_grab, prog_tc_cable;
-	int prog_notify, prog_sk_look;
-	int fd_xsks, fd_xskports, fd_xskports_at, prog_xsk, prog_xsk_held;
+	int prog_xdp, prog_xdp_dev, prog_tc, prog_tc_tap, prog_tc_segmenter, prog_tc_grab,
+		prog_tc_cable;
+	int prog_notify, prog_sk_query;
+	int fd_xsks, fd_xskports, fd_xsk_cache, prog_xsk, prog_xsk_held;
 	int fd_calls, fd_pol_xdp, fd_pol_tc, fd_pol_sk;
-	int fd_socks, fd_sk_ports, fd_punt, fd_punt_acct, fd_doors;
+	int fd_socks, fd_sk_ports, fd_punt, fd_punt_acct, fd_listeners;
 	int fd_l3_nets, fd_l3_ports, fd_l3_route4, fd_l3_route6, fd_l3_neigh, fd_l3_static,
 		fd_l3_held;
 
@@ -45,14 +48,14 @@ struct bpf_state {
 
 /*
  * Makes sure of BPFFS/ipn-fabric. Returns 1 when it made BPFFS itself, 0 when that was there;
- * -ENOENT no such directory, -EMEDIUMTYPE not on a bpffs, with the line in `text`.
+ * -ENOENT no such directory, -EMEDIUMTYPE not on a bpffs, with the line in *e.
  */
-int bpf_dir_make(const char *bpffs, char *text, size_t text_size);
+int bpf_dir_make(const char *bpffs, struct errtext *e);
 /*
  * Opens the fabric pinned below `bpffs`, or makes one. On failure returns -errno and one line in
- * `text`: -EPROTO another ABI version, -EPERM, others for a kernel without what is needed.
+ * *e: -EPROTO another ABI version, -EPERM, others for a kernel without what is needed.
  */
-int bpf_state_new(struct bpf_state **out, const char *bpffs, char *text, size_t text_size);
+int bpf_state_new(struct bpf_state **out, const char *bpffs, struct errtext *e);
 /* Lets go of it. The pins stay. */
 void bpf_state_free(struct bpf_state *b);
 /* Removes all pins. The fabric ends when the last link and descriptor is gone. */
@@ -72,11 +75,11 @@ void bpf_tree_remove(const char *dir);
 /* Writes b->abi into the map. */
 int bpf_abi_store(struct bpf_state *b);
 
-/* Where messages of this port come from and what may become of them: `ports` and its copy. */
-int bpf_port_set(struct bpf_state *b, const struct ipn_port *port);
+/* Where messages of this port come from and what may become of them: `port_in` and its copy. */
+int bpf_port_set(struct bpf_state *b, const struct ipn_port_in *port);
 void bpf_port_del(struct bpf_state *b, __u32 ifindex);
 
-/* Whose socket is at the far end `far` of an xsk port's veth: `xskports` and `xskports_at`. */
+/* Whose socket is at the far end `far` of an xsk port's veth: `xskports` and `xsk_cache`. */
 int bpf_xskport_set(struct bpf_state *b, __u32 far, const struct ipn_xskport *x);
 void bpf_xskport_del(struct bpf_state *b, __u32 far);
 /* Tells programs that what policies look at on this network has changed (bpf/core/flow.h). */
@@ -92,7 +95,7 @@ int bpf_attach_xsk_near(struct bpf_state *b, __u32 ifindex);
 /* The far end of an xsk port's veth. Does somebody have the socket of this node? */
 int bpf_attach_xsk(struct bpf_state *b, __u32 ifindex);
 bool bpf_xsk_held(struct bpf_state *b, __u32 node);
-/* A device, or the gateway: at tcx, or at clsact as abi.hook says. */
+/* A device, or the segmenter: at tcx, or at clsact as abi.hook says. */
 int bpf_attach_tc(struct bpf_state *b, __u32 ifindex, int prog_fd);
 /*
  * The tap of a process: at clsact always, since a tcx link costs a grace period (13 ms against 0.1)
@@ -138,8 +141,8 @@ int bpf_room_ring(struct bpf_state *b, __u32 node);
 /* Puts an event into a node's bell. */
 int bpf_notify(struct bpf_state *b, __u32 node, __u32 type, __u32 arg);
 
-/* What is to be known of n sockets in `socks`, IPN_SK_LOOKS at most, whose nodes are given. */
-int bpf_socks_look(struct bpf_state *b, struct ipn_sk_look *looks, __u32 n);
+/* What is to be known of n sockets in `socks`, IPN_SK_QUERIES at most, whose nodes are given. */
+int bpf_socks_query(struct bpf_state *b, struct ipn_sk_query *queries, __u32 n);
 /* Is there a program for messages of sock ports on networks with this policy? */
 bool bpf_policy_takes_socks(struct bpf_state *b, __u32 policy);
 

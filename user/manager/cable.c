@@ -6,8 +6,8 @@
  * (node->peer). They live and die together: node_del of one takes the other along, so a cable ends
  * with either network, with either port, and with its veth.
  *
- * Making, in this order: both numbers; the veth; for both ends the entries in `portinfo` and
- * `ports` and the program; then both ends are delivered to. Who fails takes the first node away,
+ * Making, in this order: both numbers; the veth; for both ends the entries in `port_info` and
+ * `port_in` and the program; then both ends are delivered to. Who fails takes the first node away,
  * and with it all that stands. A manager that dies in between leaves a veth with two ends, one or
  * none in the maps; the next one takes over a cable when it finds both ends whole, and removes
  * it otherwise. Which end belongs to which, the kernel knows: nothing else has to be stored.
@@ -18,29 +18,29 @@
 #include <ipn/af_ipn.h>
 
 #define FAB_CABLE "ipnc%d"
-/* The gateway's mark has room for these: bpf/core/cable.h. */
+/* The segmenter's mark has room for these: bpf/core/cable.h. */
 #define IFINDEX_MAX ((1U << 27) - 1)
 
-static int veth_make(struct manager *m, struct node *const ends[2], struct answer *a)
+static int veth_make(struct manager *m, struct node *const ends[2], struct errtext *a)
 {
 	struct link_info link;
 	__u32 ifindex[2];
 	int r = link_cable(m->link, FAB_CABLE, ifindex);
 
 	if (r)
-		return ANSWER(a, r, "cannot make the cable's interfaces: %s", strerror(-r));
+		return err_text(a, r, "cannot make the cable's interfaces: %s", strerror(-r));
 	for (int i = 0; i < 2; i++) {
-		ends[i]->ifindex = ends[i]->port.ifindex = ifindex[i];
+		ends[i]->ifindex = ends[i]->in.ifindex = ifindex[i];
 		r = link_get(m->link, ifindex[i], &link);
 		if (r)
-			return ANSWER(a, r, "the cable's interface %u is gone: %s", ifindex[i],
-				      strerror(-r));
-		util_copy(ends[i]->port.name, sizeof(ends[i]->port.name), link.name);
+			return err_text(a, r, "the cable's interface %u is gone: %s", ifindex[i],
+					strerror(-r));
+		util_copy(ends[i]->in.name, sizeof(ends[i]->in.name), link.name);
 		if (ifindex[i] > IFINDEX_MAX)
-			return ANSWER(a, -EOVERFLOW,
-				      "this namespace has had so many interfaces that number %u "
-				      "is too big for a cable",
-				      ifindex[i]);
+			return err_text(a, -EOVERFLOW,
+					"this namespace has had so many interfaces that number %u "
+					"is too big for a cable",
+					ifindex[i]);
 	}
 	return 0;
 }
@@ -50,21 +50,21 @@ static int end_begin(struct node *node)
 {
 	int r;
 
-	node->port.flags |= IPN_PF_UP;
+	node->in.flags |= IPN_PF_UP;
 	r = node_source(node);
 	return r ? r : bpf_attach_cable(node->net->m->bpf, node->ifindex);
 }
 
 int cable_add(struct net *const nets[2], const struct node_want *want, const __s32 ports[2],
-	      struct node *ends[2], struct answer *a)
+	      struct node *ends[2], struct errtext *a)
 {
 	struct manager *m = nets[0]->m;
 	struct node_want one = *want;
 	int r;
 
 	if (nets[0] == nets[1])
-		return ANSWER(a, -EINVAL, "both ends are on %s (a cable joins two networks)",
-			      nets[0]->info.path);
+		return err_text(a, -EINVAL, "both ends are on %s (a cable joins two networks)",
+				nets[0]->info.path);
 	ends[0] = ends[1] = NULL;
 	one.kind = IPN_KIND_CABLE;
 	one.flags = IPN_PF_READER | IPN_PF_WRITER;
@@ -84,14 +84,14 @@ int cable_add(struct net *const nets[2], const struct node_want *want, const __s
 	for (int i = 0; !r && i < 2; i++)
 		r = node_deliver(ends[i]);
 	if (r) {
-		ANSWER(a, r, "cannot join %s and %s: %s", nets[0]->info.path, nets[1]->info.path,
-		       strerror(-r));
+		err_text(a, r, "cannot join %s and %s: %s", nets[0]->info.path, nets[1]->info.path,
+			 strerror(-r));
 		goto err;
 	}
 	for (int i = 0; i < 2; i++) {
 		gso_update(nets[i]);
 		monitor_tell(m, nets[i], ends[i], IPN_WATCH_JOIN);
-		ends[i]->welcome = true;
+		ends[i]->announced = true;
 		policy_tell(nets[i], ends[i], IPN_CALL_POSTNEWPORT);
 	}
 	return 0;
@@ -108,18 +108,17 @@ void cable_adopt(struct manager *m)
 		struct node *node = m->node_by_id[i], *other = NULL;
 		struct link_info link;
 
-		if (!node || node->port.kind != IPN_KIND_CABLE || node->peer)
+		if (!node || node->in.kind != IPN_KIND_CABLE || node->peer)
 			continue;
 		if (!link_get(m->link, node->ifindex, &link))
 			HASH_FIND(hh, m->nodes, &link.peer, sizeof(link.peer), other);
-		if (other && other->port.kind == IPN_KIND_CABLE && other->net != node->net &&
+		if (other && other->in.kind == IPN_KIND_CABLE && other->net != node->net &&
 		    !other->peer) {
 			node->peer = other;
 			other->peer = node;
 			continue;
 		}
-		say(LOG_NOTICE, "removed a cable of %s, which was left half made",
-		    node->net->info.path);
+		log_notice("removed a cable of %s, which was left half made", node->net->info.path);
 		node_del(node, ENODEV, false);
 	}
 }

@@ -14,6 +14,8 @@
  */
 #include "config.h"
 
+#include "common/errtext.h"
+
 #include <ctype.h>
 #include <ini.h>
 #include <ipn/af_ipn.h>
@@ -28,7 +30,7 @@
 #define MARKER "section = here"  /* what inih sees of any section header */
 #define DEVICES "tap, veth, host, grab, cable, xsk, vde, unix"
 #define HAS_ONE "has one already, give one of " DEVICES
-#define DOOR_MODE_DEFAULT 0700
+#define LISTENER_MODE_DEFAULT 0700
 #define VDE_DIR_MAX (IPN_PATH_MAX - 16) /* in it are the sockets of the clients */
 #define NOT_A_LINE "neither [section] nor key = value (nor a comment: ; or #)"
 
@@ -62,7 +64,7 @@ enum key {
 	KEY_VDE,
 	KEY_UNIX,
 	KEY_PEER,
-	KEY_DOOR_MODE,
+	KEY_LISTENER_MODE,
 	KEY_PORT2,
 	KEY_PERSIST,
 	KEY_NET_ADDR,
@@ -85,9 +87,8 @@ struct port_lines {
 struct parser {
 	const char *file;
 	FILE *stream;
-	char *text;
-	size_t text_size;
-	int err; /* the first error; its message is in text */
+	struct errtext *e;
+	int err; /* the first error; its message is in *e */
 
 	unsigned int line;
 	bool marker;  /* the line inih has now is the marker */
@@ -130,21 +131,21 @@ fail_at(struct parser *p, int err, unsigned int line, const char *fmt, ...)
 	if (p->err)
 		return p->err;
 	p->err = -err;
-	n = line ? snprintf(p->text, p->text_size, "%s:%u: ", p->file, line)
-		 : snprintf(p->text, p->text_size, "%s: ", p->file);
-	if (n >= 0 && (size_t)n < p->text_size) {
+	n = line ? snprintf(p->e->text, sizeof(p->e->text), "%s:%u: ", p->file, line)
+		 : snprintf(p->e->text, sizeof(p->e->text), "%s: ", p->file);
+	if (n >= 0 && (size_t)n < sizeof(p->e->text)) {
 		va_start(ap, fmt);
-		vsnprintf(p->text + n, p->text_size - (size_t)n, fmt, ap);
+		vsnprintf(p->e->text + n, sizeof(p->e->text) - (size_t)n, fmt, ap);
 		va_end(ap);
 	}
 	/* One line, whatever bytes the file holds. */
-	for (char *c = p->text; p->text_size && *c; c++)
+	for (char *c = p->e->text; sizeof(p->e->text) && *c; c++)
 		if ((unsigned char)*c < ' ' || *c == 127)
 			*c = '?';
 	return p->err;
 }
 
-#define fail(p, ...) fail_at(p, EINVAL, (p)->line, __VA_ARGS__)
+#define parse_fail(p, ...) fail_at(p, EINVAL, (p)->line, __VA_ARGS__)
 
 static bool is_space(char c)
 {
@@ -224,7 +225,8 @@ static int set_number(struct parser *p, const char *key, const char *value, __u3
 		      __u32 *out)
 {
 	if (config_number(value, min, max, out))
-		return fail(p, "%s: \"%s\" is not a number from %u to %u", key, value, min, max);
+		return parse_fail(p, "%s: \"%s\" is not a number from %u to %u", key, value, min,
+				  max);
 	return 0;
 }
 
@@ -233,12 +235,13 @@ static int set_device(struct parser *p, const char *key, const char *name, enum 
 	struct config_port *port = p->port;
 
 	if (port->kind != IPN_KIND_NONE)
-		return fail(p, "%s: port %s " HAS_ONE, key, port->label);
+		return parse_fail(p, "%s: port %s " HAS_ONE, key, port->label);
 	if (!link_name_ok(name))
-		return fail(p,
-			    "%s: \"%s\" is not an interface name (1 to %d bytes, no '/', ':', '%%' "
-			    "or space)",
-			    key, name, IPN_NAME_MAX - 1);
+		return parse_fail(
+			p,
+			"%s: \"%s\" is not an interface name (1 to %d bytes, no '/', ':', '%%' "
+			"or space)",
+			key, name, IPN_NAME_MAX - 1);
 	port->kind = kind;
 	p->lines->device = p->line;
 	return util_copy(port->name, sizeof(port->name), name);
@@ -253,17 +256,18 @@ static int set_veth(struct parser *p, const char *value)
 	int n = colon ? (int)(colon - value) : (int)strlen(value);
 
 	if (snprintf(name, sizeof(name), "%.*s", n, value) >= (int)sizeof(name))
-		return fail(p, "veth: \"%s\": the name is longer than %d bytes", value,
-			    IPN_NAME_MAX - 1);
+		return parse_fail(p, "veth: \"%s\": the name is longer than %d bytes", value,
+				  IPN_NAME_MAX - 1);
 	if (colon && (!*netns || !strcmp(netns, ".") || !strcmp(netns, "..") ||
 		      (netns[0] != '/' && strchr(netns, '/'))))
-		return fail(p,
-			    "veth: \"%s\": what follows ':' is not the name or absolute path of a "
-			    "network namespace",
-			    value);
+		return parse_fail(
+			p,
+			"veth: \"%s\": what follows ':' is not the name or absolute path of a "
+			"network namespace",
+			value);
 	if (util_copy(p->port->netns, sizeof(p->port->netns), netns))
-		return fail(p, "veth: \"%s\": the namespace is longer than %zu bytes", value,
-			    sizeof(p->port->netns) - 1);
+		return parse_fail(p, "veth: \"%s\": the namespace is longer than %zu bytes", value,
+				  sizeof(p->port->netns) - 1);
 	return set_device(p, "veth", name, IPN_KIND_VETH);
 }
 
@@ -272,25 +276,26 @@ static int set_path(struct parser *p, const char *what, const char *value, char 
 	size_t n = strlen(value);
 
 	if (value[0] != '/' || n < 2 || value[n - 1] == '/')
-		return fail(p, "%s: \"%s\" is not an absolute path of a file", what, value);
+		return parse_fail(p, "%s: \"%s\" is not an absolute path of a file", what, value);
 	if (n >= IPN_PATH_MAX)
-		return fail(p, "%s: \"%s\" is longer than %d bytes", what, value, IPN_PATH_MAX - 1);
+		return parse_fail(p, "%s: \"%s\" is longer than %d bytes", what, value,
+				  IPN_PATH_MAX - 1);
 	return util_copy(path, IPN_PATH_MAX, value);
 }
 
 /* A port without an interface of a name: a path says what it is. */
 static int set_other(struct parser *p, const char *key, const char *value, enum ipn_kind kind,
-		     enum ipn_door_kind door)
+		     enum ipn_listener_kind listener)
 {
 	struct config_port *port = p->port;
 
 	if (port->kind != IPN_KIND_NONE)
-		return fail(p, "%s: port %s " HAS_ONE, key, port->label);
+		return parse_fail(p, "%s: port %s " HAS_ONE, key, port->label);
 	port->kind = kind;
-	port->door = door;
+	port->listener = listener;
 	p->lines->device = p->line;
-	if (door == IPN_DOOR_VDE && strlen(value) > VDE_DIR_MAX)
-		return fail(
+	if (listener == IPN_LISTENER_VDE && strlen(value) > VDE_DIR_MAX)
+		return parse_fail(
 			p, "%s: \"%s\" is longer than %d bytes: there is no room for sockets in it",
 			key, value, VDE_DIR_MAX);
 	return set_path(p, key, value, port->other);
@@ -310,7 +315,7 @@ static int set_hook(struct parser *p, const char *key, const char *value)
 			return 0;
 		}
 	}
-	return fail(p, "%s: \"%s\" is not auto, tcx or clsact", key, value);
+	return parse_fail(p, "%s: \"%s\" is not auto, tcx or clsact", key, value);
 }
 
 static const struct {
@@ -341,7 +346,7 @@ static const struct {
 	[KEY_VDE] = { SECTION_PORT, "vde" },
 	[KEY_UNIX] = { SECTION_PORT, "unix" },
 	[KEY_PEER] = { SECTION_PORT, "peer" },
-	[KEY_DOOR_MODE] = { SECTION_PORT, "mode" },
+	[KEY_LISTENER_MODE] = { SECTION_PORT, "mode" },
 	[KEY_PORT2] = { SECTION_PORT, "port2" },
 	[KEY_PERSIST] = { SECTION_PORT, "persist" },
 	[KEY_NET_ADDR] = { SECTION_NETWORK, "addr" },
@@ -377,8 +382,8 @@ static int set_addr(struct parser *p, struct config_l3 *l3, const char *name, co
 	    l3text_prefix(one, &l3->addr.ip) || (at && !l3_port_ok(w[0], w[1], &l3->addr.port)) ||
 	    (words == at + 3 && (strcmp(w[at], "mtu") != 0 ||
 				 config_number(w[at + 1], 68, IPN_MTU_MAX, &l3->addr.mtu))))
-		return fail(p, "%s: \"%s\" is not ADDR/LEN%s, and maybe mtu N", name, value,
-			    at ? " port N" : "");
+		return parse_fail(p, "%s: \"%s\" is not ADDR/LEN%s, and maybe mtu N", name, value,
+				  at ? " port N" : "");
 	return 0;
 }
 
@@ -391,8 +396,8 @@ static int set_neigh(struct parser *p, struct config_l3 *l3, const char *name, c
 	if (words != (l3->port ? 2 : 4) || l3text_addr(one, &l3->neigh.ip) ||
 	    l3text_mac(two, l3->neigh.mac) ||
 	    (!l3->port && !l3_port_ok(word, number, &l3->neigh.port)))
-		return fail(p, "%s: \"%s\" is not ADDR MAC%s", name, value,
-			    l3->port ? "" : " port N");
+		return parse_fail(p, "%s: \"%s\" is not ADDR MAC%s", name, value,
+				  l3->port ? "" : " port N");
 	return 0;
 }
 
@@ -407,8 +412,9 @@ static int set_route(struct parser *p, struct config_l3 *l3, const char *name, c
 	l3->option = IPN_L3_ROUTE_ADD;
 	if ((words != 3 && words != 5) || (words == 5 && !l3_port_ok(word, number, &port)) ||
 	    l3text_route(one, two, three, port, &l3->route, &wrong))
-		return fail(p, "%s: \"%s\" is not PREFIX via ADDR [port N], nor PREFIX port N",
-			    name, value);
+		return parse_fail(p,
+				  "%s: \"%s\" is not PREFIX via ADDR [port N], nor PREFIX port N",
+				  name, value);
 	return 0;
 }
 
@@ -439,7 +445,7 @@ static int set_l3(struct parser *p, enum key key, const char *name, const char *
 static int set_yes_no(struct parser *p, const char *name, const char *value, bool *out)
 {
 	if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
-		return fail(p, "%s: \"%s\" is not yes or no", name, value);
+		return parse_fail(p, "%s: \"%s\" is not yes or no", name, value);
 	*out = !strcmp(value, "yes");
 	return 0;
 }
@@ -447,15 +453,16 @@ static int set_yes_no(struct parser *p, const char *name, const char *value, boo
 static int set_mode(struct parser *p, const char *name, const char *value, __u32 *out)
 {
 	if (config_mode(value, out))
-		return fail(p, "%s: \"%s\" is not an octal number from 0 to 0777", name, value);
+		return parse_fail(p, "%s: \"%s\" is not an octal number from 0 to 0777", name,
+				  value);
 	return 0;
 }
 
 static int set_frames(struct parser *p, const char *name, const char *value, __u32 *out)
 {
 	if (config_number(value, IPN_XSK_FRAMES_MIN, IPN_XSK_FRAMES_MAX, out) || *out & (*out - 1))
-		return fail(p, "%s: \"%s\" is not a power of two from %d to %d", name, value,
-			    IPN_XSK_FRAMES_MIN, IPN_XSK_FRAMES_MAX);
+		return parse_fail(p, "%s: \"%s\" is not a power of two from %d to %d", name, value,
+				  IPN_XSK_FRAMES_MIN, IPN_XSK_FRAMES_MAX);
 	return 0;
 }
 
@@ -463,8 +470,8 @@ static int set_frame_size(struct parser *p, const char *name, const char *value,
 {
 	if (config_number(value, IPN_XSK_FRAME_SMALL, IPN_XSK_FRAME_LARGE, out) ||
 	    (*out != IPN_XSK_FRAME_SMALL && *out != IPN_XSK_FRAME_LARGE))
-		return fail(p, "%s: \"%s\" is not %d or %d", name, value, IPN_XSK_FRAME_SMALL,
-			    IPN_XSK_FRAME_LARGE);
+		return parse_fail(p, "%s: \"%s\" is not %d or %d", name, value, IPN_XSK_FRAME_SMALL,
+				  IPN_XSK_FRAME_LARGE);
 	return 0;
 }
 
@@ -490,9 +497,9 @@ static int set_key(struct parser *p, const char *name, const char *value)
 		if (keys[i].section == p->section && !strcmp(keys[i].name, name))
 			break;
 	if (i == ARRAY_SIZE(keys))
-		return fail(p, "%s: unknown key (%s)", name, section_help[p->section]);
+		return parse_fail(p, "%s: unknown key (%s)", name, section_help[p->section]);
 	if (p->keys & KEY_BIT(i) & ~KEYS_MANY)
-		return fail(p, "%s: \"%s\": given twice in this section", name, value);
+		return parse_fail(p, "%s: \"%s\": given twice in this section", name, value);
 	p->keys |= KEY_BIT(i);
 	if (p->section == SECTION_PORT)
 		p->lines->key[i] = p->line;
@@ -504,10 +511,11 @@ static int set_key(struct parser *p, const char *name, const char *value)
 		if (!config_policy(value, &net->policy))
 			return 0;
 		if (!config_policy_name_ok(value))
-			return fail(p,
-				    "%s: \"%s\" is not switch, broadcast, hub, l3, the name of a "
-				    "loaded policy or a number from 1 to %d",
-				    name, value, IPN_POLICY_MAX - 1);
+			return parse_fail(
+				p,
+				"%s: \"%s\" is not switch, broadcast, hub, l3, the name of a "
+				"loaded policy or a number from 1 to %d",
+				name, value, IPN_POLICY_MAX - 1);
 		net->policy = IPN_POLICY_ANY;
 		net->policy_line = p->line;
 		return util_copy(net->policy_name, sizeof(net->policy_name), value);
@@ -552,12 +560,12 @@ static int set_key(struct parser *p, const char *name, const char *value)
 	case KEY_CABLE:
 		return set_other(p, name, value, IPN_KIND_CABLE, 0);
 	case KEY_VDE:
-		return set_other(p, name, value, IPN_KIND_SOCK, IPN_DOOR_VDE);
+		return set_other(p, name, value, IPN_KIND_SOCK, IPN_LISTENER_VDE);
 	case KEY_UNIX:
-		return set_other(p, name, value, IPN_KIND_SOCK, IPN_DOOR_UNIX);
+		return set_other(p, name, value, IPN_KIND_SOCK, IPN_LISTENER_UNIX);
 	case KEY_PEER:
 		return set_path(p, name, value, port->peer);
-	case KEY_DOOR_MODE:
+	case KEY_LISTENER_MODE:
 		return set_mode(p, name, value, &port->mode);
 	case KEY_PORT:
 		return set_port(p, name, value, &port->port);
@@ -565,18 +573,18 @@ static int set_key(struct parser *p, const char *name, const char *value)
 		return set_port(p, name, value, &port->port2);
 	case KEY_PERSIST:
 		if (strcmp(value, "yes") != 0)
-			return fail(p,
-				    "%s: \"%s\" is not yes: what a file attaches stays until "
-				    "detach",
-				    name, value);
+			return parse_fail(p,
+					  "%s: \"%s\" is not yes: what a file attaches stays until "
+					  "detach",
+					  name, value);
 		return 0;
 	case KEY_DESCR:
 		if (util_copy(port->descr, sizeof(port->descr), value))
-			return fail(p, "%s: \"%s\" is longer than %zu bytes", name, value,
-				    sizeof(port->descr) - 1);
+			return parse_fail(p, "%s: \"%s\" is longer than %zu bytes", name, value,
+					  sizeof(port->descr) - 1);
 		return 0;
 	}
-	return fail(p, "%s: unknown key", name);
+	return parse_fail(p, "%s: unknown key", name);
 }
 
 static int add_net(struct parser *p)
@@ -590,7 +598,7 @@ static int add_net(struct parser *p)
 		return r;
 	for (; *tail; tail = &(*tail)->next)
 		if (!strcmp((*tail)->path, path))
-			return fail(p, "network: \"%s\": a second section for it", path);
+			return parse_fail(p, "network: \"%s\": a second section for it", path);
 	net = calloc(1, sizeof(*net));
 	if (!net)
 		return fail_at(p, ENOMEM, p->line, "%s", strerror(ENOMEM));
@@ -615,13 +623,13 @@ static int add_port(struct parser *p)
 	if (!port || !lines)
 		return fail_at(p, ENOMEM, p->line, "%s", strerror(ENOMEM));
 	if (util_copy(port->label, sizeof(port->label), p->name))
-		return fail(p, "port: the label \"%s\" is longer than %zu bytes", p->name,
-			    sizeof(port->label) - 1);
+		return parse_fail(p, "port: the label \"%s\" is longer than %zu bytes", p->name,
+				  sizeof(port->label) - 1);
 	for (; *tail; tail = &(*tail)->next)
 		if (!strcmp((*tail)->label, port->label))
-			return fail(p, "port: \"%s\": a second section for it", port->label);
+			return parse_fail(p, "port: \"%s\": a second section for it", port->label);
 	port->port = port->port2 = IPN_PORTNO_ANY;
-	port->mode = DOOR_MODE_DEFAULT;
+	port->mode = LISTENER_MODE_DEFAULT;
 	port->line = p->line;
 	lines->port = port;
 	/* Kept in both orders: the newest for set_key(), which looks at p->lines. */
@@ -647,26 +655,27 @@ static int add_section(struct parser *p)
 
 	if (!strcmp(word, "fabric")) {
 		if (*rest)
-			return fail(p, "[fabric] takes no name: \"%s\"", rest);
+			return parse_fail(p, "[fabric] takes no name: \"%s\"", rest);
 		if (p->have_fabric)
-			return fail(p, "[fabric]: a second section for it");
+			return parse_fail(p, "[fabric]: a second section for it");
 		p->have_fabric = true;
 		p->section = SECTION_FABRIC;
 		return 0;
 	}
 	if (!strcmp(word, "network")) {
 		if (!*rest)
-			return fail(p, "[network] without a path: write [network /run/ipn/lan]");
+			return parse_fail(p,
+					  "[network] without a path: write [network /run/ipn/lan]");
 		p->section = SECTION_NETWORK;
 		return add_net(p);
 	}
 	if (!strcmp(word, "port")) {
 		if (!*rest || strpbrk(rest, " \t"))
-			return fail(p, "[port %s]: a port has one word as label", rest);
+			return parse_fail(p, "[port %s]: a port has one word as label", rest);
 		p->section = SECTION_PORT;
 		return add_port(p);
 	}
-	return fail(p, "[%s]: unknown section (fabric, network PATH or port LABEL)", word);
+	return parse_fail(p, "[%s]: unknown section (fabric, network PATH or port LABEL)", word);
 }
 
 static int handler(void *user, const char *section, const char *name, const char *value)
@@ -693,19 +702,19 @@ static int header_read(struct parser *p, const char *s)
 		if (*c == ';' && is_space(c[-1]))
 			end = NULL;
 	if (!end)
-		return fail(p, "\"%s\": a section header without ']'", s);
+		return parse_fail(p, "\"%s\": a section header without ']'", s);
 	after = end + 1 + strspn(end + 1, " \t");
 	if (*after && *after != ';' && *after != '#')
-		return fail(p, "\"%s\": text after the ']' of a section header", s);
+		return parse_fail(p, "\"%s\": text after the ']' of a section header", s);
 	while (start < end && is_space(*start))
 		start++;
 	while (end > start && is_space(end[-1]))
 		end--;
 	if (end == start)
-		return fail(p, "\"%s\": a section header without a name", s);
+		return parse_fail(p, "\"%s\": a section header without a name", s);
 	if (end - start >= (long)sizeof(p->header))
-		return fail(p, "\"%s\": the section name is longer than %zu bytes", s,
-			    sizeof(p->header) - 1);
+		return parse_fail(p, "\"%s\": the section name is longer than %zu bytes", s,
+				  sizeof(p->header) - 1);
 	snprintf(p->header, sizeof(p->header), "%.*s", (int)(end - start), start);
 	return 0;
 }
@@ -722,9 +731,9 @@ static int raw_line_read(struct parser *p, char *str, int num)
 	p->line++;
 	while ((c = getc(p->stream)) != EOF && c != '\n') {
 		if (c == '\0')
-			return fail(p, "a NUL byte: not a text file");
+			return parse_fail(p, "a NUL byte: not a text file");
 		if (n >= num - 2)
-			return fail(p, "a line longer than %d bytes", num - 2);
+			return parse_fail(p, "a line longer than %d bytes", num - 2);
 		str[n++] = (char)c;
 	}
 	if (c == EOF && ferror(p->stream))
@@ -742,7 +751,7 @@ static char *line_read(char *str, int num, void *user)
 	int n;
 
 	if (p->pending && !p->err)
-		fail(p, NOT_A_LINE);
+		parse_fail(p, NOT_A_LINE);
 	if (p->err)
 		return NULL;
 	n = raw_line_read(p, str, num);
@@ -783,27 +792,28 @@ static int port_check_keys(struct parser *p, const struct port_lines *l)
 	static const struct {
 		enum key key;
 		enum ipn_kind kind;
-		enum ipn_door_kind door;
+		enum ipn_listener_kind listener;
 		const char *with;
 	} only[] = {
 		{ KEY_FRAMES, IPN_KIND_XSK, 0, "xsk = NAME" },
 		{ KEY_FRAME_SIZE, IPN_KIND_XSK, 0, "xsk = NAME" },
 		{ KEY_OWN, IPN_KIND_XSK, 0, "xsk = NAME" },
 		{ KEY_PORT2, IPN_KIND_CABLE, 0, "cable = PATH" },
-		{ KEY_PEER, IPN_KIND_SOCK, IPN_DOOR_UNIX, "unix = FILE" },
-		{ KEY_DOOR_MODE, IPN_KIND_SOCK, 0, "vde = DIR and unix = FILE" },
+		{ KEY_PEER, IPN_KIND_SOCK, IPN_LISTENER_UNIX, "unix = FILE" },
+		{ KEY_LISTENER_MODE, IPN_KIND_SOCK, 0, "vde = DIR and unix = FILE" },
 	};
 	static const enum key not_vde[] = { KEY_PORT, KEY_DESCR, KEY_ADDR, KEY_NEIGH };
 	const struct config_port *port = l->port;
 
 	for (size_t i = 0; i < ARRAY_SIZE(only); i++)
 		if (l->key[only[i].key] &&
-		    (port->kind != only[i].kind || (only[i].door && port->door != only[i].door)))
+		    (port->kind != only[i].kind ||
+		     (only[i].listener && port->listener != only[i].listener)))
 			return fail_at(p, EINVAL, l->key[only[i].key],
 				       "%s: port %s has none of that: it is for %s",
 				       keys[only[i].key].name, port->label, only[i].with);
 	for (size_t i = 0; i < ARRAY_SIZE(not_vde); i++)
-		if (l->key[not_vde[i]] && port->door == IPN_DOOR_VDE)
+		if (l->key[not_vde[i]] && port->listener == IPN_LISTENER_VDE)
 			return fail_at(p, EINVAL, l->key[not_vde[i]],
 				       "%s: port %s is a directory, whose clients are ports with "
 				       "numbers and descriptions of their own%s",
@@ -811,7 +821,8 @@ static int port_check_keys(struct parser *p, const struct port_lines *l)
 				       not_vde[i] == KEY_ADDR || not_vde[i] == KEY_NEIGH
 					       ? " (write it in [network], with port N)"
 					       : "");
-	for (enum key k = KEY_ADDR; port->door == IPN_DOOR_UNIX && port->port < 0; k = KEY_NEIGH) {
+	for (enum key k = KEY_ADDR; port->listener == IPN_LISTENER_UNIX && port->port < 0;
+	     k = KEY_NEIGH) {
 		if (l->key[k])
 			return fail_at(p, EINVAL, l->key[k],
 				       "%s: port %s has no number yet: write port = N",
@@ -882,14 +893,14 @@ static int port_check(struct parser *p, const struct port_lines *l)
 		r = cable_check(p, l);
 	if (r)
 		return r;
-	if (port->door && net_find(p->config, port->other))
+	if (port->listener && net_find(p->config, port->other))
 		return fail_at(p, EINVAL, l->device, "%s: \"%s\" is a network of this file",
-			       port->door == IPN_DOOR_VDE ? "vde" : "unix", port->other);
+			       port->listener == IPN_LISTENER_VDE ? "vde" : "unix", port->other);
 	for (const struct config_port *o = p->config->ports; o != port; o = o->next) {
 		if (*port->name && !strcmp(o->name, port->name) && !strcmp(o->netns, port->netns))
 			return fail_at(p, EINVAL, l->device, "%s: port %s has that interface",
 				       port->name, o->label);
-		if (port->door && o->door && !strcmp(o->other, port->other))
+		if (port->listener && o->listener && !strcmp(o->other, port->other))
 			return fail_at(p, EINVAL, l->device, "%s: port %s has that path",
 				       port->other, o->label);
 		if (port_takes(o, port->path, port->port))
@@ -922,11 +933,11 @@ static int l3_check(struct parser *p, struct config_l3 *l3)
 	return 0;
 }
 
-int config_read(const char *file, struct config **out, char *text, size_t text_size)
+int config_read(const char *file, struct config **out, struct errtext *e)
 {
 	__attribute__((cleanup(config_free_ptr))) struct config *config = NULL;
 	struct port_lines *ordered = NULL;
-	struct parser p = { .file = file, .text = text, .text_size = text_size };
+	struct parser p = { .file = file, .e = e };
 	int r;
 
 	config = calloc(1, sizeof(*config));
@@ -941,7 +952,7 @@ int config_read(const char *file, struct config **out, char *text, size_t text_s
 	errno = 0;
 	r = ini_parse_stream(line_read, &p, handler, &p);
 	if (!p.err && p.pending)
-		fail(&p, NOT_A_LINE);
+		parse_fail(&p, NOT_A_LINE);
 	if (!p.err && r == -2)
 		fail_at(&p, ENOMEM, 0, "%s", strerror(ENOMEM));
 	if (!p.err && r)

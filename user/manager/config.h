@@ -35,6 +35,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct errtext;
+
 enum config_hook { CONFIG_HOOK_AUTO, CONFIG_HOOK_TCX, CONFIG_HOOK_CLSACT };
 
 struct config_net {
@@ -58,17 +60,17 @@ struct config_port {
 	char label[64];
 	char path[IPN_PATH_MAX];
 	enum ipn_kind kind;
-	enum ipn_door_kind door;  /* kind sock: 0 for all others */
-	char name[IPN_NAME_MAX];  /* of the interface; empty for a cable and a door */
-	char other[IPN_PATH_MAX]; /* cable: the network of its other end; door: the path */
-	char peer[IPN_PATH_MAX];  /* unix door; empty: who writes first */
+	enum ipn_listener_kind listener; /* kind sock: 0 for all others */
+	char name[IPN_NAME_MAX];         /* of the interface; empty for a cable and a listener */
+	char other[IPN_PATH_MAX]; /* cable: the network of its other end; listener: the path */
+	char peer[IPN_PATH_MAX];  /* unix listener; empty: who writes first */
 	char netns[64];           /* empty: the fabric's */
 	__s32 port;               /* -1: any */
 	__s32 port2;              /* cable: at the other end */
 	char descr[IPN_DESCR_MAX];
 	__u32 frames, frame_size; /* xsk; 0: the default */
 	bool own;
-	__u32 mode; /* door */
+	__u32 mode; /* listener */
 };
 
 /* An option of the policy l3. */
@@ -93,11 +95,11 @@ struct config {
 };
 
 /*
- * Reads a file. On failure returns -errno (-EINVAL for what is in it) with one line in `text` that
+ * Reads a file. On failure returns -errno (-EINVAL for what is in it) with one line in *e that
  * names file, line, key, value and what would be right; *out is left alone. Unknown sections,
  * unknown keys, keys given twice, numbers out of range, ports of unknown networks are all errors.
  */
-int config_read(const char *file, struct config **out, char *text, size_t text_size);
+int config_read(const char *file, struct config **out, struct errtext *e);
 void config_free(struct config *config);
 
 /*

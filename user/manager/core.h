@@ -8,8 +8,8 @@
  *	struct session   one control connection; may refer to a net (bound) and to a node
  *
  * One thread, so no locks. What the BPF programs see is changed in an order that is right at every
- * step: a port can be delivered to (dests) only when all behind it stands, and stops being so first
- * of all when it goes. The death of the manager between two steps is repaired by adopt.c.
+ * step: a port can be delivered to (port_out) only when all behind it stands, and stops being so
+ * first of all when it goes. The death of the manager between two steps is repaired by adopt.c.
  */
 #ifndef IPN_MANAGER_CORE_H
 #define IPN_MANAGER_CORE_H
@@ -20,12 +20,13 @@
 #include "bpf.h"
 #include "common/util.h"
 #include "config.h"
-#include "keeper.h"
+#include "fdstore.h"
 #include "l3.h"
 #include "link.h"
 #include "manager.h"
 #include "perm.h"
-#include "say.h"
+#include "common/errtext.h"
+#include "common/log.h"
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wpedantic"
@@ -41,12 +42,6 @@
 
 #define LOG_BYTES_MAX (256UL << 20) /* one log */
 
-/* Where a function puts its one line for the user. */
-struct answer {
-	char text[256];
-};
-#define ANSWER(a, err, ...) fail((a)->text, sizeof((a)->text), err, __VA_ARGS__)
-
 struct user {
 	uid_t uid;
 	__u32 sessions;
@@ -57,7 +52,7 @@ struct user {
 	__u64 used, used_at;  /* us of the manager's time, lately: session.c */
 	struct ghost *ghosts; /* logs that are held though their networks and ports are gone */
 	__u32 nghosts, reap_at;
-	unsigned int closing; /* of its descriptors, under way: closer.c */
+	unsigned int closing; /* of its descriptors, under way: async_close.c */
 	UT_hash_handle hh;
 };
 
@@ -67,8 +62,8 @@ struct net_key {
 };
 
 struct node;
-struct door;
-struct kept;
+struct listener;
+struct fdstore_entry;
 struct session;
 struct manager;
 
@@ -77,7 +72,7 @@ struct net {
 	struct net_key key;
 	UT_hash_handle hh;
 	__u32 id;
-	struct ipn_network info;
+	struct ipn_net_info info;
 	int path_fd; /* O_PATH; holds the inode, so that its number is not used again. -1: lost */
 	int log_fd;
 	const struct ipn_log_head *head; /* of the log, one page, read-only */
@@ -108,8 +103,8 @@ struct node {
 	struct session *session; /* NULL: interface, or adopted */
 	__u32 ifindex;
 	UT_hash_handle hh;
-	struct ipn_port port; /* as in the map */
-	struct ipn_portinfo info;
+	struct ipn_port_in in; /* as in the map */
+	struct ipn_port_info info;
 	struct ipn_page *page; /* process nodes: theirs, mapped; believe nothing */
 	size_t memory;
 	__u32 gso;               /* what the other end was told */
@@ -119,7 +114,7 @@ struct node {
 	struct xsk *xsk;         /* xsk ports: xsk.c */
 	bool from_config;
 	struct sock *sock; /* of a sock port */
-	bool welcome;      /* its policy was told that it is there */
+	bool announced;    /* its policy was told that it is there */
 };
 
 enum node_id_state { ID_STALE = 0, ID_FRESH, ID_USED };
@@ -146,22 +141,22 @@ struct manager {
 	sd_event_source *refill;
 	sd_event_source *counts;
 	sd_event_source *overruns;
-	bool doom; /* interfaces that end now are only marked; doomed_end removes them all */
-	__u32 doomed;
+	bool batch_delete; /* interfaces that end now are only marked; batch_delete_end removes them all */
+	__u32 batch_count;
 	__u32 orphans[IPN_MAX_NODES]; /* interfaces that should go by themselves */
 	__u32 norphans;
 	sd_event_source *orphan_timer;
 	__u32 gen; /* last one given out */
 	struct user *users;
 	struct policy *policies[IPN_POLICY_MAX];
-	struct door *doors;
-	struct keep *keep;          /* NULL: nothing was to be kept yet */
-	struct punt *punt;          /* NULL: there was no door yet */
-	sd_event_source *sock_look; /* while there are sock ports */
+	struct listener *listeners;
+	struct fdstore *fdstore;     /* NULL: nothing was to be kept yet */
+	struct punt *punt;           /* NULL: there was no listener yet */
+	sd_event_source *sock_check; /* while there are sock ports */
 	__u32 socks, socks_waiting;
 	struct loading *loadings; /* on their way */
 	struct session *sessions;
-	struct closer *closer;
+	struct async_close *async_close;
 	int run_fd;      /* the run directory */
 	int lock_fd;     /* in it */
 	int bpf_lock_fd; /* directory on the bpffs, locked */
@@ -179,7 +174,7 @@ struct manager {
 /* user.c part of net.c: quotas; root has none. Returns 0 or -EDQUOT with the answer filled in. */
 struct user *user_get(struct manager *m, uid_t uid);
 int user_may(struct manager *m, struct user *u, __u32 nets, __u32 nodes, size_t memory,
-	     struct answer *a);
+	     struct errtext *a);
 /*
  * The log at `index` of its map will be handed out no more; the user's memory goes down by `bytes`
  * as soon as nobody holds it. To be called before it is replaced.
@@ -193,24 +188,24 @@ struct net *net_find(struct manager *m, const struct perm_inode *inode);
  * Makes a network for the inode of path_fd (not taken). `info` has policy, mtu, numnodes, pool,
  * flags, mode, persistent, uid and path; zeros become defaults. Errors as for IPN_CTL_NET_ADD.
  */
-int net_add(struct manager *m, const struct ipn_network *info, int path_fd,
-	    const struct perm_inode *inode, struct net **out, struct answer *a);
+int net_add(struct manager *m, const struct ipn_net_info *info, int path_fd,
+	    const struct perm_inode *inode, struct net **out, struct errtext *a);
 /* Takes all its ports away, tells their holders, and frees it. */
 void net_del(struct net *net);
 /* Ends it if nothing keeps it alive. */
 void net_unused(struct net *net);
 void net_describe(struct net *net, struct ipn_ctl_net *out);
-int net_adopt(struct manager *m, __u32 id, const struct ipn_network *info);
+int net_adopt(struct manager *m, __u32 id, const struct ipn_net_info *info);
 size_t net_log_bytes(__u32 log_class, __u32 slots);
-/* The first place in `dests` and `floods` with n free in a row, cleared. -ENOSPC. */
+/* The first place in `port_out` and `flood_list` with n free in a row, cleared. -ENOSPC. */
 int net_place(struct manager *m, __u32 n, __u32 *base);
 void net_place_clear(struct manager *m, __u32 base, __u32 n);
 
-/* local.c: -EOPNOTSUPP unless the inode's file system answers by itself. client: or 0 */
-int local_check(int fd, pid_t client, struct answer *a);
+/* fstype.c: -EOPNOTSUPP unless the inode's file system answers by itself. client: or 0 */
+int fstype_check(int fd, pid_t client, struct errtext *a);
 
 /* resize.c: errors as for IPN_CTL_RESIZE */
-int net_resize(struct net *net, __u32 numnodes, struct answer *a);
+int net_resize(struct net *net, __u32 numnodes, struct errtext *a);
 /* Returns when no program runs any more that began before. */
 void net_wait_programs(struct net *net);
 
@@ -234,15 +229,16 @@ struct node_want {
 };
 /* A process joins: all or nothing. *cursor: the first message of the network's log that it gets. */
 int node_connect(struct net *net, const struct node_want *want, struct node **out,
-		 struct node_fds *fds, __u64 *cursor, struct answer *a);
+		 struct node_fds *fds, __u64 *cursor, struct errtext *a);
 /* A device joins: all or nothing. */
-int node_attach(struct net *net, const struct node_want *want, struct node **out, struct answer *a);
+int node_attach(struct net *net, const struct node_want *want, struct node **out,
+		struct errtext *a);
 /*
  * The parts of joining, for cable.c. node_new takes a port and all numbers, and node_del takes back
  * whatever stands; with its interface it becomes a source; node_deliver: messages go to it.
  */
 int node_new(struct net *net, const struct node_want *want, size_t memory, struct node **out,
-	     struct answer *a);
+	     struct errtext *a);
 int node_source(struct node *node);
 int node_deliver(struct node *node);
 /* why: 0 its holder left; else the errno its holder is told. device_gone: nothing to remove. */
@@ -252,26 +248,26 @@ int node_publish(struct node *node);
 /* Counts a network's readers and writers anew. */
 void node_count(struct net *net);
 int node_shutdown(struct node *node, int how);
-/* Writes node->port into `ports` if it differs. */
+/* Writes node->port into `port_in` if it differs. */
 int node_store(struct node *node);
 void node_describe(struct node *node, struct ipn_ctl_port *out, bool stats);
-int node_adopt(struct manager *m, const struct ipn_port *port);
+int node_adopt(struct manager *m, const struct ipn_port_in *port);
 /* A link changed or went. */
 void node_link_event(const struct link_info *info, bool gone, void *manager);
 void node_check_links(struct manager *m);
 /* Removes the interfaces of processes that left, if they still stand. */
 void node_orphans_end(struct manager *m);
 /* Between these two, the interfaces of ports that end are marked and then removed all at once. */
-void node_doom_begin(struct manager *m);
-void node_doom_end(struct manager *m);
+void batch_delete_begin(struct manager *m);
+void batch_delete_end(struct manager *m);
 /* The group of marked interfaces. */
-__u32 node_doom_group(const struct manager *m);
+__u32 batch_delete_group(const struct manager *m);
 int node_refill(struct manager *m);
 
 /* netdev.c: interfaces of the host, and those of sockets */
 /* Finds the interface and notes in the port's flags what will be done to it. -EINVAL, -EBUSY. */
-int grab_find(struct node *node, const char *name, struct answer *a);
-/* Does it; the port stands in `ports`. */
+int grab_find(struct node *node, const char *name, struct errtext *a);
+/* Does it; the port stands in `port_in`. */
 int grab_begin(struct node *node);
 /* Is it still the interface that was grabbed? */
 bool grab_stands(struct manager *m, __u32 ifindex);
@@ -293,15 +289,15 @@ void netdev_watch_holders(struct manager *m);
  * IPN_PORTNO_ANY.
  */
 int cable_add(struct net *const nets[2], const struct node_want *want, const __s32 ports[2],
-	      struct node *ends[2], struct answer *a);
+	      struct node *ends[2], struct errtext *a);
 void cable_adopt(struct manager *m);
 /* Takes over how its interface is: up or not. */
 int node_link_state(struct node *node, const struct link_info *link);
 
 /* xsk.c: AF_XDP ports */
 /* Fills in defaults. -EINVAL. */
-int xsk_check(const struct net *net, struct node_want *want, struct answer *a);
-/* Makes the interface; and, when the node stands in `ports`, what is at the far end. */
+int xsk_check(const struct net *net, struct node_want *want, struct errtext *a);
+/* Makes the interface; and, when the node stands in `port_in`, what is at the far end. */
 int xsk_make(struct node *node, const char *pattern, const struct node_want *want, __u32 mtu);
 int xsk_begin(struct node *node);
 int xsk_attach(struct node *node);
@@ -316,10 +312,10 @@ void xsk_free(struct node *node);
 /* Does somebody receive there? Any other port: true. */
 bool xsk_ready(const struct node *node);
 /* Looks whether somebody does, and makes the port up or down. */
-int xsk_look(struct node *node);
+int xsk_check_held(struct node *node);
 void xsk_stats(const struct node *node, struct ipn_stats *out);
 /* Begins to make a socket for the session, which gets its answer later. Errors: IPN_CTL_XSK_OPEN */
-int xsk_open(struct node *node, struct session *s, __u32 pid, struct answer *a);
+int xsk_open(struct node *node, struct session *s, __u32 pid, struct errtext *a);
 /* The session ended: that it waited for, that had the socket. */
 void xsk_forget(struct xsk_job *job);
 void xsk_left(struct node *node);
@@ -329,8 +325,8 @@ void xsk_left(struct node *node);
  * want->uid: of that socket, or this is refused.
  */
 int node_sock(struct net *net, const struct node_want *want, int fd, struct node **out,
-	      struct answer *a);
-/* Its step between `ports` and `dests`. -EPERM the other socket is another user's; -EADDRINUSE. */
+	      struct errtext *a);
+/* Its step between `port_in` and `port_out`. -EPERM the other socket is another user's; -EADDRINUSE. */
 int sock_begin(struct node *node, int fd);
 void sock_end(struct node *node);
 /* At the end of the manager: only lets go of it. */
@@ -338,56 +334,57 @@ void sock_let_go(struct node *node);
 /* All of it stands: from now on it outlives the manager. */
 void sock_complete(struct node *node);
 /*
- * After a restart: the part of a port that the keeper had. sock_adopt_rest, when doors stand and
- * there is an event loop: what of it needs those. It ends ports whose client is gone.
+ * After a restart: the part of a port that the fdstore had. sock_adopt_rest, when listeners stand
+ * and there is an event loop: what of it needs those. It ends ports whose client is gone.
  */
-int sock_adopt(struct node *node, struct kept *kept);
+int sock_adopt(struct node *node, struct fdstore_entry *stored);
 void sock_adopt_rest(struct manager *m);
-/* Is that its file, in the directory of this door? */
-bool sock_has_file(const struct node *node, __u32 door, const char *file);
-/* Did it come in by this door? */
-bool sock_is_of(const struct node *node, __u32 door);
-/* The client's other connection, whose end is the port's (taken); door: where it came from. */
+/* Is that its file, in the directory of this listener? */
+bool sock_has_file(const struct node *node, __u32 listener, const char *file);
+/* Did it come in by this listener? */
+bool sock_is_of(const struct node *node, __u32 listener);
+/* The client's other connection, whose end is the port's (taken); listener: where it came from. */
 int sock_stream(struct node *node, int stream);
 /* Says something there. */
 int sock_reply(struct node *node, const void *data, size_t len);
 /* A file that goes with the port: in the directory dir_fd, which must outlive it. */
 void sock_file(struct node *node, int dir_fd, const char *file);
 /* Where it came in. */
-void sock_door(struct node *node, struct door *door);
-struct door *sock_of(const struct node *node);
+void sock_listener(struct node *node, struct listener *listener);
+struct listener *sock_of(const struct node *node);
 /* Its client says goodbye. */
 void sock_bye(struct manager *m, __u32 node, __u32 gen);
 
-/* keep.c: the keeper of sockets, see keeper.c */
-struct kept {
-	struct keeper_msg msg;
-	int fds[KEEPER_FDS]; /* -1: none, or taken */
+/* fdstore.c: the fdstore, see fdstore.c */
+struct fdstore_entry {
+	struct fdstore_msg msg;
+	int fds[FDSTORE_FDS]; /* -1: none, or taken */
 	bool taken;
 };
-/* At start: receives what the keeper has, if there is one. */
-void keep_take(struct manager *m);
-/* What it has in a slot; the port or door that takes the descriptors says so. NULL: nothing. */
-struct kept *keep_find(struct manager *m, __u32 slot, __u32 gen);
+/* At start: receives what the fdstore has, if there is one. */
+void fdstore_take(struct manager *m);
+/* What it has in a slot; the port or listener that takes the descriptors says so. NULL: nothing. */
+struct fdstore_entry *fdstore_find(struct manager *m, __u32 slot, __u32 gen);
 /* Ends what nobody took. */
-void keep_rest(struct manager *m);
+void fdstore_rest(struct manager *m);
 /* ms, for which there was no manager before this one; very long if nobody knows. */
-__u64 keep_alone(struct manager *m);
-/* From now on there is a keeper while there are doors. */
-void keep_begin(struct manager *m);
+__u64 fdstore_alone(struct manager *m);
+/* From now on there is an fdstore while there are listeners. */
+void fdstore_begin(struct manager *m);
 /* What is to be kept in this slot may have changed. */
-void keep_touch(struct manager *m, __u32 slot);
-/* `down`: the keeper ends, and with it whatever it has. */
-void keep_end(struct manager *m);
+void fdstore_touch(struct manager *m, __u32 slot);
+/* `down`: the fdstore ends, and with it whatever it has. */
+void fdstore_end(struct manager *m);
 /* Only lets go of it. */
-void keep_free(struct manager *m);
+void fdstore_free(struct manager *m);
 /*
- * What is to be kept of the port of a node (sock.c), of a door (door.c): gen, door, nfds, file,
- * descr, and the descriptors, which stay theirs. False: nothing.
+ * What is to be kept of the port of a node (sock.c), of a listener (listener.c): gen, listener,
+ * nfds, file, descr, and the descriptors, which stay theirs. False: nothing.
  */
-bool sock_kept(struct manager *m, __u32 node, struct keeper_msg *msg, int fds[KEEPER_FDS]);
-bool door_kept(struct manager *m, __u32 door, struct keeper_msg *msg, int fds[KEEPER_FDS]);
-bool door_there(struct manager *m, __u32 door);
+bool sock_stored(struct manager *m, __u32 node, struct fdstore_msg *msg, int fds[FDSTORE_FDS]);
+bool listener_stored(struct manager *m, __u32 listener, struct fdstore_msg *msg,
+		     int fds[FDSTORE_FDS]);
+bool listener_there(struct manager *m, __u32 listener);
 
 /*
  * punt.c: the thread behind the ring `punt`. punt_begin: ports may be added; punt_go: it begins to
@@ -410,29 +407,30 @@ void net_path_remove(const struct net *net);
 
 /* apply.c: makes what the file says and is not there. On failure nothing of it is left. */
 struct config;
-int config_apply(struct manager *m, struct config *config, struct answer *a);
+int config_apply(struct manager *m, struct config *config, struct errtext *a);
 
-/* user/vde/door.c: where sock ports come in */
+/* user/vde/listener.c: where sock ports come in */
 /* Errors as for IPN_CTL_VDE. */
-int door_open(struct net *net, const struct ipn_door *want, const char *descr, struct answer *a);
-int door_close(struct net *net, const char *path, struct answer *a);
+int listener_open(struct net *net, const struct ipn_listener *want, const char *descr,
+		  struct errtext *a);
+int listener_close(struct net *net, const char *path, struct errtext *a);
 /* The same from the configuration file: it may be there as it is wanted. */
-int door_from_config(struct net *net, const struct ipn_door *want, const char *descr,
-		     struct answer *a);
-/* Closes those that door_from_config opened. */
-void door_undo_config(struct manager *m);
+int listener_from_config(struct net *net, const struct ipn_listener *want, const char *descr,
+			 struct errtext *a);
+/* Closes those that listener_from_config opened. */
+void listener_undo_config(struct manager *m);
 /* UNIX: its port is gone, and another program may come. */
-void door_port_gone(struct door *door);
+void listener_port_gone(struct listener *listener);
 /* All of a network, with their files. */
-void door_close_net(struct net *net);
-/* Its key in the map `doors`, and the other way; the directory that its files are in. */
-__u32 door_id(const struct door *door);
-struct door *door_find_id(struct manager *m, __u32 id);
-int door_dir(const struct door *door);
-/* After a restart: those of the map `doors`, and what came in by them. */
-void door_adopt(struct manager *m);
+void listener_close_net(struct net *net);
+/* Its key in the map `listeners`, and the other way; the directory that its files are in. */
+__u32 listener_id(const struct listener *listener);
+struct listener *listener_find_id(struct manager *m, __u32 id);
+int listener_dir(const struct listener *listener);
+/* After a restart: those of the map `listeners`, and what came in by them. */
+void listener_adopt(struct manager *m);
 /* Lets go of all; their files stay. */
-void door_free_all(struct manager *m);
+void listener_free_all(struct manager *m);
 
 /* gso.c */
 __u32 gso_want(const struct net *net);
@@ -450,12 +448,12 @@ void policy_free_all(struct manager *m);
  * unless it is cancelled before. *out is the manager's, and NULL again when it has ended.
  */
 struct loading;
-typedef void (*policy_loaded_fn)(void *arg, __u32 number, int r, const struct answer *a);
+typedef void (*policy_loaded_fn)(void *arg, __u32 number, int r, const struct errtext *a);
 int policy_load(struct manager *m, int file, __u32 number, const char *name, policy_loaded_fn done,
-		void *arg, struct loading **out, struct answer *a);
+		void *arg, struct loading **out, struct errtext *a);
 void policy_load_cancel(struct loading *l);
 void policy_load_cancel_all(struct manager *m);
-int policy_unload(struct manager *m, __u32 number, struct answer *a);
+int policy_unload(struct manager *m, __u32 number, struct errtext *a);
 /* The number of a policy by its name; 0: there is none. */
 __u32 policy_find(struct manager *m, const char *name);
 void policy_describe(struct manager *m, __u32 number, struct ipn_ctl_policy *out);
@@ -470,12 +468,12 @@ int policy_call(struct net *net, const struct node *node, enum ipn_policy_call w
 /* setsockopt, getsockopt, ioctl: of loaded and of built-in policies. The answer says what is
  * wrong. */
 int policy_option(struct net *net, const struct node *node, enum ipn_policy_call which,
-		  struct ipn_call *call, struct answer *a);
+		  struct ipn_call *call, struct errtext *a);
 /* The same for callbacks that tell the policy something and want nothing. */
 void policy_tell(struct net *net, const struct node *node, enum ipn_policy_call which);
 /* newport: the policy chooses, or refuses, the port. *want becomes its choice. */
 int policy_newport(struct net *net, enum ipn_kind kind, __u32 flags, __u32 uid, __s32 *want,
-		   struct answer *a);
+		   struct errtext *a);
 
 /* adopt.c: makes nets and nodes from the maps, removes what is half made. */
 int adopt(struct manager *m);
@@ -488,10 +486,10 @@ void monitor_refused(struct net *net, enum ipn_kind kind, __u32 uid, int err);
 /* A monitor came: from now on overruns are looked for, while there is one. */
 int monitor_begin(struct manager *m);
 
-/* closer.c: closes the descriptors of clients where that holds nobody up */
-int closer_new(struct manager *m);
+/* async_close.c: closes the descriptors of clients where that holds nobody up */
+int async_close_new(struct manager *m);
 /* False: it is at work still, and counts in struct user. */
-bool closer_free(struct manager *m);
+bool async_close_free(struct manager *m);
 void fd_drop(struct manager *m, struct user *u, int fd);
 /* A socket of somebody who is no session: recv(), close() of what may hold unread descriptors */
 ssize_t stranger_recv(struct manager *m, int fd, void *buf, size_t size);
@@ -515,7 +513,7 @@ void session_take_xsk(struct session *s, struct node *node);
 /* Its request is answered when the job is done: until then (NULL) nothing more is read from it. */
 void session_waits_for(struct session *s, struct xsk_job *job);
 /* That answer. status: 0 or -errno with `a`. It may end the session. */
-void session_answer(struct session *s, int status, const struct answer *a, const void *body,
+void session_answer(struct session *s, int status, const struct errtext *a, const void *body,
 		    size_t len, const int *fds, unsigned int nfds);
 
 #endif

@@ -23,7 +23,7 @@
 /* Is there another end that was not told? */
 static bool untold(const struct node *node)
 {
-	return node && (node->port.kind == IPN_KIND_VETH || node->port.kind == IPN_KIND_HOST) &&
+	return node && (node->in.kind == IPN_KIND_VETH || node->in.kind == IPN_KIND_HOST) &&
 	       node->gso != node->net->gso;
 }
 
@@ -41,7 +41,7 @@ static void reach_from(const struct net *net, struct reach *reach)
 
 		if (!node)
 			continue;
-		reach->plain |= node->port.kind == IPN_KIND_TAP || node->port.kind == IPN_KIND_GRAB;
+		reach->plain |= node->in.kind == IPN_KIND_TAP || node->in.kind == IPN_KIND_GRAB;
 		if (node->peer && !reach->net[node->peer->net->id])
 			reach_from(node->peer->net, reach);
 	}
@@ -95,7 +95,7 @@ static bool wanted(const struct net *net, __u32 netns)
 }
 
 /* dir/name[/ns/net], if it is a namespace. */
-static void look_at(struct net *net, int dir, const char *name, const char *rest)
+static void check_at(struct net *net, int dir, const char *name, const char *rest)
 {
 	char path[300];
 	struct visit v = { .net = net };
@@ -117,7 +117,7 @@ static void look_through(struct net *net, const char *dir, const char *rest)
 		return;
 	while ((e = readdir(d)))
 		if (e->d_name[0] != '.' && (!*rest || (e->d_name[0] >= '1' && e->d_name[0] <= '9')))
-			look_at(net, dirfd(d), e->d_name, rest);
+			check_at(net, dirfd(d), e->d_name, rest);
 	closedir(d);
 }
 

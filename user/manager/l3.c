@@ -7,15 +7,14 @@
 #include <time.h>
 
 #include "common/util.h"
-#include "say.h"
+#include "common/errtext.h"
+#include "common/log.h"
 
 struct job {
 	struct bpf_state *b;
 	__u32 id, numnodes;
-	char *text;
-	size_t size;
+	struct errtext *e;
 };
-#define FAIL(j, err, ...) fail((j)->text, (j)->size, err, __VA_ARGS__)
 
 /* --- addresses --------------------------------------------------------------------------------*/
 
@@ -77,10 +76,10 @@ static bool station(const struct ipn_l3_prefix *p)
 static int prefix_check(struct job *j, const struct ipn_l3_prefix *p, const char *what)
 {
 	if (p->family != IPN_L3_INET && p->family != IPN_L3_INET6)
-		return FAIL(j, -EINVAL, "%s: family %u is neither 4 nor 6", what, p->family);
+		return err_text(j->e, -EINVAL, "%s: family %u is neither 4 nor 6", what, p->family);
 	if (p->len > bits_of(p))
-		return FAIL(j, -EINVAL, "%s: a length of %u is more than %u", what, p->len,
-			    bits_of(p));
+		return err_text(j->e, -EINVAL, "%s: a length of %u is more than %u", what, p->len,
+				bits_of(p));
 	return 0;
 }
 
@@ -88,7 +87,7 @@ static int port_check(struct job *j, __u32 port)
 {
 	if (port < j->numnodes)
 		return 0;
-	return FAIL(j, -EINVAL, "port %u is not from 0 to %u", port, j->numnodes - 1);
+	return err_text(j->e, -EINVAL, "port %u is not from 0 to %u", port, j->numnodes - 1);
 }
 
 /* --- tables -----------------------------------------------------------------------------------*/
@@ -139,12 +138,13 @@ static int route_put(struct job *j, int fd, const struct ipn_l3_prefix *p,
 	if (!bpf_map_update_elem(fd, &key, hop, over ? BPF_ANY : BPF_NOEXIST))
 		return 0;
 	if (errno == EEXIST)
-		return FAIL(j, -EEXIST, "%s: there is a route for it already", show(p, &s, true));
+		return err_text(j->e, -EEXIST, "%s: there is a route for it already",
+				show(p, &s, true));
 	if (errno == ENOSPC)
-		return FAIL(j, -ENOSPC,
-			    "%s: the table is full (make the network with more: --routes N)",
-			    show(p, &s, true));
-	return FAIL(j, -errno, "%s: %s", show(p, &s, true), strerror(errno));
+		return err_text(j->e, -ENOSPC,
+				"%s: the table is full (make the network with more: --routes N)",
+				show(p, &s, true));
+	return err_text(j->e, -errno, "%s: %s", show(p, &s, true), strerror(errno));
 }
 
 static void route_drop(int fd, const struct ipn_l3_prefix *p)
@@ -276,7 +276,7 @@ static int derive(struct job *j, const struct ipn_l3_prefix *ip, __u32 port, boo
 	int n = derived(ip, port, to, hop), i, r = 0;
 
 	if (fd < 0)
-		return FAIL(j, fd, "the tables of the network are gone: %s", strerror(-fd));
+		return err_text(j->e, fd, "the tables of the network are gone: %s", strerror(-fd));
 	for (i = 0; put && !r && i < n; i++) {
 		/* two addresses of one port may share a subnet */
 		bool shared = hop[i].type != IPN_L3_LOCAL && route_find(fd, &to[i], &there) &&
@@ -331,42 +331,44 @@ static int addr_add(struct job *j, const struct ipn_l3_addr *add)
 	if (r)
 		return r;
 	if (!station(&add->ip) || link_local(&add->ip) || !add->ip.len)
-		return FAIL(j, -EINVAL, "%s is not an address for a router (one that is routed)",
-			    show(&add->ip, &s, true));
+		return err_text(j->e, -EINVAL,
+				"%s is not an address for a router (one that is routed)",
+				show(&add->ip, &s, true));
 	if (add->mtu && (add->mtu < 68 || add->mtu > 65535 ||
 			 (add->ip.family == IPN_L3_INET6 && add->mtu < 1280)))
-		return FAIL(j, -EINVAL, "MTU %u is not from %u to 65535", add->mtu,
-			    add->ip.family == IPN_L3_INET6 ? 1280 : 68);
+		return err_text(j->e, -EINVAL, "MTU %u is not from %u to 65535", add->mtu,
+				add->ip.family == IPN_L3_INET6 ? 1280 : 68);
 	net = masked(&add->ip, false);
 	own = masked(&add->ip, true);
 	if (add->ip.len < bits_of(&add->ip) - 1 &&
 	    (same_addr(&net, &add->ip) ||
 	     (add->ip.family == IPN_L3_INET && same_addr(&own, &add->ip))))
-		return FAIL(j, -EINVAL, "%s is the address of the subnet itself, or of all in it",
-			    show(&add->ip, &s, true));
+		return err_text(j->e, -EINVAL,
+				"%s is the address of the subnet itself, or of all in it",
+				show(&add->ip, &s, true));
 	fd = table(j->b, j->id, add->ip.family);
 	own = add->ip;
 	own.len = (__u8)bits_of(&own);
 	if (fd >= 0 && route_find(fd, &own, &there) && there.type == IPN_L3_LOCAL)
-		return FAIL(j, there.port == add->port ? -EEXIST : -EADDRINUSE,
-			    "%s is the router's address at port %u already", show(&own, &s, false),
-			    there.port);
+		return err_text(j->e, there.port == add->port ? -EEXIST : -EADDRINUSE,
+				"%s is the router's address at port %u already",
+				show(&own, &s, false), there.port);
 	if (fd >= 0 && add->ip.len < own.len && route_find(fd, &net, &there) &&
 	    (there.type != IPN_L3_CONNECTED || there.port != add->port))
-		return FAIL(j, -EADDRINUSE, "%s is behind port %u already", show(&net, &s, true),
-			    there.port);
+		return err_text(j->e, -EADDRINUSE, "%s is behind port %u already",
+				show(&net, &s, true), there.port);
 	port_get(j->b, j->id, add->port, &port);
 	n = port_count(&port, add->ip.family);
 	if (n == IPN_L3_ADDRS)
-		return FAIL(j, -ENOSPC, "port %u has %u addresses, the most there can be",
-			    add->port, n);
+		return err_text(j->e, -ENOSPC, "port %u has %u addresses, the most there can be",
+				add->port, n);
 	port_addr_set(&port, n, &add->ip);
 	port_count_set(&port, add->ip.family, n + 1);
 	if (add->mtu)
 		port.mtu = add->mtu;
 	r = port_put(j->b, j->id, add->port, &port);
 	if (r)
-		return FAIL(j, r, "cannot store the address: %s", strerror(-r));
+		return err_text(j->e, r, "cannot store the address: %s", strerror(-r));
 	r = derive(j, &add->ip, add->port, true, false);
 	if (r) {
 		port_count_set(&port, add->ip.family, n);
@@ -398,8 +400,8 @@ static int addr_del(struct job *j, const struct ipn_l3_addr *del)
 			break;
 	}
 	if (i == n)
-		return FAIL(j, -ENOENT, "port %u has no address %s", del->port,
-			    show(&del->ip, &s, true));
+		return err_text(j->e, -ENOENT, "port %u has no address %s", del->port,
+				show(&del->ip, &s, true));
 	r = derive(j, &del->ip, del->port, false, false);
 	if (r)
 		return r;
@@ -410,7 +412,7 @@ static int addr_del(struct job *j, const struct ipn_l3_addr *del)
 	port_addr_set(&port, n - 1, &last);
 	port_count_set(&port, del->ip.family, n - 1);
 	r = port_put(j->b, j->id, del->port, &port);
-	return r ? FAIL(j, r, "cannot store the addresses: %s", strerror(-r)) : 0;
+	return r ? err_text(j->e, r, "cannot store the addresses: %s", strerror(-r)) : 0;
 }
 
 /* --- routes -----------------------------------------------------------------------------------*/
@@ -425,12 +427,13 @@ static int route_check(struct job *j, const struct ipn_l3_route *route)
 		return r;
 	net = masked(&route->to, false);
 	if (!same_addr(&net, &route->to))
-		return FAIL(j, -EINVAL, "%s: bits are set behind the length (%u bits)",
-			    show(&route->to, &s, true), route->to.len);
+		return err_text(j->e, -EINVAL, "%s: bits are set behind the length (%u bits)",
+				show(&route->to, &s, true), route->to.len);
 	if (route->to.len && !station(&route->to) && route->to.addr[0])
-		return FAIL(j, -EINVAL, "%s is not routed", show(&route->to, &s, true));
+		return err_text(j->e, -EINVAL, "%s is not routed", show(&route->to, &s, true));
 	if (link_local(&route->to) && route->to.len >= 10)
-		return FAIL(j, -EINVAL, "%s is not routed: link-local", show(&route->to, &s, true));
+		return err_text(j->e, -EINVAL, "%s is not routed: link-local",
+				show(&route->to, &s, true));
 	return 0;
 }
 
@@ -448,17 +451,18 @@ static int route_add(struct job *j, const struct ipn_l3_route *route)
 		return r;
 	fd = table(j->b, j->id, route->to.family);
 	if (fd < 0)
-		return FAIL(j, fd, "the tables of the network are gone: %s", strerror(-fd));
+		return err_text(j->e, fd, "the tables of the network are gone: %s", strerror(-fd));
 	if (!via.family) {
 		r = port_check(j, route->port);
 		if (r)
 			return r;
 		if (!port_get(j->b, j->id, route->port, &port) ||
 		    (route->to.family == IPN_L3_INET && !port.n4))
-			return FAIL(j, -ENETUNREACH,
-				    "port %u has no such address of the router (give it one first: "
-				    "ipn-fabric addr add)",
-				    route->port);
+			return err_text(
+				j->e, -ENETUNREACH,
+				"port %u has no such address of the router (give it one first: "
+				"ipn-fabric addr add)",
+				route->port);
 		return route_put(j, fd, &route->to, &hop, false);
 	}
 	via.len = (__u8)bits_of(&via);
@@ -466,8 +470,8 @@ static int route_add(struct job *j, const struct ipn_l3_route *route)
 	if (r)
 		return r;
 	if (via.family != route->to.family || !station(&via))
-		return FAIL(j, -EINVAL, "%s is no next hop for %s", show(&via, &s, false),
-			    show(&route->to, &t, true));
+		return err_text(j->e, -EINVAL, "%s is no next hop for %s", show(&via, &s, false),
+				show(&route->to, &t, true));
 	hop.type = IPN_L3_GATEWAY;
 	if (via.family == IPN_L3_INET) {
 		hop.via[10] = hop.via[11] = 0xff;
@@ -477,20 +481,21 @@ static int route_add(struct job *j, const struct ipn_l3_route *route)
 	}
 	if (link_local(&via)) {
 		r = route->port == IPN_L3_PORT_ANY
-			    ? FAIL(j, -EINVAL, "%s is link-local: say at which port",
-				   show(&via, &s, false))
+			    ? err_text(j->e, -EINVAL, "%s is link-local: say at which port",
+				       show(&via, &s, false))
 			    : port_check(j, route->port);
 		if (!r && !port_get(j->b, j->id, route->port, &port))
-			r = FAIL(j, -ENETUNREACH, "port %u has no address of the router",
-				 route->port);
+			r = err_text(j->e, -ENETUNREACH, "port %u has no address of the router",
+				     route->port);
 	} else {
 		key = key_of(&via);
 		if (bpf_map_lookup_elem(fd, &key, &there) ||
 		    (there.type != IPN_L3_CONNECTED && there.type != IPN_L3_PORT) ||
 		    (route->port != IPN_L3_PORT_ANY && route->port != there.port))
-			return FAIL(j, -ENETUNREACH,
-				    "%s is on the subnet of no port (see: ipn-fabric addr show)",
-				    show(&via, &s, false));
+			return err_text(
+				j->e, -ENETUNREACH,
+				"%s is on the subnet of no port (see: ipn-fabric addr show)",
+				show(&via, &s, false));
 		hop.port = there.port;
 	}
 	return r ? r : route_put(j, fd, &route->to, &hop, false);
@@ -507,12 +512,13 @@ static int route_del(struct job *j, const struct ipn_l3_route *route)
 		return r;
 	fd = table(j->b, j->id, route->to.family);
 	if (fd < 0 || !route_find(fd, &route->to, &there))
-		return FAIL(j, -ENOENT, "there is no route for %s (see: ipn-fabric route show)",
-			    show(&route->to, &s, true));
+		return err_text(j->e, -ENOENT,
+				"there is no route for %s (see: ipn-fabric route show)",
+				show(&route->to, &s, true));
 	if (there.type != IPN_L3_PORT && there.type != IPN_L3_GATEWAY)
-		return FAIL(j, -EINVAL,
-			    "%s is there by an address of port %u (ipn-fabric addr del)",
-			    show(&route->to, &s, true), there.port);
+		return err_text(j->e, -EINVAL,
+				"%s is there by an address of port %u (ipn-fabric addr del)",
+				show(&route->to, &s, true), there.port);
 	route_drop(fd, &route->to);
 	return 0;
 }
@@ -540,8 +546,8 @@ static int neigh_check(struct job *j, const struct ipn_l3_neigh *neigh)
 	if (!r)
 		r = port_check(j, neigh->port);
 	if (!r && !station(&neigh->ip))
-		r = FAIL(j, -EINVAL, "%s is not the address of a station",
-			 show(&neigh->ip, &s, false));
+		r = err_text(j->e, -EINVAL, "%s is not the address of a station",
+			     show(&neigh->ip, &s, false));
 	return r;
 }
 
@@ -557,10 +563,10 @@ static int neigh_add(struct job *j, const struct ipn_l3_neigh *neigh)
 	if (r)
 		return r;
 	if ((neigh->mac[0] & 1) || !memcmp(neigh->mac, zero, 6))
-		return FAIL(j, -EINVAL, "the Ethernet address is not that of a station");
+		return err_text(j->e, -EINVAL, "the Ethernet address is not that of a station");
 	memcpy(entry.mac, neigh->mac, 6);
 	if (bpf_map_update_elem(j->b->fd_l3_static, &key, &entry, BPF_ANY))
-		return FAIL(j, -errno, "cannot store the neighbour: %s", strerror(errno));
+		return err_text(j->e, -errno, "cannot store the neighbour: %s", strerror(errno));
 	fd = bpf_inner_get(j->b->fd_l3_neigh, j->id);
 	key.net = 0;
 	if (fd >= 0)
@@ -584,8 +590,8 @@ static int neigh_del(struct job *j, const struct ipn_l3_neigh *neigh)
 	if (fd >= 0)
 		found |= !bpf_map_delete_elem(fd, &key);
 	return found ? 0
-		     : FAIL(j, -ENOENT, "port %u has no neighbour %s", neigh->port,
-			    show(&neigh->ip, &s, false));
+		     : err_text(j->e, -ENOENT, "port %u has no neighbour %s", neigh->port,
+				show(&neigh->ip, &s, false));
 }
 
 /* --- options ----------------------------------------------------------------------------------*/
@@ -593,9 +599,9 @@ static int neigh_del(struct job *j, const struct ipn_l3_neigh *neigh)
 typedef int (*set_fn)(struct job *j, const void *record);
 
 int l3_set(struct bpf_state *b, __u32 id, __u32 numnodes, __u32 name, const void *data, __u32 len,
-	   char *text, size_t text_size)
+	   struct errtext *e)
 {
-	struct job j = { b, id, numnodes, text, text_size };
+	struct job j = { b, id, numnodes, e };
 	union {
 		struct ipn_l3_addr addr;
 		struct ipn_l3_route route;
@@ -618,11 +624,11 @@ int l3_set(struct bpf_state *b, __u32 id, __u32 numnodes, __u32 name, const void
 		size = sizeof(one.neigh);
 		break;
 	default:
-		return FAIL(&j, -ENOPROTOOPT, "the policy l3 has no option %u", name);
+		return err_text(j.e, -ENOPROTOOPT, "the policy l3 has no option %u", name);
 	}
 	if (!len || len % size)
-		return FAIL(&j, -EINVAL, "option %u: %u bytes are not records of %zu", name, len,
-			    size);
+		return err_text(j.e, -EINVAL, "option %u: %u bytes are not records of %zu", name,
+				len, size);
 	for (size_t at = 0; !r && at < len; at += size) {
 		memcpy(&one, (const char *)data + at, size);
 		r = name == IPN_L3_ADDR_ADD    ? addr_add(&j, &one.addr)
@@ -802,20 +808,18 @@ static void list_neighs(struct listing *l)
 	}
 }
 
-int l3_get(struct bpf_state *b, __u32 id, __u32 name, void *data, __u32 *len, char *text,
-	   size_t text_size)
+int l3_get(struct bpf_state *b, __u32 id, __u32 name, void *data, __u32 *len, struct errtext *e)
 {
 	struct listing l = { .b = b, .id = id };
 
 	if (name < IPN_L3_ADDR_LIST || name > IPN_L3_NEIGH_LIST)
-		return fail(text, text_size, -ENOPROTOOPT,
-			    "the policy l3 has no option %u to ask for", name);
+		return err_text(e, -ENOPROTOOPT, "the policy l3 has no option %u to ask for", name);
 	l.size = name == IPN_L3_ADDR_LIST    ? sizeof(struct ipn_l3_addr)
 		 : name == IPN_L3_ROUTE_LIST ? sizeof(struct ipn_l3_route)
 					     : sizeof(struct ipn_l3_neigh);
 	if (*len < sizeof(l.page) + l.size)
-		return fail(text, text_size, -EINVAL, "option %u needs room for %zu bytes at least",
-			    name, sizeof(l.page) + l.size);
+		return err_text(e, -EINVAL, "option %u needs room for %zu bytes at least", name,
+				sizeof(l.page) + l.size);
 	memcpy(&l.page, data, sizeof(l.page));
 	memcpy(&l.at, l.page.at, sizeof(l.at));
 	l.page = (struct ipn_l3_page){ 0 };
@@ -912,8 +916,8 @@ void l3_free(struct bpf_state *b, __u32 id)
 
 void l3_adopt(struct bpf_state *b, __u32 id)
 {
-	char text[256];
-	struct job j = { b, id, IPN_NET_PORTS, text, sizeof(text) };
+	struct errtext e;
+	struct job j = { b, id, IPN_NET_PORTS, &e };
 	struct ipn_l3_port_key key, next;
 	struct ipn_l3_port port;
 	bool more = !bpf_map_get_next_key(b->fd_l3_ports, NULL, &key);

@@ -14,6 +14,8 @@
 
 #include "bpf.h"
 
+struct errtext;
+
 /* Makes the tables of network `id`. -errno; nothing is left then. */
 int l3_new(struct bpf_state *b, __u32 id, __u32 routes);
 /* Removes all that is known of the network. */
@@ -24,13 +26,12 @@ void l3_adopt(struct bpf_state *b, __u32 id);
 size_t l3_bytes(__u32 routes);
 
 /*
- * An option of include/ipn/l3.h: data, len bytes. Returns 0 or -errno, with a line in `text` of
+ * An option of include/ipn/l3.h: data, len bytes. Returns 0 or -errno, with a line in *e of
  * what was wrong. numnodes: of the network.
  */
 int l3_set(struct bpf_state *b, __u32 id, __u32 numnodes, __u32 name, const void *data, __u32 len,
-	   char *text, size_t text_size);
+	   struct errtext *e);
 /* *len: room in `data`, then what is there. */
-int l3_get(struct bpf_state *b, __u32 id, __u32 name, void *data, __u32 *len, char *text,
-	   size_t text_size);
+int l3_get(struct bpf_state *b, __u32 id, __u32 name, void *data, __u32 *len, struct errtext *e);
 
 #endif

@@ -746,7 +746,7 @@ static int tx_offloads_off(struct link_ctx *ctx, const char *name)
 	if (ioctl(fd, SIOCETHTOOL, &ifr) < 0)
 		return -errno;
 
-	/* The kernel may keep some: the gateway would then pass frames that are not whole. */
+	/* The kernel may keep some: the segmenter would then pass frames that are not whole. */
 	ifr.ifr_data = (char *)have;
 	if (ioctl(fd, SIOCETHTOOL, &ifr) < 0)
 		return -errno;
@@ -756,8 +756,8 @@ static int tx_offloads_off(struct link_ctx *ctx, const char *name)
 	return 0;
 }
 
-int link_gateway(struct link_ctx *ctx, const char *near_pattern, const char *far_pattern,
-		 __u32 *near_ifindex, __u32 *far_ifindex)
+int link_segmenter(struct link_ctx *ctx, const char *near_pattern, const char *far_pattern,
+		   __u32 *near_ifindex, __u32 *far_ifindex)
 {
 	char near_name[IPN_NAME_MAX];
 	char far_name[IPN_NAME_MAX];

@@ -82,12 +82,12 @@ int link_xsk(struct link_ctx *ctx, const char *pattern, const char *name, __u32 
 int link_set_gso(struct link_ctx *ctx, __u32 ifindex, __u32 gso);
 
 /*
- * The gateway: a veth pair with both ends here, up, MTU 65535, transmit offloads of the near end
+ * The segmenter: a veth pair with both ends here, up, MTU 65535, transmit offloads of the near end
  * off (checksum, scatter/gather, TSO, GSO), so that what goes into the near end comes out of the
  * far end whole, with complete checksums.
  */
-int link_gateway(struct link_ctx *ctx, const char *near_pattern, const char *far_pattern,
-		 __u32 *near_ifindex, __u32 *far_ifindex);
+int link_segmenter(struct link_ctx *ctx, const char *near_pattern, const char *far_pattern,
+		   __u32 *near_ifindex, __u32 *far_ifindex);
 
 /*
  * A cable: a veth pair with both ends here, up, for frames of any size. All or nothing.

@@ -31,7 +31,7 @@
 
 /* --- directories and locks --- */
 
-static int netns_enter(const char *name, struct answer *a)
+static int netns_enter(const char *name, struct errtext *a)
 {
 	char path[128];
 	_cleanup_close_ int fd = -1;
@@ -41,10 +41,11 @@ static int netns_enter(const char *name, struct answer *a)
 	snprintf(path, sizeof(path), strchr(name, '/') ? "%s" : "/run/netns/%s", name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return ANSWER(a, -errno, "network namespace %s: %s (make it with: ip netns add %s)",
-			      name, strerror(errno), name);
+		return err_text(a, -errno,
+				"network namespace %s: %s (make it with: ip netns add %s)", name,
+				strerror(errno), name);
 	if (setns(fd, CLONE_NEWNET))
-		return ANSWER(a, -errno, "network namespace %s: %s", name, strerror(errno));
+		return err_text(a, -errno, "network namespace %s: %s", name, strerror(errno));
 	return 0;
 }
 
@@ -71,75 +72,77 @@ static int lock_write(struct manager *m)
 	return 0;
 }
 
-static int lock_run_dir(struct manager *m, struct answer *a)
+static int lock_run_dir(struct manager *m, struct errtext *a)
 {
 	const char *dir = m->opts.run_dir;
 	char pid[32];
 
 	if (strlen(dir) + sizeof("/" IPN_CTL_SOCKET) > sizeof(((struct sockaddr_un *)0)->sun_path))
-		return ANSWER(a, -ENAMETOOLONG,
-			      "%s: too long for a socket in it (choose a shorter --run-dir)", dir);
+		return err_text(a, -ENAMETOOLONG,
+				"%s: too long for a socket in it (choose a shorter --run-dir)",
+				dir);
 	if (!mkdir(dir, 0755))
 		m->made_run_dir = true;
 	else if (errno != EEXIST)
-		return ANSWER(a, -errno, "%s: %s (choose another with --run-dir)", dir,
-			      strerror(errno));
+		return err_text(a, -errno, "%s: %s (choose another with --run-dir)", dir,
+				strerror(errno));
 	m->run_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (m->run_fd < 0)
-		return ANSWER(a, -errno, "%s: %s (choose another with --run-dir)", dir,
-			      strerror(errno));
+		return err_text(a, -errno, "%s: %s (choose another with --run-dir)", dir,
+				strerror(errno));
 	m->lock_fd = openat(m->run_fd, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (m->lock_fd < 0)
-		return ANSWER(a, -errno, "%s/%s: %s (run as root, or choose another --run-dir)",
-			      dir, LOCK_FILE, strerror(errno));
+		return err_text(a, -errno, "%s/%s: %s (run as root, or choose another --run-dir)",
+				dir, LOCK_FILE, strerror(errno));
 	if (flock(m->lock_fd, LOCK_EX | LOCK_NB)) {
 		lock_read(m, pid, sizeof(pid));
-		return ANSWER(a, -EBUSY,
-			      "a manager runs already in %s, pid %s (end it with: ipn-fabric down)",
-			      dir, pid);
+		return err_text(
+			a, -EBUSY,
+			"a manager runs already in %s, pid %s (end it with: ipn-fabric down)", dir,
+			pid);
 	}
 	lock_read(m, pid, sizeof(pid));
 	m->run_locked = true;
 	return 0;
 }
 
-static int lock_bpffs(struct manager *m, struct answer *a)
+static int lock_bpffs(struct manager *m, struct errtext *a)
 {
 	char dir[256];
 	int r;
 
-	r = bpf_dir_make(m->opts.bpffs, a->text, sizeof(a->text));
+	r = bpf_dir_make(m->opts.bpffs, a);
 	if (r < 0)
 		return r;
 	m->made_bpffs_dir |= r;
 	snprintf(dir, sizeof(dir), "%s/ipn-fabric", m->opts.bpffs);
 	m->bpf_lock_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (m->bpf_lock_fd < 0)
-		return ANSWER(a, -errno, "%s: %s (run as root, or choose another --bpffs)", dir,
-			      strerror(errno));
+		return err_text(a, -errno, "%s: %s (run as root, or choose another --bpffs)", dir,
+				strerror(errno));
 	if (flock(m->bpf_lock_fd, LOCK_EX | LOCK_NB))
-		return ANSWER(a, -EBUSY,
-			      "%s: belongs to a manager of another run directory "
-			      "(choose another --bpffs)",
-			      dir);
+		return err_text(a, -EBUSY,
+				"%s: belongs to a manager of another run directory "
+				"(choose another --bpffs)",
+				dir);
 	m->locked = true;
 	return 0;
 }
 
 /* --- start --- */
 
-static int same_netns(struct manager *m, struct answer *a)
+static int same_netns(struct manager *m, struct errtext *a)
 {
 	__u32 inode;
 	int r = link_netns_inode(&inode);
 
 	if (r)
-		return ANSWER(a, r, "cannot tell the network namespace: %s", strerror(-r));
+		return err_text(a, r, "cannot tell the network namespace: %s", strerror(-r));
 	if (m->bpf->adopted && m->bpf->abi.netns && m->bpf->abi.netns != inode)
-		return ANSWER(a, -EXDEV,
-			      "%s: its fabric lives in another network namespace, inode %u "
-			      "(go there, or choose another --bpffs)",
-			      m->bpf->dir, m->bpf->abi.netns);
+		return err_text(a, -EXDEV,
+				"%s: its fabric lives in another network namespace, inode %u "
+				"(go there, or choose another --bpffs)",
+				m->bpf->dir, m->bpf->abi.netns);
 	m->bpf->abi.netns = inode;
 	return 0;
 }
@@ -157,11 +160,11 @@ static int link_open(struct manager *m)
 	return link_ctx_new(&m->link, abi->group);
 }
 
-static int choose_hook(struct manager *m, enum config_hook wanted, struct answer *a)
+static int choose_hook(struct manager *m, enum config_hook wanted, struct errtext *a)
 {
 	struct ipn_abi *abi = &m->bpf->abi;
 
-	if (m->bpf->adopted && abi->gateway)
+	if (m->bpf->adopted && abi->segmenter)
 		return 0; /* what stands, stands */
 	if (wanted == CONFIG_HOOK_CLSACT ||
 	    (wanted == CONFIG_HOOK_AUTO && !bpf_tcx_works(m->bpf, 1)))
@@ -169,9 +172,9 @@ static int choose_hook(struct manager *m, enum config_hook wanted, struct answer
 	else
 		abi->hook = IPN_HOOK_TCX;
 	if (wanted == CONFIG_HOOK_TCX && !bpf_tcx_works(m->bpf, 1))
-		return ANSWER(a, -EOPNOTSUPP,
-			      "hook = tcx: this kernel has none (Linux 6.6 or newer; "
-			      "leave the choice with: hook = auto)");
+		return err_text(a, -EOPNOTSUPP,
+				"hook = tcx: this kernel has none (Linux 6.6 or newer; "
+				"leave the choice with: hook = auto)");
 	return 0;
 }
 
@@ -185,7 +188,7 @@ static int on_link(sd_event_source *source, int fd, uint32_t events, void *arg)
 	if (r == -ENOBUFS)
 		node_check_links(m);
 	else if (r)
-		say(LOG_ERR, "cannot watch interfaces: %s", strerror(-r));
+		log_err("cannot watch interfaces: %s", strerror(-r));
 	return 0;
 }
 
@@ -194,7 +197,7 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
 	struct manager *m = arg;
 
 	(void)source;
-	say(LOG_INFO, "ends on signal %u; the fabric goes on without it", si->ssi_signo);
+	log_info("ends on signal %u; the fabric goes on without it", si->ssi_signo);
 	return sd_event_exit(m->event, 0);
 }
 
@@ -219,7 +222,7 @@ static int loop_open(struct manager *m)
 	r = xsk_watch(m);
 	if (r)
 		return r;
-	r = closer_new(m);
+	r = async_close_new(m);
 	if (r < 0)
 		return r;
 	r = sd_event_add_io(m->event, NULL, m->watch_fd, EPOLLIN, on_link, m);
@@ -227,7 +230,7 @@ static int loop_open(struct manager *m)
 }
 
 /* Stale pins: those of a fabric whose namespace is gone with all its interfaces. */
-static int wipe_if_dead(struct manager *m, struct answer *a)
+static int wipe_if_dead(struct manager *m, struct errtext *a)
 {
 	char dir[256];
 	__u32 inode = 0;
@@ -237,15 +240,15 @@ static int wipe_if_dead(struct manager *m, struct answer *a)
 	    !bpf_links_dead(m->bpf->dir))
 		return 0;
 	util_copy(dir, sizeof(dir), m->bpf->dir);
-	say(LOG_NOTICE, "%s: removed what a fabric left whose network namespace is gone", dir);
+	log_notice("%s: removed what a fabric left whose network namespace is gone", dir);
 	bpf_state_unpin(m->bpf);
 	bpf_state_free(m->bpf);
 	m->bpf = NULL;
-	return bpf_state_new(&m->bpf, m->opts.bpffs, a->text, sizeof(a->text));
+	return bpf_state_new(&m->bpf, m->opts.bpffs, a);
 }
 
 /* Everything up to the point where requests can be answered. */
-static int start(struct manager *m, const struct config *config, struct answer *a)
+static int start(struct manager *m, const struct config *config, struct errtext *a)
 {
 	int r;
 
@@ -256,7 +259,7 @@ static int start(struct manager *m, const struct config *config, struct answer *
 		return r;
 	r = lock_bpffs(m, a);
 	if (!r)
-		r = bpf_state_new(&m->bpf, m->opts.bpffs, a->text, sizeof(a->text));
+		r = bpf_state_new(&m->bpf, m->opts.bpffs, a);
 	if (!r)
 		r = wipe_if_dead(m, a);
 	if (!r)
@@ -278,7 +281,7 @@ static int start(struct manager *m, const struct config *config, struct answer *
 	if (!r)
 		r = node_refill(m);
 	if (r)
-		return ANSWER(a, r, "cannot set up the fabric: %s", strerror(-r));
+		return err_text(a, r, "cannot set up the fabric: %s", strerror(-r));
 	return 0;
 }
 
@@ -342,10 +345,10 @@ static void remove_all(struct manager *m)
 		net_path_remove(m->nets);
 		net_del(m->nets);
 	}
-	keep_end(m);
+	fdstore_end(m);
 	node_orphans_end(m);
-	if (m->link && m->bpf && m->bpf->abi.gateway)
-		link_del(m->link, m->bpf->abi.gateway);
+	if (m->link && m->bpf && m->bpf->abi.segmenter)
+		link_del(m->link, m->bpf->abi.segmenter);
 	remove_files(m);
 }
 
@@ -356,8 +359,8 @@ static void manager_close(struct manager *m)
 	struct node *node, *ntmp;
 
 	m->closing = true;
-	keep_free(m);
-	door_free_all(m);
+	fdstore_free(m);
+	listener_free_all(m);
 	punt_end(m);
 	/* not session_free: that would end their nodes */
 	HASH_ITER(hh, m->nodes, node, ntmp) {
@@ -380,12 +383,12 @@ static void manager_close(struct manager *m)
 	}
 	policy_load_cancel_all(m);
 	sessions_forget(m);
-	if (closer_free(m))
+	if (async_close_free(m))
 		users_free(m);
 	sd_event_source_disable_unref(m->refill);
 	sd_event_source_disable_unref(m->counts);
 	sd_event_source_disable_unref(m->overruns);
-	sd_event_source_disable_unref(m->sock_look);
+	sd_event_source_disable_unref(m->sock_check);
 	sd_event_source_disable_unref(m->orphan_timer);
 	sd_event_unref(m->event);
 	policy_free_all(m);
@@ -435,7 +438,7 @@ static int ready(struct manager *m, int *ready_fd)
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null < 0)
 		return -errno;
-	say_to_syslog();
+	log_to_syslog();
 	for (int fd = 0; fd < 3; fd++)
 		dup2(null, fd);
 	close(null);
@@ -450,14 +453,14 @@ static int serve(const struct manager_opts *opts, int ready_fd)
 {
 	struct manager *m = manager_new(opts);
 	struct config *config = NULL;
-	struct answer a = { "" };
+	struct errtext a = { "" };
 	bool pins_before = bpf_pins_exist(opts->bpffs);
 	int r;
 
 	if (!m)
 		return 1;
 	signal(SIGPIPE, SIG_IGN);
-	r = opts->config ? config_read(opts->config, &config, a.text, sizeof(a.text)) : 0;
+	r = opts->config ? config_read(opts->config, &config, &a) : 0;
 	if (!r)
 		r = start(m, config, &a);
 	if (!r)
@@ -465,13 +468,13 @@ static int serve(const struct manager_opts *opts, int ready_fd)
 	if (!r)
 		r = lock_write(m);
 	if (!r)
-		door_adopt(m);
+		listener_adopt(m);
 	if (!r && config)
 		r = config_apply(m, config, &a);
 	if (!r)
 		r = session_listen(m);
 	if (!r)
-		keep_begin(m);
+		fdstore_begin(m);
 	if (!r)
 		r = ready(m, &ready_fd);
 	if (!r)
@@ -535,7 +538,7 @@ static void remove_by_link(__u32 ifindex, void *arg)
 }
 
 /* Pins that this version cannot read: their links tell the interfaces, and that is enough. */
-static int remove_foreign(struct manager *m, struct answer *a)
+static int remove_foreign(struct manager *m, struct errtext *a)
 {
 	struct link_ctx *link;
 	char dir[256];
@@ -545,17 +548,17 @@ static int remove_foreign(struct manager *m, struct answer *a)
 		return r;
 	r = link_ctx_new(&link, 0);
 	if (r)
-		return ANSWER(a, r, "netlink: %s", strerror(-r));
+		return err_text(a, r, "netlink: %s", strerror(-r));
 	snprintf(dir, sizeof(dir), "%s/%s", m->opts.bpffs, IPN_CTL_BPFFS_SUBDIR);
 	r = bpf_unpin_dir(dir, remove_by_link, link);
 	link_ctx_free(link);
-	return r ? ANSWER(a, r, "%s: cannot remove all of it", dir) : 0;
+	return r ? err_text(a, r, "%s: cannot remove all of it", dir) : 0;
 }
 
 int manager_down_offline(const struct manager_opts *opts)
 {
 	struct manager *m = manager_new(opts);
-	struct answer a = { "" };
+	struct errtext a = { "" };
 	int r;
 
 	if (!m)
@@ -571,7 +574,7 @@ int manager_down_offline(const struct manager_opts *opts)
 	if (!r)
 		r = loop_open(m);
 	if (!r)
-		door_adopt(m); /* so that their files go */
+		listener_adopt(m); /* so that their files go */
 	if (r == -EPROTO)
 		r = remove_foreign(m, &a);
 	if (!r)

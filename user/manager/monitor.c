@@ -11,7 +11,7 @@
 
 #include "core.h"
 
-#define LOOK_US 1000000
+#define CHECK_US 1000000
 
 static __u64 now_ns(void)
 {
@@ -32,11 +32,11 @@ static void tell(struct manager *m, struct net *net, struct node *node, __u32 wh
 	event.writers = net->writers;
 	memcpy(event.path, net->info.path, sizeof(event.path));
 	if (node) {
-		event.port = node->port.port;
-		event.kind = node->port.kind;
-		event.uid = node->port.uid;
+		event.port = node->in.number;
+		event.kind = node->in.kind;
+		event.uid = node->in.uid;
 		event.pid = node->info.pid;
-		memcpy(event.name, node->port.name, sizeof(event.name));
+		memcpy(event.name, node->in.name, sizeof(event.name));
 	}
 	session_tell(m, net, &event);
 }
@@ -93,7 +93,7 @@ static void look(struct manager *m, bool silent)
 	}
 }
 
-static int on_look(sd_event_source *source, uint64_t usec, void *arg)
+static int on_check(sd_event_source *source, uint64_t usec, void *arg)
 {
 	struct manager *m = arg;
 
@@ -101,7 +101,7 @@ static int on_look(sd_event_source *source, uint64_t usec, void *arg)
 	look(m, false);
 	if (!session_tell(m, NULL, NULL))
 		return 0; /* the last one has gone: no more looks */
-	sd_event_source_set_time_relative(source, LOOK_US);
+	sd_event_source_set_time_relative(source, CHECK_US);
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 	return 0;
 }
@@ -112,8 +112,8 @@ int monitor_begin(struct manager *m)
 		return 0; /* looks are under way */
 	look(m, true);
 	if (!m->overruns)
-		return sd_event_add_time_relative(m->event, &m->overruns, CLOCK_MONOTONIC, LOOK_US,
-						  0, on_look, m);
-	sd_event_source_set_time_relative(m->overruns, LOOK_US);
+		return sd_event_add_time_relative(m->event, &m->overruns, CLOCK_MONOTONIC, CHECK_US,
+						  0, on_check, m);
+	sd_event_source_set_time_relative(m->overruns, CHECK_US);
 	return sd_event_source_set_enabled(m->overruns, SD_EVENT_ONESHOT);
 }

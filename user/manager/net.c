@@ -3,8 +3,8 @@
  * Networks: made, found by inode, ended.
  *
  * Order of making: number and ports are taken, the log is made and stands in its map, the entry in
- * `networks` is written (from here on a new manager would adopt it), and last the entry in `nets`,
- * by which programs see it. The order of ending is the reverse.
+ * `net_info` is written (from here on a new manager would adopt it), and last the entry in
+ * `net_fast`, by which programs see it. The order of ending is the reverse.
  */
 #include "core.h"
 
@@ -127,16 +127,16 @@ void users_free(struct manager *m)
 }
 
 int user_may(struct manager *m, struct user *u, __u32 nets, __u32 nodes, size_t memory,
-	     struct answer *a)
+	     struct errtext *a)
 {
 	if (u->uid == 0)
 		return 0;
 	if (u->nets + nets > QUOTA_NETS)
-		return ANSWER(a, -EDQUOT, "uid %u has %u networks, the most a user may have",
-			      u->uid, u->nets);
+		return err_text(a, -EDQUOT, "uid %u has %u networks, the most a user may have",
+				u->uid, u->nets);
 	if (u->nodes + nodes > QUOTA_NODES)
-		return ANSWER(a, -EDQUOT, "uid %u has %u ports, the most a user may have", u->uid,
-			      u->nodes);
+		return err_text(a, -EDQUOT, "uid %u has %u ports, the most a user may have", u->uid,
+				u->nodes);
 	if (u->memory + memory > QUOTA_MEMORY) {
 		ghosts_reap(u);
 		if (u->memory + memory > QUOTA_MEMORY) {
@@ -145,16 +145,16 @@ int user_may(struct manager *m, struct user *u, __u32 nets, __u32 nodes, size_t 
 		}
 	}
 	if (u->memory + memory > QUOTA_MEMORY)
-		return ANSWER(a, -EDQUOT,
-			      "uid %u would hold %zu MiB of messages, the most a user may is %lu "
-			      "(choose a smaller pool or MTU; what readers of networks that have "
-			      "ended keep open counts, too)",
-			      u->uid, (u->memory + memory) >> 20, QUOTA_MEMORY >> 20);
+		return err_text(a, -EDQUOT,
+				"uid %u would hold %zu MiB of messages, the most a user may is %lu "
+				"(choose a smaller pool or MTU; what readers of networks that have "
+				"ended keep open counts, too)",
+				u->uid, (u->memory + memory) >> 20, QUOTA_MEMORY >> 20);
 	return 0;
 }
 
 /* What the tables of a router take of its maker's quota. */
-static size_t net_tables_bytes(const struct ipn_network *info)
+static size_t net_tables_bytes(const struct ipn_net_info *info)
 {
 	return info->policy == IPN_POLICY_L3 ? l3_bytes(info->routes) : 0;
 }
@@ -225,12 +225,12 @@ int net_place(struct manager *m, __u32 n, __u32 *base)
 
 void net_place_clear(struct manager *m, __u32 base, __u32 n)
 {
-	const struct ipn_dest none = { 0 };
+	const struct ipn_port_out none = { 0 };
 	const __u32 hole = 0;
 
 	for (__u32 at = base; at < base + n; at++) {
-		bpf_map_update_elem(m->bpf->fd_dests, &at, &none, BPF_ANY);
-		bpf_map_update_elem(m->bpf->fd_floods, &at, &hole, BPF_ANY);
+		bpf_map_update_elem(m->bpf->fd_port_out, &at, &none, BPF_ANY);
+		bpf_map_update_elem(m->bpf->fd_flood_list, &at, &hole, BPF_ANY);
 	}
 }
 
@@ -247,7 +247,7 @@ static void net_free(struct net *net)
 }
 
 /* An empty net, not known to anybody yet. */
-static struct net *net_alloc(struct manager *m, const struct ipn_network *info)
+static struct net *net_alloc(struct manager *m, const struct ipn_net_info *info)
 {
 	struct net *net = calloc(1, sizeof(*net));
 
@@ -276,38 +276,40 @@ static int map_head(struct net *net)
 	return 0;
 }
 
-static int range(__u32 *value, __u32 def, __u32 min, __u32 max, const char *what, struct answer *a)
+static int range(__u32 *value, __u32 def, __u32 min, __u32 max, const char *what, struct errtext *a)
 {
 	if (!*value)
 		*value = def;
 	if (*value < min || *value > max)
-		return ANSWER(a, -EINVAL, "%s %u is not from %u to %u", what, *value, min, max);
+		return err_text(a, -EINVAL, "%s %u is not from %u to %u", what, *value, min, max);
 	return 0;
 }
 
-static int check(struct manager *m, struct ipn_network *info, struct answer *a)
+static int check(struct manager *m, struct ipn_net_info *info, struct errtext *a)
 {
 	int r;
 
 	if (info->policy >= IPN_POLICY_MAX || !m->policies[info->policy])
-		return ANSWER(a, -EPROTONOSUPPORT,
-			      "there is no policy %u (1 broadcast, 2 switch, 3 l3; see: "
-			      "ipn-fabric policy list)",
-			      info->policy);
+		return err_text(a, -EPROTONOSUPPORT,
+				"there is no policy %u (1 broadcast, 2 switch, 3 l3; see: "
+				"ipn-fabric policy list)",
+				info->policy);
 	if (info->flags & ~(__u32)IPN_FLAG_LOSSLESS)
-		return ANSWER(a, -EINVAL, "flags 0x%x: there is only LOSSLESS (0x1)", info->flags);
+		return err_text(a, -EINVAL, "flags 0x%x: there is only LOSSLESS (0x1)",
+				info->flags);
 	if (info->policy == IPN_POLICY_L3) {
 		r = range(&info->routes, IPN_L3_ROUTES_DEFAULT, 16, IPN_L3_ROUTES_MAX,
 			  "number of routes", a);
 		if (r)
 			return r;
 	} else if (info->routes) {
-		return ANSWER(a, -EINVAL, "%u routes: only the policy l3 has routes", info->routes);
+		return err_text(a, -EINVAL, "%u routes: only the policy l3 has routes",
+				info->routes);
 	}
 	if (info->flags && info->policy == IPN_POLICY_L3)
-		return ANSWER(a, -EOPNOTSUPP, "LOSSLESS is not for the policy l3 (leave it out)");
+		return err_text(a, -EOPNOTSUPP, "LOSSLESS is not for the policy l3 (leave it out)");
 	if (info->flags && info->policy > IPN_POLICY_BUILTIN)
-		return ANSWER(
+		return err_text(
 			a, -EOPNOTSUPP,
 			"LOSSLESS is for built-in policies, %s is loaded (leave out LOSSLESS)",
 			m->policies[info->policy]->name);
@@ -320,12 +322,12 @@ static int check(struct manager *m, struct ipn_network *info, struct answer *a)
 	return r;
 }
 
-int net_add(struct manager *m, const struct ipn_network *wanted, int path_fd,
-	    const struct perm_inode *inode, struct net **out, struct answer *a)
+int net_add(struct manager *m, const struct ipn_net_info *wanted, int path_fd,
+	    const struct perm_inode *inode, struct net **out, struct errtext *a)
 {
-	struct ipn_network info = *wanted;
+	struct ipn_net_info info = *wanted;
 	struct user *u = user_get(m, info.uid);
-	struct ipn_net *live;
+	struct ipn_net_fast *fast;
 	struct net *net;
 	size_t bytes;
 	int r;
@@ -337,10 +339,10 @@ int net_add(struct manager *m, const struct ipn_network *wanted, int path_fd,
 		return r;
 	bytes = net_log_bytes(ipn_log_class_of(info.mtu), slots_for(info.pool));
 	if (bytes > LOG_BYTES_MAX)
-		return ANSWER(a, -EINVAL,
-			      "a pool of %u messages of %u bytes takes %zu MiB, the most is %lu "
-			      "(choose a smaller pool or MTU)",
-			      info.pool, info.mtu, bytes >> 20, LOG_BYTES_MAX >> 20);
+		return err_text(a, -EINVAL,
+				"a pool of %u messages of %u bytes takes %zu MiB, the most is %lu "
+				"(choose a smaller pool or MTU)",
+				info.pool, info.mtu, bytes >> 20, LOG_BYTES_MAX >> 20);
 	bytes += net_tables_bytes(&info);
 	r = user_may(m, u, 1, 0, bytes, a);
 	if (r)
@@ -349,12 +351,12 @@ int net_add(struct manager *m, const struct ipn_network *wanted, int path_fd,
 	if (!net)
 		return -ENOMEM;
 	if (id_take(m, &net->id)) {
-		r = ANSWER(a, -ENOSPC, "the fabric has %u networks, the most there can be",
-			   IPN_MAX_NETS);
+		r = err_text(a, -ENOSPC, "the fabric has %u networks, the most there can be",
+			     IPN_MAX_NETS);
 		goto err;
 	}
 	if (net_place(m, info.numnodes, &net->info.port_base)) {
-		r = ANSWER(a, -ENOSPC, "no room for %u more ports in the fabric", info.numnodes);
+		r = err_text(a, -ENOSPC, "no room for %u more ports in the fabric", info.numnodes);
 		goto err;
 	}
 	net->info.dev = inode->dev;
@@ -368,32 +370,32 @@ int net_add(struct manager *m, const struct ipn_network *wanted, int path_fd,
 		r = bpf_log_set(m->bpf, net->log_class, IPN_LOG_OF_NET(net->id), net->log_fd);
 	if (!r && info.policy == IPN_POLICY_L3)
 		r = l3_new(m->bpf, net->id, info.routes);
-	if (!r && bpf_map_update_elem(m->bpf->fd_networks, &net->id, &net->info, BPF_ANY))
+	if (!r && bpf_map_update_elem(m->bpf->fd_net_info, &net->id, &net->info, BPF_ANY))
 		r = -errno;
 	if (r) {
-		ANSWER(a, r, "cannot make the network: %s", strerror(-r));
+		err_text(a, r, "cannot make the network: %s", strerror(-r));
 		bpf_map_delete_elem(m->bpf->fd_logs[net->log_class], &net->id);
 		if (info.policy == IPN_POLICY_L3)
 			l3_free(m->bpf, net->id);
 		goto err;
 	}
-	live = &m->bpf->nets[net->id];
+	fast = &m->bpf->net_fast[net->id];
 	/* the epoch goes on with the next network of this number */
-	*live = (struct ipn_net){ .epoch = live->epoch + 1 };
-	live->mtu = net->info.mtu;
-	live->numnodes = net->info.numnodes;
-	live->port_base = net->info.port_base;
-	live->log_class = net->log_class;
-	live->log_mask = net->slots - 1;
-	live->flags = net->info.flags;
-	live->pool = net->info.pool;
-	__atomic_store_n(&live->policy, net->info.policy, __ATOMIC_RELEASE);
+	*fast = (struct ipn_net_fast){ .epoch = fast->epoch + 1 };
+	fast->mtu = net->info.mtu;
+	fast->numnodes = net->info.numnodes;
+	fast->port_base = net->info.port_base;
+	fast->log_class = net->log_class;
+	fast->log_mask = net->slots - 1;
+	fast->flags = net->info.flags;
+	fast->pool = net->info.pool;
+	__atomic_store_n(&fast->policy, net->info.policy, __ATOMIC_RELEASE);
 	r = policy_has(net, IPN_CALL_NEWNET) ? policy_call(net, NULL, IPN_CALL_NEWNET, NULL) : 0;
 	if (r) {
-		ANSWER(a, r, "its policy %s refuses the network: %s",
-		       m->policies[net->info.policy]->name, strerror(-r));
-		__atomic_store_n(&live->policy, 0, __ATOMIC_RELEASE);
-		bpf_map_delete_elem(m->bpf->fd_networks, &net->id);
+		err_text(a, r, "its policy %s refuses the network: %s",
+			 m->policies[net->info.policy]->name, strerror(-r));
+		__atomic_store_n(&fast->policy, 0, __ATOMIC_RELEASE);
+		bpf_map_delete_elem(m->bpf->fd_net_info, &net->id);
 		bpf_map_delete_elem(m->bpf->fd_logs[net->log_class], &net->id);
 		if (info.policy == IPN_POLICY_L3)
 			l3_free(m->bpf, net->id);
@@ -419,15 +421,15 @@ void net_del(struct net *net)
 
 	monitor_tell(m, net, NULL, IPN_WATCH_NET_DEL);
 	net->dying = true; /* the last node must not end it a second time */
-	node_doom_begin(m);
+	batch_delete_begin(m);
 	for (__u32 i = 0; i < net->info.numnodes; i++)
 		if (net->ports[i])
 			node_del(net->ports[i], ENETDOWN, false);
-	node_doom_end(m);
-	door_close_net(net);
+	batch_delete_end(m);
+	listener_close_net(net);
 	session_drop_net(m, net);
 	policy_tell(net, NULL, IPN_CALL_DELNET);
-	__atomic_store_n(&m->bpf->nets[net->id].policy, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&m->bpf->net_fast[net->id].policy, 0, __ATOMIC_RELEASE);
 	if (u) {
 		u->nets--;
 		u->memory -= net_tables_bytes(&net->info);
@@ -436,7 +438,7 @@ void net_del(struct net *net)
 	}
 	if (net->info.policy == IPN_POLICY_L3)
 		l3_free(m->bpf, net->id);
-	bpf_map_delete_elem(m->bpf->fd_networks, &net->id);
+	bpf_map_delete_elem(m->bpf->fd_net_info, &net->id);
 	bpf_map_delete_elem(m->bpf->fd_logs[net->log_class], &net->id);
 	m->net_by_id[net->id] = NULL;
 	HASH_DEL(m->nets, net);
@@ -473,7 +475,7 @@ void net_describe(struct net *net, struct ipn_ctl_net *out)
 }
 
 /* The inode of the path, if it still is the one the network was made for. */
-static int path_reopen(const struct ipn_network *info, struct perm_inode *inode)
+static int path_reopen(const struct ipn_net_info *info, struct perm_inode *inode)
 {
 	_cleanup_close_ int fd = open(info->path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
 
@@ -485,7 +487,7 @@ static int path_reopen(const struct ipn_network *info, struct perm_inode *inode)
 	return util_take_fd(&fd);
 }
 
-int net_adopt(struct manager *m, __u32 id, const struct ipn_network *info)
+int net_adopt(struct manager *m, __u32 id, const struct ipn_net_info *info)
 {
 	struct user *u = user_get(m, info->uid);
 	struct perm_inode inode;
@@ -501,8 +503,7 @@ int net_adopt(struct manager *m, __u32 id, const struct ipn_network *info)
 	net->key = (struct net_key){ .dev = info->dev, .ino = info->ino };
 	net->path_fd = path_reopen(info, &inode);
 	if (net->path_fd < 0) {
-		say(LOG_WARNING, "network %s: its path is gone; it ends with its last port",
-		    info->path);
+		log_warning("network %s: its path is gone; it ends with its last port", info->path);
 		net->path_fd = -1;
 		net->info.persistent = 0;
 		net->key.dev = ~0ULL; /* nobody finds it by inode any more */
@@ -515,8 +516,8 @@ int net_adopt(struct manager *m, __u32 id, const struct ipn_network *info)
 		return r;
 	}
 	/* unless the old manager died while it resized the network, they are so already */
-	__atomic_store_n(&m->bpf->nets[id].port_base, net->info.port_base, __ATOMIC_RELEASE);
-	__atomic_store_n(&m->bpf->nets[id].numnodes, net->info.numnodes, __ATOMIC_RELEASE);
+	__atomic_store_n(&m->bpf->net_fast[id].port_base, net->info.port_base, __ATOMIC_RELEASE);
+	__atomic_store_n(&m->bpf->net_fast[id].numnodes, net->info.numnodes, __ATOMIC_RELEASE);
 	HASH_ADD(hh, m->nets, key, sizeof(net->key), net);
 	m->net_by_id[id] = net;
 	u->nets++;

@@ -38,35 +38,36 @@ static bool of_a_fabric(struct manager *m, const struct link_info *link)
 	       (peer.group & 0xff000000) == (m->bpf->abi.group & 0xff000000);
 }
 
-int grab_find(struct node *node, const char *name, struct answer *a)
+int grab_find(struct node *node, const char *name, struct errtext *a)
 {
 	struct manager *m = node->net->m;
 	struct link_info link;
 	struct node *other;
 
 	if (link_find(m->link, name, &link))
-		return ANSWER(a, -EINVAL, "there is no interface %s to grab (see: ip link)", name);
+		return err_text(a, -EINVAL, "there is no interface %s to grab (see: ip link)",
+				name);
 	if ((link.flags & IFF_LOOPBACK) || link.type != ARPHRD_ETHER)
-		return ANSWER(a, -EINVAL,
-			      "interface %s is no Ethernet interface, only these can "
-			      "be grabbed",
-			      name);
+		return err_text(a, -EINVAL,
+				"interface %s is no Ethernet interface, only these can "
+				"be grabbed",
+				name);
 	HASH_FIND(hh, m->nodes, &link.ifindex, sizeof(link.ifindex), other);
 	if (other)
-		return ANSWER(a, -EBUSY, "interface %s is a port of %s already", name,
-			      other->net->info.path);
+		return err_text(a, -EBUSY, "interface %s is a port of %s already", name,
+				other->net->info.path);
 	if (of_a_fabric(m, &link))
-		return ANSWER(a, -EBUSY, "interface %s belongs to a port of a fabric already",
-			      name);
+		return err_text(a, -EBUSY, "interface %s belongs to a port of a fabric already",
+				name);
 	if (m->bpf->abi.hook == IPN_HOOK_TCX && bpf_grabbed(link.ifindex))
-		return ANSWER(a, -EBUSY, "interface %s is grabbed by another fabric", name);
+		return err_text(a, -EBUSY, "interface %s is grabbed by another fabric", name);
 	node->ifindex = link.ifindex;
 	if ((link.flags & IFF_UP) && link.running)
-		node->port.flags |= IPN_PF_UP;
+		node->in.flags |= IPN_PF_UP;
 	if (!(link.flags & IFF_PROMISC))
-		node->port.flags |= IPN_PF_PROMISC;
+		node->in.flags |= IPN_PF_PROMISC;
 	if (m->bpf->abi.hook == IPN_HOOK_CLSACT && !link_has_clsact(m->link, link.ifindex))
-		node->port.flags |= IPN_PF_QDISC;
+		node->in.flags |= IPN_PF_QDISC;
 	return 0;
 }
 
@@ -75,7 +76,7 @@ int grab_begin(struct node *node)
 	struct manager *m = node->net->m;
 	int r = bpf_attach_grab(m->bpf, node->ifindex);
 
-	if (!r && (node->port.flags & IPN_PF_PROMISC))
+	if (!r && (node->in.flags & IPN_PF_PROMISC))
 		r = link_set_promisc(m->link, node->ifindex, true);
 	return r;
 }
@@ -94,7 +95,7 @@ void grab_end(struct manager *m, __u32 ifindex, __u32 flags)
 	if (flags & IPN_PF_PROMISC)
 		r = link_set_promisc(m->link, ifindex, false);
 	if (r && r != -ENODEV)
-		say(LOG_ERR, "interface %u stays promiscuous: %s", ifindex, strerror(-r));
+		log_err("interface %u stays promiscuous: %s", ifindex, strerror(-r));
 	bpf_detach(m->bpf, ifindex);
 	if (m->bpf->abi.hook == IPN_HOOK_CLSACT)
 		bpf_detach_clsact_grab(ifindex, (flags & IPN_PF_QDISC) &&
@@ -123,14 +124,14 @@ struct node *netdev_find(struct manager *m, const char *name, __u32 ifindex)
 	if ((!*name || link_find(m->link, name, &link)) && link_get(m->link, ifindex, &link))
 		return NULL;
 	HASH_FIND(hh, m->nodes, &link.ifindex, sizeof(link.ifindex), node);
-	if (node && node->port.kind == IPN_KIND_CABLE) /* nobody's */
+	if (node && node->in.kind == IPN_KIND_CABLE) /* nobody's */
 		return NULL;
 	if (node)
-		return node->port.kind == IPN_KIND_PROC ? NULL : node;
+		return node->in.kind == IPN_KIND_PROC ? NULL : node;
 	if (strcmp(link.kind, "veth"))
 		return NULL;
 	HASH_FIND(hh, m->nodes, &link.peer, sizeof(link.peer), node);
-	return node && node->port.kind != IPN_KIND_PROC && !netdev_far(node, &link) ? node : NULL;
+	return node && node->in.kind != IPN_KIND_PROC && !netdev_far(node, &link) ? node : NULL;
 }
 
 /* --- whose it is --- */
@@ -139,7 +140,7 @@ int netdev_hold(struct node *node, __u32 pid)
 {
 	node->holder = sd_event_source_disable_unref(node->holder);
 	node->info.pid = pid;
-	return bpf_map_update_elem(node->net->m->bpf->fd_portinfo, &node->ifindex, &node->info,
+	return bpf_map_update_elem(node->net->m->bpf->fd_port_info, &node->ifindex, &node->info,
 				   BPF_ANY)
 		       ? -errno
 		       : 0;
@@ -148,9 +149,9 @@ int netdev_hold(struct node *node, __u32 pid)
 int netdev_persist(struct node *node, bool on)
 {
 	if (on)
-		node->port.flags &= ~(__u32)IPN_PF_HELD;
+		node->in.flags &= ~(__u32)IPN_PF_HELD;
 	else
-		node->port.flags |= IPN_PF_HELD;
+		node->in.flags |= IPN_PF_HELD;
 	if (on)
 		node->holder = sd_event_source_disable_unref(node->holder);
 	if (on || node->session || node->holder)
@@ -175,7 +176,7 @@ void netdev_watch_holders(struct manager *m)
 	HASH_ITER(hh, m->nodes, node, tmp) {
 		int fd;
 
-		if (!(node->port.flags & IPN_PF_HELD) || node->session)
+		if (!(node->in.flags & IPN_PF_HELD) || node->session)
 			continue;
 		fd = (int)syscall(SYS_pidfd_open, node->info.pid, 0);
 		if (fd >= 0 && sd_event_add_io(m->event, &node->holder, fd, EPOLLIN, on_holder_gone,

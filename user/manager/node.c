@@ -6,9 +6,9 @@
  *	1. a port number and a node number with a fresh bell and page (below)
  *	2. the interface: a tap, or a veth pair
  *	3. a process's own log, where the policy sends to single ports
- *	4. the entries by which programs know it as a source: portinfo, ports
+ *	4. the entries by which programs know it as a source: port_info, ports
  *	5. its programs, linked and pinned
- *	6. the entry by which they deliver to it: dests, and for devices floods
+ *	6. the entry by which they deliver to it: port_out, and for devices floods
  * The cursor of a process is taken before step 6, so it misses nothing that is sent after it
  * counts.
  *
@@ -103,7 +103,7 @@ static int on_refill(sd_event_source *source, void *arg)
 
 	(void)source;
 	if (r)
-		say(LOG_WARNING, "cannot prepare ports ahead: %s", strerror(-r));
+		log_warning("cannot prepare ports ahead: %s", strerror(-r));
 	return 0;
 }
 
@@ -141,12 +141,12 @@ static int id_take(struct manager *m, __u32 *id)
 
 static bool is_device(const struct node *node)
 {
-	return node->port.kind != IPN_KIND_PROC && node->port.kind != IPN_KIND_SOCK;
+	return node->in.kind != IPN_KIND_PROC && node->in.kind != IPN_KIND_SOCK;
 }
 
-static __u32 dest_at(const struct node *node)
+static __u32 port_out_at(const struct node *node)
 {
-	return node->net->info.port_base + node->port.port;
+	return node->net->info.port_base + node->in.number;
 }
 
 /* Frames of devices carry the Ethernet header, which an interface's MTU does not count. */
@@ -171,7 +171,7 @@ static int on_counts(sd_event_source *source, void *arg)
 			struct node *n = net->ports[i];
 
 			if (n && n->page && __atomic_load_n(&n->page->want, __ATOMIC_SEQ_CST))
-				bpf_notify(m->bpf, n->port.node, IPN_EVENT_WAKE, 0);
+				bpf_notify(m->bpf, n->in.node, IPN_EVENT_WAKE, 0);
 		}
 	}
 	return 0;
@@ -228,29 +228,31 @@ void node_count(struct net *net)
 		if (!n)
 			continue;
 		net->nports++;
-		net->readers += !!(n->port.flags & IPN_PF_READER);
-		net->writers += !!(n->port.flags & IPN_PF_WRITER);
-		cables += n->port.kind == IPN_KIND_CABLE;
-		devices += is_device(n) && n->port.kind != IPN_KIND_CABLE;
-		process_readers += n->port.kind == IPN_KIND_PROC && (n->port.flags & IPN_PF_READER);
-		socks += n->port.kind == IPN_KIND_SOCK;
+		net->readers += !!(n->in.flags & IPN_PF_READER);
+		net->writers += !!(n->in.flags & IPN_PF_WRITER);
+		cables += n->in.kind == IPN_KIND_CABLE;
+		devices += is_device(n) && n->in.kind != IPN_KIND_CABLE;
+		process_readers += n->in.kind == IPN_KIND_PROC && (n->in.flags & IPN_PF_READER);
+		socks += n->in.kind == IPN_KIND_SOCK;
 	}
 	/* while ports are taken over, the old number is right and this one is not yet */
 	if (net->m->adopting)
 		return;
 	/* see xdp_up_flood: whoever sees cables must see devices, too */
-	__atomic_store_n(&net->m->bpf->nets[net->id].devices, devices, __ATOMIC_RELEASE);
-	__atomic_store_n(&net->m->bpf->nets[net->id].cables, cables, __ATOMIC_RELEASE);
-	__atomic_store_n(&net->m->bpf->nets[net->id].readers, process_readers, __ATOMIC_SEQ_CST);
-	__atomic_store_n(&net->m->bpf->nets[net->id].socks, socks, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&net->m->bpf->net_fast[net->id].devices, devices, __ATOMIC_RELEASE);
+	__atomic_store_n(&net->m->bpf->net_fast[net->id].cables, cables, __ATOMIC_RELEASE);
+	__atomic_store_n(&net->m->bpf->net_fast[net->id].readers, process_readers,
+			 __ATOMIC_SEQ_CST);
+	__atomic_store_n(&net->m->bpf->net_fast[net->id].socks, socks, __ATOMIC_SEQ_CST);
 	counts_tell(net, readers, writers);
 }
 
 static int flood_set(struct node *node, __u32 value)
 {
-	__u32 at = node->net->info.port_base + node->port.flood;
+	__u32 at = node->net->info.port_base + node->in.flood_at;
 
-	return bpf_map_update_elem(node->net->m->bpf->fd_floods, &at, &value, BPF_ANY) ? -errno : 0;
+	return bpf_map_update_elem(node->net->m->bpf->fd_flood_list, &at, &value, BPF_ANY) ? -errno
+											   : 0;
 }
 
 /*
@@ -268,33 +270,35 @@ static int flood_take(struct node *node)
 		return -ENOMEM;
 	for (__u32 i = 0; i < net->info.numnodes; i++)
 		if (net->ports[i] && net->ports[i] != node && is_device(net->ports[i]))
-			used[net->ports[i]->port.flood] = true;
+			used[net->ports[i]->in.flood_at] = true;
 	while (used[at])
 		at++;
-	node->port.flood = at;
-	r = flood_set(node, dest_at(node) + 1);
-	if (!r && net->m->bpf->nets[net->id].floods <= at)
-		__atomic_store_n(&net->m->bpf->nets[net->id].floods, at + 1, __ATOMIC_RELEASE);
+	node->in.flood_at = at;
+	r = flood_set(node, port_out_at(node) + 1);
+	if (!r && net->m->bpf->net_fast[net->id].flood_len <= at)
+		__atomic_store_n(&net->m->bpf->net_fast[net->id].flood_len, at + 1,
+				 __ATOMIC_RELEASE);
 	return r;
 }
 
-static int dest_set(struct node *node, bool present)
+static int port_out_set(struct node *node, bool present)
 {
-	__u32 at = dest_at(node);
-	struct ipn_dest dest = {
-		.kind = present ? node->port.kind : IPN_KIND_NONE,
-		.flags = node->port.flags,
-		.ifindex = node->port.ifindex,
-		.node = node->port.node,
-		.gen = node->port.gen,
+	__u32 at = port_out_at(node);
+	struct ipn_port_out dest = {
+		.kind = present ? node->in.kind : IPN_KIND_NONE,
+		.flags = node->in.flags,
+		.ifindex = node->in.ifindex,
+		.node = node->in.node,
+		.gen = node->in.gen,
 	};
 
-	return bpf_map_update_elem(node->net->m->bpf->fd_dests, &at, &dest, BPF_ANY) ? -errno : 0;
+	return bpf_map_update_elem(node->net->m->bpf->fd_port_out, &at, &dest, BPF_ANY) ? -errno
+											: 0;
 }
 
 int node_store(struct node *node)
 {
-	return bpf_port_set(node->net->m->bpf, &node->port);
+	return bpf_port_set(node->net->m->bpf, &node->in);
 }
 
 int node_publish(struct node *node)
@@ -302,7 +306,7 @@ int node_publish(struct node *node)
 	int r = node_store(node);
 
 	if (!r)
-		r = dest_set(node, true);
+		r = port_out_set(node, true);
 	node_count(node->net);
 	return r;
 }
@@ -310,14 +314,14 @@ int node_publish(struct node *node)
 /* Step 6, of a device. */
 int node_deliver(struct node *node)
 {
-	int r = dest_set(node, true);
+	int r = port_out_set(node, true);
 
 	if (!r)
 		r = flood_take(node);
 	return r ? r : node_publish(node);
 }
 
-static int port_take(struct net *net, __s32 want, __u32 *port, struct answer *a)
+static int port_take(struct net *net, __s32 want, __u32 *port, struct errtext *a)
 {
 	if (want == IPN_PORTNO_ANY) {
 		for (__u32 i = 0; i < net->info.numnodes; i++) {
@@ -326,23 +330,23 @@ static int port_take(struct net *net, __s32 want, __u32 *port, struct answer *a)
 				return 0;
 			}
 		}
-		return ANSWER(a, -EADDRNOTAVAIL,
-			      "all %u ports of %s are taken (see: ipn-fabric show %s)",
-			      net->info.numnodes, net->info.path, net->info.path);
+		return err_text(a, -EADDRNOTAVAIL,
+				"all %u ports of %s are taken (see: ipn-fabric show %s)",
+				net->info.numnodes, net->info.path, net->info.path);
 	}
 	if (want < 0 || (__u32)want >= net->info.numnodes)
-		return ANSWER(a, -EADDRNOTAVAIL, "port %d is not from 0 to %u", want,
-			      net->info.numnodes - 1);
+		return err_text(a, -EADDRNOTAVAIL, "port %d is not from 0 to %u", want,
+				net->info.numnodes - 1);
 	if (net->ports[want])
-		return ANSWER(a, -EADDRNOTAVAIL, "port %d of %s is taken by %s (choose another)",
-			      want, net->info.path, net->ports[want]->port.name);
+		return err_text(a, -EADDRNOTAVAIL, "port %d of %s is taken by %s (choose another)",
+				want, net->info.path, net->ports[want]->in.name);
 	*port = want;
 	return 0;
 }
 
 /* Step 1. What node_new returned is taken back by node_del. */
 int node_new(struct net *net, const struct node_want *want, size_t memory, struct node **out,
-	     struct answer *a)
+	     struct errtext *a)
 {
 	struct manager *m = net->m;
 	struct user *u = user_get(m, want->uid);
@@ -363,30 +367,30 @@ int node_new(struct net *net, const struct node_want *want, size_t memory, struc
 	node = calloc(1, sizeof(*node));
 	if (!node)
 		return -ENOMEM;
-	r = id_take(m, &node->port.node);
+	r = id_take(m, &node->in.node);
 	if (r) {
 		free(node);
-		return ANSWER(a, r, "no more ports in the fabric: %s", strerror(-r));
+		return err_text(a, r, "no more ports in the fabric: %s", strerror(-r));
 	}
-	bpf_stats_zero(m->bpf, node->port.node);
-	punt_zero(m, node->port.node);
+	bpf_stats_zero(m->bpf, node->in.node);
+	punt_zero(m, node->in.node);
 	node->net = net;
 	node->memory = memory;
-	node->port.net = net->id;
-	node->port.port = port;
-	node->port.kind = want->kind;
-	node->port.flags = want->flags;
-	node->port.policy = net->info.policy;
-	node->port.mtu = net->info.mtu;
-	node->port.gen = ++m->gen;
-	node->port.uid = want->uid;
+	node->in.net = net->id;
+	node->in.number = port;
+	node->in.kind = want->kind;
+	node->in.flags = want->flags;
+	node->in.policy = net->info.policy;
+	node->in.mtu = net->info.mtu;
+	node->in.gen = ++m->gen;
+	node->in.uid = want->uid;
 	node->info.pid = want->pid;
 	if (want->descr)
 		memcpy(node->info.descr, want->descr, sizeof(node->info.descr));
 	u->nodes++;
 	u->memory += memory;
 	net->ports[port] = node;
-	m->node_by_id[node->port.node] = node;
+	m->node_by_id[node->in.node] = node;
 	*out = node;
 	return 0;
 }
@@ -397,9 +401,9 @@ int node_source(struct node *node)
 	struct bpf_state *b = node->net->m->bpf;
 
 	HASH_ADD(hh, node->net->m->nodes, ifindex, sizeof(node->ifindex), node);
-	if (bpf_map_update_elem(b->fd_portinfo, &node->ifindex, &node->info, BPF_ANY))
+	if (bpf_map_update_elem(b->fd_port_info, &node->ifindex, &node->info, BPF_ANY))
 		return -errno;
-	return bpf_port_set(b, &node->port);
+	return bpf_port_set(b, &node->in);
 }
 
 static int page_map(struct node *node, int fd)
@@ -416,8 +420,8 @@ static int own_log(struct node *node, int *fd)
 {
 	struct net *net = node->net;
 	struct manager *m = net->m;
-	struct node_log *at = &m->id_log[node->port.node];
-	const __u32 index = IPN_LOG_OF_NODE(node->port.node);
+	struct node_log *at = &m->id_log[node->in.node];
+	const __u32 index = IPN_LOG_OF_NODE(node->in.node);
 	struct node_log log = { .slots = net->slots, .log_class = net->log_class };
 	int r;
 
@@ -438,7 +442,7 @@ static int own_log(struct node *node, int *fd)
 }
 
 int node_connect(struct net *net, const struct node_want *want, struct node **out,
-		 struct node_fds *fds, __u64 *cursor, struct answer *a)
+		 struct node_fds *fds, __u64 *cursor, struct errtext *a)
 {
 	bool reader = want->flags & IPN_PF_READER;
 	bool unicast = net->info.policy != IPN_POLICY_BROADCAST;
@@ -452,21 +456,21 @@ int node_connect(struct net *net, const struct node_want *want, struct node **ou
 	r = node_new(net, want, memory, &node, a);
 	if (r)
 		return r;
-	got.bell = r = bpf_inner_get(m->bpf->fd_bells, node->port.node);
+	got.bell = r = bpf_inner_get(m->bpf->fd_bells, node->in.node);
 	if (r >= 0)
-		got.page = r = bpf_inner_get(m->bpf->fd_pages, node->port.node);
+		got.page = r = bpf_inner_get(m->bpf->fd_pages, node->in.node);
 	if (r >= 0)
 		r = page_map(node, got.page);
 	if (!r)
 		r = link_tap_proc(m->link, FAB_TAP, device_mtu(net), &got.tap, &node->ifindex,
-				  node->port.name);
+				  node->in.name);
 	if (!r && memory) {
-		node->port.flags |= IPN_PF_NODELOG;
+		node->in.flags |= IPN_PF_NODELOG;
 		r = own_log(node, &got.node_log);
 	}
 	if (!r) {
-		node->port.ifindex = node->ifindex;
-		node->port.flags |= IPN_PF_UP;
+		node->in.ifindex = node->ifindex;
+		node->in.flags |= IPN_PF_UP;
 		r = node_source(node);
 	}
 	if (!r)
@@ -478,37 +482,37 @@ int node_connect(struct net *net, const struct node_want *want, struct node **ou
 		r = got.log < 0 ? -errno : 0;
 	}
 	if (!r && lossless) {
-		got.room = bpf_room_new(m->bpf, node->port.node);
+		got.room = bpf_room_new(m->bpf, node->in.node);
 		r = got.room < 0 ? got.room : 0;
 	}
 	*cursor = __atomic_load_n(&net->head->head, __ATOMIC_SEQ_CST);
 	if (!r && lossless) {
 		/*
-		 * From its entry in dests on, the pool is counted with this node: never from
+		 * From its entry in port_out on, the pool is counted with this node: never from
 		 * further back than it will begin, and it begins where it already counts.
 		 */
 		__atomic_store_n(&node->page->cursor, *cursor, __ATOMIC_SEQ_CST);
-		r = dest_set(node, true);
+		r = port_out_set(node, true);
 		*cursor = __atomic_load_n(&net->head->head, __ATOMIC_SEQ_CST);
 		__atomic_store_n(&node->page->cursor, *cursor, __ATOMIC_SEQ_CST);
 	}
 	if (!r)
 		r = node_publish(node);
 	if (r) {
-		ANSWER(a, r, "cannot join %s: %s", net->info.path, strerror(-r));
+		err_text(a, r, "cannot join %s: %s", net->info.path, strerror(-r));
 		node_fds_close(&got);
 		node_del(node, 0, false);
 		return r;
 	}
 	monitor_tell(m, net, node, IPN_WATCH_JOIN);
-	node->welcome = true;
+	node->announced = true;
 	policy_tell(net, node, IPN_CALL_POSTNEWPORT);
 	*fds = got;
 	*out = node;
 	return 0;
 }
 
-static int device_make(struct node *node, const struct node_want *want, struct answer *a)
+static int device_make(struct node *node, const struct node_want *want, struct errtext *a)
 {
 	struct manager *m = node->net->m;
 	__u32 mtu = device_mtu(node->net);
@@ -523,21 +527,21 @@ static int device_make(struct node *node, const struct node_want *want, struct a
 		r = link_veth(m->link, FAB_VETH, want->name, want->netns_fd, mtu, node->gso,
 			      &node->ifindex);
 	if (r == -EEXIST)
-		return ANSWER(
+		return err_text(
 			a, r,
 			"interface %s exists (choose another name, or remove it: ip link del %s)",
 			want->name, want->name);
 	if (r == -EINVAL)
-		return ANSWER(a, r,
-			      "%s is no name for an interface (1 to 15 bytes, no / : or space)",
-			      want->name);
+		return err_text(a, r,
+				"%s is no name for an interface (1 to 15 bytes, no / : or space)",
+				want->name);
 	if (r)
-		return ANSWER(a, r, "cannot make interface %s: %s", want->name, strerror(-r));
+		return err_text(a, r, "cannot make interface %s: %s", want->name, strerror(-r));
 	return 0;
 }
 
 int node_sock(struct net *net, const struct node_want *want, int given, struct node **out,
-	      struct answer *a)
+	      struct errtext *a)
 {
 	_cleanup_close_ int fd = given;
 	struct manager *m = net->m;
@@ -545,35 +549,35 @@ int node_sock(struct net *net, const struct node_want *want, int given, struct n
 	int r;
 
 	if (!bpf_policy_takes_socks(m->bpf, net->info.policy))
-		return ANSWER(
+		return err_text(
 			a, -EOPNOTSUPP,
 			"%s has a policy (%u) without a program for sock ports: it takes none",
 			net->info.path, net->info.policy);
 	r = node_new(net, want, 0, &node, a);
 	if (r)
 		return r;
-	node->ifindex = node->port.ifindex = IPN_SOCK_IFINDEX(node->port.node);
-	node->port.flags |= IPN_PF_UP;
-	snprintf(node->port.name, sizeof(node->port.name), "%s%u", want->name, node->port.node);
+	node->ifindex = node->in.ifindex = IPN_SOCK_IFINDEX(node->in.node);
+	node->in.flags |= IPN_PF_UP;
+	snprintf(node->in.name, sizeof(node->in.name), "%s%u", want->name, node->in.node);
 	r = node_source(node);
 	if (!r)
 		r = sock_begin(node, util_take_fd(&fd));
 	if (!r)
 		r = node_publish(node);
 	if (r) {
-		ANSWER(a, r, "cannot attach a socket to %s: %s", net->info.path, strerror(-r));
+		err_text(a, r, "cannot attach a socket to %s: %s", net->info.path, strerror(-r));
 		node_del(node, 0, false);
 		return r;
 	}
 	monitor_tell(m, net, node, IPN_WATCH_JOIN);
-	node->welcome = true;
+	node->announced = true;
 	policy_tell(net, node, IPN_CALL_POSTNEWPORT);
 	*out = node;
 	return 0;
 }
 
 int node_attach(struct net *net, const struct node_want *wanted, struct node **out,
-		struct answer *a)
+		struct errtext *a)
 {
 	struct node_want full = *wanted, *want = &full;
 	struct manager *m = net->m;
@@ -592,19 +596,19 @@ int node_attach(struct net *net, const struct node_want *wanted, struct node **o
 	r = node_new(net, want, memory, &node, a);
 	if (r)
 		return r;
-	util_copy(node->port.name, sizeof(node->port.name), want->name);
+	util_copy(node->in.name, sizeof(node->in.name), want->name);
 	r = want->kind == IPN_KIND_GRAB ? grab_find(node, want->name, a)
 					: device_make(node, want, a);
 	if (r)
 		goto err;
-	node->port.ifindex = node->ifindex;
+	node->in.ifindex = node->ifindex;
 	if (!strcmp(want->name, LINK_NAME_AUTO) && !netdev_far(node, &far))
-		util_copy(node->port.name, sizeof(node->port.name), far.name);
+		util_copy(node->in.name, sizeof(node->in.name), far.name);
 	/* not: whose VM is still to come; which may be down */
 	if (want->kind != IPN_KIND_TAP && want->kind != IPN_KIND_GRAB && xsk_ready(node))
-		node->port.flags |= IPN_PF_UP;
+		node->in.flags |= IPN_PF_UP;
 	if (want->netns_fd >= 0) {
-		node->port.flags |= IPN_PF_PEER;
+		node->in.flags |= IPN_PF_PEER;
 		link_netns_inode_of(want->netns_fd, &node->info.netns);
 	}
 	r = node_source(node);
@@ -617,12 +621,12 @@ int node_attach(struct net *net, const struct node_want *wanted, struct node **o
 	if (!r)
 		r = node_deliver(node);
 	if (r) {
-		ANSWER(a, r, "cannot attach %s: %s", want->name, strerror(-r));
+		err_text(a, r, "cannot attach %s: %s", want->name, strerror(-r));
 		goto err;
 	}
 	gso_update(net);
 	monitor_tell(m, net, node, IPN_WATCH_JOIN);
-	node->welcome = true;
+	node->announced = true;
 	policy_tell(net, node, IPN_CALL_POSTNEWPORT);
 	*out = node;
 	return 0;
@@ -645,30 +649,30 @@ static int on_orphans(sd_event_source *source, uint64_t usec, void *arg)
 
 void node_orphans_end(struct manager *m)
 {
-	node_doom_begin(m);
+	batch_delete_begin(m);
 	while (m->norphans)
 		interface_end(m, m->orphans[--m->norphans], false);
-	node_doom_end(m);
+	batch_delete_end(m);
 }
 
-__u32 node_doom_group(const struct manager *m)
+__u32 batch_delete_group(const struct manager *m)
 {
 	return (m->bpf->abi.group & 0x00ffffff) | 0x4a000000;
 }
 
-void node_doom_begin(struct manager *m)
+void batch_delete_begin(struct manager *m)
 {
-	m->doom = true;
+	m->batch_delete = true;
 }
 
-void node_doom_end(struct manager *m)
+void batch_delete_end(struct manager *m)
 {
-	int r = m->doomed ? link_del_group(m->link, node_doom_group(m)) : 0;
+	int r = m->batch_count ? link_del_group(m->link, batch_delete_group(m)) : 0;
 
-	m->doom = false;
-	m->doomed = 0;
+	m->batch_delete = false;
+	m->batch_count = 0;
 	if (r && r != -ENODEV)
-		say(LOG_ERR, "cannot remove interfaces: %s", strerror(-r));
+		log_err("cannot remove interfaces: %s", strerror(-r));
 }
 
 /*
@@ -690,13 +694,13 @@ static void interface_end(struct manager *m, __u32 ifindex, bool goes_by_itself)
 		}
 		return;
 	}
-	if (m->doom && !link_set_group(m->link, ifindex, node_doom_group(m))) {
-		m->doomed++;
+	if (m->batch_delete && !link_set_group(m->link, ifindex, batch_delete_group(m))) {
+		m->batch_count++;
 		return;
 	}
 	r = link_del(m->link, ifindex);
 	if (r && r != -ENODEV)
-		say(LOG_ERR, "cannot remove interface %u: %s", ifindex, strerror(-r));
+		log_err("cannot remove interface %u: %s", ifindex, strerror(-r));
 }
 
 /* It went by itself: its number may be given to another interface. */
@@ -712,54 +716,54 @@ void node_del(struct node *node, int why, bool device_gone)
 	struct net *net = node->net;
 	struct manager *m = net->m;
 	struct bpf_state *b = m->bpf;
-	struct user *u = user_get(m, node->port.uid);
+	struct user *u = user_get(m, node->in.uid);
 	bool device = is_device(node), lossless = net->info.flags & IPN_FLAG_LOSSLESS;
-	bool grabbed = node->port.kind == IPN_KIND_GRAB;
+	bool grabbed = node->in.kind == IPN_KIND_GRAB;
 	struct node *peer = node->peer;
 
 	if (peer)
 		node->peer = peer->peer = NULL;
 	if (node->ifindex) /* else it never joined */
 		monitor_tell(m, net, node, IPN_WATCH_LEAVE);
-	if (node->welcome)
+	if (node->announced)
 		policy_tell(net, node, IPN_CALL_PREDELPORT);
-	dest_set(node, false);
+	port_out_set(node, false);
 	if (device && node->ifindex)
 		flood_set(node, 0);
-	net->ports[node->port.port] = NULL;
+	net->ports[node->in.number] = NULL;
 	node_count(net);
 	policy_tell(net, node, IPN_CALL_DELPORT);
 	xsk_end(node);
 	if (grabbed && node->ifindex && !device_gone)
-		grab_end(m, node->ifindex, node->port.flags);
+		grab_end(m, node->ifindex, node->in.flags);
 	if (node->ifindex) {
 		bpf_port_del(b, node->ifindex);
-		bpf_map_delete_elem(b->fd_portinfo, &node->ifindex);
+		bpf_map_delete_elem(b->fd_port_info, &node->ifindex);
 		bpf_detach(b, node->ifindex);
 	}
 	sock_end(node);
-	if (why && node->port.kind == IPN_KIND_PROC)
-		bpf_notify(b, node->port.node, IPN_EVENT_GONE, why);
-	if (lossless && node->port.kind == IPN_KIND_PROC) {
-		bpf_room_ring(b, node->port.node);
+	if (why && node->in.kind == IPN_KIND_PROC)
+		bpf_notify(b, node->in.node, IPN_EVENT_GONE, why);
+	if (lossless && node->in.kind == IPN_KIND_PROC) {
+		bpf_room_ring(b, node->in.node);
 		bpf_pool_wake(b, net->id);
 	}
 	if (node->session)
 		session_drop_node(node->session);
 	sd_event_source_disable_unref(node->holder);
-	if (node->ifindex && !device_gone && !grabbed && node->port.kind != IPN_KIND_SOCK)
+	if (node->ifindex && !device_gone && !grabbed && node->in.kind != IPN_KIND_SOCK)
 		interface_end(m, node->ifindex, !device && !why);
 	if (node->page)
 		munmap(node->page, sysconf(_SC_PAGESIZE));
 	if (node->hh.tbl)
 		HASH_DEL(m->nodes, node);
-	m->node_by_id[node->port.node] = NULL;
-	m->id_state[node->port.node] = ID_STALE;
+	m->node_by_id[node->in.node] = NULL;
+	m->id_state[node->in.node] = ID_STALE;
 	refill_later(m);
 	if (u) {
 		u->nodes--;
 		if (node->memory)
-			user_log_gone(m, u, net->log_class, IPN_LOG_OF_NODE(node->port.node),
+			user_log_gone(m, u, net->log_class, IPN_LOG_OF_NODE(node->in.node),
 				      node->memory);
 	}
 	free(node);
@@ -775,9 +779,9 @@ int node_shutdown(struct node *node, int how)
 	int r;
 
 	if (how == SHUT_RD || how == SHUT_RDWR)
-		node->port.flags &= ~(__u32)IPN_PF_READER;
+		node->in.flags &= ~(__u32)IPN_PF_READER;
 	if (how == SHUT_WR || how == SHUT_RDWR)
-		node->port.flags &= ~(__u32)IPN_PF_WRITER;
+		node->in.flags &= ~(__u32)IPN_PF_WRITER;
 	r = node_publish(node);
 	if (node->net->info.flags & IPN_FLAG_LOSSLESS)
 		bpf_pool_wake(node->net->m->bpf, node->net->id);
@@ -790,23 +794,23 @@ void node_describe(struct node *node, struct ipn_ctl_port *out, bool stats)
 
 	*out = (struct ipn_ctl_port){
 		.net = node->net->id,
-		.port = node->port.port,
-		.kind = node->port.kind,
-		.flags = node->port.flags,
+		.port = node->in.number,
+		.kind = node->in.kind,
+		.flags = node->in.flags,
 		.ifindex = node->ifindex,
-		.uid = node->port.uid,
+		.uid = node->in.uid,
 		.pid = node->info.pid,
 	};
-	memcpy(out->name, node->port.name, sizeof(out->name));
+	memcpy(out->name, node->in.name, sizeof(out->name));
 	memcpy(out->path, node->net->info.path, sizeof(out->path));
 	memcpy(out->descr, node->info.descr, sizeof(out->descr));
 	if (node->peer) {
-		out->peer_port = node->peer->port.port;
+		out->peer_port = node->peer->in.number;
 		memcpy(out->peer, node->peer->net->info.path, sizeof(out->peer));
 	}
 	if (!stats)
 		return;
-	bpf_stats_get(node->net->m->bpf, node->port.node, &out->stats);
+	bpf_stats_get(node->net->m->bpf, node->in.node, &out->stats);
 	if (node->page) {
 		out->stats.out_packets = node->page->rx_packets;
 		out->stats.out_bytes = node->page->rx_bytes;
@@ -815,13 +819,13 @@ void node_describe(struct node *node, struct ipn_ctl_port *out, bool stats)
 		out->stats.drop[IPN_DROP_DEVICE] = link.tx_dropped;
 	}
 	xsk_stats(node, &out->stats);
-	punt_describe(node->net->m, node->port.node, &out->stats);
+	punt_describe(node->net->m, node->in.node, &out->stats);
 }
 
 /* Up: it is set up, and somebody is at the other end. */
 static __u32 up_flag(const struct node *node, const struct link_info *link)
 {
-	__u32 flags = node->port.flags;
+	__u32 flags = node->in.flags;
 
 	return (link->flags & IFF_UP) && link->running && xsk_ready(node)
 		       ? flags | IPN_PF_UP
@@ -830,16 +834,17 @@ static __u32 up_flag(const struct node *node, const struct link_info *link)
 
 /*
  * Had it joined to the end, and not begun to leave? What is stored last when a port joins, and
- * taken away first when it leaves, stands in `dests` and `floods`. A device's place in `floods` is
- * looked for: a manager that died while it made a network smaller may have changed it.
+ * taken away first when it leaves, stands in `port_out` and `flood_list`. A device's place in
+ * `flood_list` is looked for: a manager that died while it made a network smaller may have changed
+ * it.
  */
-static bool joined(struct net *net, struct ipn_port *port)
+static bool joined(struct net *net, struct ipn_port_in *port)
 {
 	struct bpf_state *b = net->m->bpf;
-	__u32 base = net->info.port_base, at = base + port->port;
-	struct ipn_dest dest;
+	__u32 base = net->info.port_base, at = base + port->number;
+	struct ipn_port_out dest;
 
-	if (bpf_map_lookup_elem(b->fd_dests, &at, &dest) || dest.kind != port->kind ||
+	if (bpf_map_lookup_elem(b->fd_port_out, &at, &dest) || dest.kind != port->kind ||
 	    dest.ifindex != port->ifindex || dest.gen != port->gen)
 		return false;
 	if (port->kind == IPN_KIND_PROC || port->kind == IPN_KIND_SOCK)
@@ -847,8 +852,8 @@ static bool joined(struct net *net, struct ipn_port *port)
 	for (__u32 i = 0; i < net->info.numnodes; i++) {
 		__u32 flood_at = base + i, flood;
 
-		if (!bpf_map_lookup_elem(b->fd_floods, &flood_at, &flood) && flood == at + 1) {
-			port->flood = i;
+		if (!bpf_map_lookup_elem(b->fd_flood_list, &flood_at, &flood) && flood == at + 1) {
+			port->flood_at = i;
 			return true;
 		}
 	}
@@ -856,10 +861,10 @@ static bool joined(struct net *net, struct ipn_port *port)
 }
 
 /* Is what the port is there for still there? -ENODEV. *link: but for sock ports. */
-static int port_stands(struct manager *m, const struct ipn_port *port, struct link_info *link)
+static int port_stands(struct manager *m, const struct ipn_port_in *port, struct link_info *link)
 {
 	if (port->kind == IPN_KIND_SOCK)
-		return keep_find(m, port->node, port->gen) ? 0 : -ENODEV;
+		return fdstore_find(m, port->node, port->gen) ? 0 : -ENODEV;
 	if (link_get(m->link, port->ifindex, link))
 		return -ENODEV;
 	if (port->kind == IPN_KIND_GRAB ? !grab_stands(m, port->ifindex)
@@ -871,9 +876,9 @@ static int port_stands(struct manager *m, const struct ipn_port *port, struct li
 }
 
 /* A port of the map, its network already there. -ENODEV: its interface, or its socket, is not. */
-int node_adopt(struct manager *m, const struct ipn_port *found)
+int node_adopt(struct manager *m, const struct ipn_port_in *found)
 {
-	struct ipn_port now = *found, *port = &now;
+	struct ipn_port_in now = *found, *port = &now;
 	struct net *net = port->net < IPN_MAX_NETS ? m->net_by_id[port->net] : NULL;
 	struct user *u = user_get(m, port->uid);
 	bool sock = port->kind == IPN_KIND_SOCK;
@@ -882,7 +887,7 @@ int node_adopt(struct manager *m, const struct ipn_port *found)
 	struct node *node;
 	int r;
 
-	if (!net || !u || port->port >= net->info.numnodes || net->ports[port->port] ||
+	if (!net || !u || port->number >= net->info.numnodes || net->ports[port->number] ||
 	    port->node >= IPN_MAX_NODES || m->node_by_id[port->node])
 		return -EINVAL;
 	if (!joined(net, port))
@@ -894,22 +899,22 @@ int node_adopt(struct manager *m, const struct ipn_port *found)
 	if (!node)
 		return -ENOMEM;
 	node->net = net;
-	node->welcome = true;
-	node->port = *port;
+	node->announced = true;
+	node->in = *port;
 	node->ifindex = port->ifindex;
-	bpf_map_lookup_elem(m->bpf->fd_portinfo, &node->ifindex, &node->info);
+	bpf_map_lookup_elem(m->bpf->fd_port_info, &node->ifindex, &node->info);
 	if (port->kind == IPN_KIND_XSK && xsk_adopt(node)) {
 		xsk_free(node);
 		free(node);
 		return -ENODEV;
 	}
-	r = sock ? sock_adopt(node, keep_find(m, port->node, port->gen)) : 0;
+	r = sock ? sock_adopt(node, fdstore_find(m, port->node, port->gen)) : 0;
 	if (r) {
 		free(node);
 		return r;
 	}
 	if (!sock)
-		node->port.flags = up_flag(node, &link);
+		node->in.flags = up_flag(node, &link);
 	if (port->flags & IPN_PF_NODELOG) {
 		node->memory = net_log_bytes(net->log_class, net->slots);
 		m->id_log[port->node] =
@@ -921,13 +926,13 @@ int node_adopt(struct manager *m, const struct ipn_port *found)
 	HASH_ADD(hh, m->nodes, ifindex, sizeof(node->ifindex), node);
 	m->node_by_id[port->node] = node;
 	m->id_state[port->node] = ID_USED;
-	net->ports[port->port] = node;
+	net->ports[port->number] = node;
 	if (port->gen > m->gen)
 		m->gen = port->gen;
 	u->nodes++;
 	u->memory += node->memory;
 	if (sock)
-		return node_publish(node); /* the rest when its door stands: sock_adopt_rest */
+		return node_publish(node); /* the rest when its listener stands: sock_adopt_rest */
 	/* pinned links were moved to our programs; clsact has no pins */
 	if (port->kind == IPN_KIND_GRAB) {
 		if (m->bpf->abi.hook == IPN_HOOK_CLSACT)
@@ -945,9 +950,9 @@ int node_link_state(struct node *node, const struct link_info *info)
 {
 	__u32 flags = up_flag(node, info);
 
-	if (flags == node->port.flags)
+	if (flags == node->in.flags)
 		return 0;
-	node->port.flags = flags;
+	node->in.flags = flags;
 	return node_publish(node);
 }
 
@@ -988,7 +993,7 @@ void node_check_links(struct manager *m)
 		struct link_info info;
 		int r;
 
-		if (!node || node->port.kind == IPN_KIND_SOCK)
+		if (!node || node->in.kind == IPN_KIND_SOCK)
 			continue;
 		r = link_get(m->link, node->ifindex, &info);
 		if (r == -ENODEV)

@@ -33,7 +33,7 @@
  *
  * On file systems that ask someone else (FUSE, NFS) faccessat2() may wait for an answer.
  * perm_inode_get() never does: compare the inode with the known networks first, then judge it. None
- * of these is on such a file system (local.c).
+ * of these is on such a file system (fstype.c).
  */
 #include "perm.h"
 

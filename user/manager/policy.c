@@ -130,13 +130,12 @@ static bool name_ok(const char *s)
  * they do, no BPF program could (make maps, walk a trie).
  */
 static int builtin_call(struct net *net, enum ipn_policy_call which, struct ipn_call *call,
-			struct answer *a)
+			struct errtext *a)
 {
 	if (which == IPN_CALL_SETSOCKOPT)
 		return l3_set(net->m->bpf, net->id, net->info.numnodes, call->name, call->data,
-			      call->len, a->text, sizeof(a->text));
-	return l3_get(net->m->bpf, net->id, call->name, call->data, &call->len, a->text,
-		      sizeof(a->text));
+			      call->len, a);
+	return l3_get(net->m->bpf, net->id, call->name, call->data, &call->len, a);
 }
 
 static bool builtin_has(const struct net *net, enum ipn_policy_call which)
@@ -146,7 +145,7 @@ static bool builtin_has(const struct net *net, enum ipn_policy_call which)
 }
 
 int policy_option(struct net *net, const struct node *node, enum ipn_policy_call which,
-		  struct ipn_call *call, struct answer *a)
+		  struct ipn_call *call, struct errtext *a)
 {
 	int r;
 
@@ -154,7 +153,7 @@ int policy_option(struct net *net, const struct node *node, enum ipn_policy_call
 		return builtin_call(net, which, call, a);
 	r = policy_call(net, node, which, call);
 	if (r < 0)
-		ANSWER(a, r, "%s: %s", call_names[which], strerror(-r));
+		err_text(a, r, "%s: %s", call_names[which], strerror(-r));
 	return r;
 }
 
@@ -185,18 +184,18 @@ int policy_call(struct net *net, const struct node *node, enum ipn_policy_call w
 		call->numnodes = net->info.numnodes;
 	call->mtu = net->info.mtu;
 	if (which != IPN_CALL_NEWPORT) { /* which has filled these in */
-		call->port = node ? node->port.port : IPN_PORT_NONE;
-		call->kind = node ? node->port.kind : IPN_KIND_NONE;
-		call->flags = node ? node->port.flags : 0;
-		call->uid = node ? node->port.uid : net->info.uid;
+		call->port = node ? node->in.number : IPN_PORT_NONE;
+		call->kind = node ? node->in.kind : IPN_KIND_NONE;
+		call->flags = node ? node->in.flags : 0;
+		call->uid = node ? node->in.uid : net->info.uid;
 	}
 	if (bpf_map_update_elem(m->bpf->fd_calls, &zero, call, BPF_ANY) ||
 	    bpf_prog_test_run_opts(m->policies[net->info.policy]->call[which], &opts))
 		return -errno;
 	r = (int)opts.retval;
 	if (r < -4095 || (r > 0 && which != IPN_CALL_NEWPORT)) {
-		say(LOG_WARNING, "policy %s: %s returned %d, which is no errno",
-		    m->policies[net->info.policy]->name, call_names[which], r);
+		log_warning("policy %s: %s returned %d, which is no errno",
+			    m->policies[net->info.policy]->name, call_names[which], r);
 		return -EINVAL;
 	}
 	if (r >= 0 && call != &none && bpf_map_lookup_elem(m->bpf->fd_calls, &zero, call))
@@ -211,7 +210,7 @@ void policy_tell(struct net *net, const struct node *node, enum ipn_policy_call 
 }
 
 int policy_newport(struct net *net, enum ipn_kind kind, __u32 flags, __u32 uid, __s32 *want,
-		   struct answer *a)
+		   struct errtext *a)
 {
 	static struct ipn_call call;
 	int r;
@@ -226,8 +225,8 @@ int policy_newport(struct net *net, enum ipn_kind kind, __u32 flags, __u32 uid, 
 	r = policy_call(net, NULL, IPN_CALL_NEWPORT, &call);
 	if (r < 0) {
 		monitor_refused(net, kind, uid, -r);
-		return ANSWER(a, r, "the policy of %s refuses the port: %s", net->info.path,
-			      strerror(-r));
+		return err_text(a, r, "the policy of %s refuses the port: %s", net->info.path,
+				strerror(-r));
 	}
 	*want = r;
 	return 0;
@@ -339,7 +338,7 @@ static int adopt_dir(struct manager *m, const char *name)
 	if (!r)
 		return 0;
 	if (strcmp(end, "_new")) /* else: the manager died while it loaded it */
-		say(LOG_ERR, "policy %s: cannot take it over: %s", name, strerror(-r));
+		log_err("policy %s: cannot take it over: %s", name, strerror(-r));
 	path_of(m, path, "%s", name);
 	bpf_tree_remove(path);
 	return 0;
@@ -383,7 +382,7 @@ struct loading {
 	char name[IPN_POLICY_NAME_MAX];
 	pid_t pid;
 	int in; /* its result */
-	bool late;
+	bool timed_out;
 	sd_event_source *exit, *timer;
 	policy_loaded_fn done;
 	void *arg;
@@ -396,7 +395,7 @@ struct loader {
 	int file;
 	__u32 number;
 	const char *name;
-	struct answer *a;
+	struct errtext *a;
 	__u8 *data;
 	size_t size;
 	struct bpf_object *obj;
@@ -422,12 +421,12 @@ static int file_read(struct loader *l)
 	ssize_t n;
 
 	if (fstat(l->file, &st))
-		return ANSWER(l->a, -errno, "cannot be read: %s", strerror(errno));
+		return err_text(l->a, -errno, "cannot be read: %s", strerror(errno));
 	if (!S_ISREG(st.st_mode))
-		return ANSWER(l->a, -EINVAL, "is not a regular file (give a BPF object)");
+		return err_text(l->a, -EINVAL, "is not a regular file (give a BPF object)");
 	if ((size_t)st.st_size > FILE_MAX)
-		return ANSWER(l->a, -EFBIG, "has %lld bytes, a policy at most %lu",
-			      (long long)st.st_size, FILE_MAX);
+		return err_text(l->a, -EFBIG, "has %lld bytes, a policy at most %lu",
+				(long long)st.st_size, FILE_MAX);
 	l->data = malloc(FILE_MAX + 1);
 	if (!l->data)
 		return -ENOMEM;
@@ -435,12 +434,12 @@ static int file_read(struct loader *l)
 	while (l->size <= FILE_MAX) {
 		n = pread(l->file, l->data + l->size, FILE_MAX + 1 - l->size, (off_t)l->size);
 		if (n < 0)
-			return ANSWER(l->a, -errno, "cannot be read: %s", strerror(errno));
+			return err_text(l->a, -errno, "cannot be read: %s", strerror(errno));
 		if (!n)
 			return 0;
 		l->size += (size_t)n;
 	}
-	return ANSWER(l->a, -EFBIG, "has more than %lu bytes", FILE_MAX);
+	return err_text(l->a, -EFBIG, "has more than %lu bytes", FILE_MAX);
 }
 
 /* What libbpf and libelf take for granted of what they read from memory. */
@@ -452,27 +451,27 @@ static int elf_check(struct loader *l)
 	Elf64_Shdr s;
 
 	if (l->size < SELFMAG || memcmp(l->data, ELFMAG, SELFMAG))
-		return ANSWER(l->a, -ENOEXEC,
-			      "is not a BPF object (compile it with: clang -target bpf)");
+		return err_text(l->a, -ENOEXEC,
+				"is not a BPF object (compile it with: clang -target bpf)");
 	if (l->size < sizeof(h))
-		return ANSWER(l->a, -ENOEXEC, "is cut off: %zu bytes", l->size);
+		return err_text(l->a, -ENOEXEC, "is cut off: %zu bytes", l->size);
 	memcpy(&h, l->data, sizeof(h));
 	if (h.e_ident[EI_CLASS] != ELFCLASS64 || h.e_machine != EM_BPF || h.e_type != ET_REL)
-		return ANSWER(l->a, -ENOEXEC,
-			      "is an ELF file for another machine, not a BPF object "
-			      "(compile it with: clang -target bpf)");
+		return err_text(l->a, -ENOEXEC,
+				"is an ELF file for another machine, not a BPF object "
+				"(compile it with: clang -target bpf)");
 	if (h.e_ident[EI_DATA] != native)
-		return ANSWER(l->a, -ENOEXEC, "is for a machine of the other byte order");
+		return err_text(l->a, -ENOEXEC, "is for a machine of the other byte order");
 	if (h.e_shentsize != sizeof(s) || !h.e_shnum || h.e_shstrndx >= h.e_shnum ||
 	    h.e_shoff > l->size || (size_t)h.e_shnum * sizeof(s) > l->size - h.e_shoff)
-		return ANSWER(l->a, -ENOEXEC, "is cut off: its sections are not in its %zu bytes",
-			      l->size);
+		return err_text(l->a, -ENOEXEC, "is cut off: its sections are not in its %zu bytes",
+				l->size);
 	for (unsigned int i = 0; i < h.e_shnum; i++) {
 		memcpy(&s, l->data + h.e_shoff + i * sizeof(s), sizeof(s));
 		if (s.sh_type != SHT_NOBITS && s.sh_type != SHT_NULL &&
 		    (s.sh_offset > l->size || s.sh_size > l->size - s.sh_offset))
-			return ANSWER(l->a, -ENOEXEC,
-				      "is cut off: a section ends behind its %zu bytes", l->size);
+			return err_text(l->a, -ENOEXEC,
+					"is cut off: a section ends behind its %zu bytes", l->size);
 	}
 	return 0;
 }
@@ -490,7 +489,8 @@ static int mark_check(struct loader *l)
 	elf_version(EV_CURRENT);
 	elf = elf_memory((char *)l->data, l->size);
 	if (!elf || elf_getshdrstrndx(elf, &names))
-		return ANSWER(l->a, -ENOEXEC, "cannot be read as an ELF file: %s", elf_errmsg(-1));
+		return err_text(l->a, -ENOEXEC, "cannot be read as an ELF file: %s",
+				elf_errmsg(-1));
 	while (!data && (scn = elf_nextscn(elf, scn))) {
 		const char *name = gelf_getshdr(scn, &s) ? elf_strptr(elf, names, s.sh_name) : NULL;
 
@@ -503,14 +503,15 @@ static int mark_check(struct loader *l)
 		data = NULL;
 	elf_end(elf);
 	if (!data || mark.magic != IPN_POLICY_MAGIC)
-		return ANSWER(l->a, -EINVAL,
-			      "is not a policy: it has no handlemsg (make one with IPN_POLICY or "
-			      "IPN_POLICY_SEND of ipn/policy.h)");
+		return err_text(l->a, -EINVAL,
+				"is not a policy: it has no handlemsg (make one with IPN_POLICY or "
+				"IPN_POLICY_SEND of ipn/policy.h)");
 	if (mark.abi != IPN_ABI_VERSION || mark.call != sizeof(struct ipn_call))
-		return ANSWER(l->a, -EPROTO,
-			      "was compiled for ABI %u, this fabric has %u (compile it again with "
-			      "the headers of this version)",
-			      mark.abi, IPN_ABI_VERSION);
+		return err_text(
+			l->a, -EPROTO,
+			"was compiled for ABI %u, this fabric has %u (compile it again with "
+			"the headers of this version)",
+			mark.abi, IPN_ABI_VERSION);
 	return 0;
 }
 
@@ -537,15 +538,15 @@ static int maps_prepare(struct loader *l)
 
 		bpf_map__set_pin_path(map, NULL);
 		if (bpf_map__type(map) == BPF_MAP_TYPE_STRUCT_OPS)
-			return ANSWER(l->a, -EINVAL, "map %s: struct_ops are no part of a policy",
-				      name);
+			return err_text(l->a, -EINVAL, "map %s: struct_ops are no part of a policy",
+					name);
 		if (fd >= 0 && !bpf_map__is_internal(map)) {
 			if (bpf_map__reuse_fd(map, fd))
-				return ANSWER(l->a, -EINVAL, "map %s: cannot be shared", name);
+				return err_text(l->a, -EINVAL, "map %s: cannot be shared", name);
 			continue;
 		}
 		if (!bpf_map__is_internal(map) && !pin_name_ok(name))
-			return ANSWER(l->a, -EINVAL, "a map has a name that is no identifier");
+			return err_text(l->a, -EINVAL, "a map has a name that is no identifier");
 		size = (__u64)bpf_map__key_size(map) + bpf_map__value_size(map);
 		if (size && bpf_map__max_entries(map) > MAPS_MAX / size)
 			size = MAPS_MAX + 1;
@@ -553,9 +554,9 @@ static int maps_prepare(struct loader *l)
 			size *= bpf_map__max_entries(map);
 		bytes += size;
 		if (bytes > MAPS_MAX)
-			return ANSWER(l->a, -EINVAL,
-				      "map %s: the maps of a policy may take %lu MiB together",
-				      name, MAPS_MAX >> 20);
+			return err_text(l->a, -EINVAL,
+					"map %s: the maps of a policy may take %lu MiB together",
+					name, MAPS_MAX >> 20);
 	}
 	return 0;
 }
@@ -586,20 +587,20 @@ static int progs_check(struct loader *l)
 		else if (type == BPF_PROG_TYPE_SK_SKB && !strncmp(name, "ipn_sk_", 7))
 			sk++;
 		else if (type != BPF_PROG_TYPE_SYSCALL || call_of(name) < 0)
-			return ANSWER(l->a, -EINVAL,
-				      "program %.40s: is neither handlemsg nor a callback "
-				      "(IPN_POLICY, IPN_POLICY_SEND, IPN_ON make those)",
-				      name);
+			return err_text(l->a, -EINVAL,
+					"program %.40s: is neither handlemsg nor a callback "
+					"(IPN_POLICY, IPN_POLICY_SEND, IPN_ON make those)",
+					name);
 	}
 	if (!xdp || !tc)
-		return ANSWER(l->a, -EINVAL,
-			      "has no handlemsg for %s (make it with IPN_POLICY or "
-			      "IPN_POLICY_SEND of ipn/policy.h)",
-			      xdp  ? "tc"
-			      : tc ? "XDP"
-				   : "any hook");
+		return err_text(l->a, -EINVAL,
+				"has no handlemsg for %s (make it with IPN_POLICY or "
+				"IPN_POLICY_SEND of ipn/policy.h)",
+				xdp  ? "tc"
+				: tc ? "XDP"
+				     : "any hook");
 	if (xdp > 1 || tc > 1 || sk > 1)
-		return ANSWER(l->a, -EINVAL, "has more than one handlemsg (one per object)");
+		return err_text(l->a, -EINVAL, "has more than one handlemsg (one per object)");
 	return 0;
 }
 
@@ -631,8 +632,8 @@ static int object_load(struct loader *l)
 	libbpf_set_print(note_print);
 	l->obj = bpf_object__open_mem(l->data, l->size, &opts);
 	if (!l->obj)
-		return ANSWER(l->a, -ENOEXEC, "is not a BPF object that can be used: %s",
-			      strerror(errno));
+		return err_text(l->a, -ENOEXEC, "is not a BPF object that can be used: %s",
+				strerror(errno));
 	r = progs_check(l);
 	if (!r)
 		r = maps_prepare(l);
@@ -643,9 +644,9 @@ static int object_load(struct loader *l)
 		return 0;
 	words = last_words(l->log);
 	if (failed_prog[0] && *words)
-		return ANSWER(l->a, -EACCES, "the kernel's verifier refuses program %s: %.120s",
-			      failed_prog, words);
-	return ANSWER(l->a, r, "the kernel refuses it: %s", strerror(-r));
+		return err_text(l->a, -EACCES, "the kernel's verifier refuses program %s: %.120s",
+				failed_prog, words);
+	return err_text(l->a, r, "the kernel refuses it: %s", strerror(-r));
 }
 
 static int pin(struct loader *l, int fd, const char *prefix, const char *name)
@@ -655,7 +656,7 @@ static int pin(struct loader *l, int fd, const char *prefix, const char *name)
 
 	if (!r && bpf_obj_pin(fd, path))
 		r = -errno;
-	return r ? ANSWER(l->a, r, "cannot pin %s%s: %s", prefix, name, strerror(-r)) : 0;
+	return r ? err_text(l->a, r, "cannot pin %s%s: %s", prefix, name, strerror(-r)) : 0;
 }
 
 static int pin_info(struct loader *l)
@@ -668,7 +669,7 @@ static int pin_info(struct loader *l)
 
 	util_copy(value.name, sizeof(value.name), l->name);
 	if (fd < 0 || bpf_map_update_elem(fd, &zero, &value, BPF_ANY))
-		return ANSWER(l->a, -errno, "cannot make its map: %s", strerror(errno));
+		return err_text(l->a, -errno, "cannot make its map: %s", strerror(errno));
 	return pin(l, fd, "", "info");
 }
 
@@ -681,7 +682,7 @@ static int object_pin(struct loader *l)
 
 	bpf_tree_remove(path);
 	if (!r && mkdir(path, 0750))
-		r = ANSWER(l->a, -errno, "cannot make %s: %s", path, strerror(errno));
+		r = err_text(l->a, -errno, "cannot make %s: %s", path, strerror(errno));
 	if (!r)
 		r = pin_info(l);
 	bpf_object__for_each_program(prog, l->obj) {
@@ -704,7 +705,7 @@ static int object_pin(struct loader *l)
 
 struct result {
 	int err;
-	struct answer a;
+	struct errtext a;
 };
 
 static void __attribute__((noreturn)) child(struct loader *l, int out)
@@ -733,16 +734,16 @@ static void __attribute__((noreturn)) child(struct loader *l, int out)
 }
 
 /* What is left of the child when it is gone. */
-static int child_result(struct loading *l, struct answer *a)
+static int child_result(struct loading *l, struct errtext *a)
 {
 	struct result result;
 	ssize_t n = read(l->in, &result, sizeof(result)); /* all it wrote is there */
 
-	if (l->late)
-		return ANSWER(a, -ETIMEDOUT, "was not loaded within %u s (make it simpler)",
-			      LOAD_MS / 1000);
+	if (l->timed_out)
+		return err_text(a, -ETIMEDOUT, "was not loaded within %u s (make it simpler)",
+				LOAD_MS / 1000);
 	if (n != sizeof(result))
-		return ANSWER(a, -ENOEXEC, "is broken: reading it ended the process that did");
+		return err_text(a, -ENOEXEC, "is broken: reading it ended the process that did");
 	*a = result.a;
 	return result.err;
 }
@@ -778,7 +779,7 @@ static void loading_free(struct loading *l)
 }
 
 /* The pins become the policy. */
-static int loading_take(struct loading *l, struct answer *a)
+static int loading_take(struct loading *l, struct errtext *a)
 {
 	char fresh[PATH_LEN], path[PATH_LEN];
 	int r = 0;
@@ -786,12 +787,12 @@ static int loading_take(struct loading *l, struct answer *a)
 	path_of(l->m, path, "%u", l->number);
 	path_of(l->m, fresh, "%u_new", l->number);
 	if (rename(fresh, path))
-		return ANSWER(a, -errno, "%s: %s", path, strerror(errno));
+		return err_text(a, -errno, "%s: %s", path, strerror(errno));
 	r = policy_open(l->m, l->number);
 	if (!r)
 		return 0;
 	bpf_tree_remove(path);
-	return ANSWER(a, r, "its programs do not fit the fabric: %s", strerror(-r));
+	return err_text(a, r, "its programs do not fit the fabric: %s", strerror(-r));
 }
 
 static int on_child_gone(sd_event_source *source, int fd, uint32_t events, void *arg)
@@ -801,7 +802,7 @@ static int on_child_gone(sd_event_source *source, int fd, uint32_t events, void 
 	policy_loaded_fn done = l->done;
 	void *done_arg = l->arg;
 	__u32 number = l->number;
-	struct answer a = { "" };
+	struct errtext a = { "" };
 	int r = child_result(l, &a);
 
 	(void)source;
@@ -822,18 +823,19 @@ static int on_too_late(sd_event_source *source, uint64_t usec, void *arg)
 
 	(void)source;
 	(void)usec;
-	l->late = true;
+	l->timed_out = true;
 	kill(l->pid, SIGKILL); /* on_child_gone comes next */
 	return 0;
 }
 
 /* Starts the child, and watches for its end and the time. */
-static int loading_start(struct loading *l, struct loader *loader, struct answer *a)
+static int loading_start(struct loading *l, struct loader *loader, struct errtext *a)
 {
 	int fds[2], pidfd, r;
 
 	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK))
-		return ANSWER(a, -errno, "cannot start a process to load it: %s", strerror(errno));
+		return err_text(a, -errno, "cannot start a process to load it: %s",
+				strerror(errno));
 	l->in = fds[0];
 	l->pid = fork();
 	if (l->pid == 0)
@@ -841,7 +843,7 @@ static int loading_start(struct loading *l, struct loader *loader, struct answer
 	r = -errno;
 	close(fds[1]);
 	if (l->pid < 0)
-		return ANSWER(a, r, "cannot start a process to load it: %s", strerror(-r));
+		return err_text(a, r, "cannot start a process to load it: %s", strerror(-r));
 	pidfd = (int)syscall(SYS_pidfd_open, l->pid, 0);
 	r = pidfd < 0 ? -errno
 		      : sd_event_add_io(l->m->event, &l->exit, pidfd, EPOLLIN, on_child_gone, l);
@@ -852,7 +854,8 @@ static int loading_start(struct loading *l, struct loader *loader, struct answer
 	if (r >= 0)
 		r = sd_event_add_time_relative(l->m->event, &l->timer, CLOCK_MONOTONIC,
 					       LOAD_MS * 1000, 0, on_too_late, l);
-	return r < 0 ? ANSWER(a, r, "cannot watch the process that loads it: %s", strerror(-r)) : 0;
+	return r < 0 ? err_text(a, r, "cannot watch the process that loads it: %s", strerror(-r))
+		     : 0;
 }
 
 void policy_load_cancel(struct loading *l)
@@ -866,31 +869,31 @@ void policy_load_cancel_all(struct manager *m)
 		loading_free(m->loadings);
 }
 
-static int number_check(struct manager *m, __u32 number, const char *name, struct answer *a)
+static int number_check(struct manager *m, __u32 number, const char *name, struct errtext *a)
 {
 	if (!number || number >= IPN_POLICY_MAX)
-		return ANSWER(a, -EINVAL, "number %u is not from %u to %u", number,
-			      IPN_POLICY_FIRST, IPN_POLICY_MAX - 1);
+		return err_text(a, -EINVAL, "number %u is not from %u to %u", number,
+				IPN_POLICY_FIRST, IPN_POLICY_MAX - 1);
 	if (m->policies[number])
-		return ANSWER(a, -EEXIST, "number %u is taken by policy %s (choose another)",
-			      number, m->policies[number]->name);
+		return err_text(a, -EEXIST, "number %u is taken by policy %s (choose another)",
+				number, m->policies[number]->name);
 	if (!name_ok(name))
-		return ANSWER(a, -EINVAL,
-			      "not a name for a policy (1 to %u of a-z, 0-9, _ and -, a letter "
-			      "first)",
-			      IPN_POLICY_NAME_MAX - 1);
+		return err_text(a, -EINVAL,
+				"not a name for a policy (1 to %u of a-z, 0-9, _ and -, a letter "
+				"first)",
+				IPN_POLICY_NAME_MAX - 1);
 	for (__u32 i = 0; i < IPN_POLICY_MAX; i++)
 		if ((m->policies[i] && !strcmp(m->policies[i]->name, name)) || !strcmp(name, "hub"))
-			return ANSWER(a, -EEXIST, "name %s is taken (choose another)", name);
+			return err_text(a, -EEXIST, "name %s is taken (choose another)", name);
 	for (struct loading *l = m->loadings; l; l = l->next)
 		if (l->number == number || !strcmp(l->name, name))
-			return ANSWER(a, -EEXIST, "policy %u, %s, is being loaded", l->number,
-				      l->name);
+			return err_text(a, -EEXIST, "policy %u, %s, is being loaded", l->number,
+					l->name);
 	return 0;
 }
 
 int policy_load(struct manager *m, int file, __u32 number, const char *name, policy_loaded_fn done,
-		void *arg, struct loading **out, struct answer *a)
+		void *arg, struct loading **out, struct errtext *a)
 {
 	struct loader loader = { .m = m, .parent = getpid(), .file = file, .number = number };
 	struct loading *l;
@@ -922,23 +925,24 @@ int policy_load(struct manager *m, int file, __u32 number, const char *name, pol
 	return 0;
 }
 
-int policy_unload(struct manager *m, __u32 number, struct answer *a)
+int policy_unload(struct manager *m, __u32 number, struct errtext *a)
 {
 	struct policy *p = number < IPN_POLICY_MAX ? m->policies[number] : NULL;
 	char path[PATH_LEN];
 	__u32 nets;
 
 	if (!p)
-		return ANSWER(a, -ENOENT, "there is no policy %u (see: ipn-fabric policy list)",
-			      number);
+		return err_text(a, -ENOENT, "there is no policy %u (see: ipn-fabric policy list)",
+				number);
 	if (p->builtin)
-		return ANSWER(a, -EINVAL, "policy %s is built in and cannot be unloaded", p->name);
+		return err_text(a, -EINVAL, "policy %s is built in and cannot be unloaded",
+				p->name);
 	nets = nets_of(m, number);
 	if (nets)
-		return ANSWER(a, -EADDRINUSE,
-			      "policy %s is used by %u network%s (remove them first: ipn-fabric "
-			      "net del)",
-			      p->name, nets, nets == 1 ? "" : "s");
+		return err_text(a, -EADDRINUSE,
+				"policy %s is used by %u network%s (remove them first: ipn-fabric "
+				"net del)",
+				p->name, nets, nets == 1 ? "" : "s");
 	programs_clear(m, number);
 	path_of(m, path, "%u", number);
 	bpf_tree_remove(path);

@@ -4,16 +4,16 @@
  *
  *	to a sock port   by the fabric's socket of that port, which is connected to its program
  *	to a device      by a packet socket, past the queueing discipline, out of the fabric's end
- *	to the policy    into the gateway, marked with the port it came from
+ *	to the policy    into the segmenter, marked with the port it came from
  *	a goodbye        told to the manager's own thread, through a pipe
  * Nothing here waits for anybody: what cannot be sent at once is dropped, and counted at the port
  * that was too slow.
  *
  * Where a message goes was decided by a program and stands in the record. What stands at a port
- * now, the thread reads in `nets` and `dests`, mapped; a port that has changed hands since has
- * another gen. Sockets are in a table of its own, by node. Everything is looked at anew for each
- * record, and the lock is held for a batch: who takes it (punt_del, punt_wait) afterwards knows
- * that the thread has forgotten what was before.
+ * now, the thread reads in `net_fast` and `port_out`, mapped; a port that has changed hands since
+ * has another gen. Sockets are in a table of its own, by node. Everything is looked at anew for
+ * each record, and the lock is held for a batch: who takes it (punt_del, punt_wait) afterwards
+ * knows that the thread has forgotten what was before.
  *
  * It may use SHARE of each PERIOD of one CPU. If more comes, the ring fills, and programs drop
  * (punt_full), each port by its share.
@@ -58,7 +58,7 @@ struct punt {
 	const unsigned long *at; /* how far the ring is consumed; mapped */
 	unsigned long backlog;   /* what is before that was there when we began, */
 	bool old;                /* and for long */
-	const struct ipn_dest *dests;
+	const struct ipn_port_out *port_out;
 	struct ipn_punt_acct *acct;
 	struct counts *counts;   /* by node */
 	int fds[IPN_MAX_NODES];  /* sockets, by node; -1 */
@@ -81,7 +81,7 @@ static void sent(struct punt *p, __u32 node, __u32 len)
 	__atomic_fetch_add(&p->counts[node].out_bytes, len, __ATOMIC_RELAXED);
 }
 
-static void to_sock(struct punt *p, const struct ipn_dest *dest, const void *data, __u32 len)
+static void to_sock(struct punt *p, const struct ipn_port_out *dest, const void *data, __u32 len)
 {
 	int fd = p->fds[dest->node];
 
@@ -91,7 +91,7 @@ static void to_sock(struct punt *p, const struct ipn_dest *dest, const void *dat
 		counted(p, dest->node, IPN_DROP_SLOW);
 }
 
-static void to_device(struct punt *p, const struct ipn_punt *rec, const struct ipn_dest *dest,
+static void to_device(struct punt *p, const struct ipn_punt *rec, const struct ipn_port_out *dest,
 		      const void *data)
 {
 	struct sockaddr_ll to = { .sll_family = AF_PACKET, .sll_ifindex = (int)dest->ifindex };
@@ -109,15 +109,15 @@ static void to_device(struct punt *p, const struct ipn_punt *rec, const struct i
 
 static void to_port(struct punt *p, const struct ipn_punt *rec, const void *data)
 {
-	const struct ipn_net *net = &p->m->bpf->nets[rec->net];
+	const struct ipn_net_fast *net = &p->m->bpf->net_fast[rec->net];
 	__u32 at = __atomic_load_n(&net->port_base, __ATOMIC_ACQUIRE) + rec->port;
-	struct ipn_dest dest;
+	struct ipn_port_out dest;
 
 	if (rec->port >= net->numnodes || at >= IPN_MAX_PORTS) {
 		counted(p, rec->node, IPN_DROP_NO_PORT);
 		return;
 	}
-	dest = p->dests[at];
+	dest = p->port_out[at];
 	if (dest.gen != rec->gen || dest.node >= IPN_MAX_NODES || dest.kind <= IPN_KIND_PROC)
 		counted(p, rec->node, IPN_DROP_NO_PORT);
 	else if (dest.kind == IPN_KIND_SOCK)
@@ -130,11 +130,11 @@ static void to_port(struct punt *p, const struct ipn_punt *rec, const void *data
 
 static void to_all(struct punt *p, const struct ipn_punt *rec, const void *data)
 {
-	const struct ipn_net *net = &p->m->bpf->nets[rec->net];
+	const struct ipn_net_fast *net = &p->m->bpf->net_fast[rec->net];
 	__u32 base = __atomic_load_n(&net->port_base, __ATOMIC_ACQUIRE), n = net->numnodes;
 
 	for (__u32 i = 0; i < n && base + i < IPN_MAX_PORTS; i++) {
-		struct ipn_dest dest = p->dests[base + i];
+		struct ipn_port_out dest = p->port_out[base + i];
 
 		if (i == rec->from || dest.kind <= IPN_KIND_PROC || dest.node >= IPN_MAX_NODES)
 			continue;
@@ -150,7 +150,7 @@ static void to_all(struct punt *p, const struct ipn_punt *rec, const void *data)
 static void to_policy(struct punt *p, const struct ipn_punt *rec, void *data)
 {
 	struct sockaddr_ll to = { .sll_family = AF_PACKET,
-				  .sll_ifindex = (int)p->m->bpf->abi.gateway };
+				  .sll_ifindex = (int)p->m->bpf->abi.segmenter };
 	union {
 		char room[CMSG_SPACE(sizeof(__u32))];
 		struct cmsghdr align;
@@ -170,7 +170,7 @@ static void to_policy(struct punt *p, const struct ipn_punt *rec, void *data)
 	c->cmsg_len = CMSG_LEN(sizeof(mark));
 	memcpy(CMSG_DATA(c), &mark, sizeof(mark));
 	if (sendmsg(p->packet, &msg, MSG_DONTWAIT) < 0)
-		counted(p, rec->node, errno == EMSGSIZE ? IPN_DROP_MTU : IPN_DROP_GATEWAY);
+		counted(p, rec->node, errno == EMSGSIZE ? IPN_DROP_MTU : IPN_DROP_SEGMENTER);
 }
 
 static int on_record(void *arg, void *sample, size_t size)
@@ -192,7 +192,7 @@ static int on_record(void *arg, void *sample, size_t size)
 	} else if (rec->op == IPN_PUNT_BYE) {
 		bye = (__u64)rec->node << 32 | rec->gen;
 		if (write(p->bye[1], &bye, sizeof(bye)) < 0)
-			say(LOG_DEBUG, "punt: a goodbye got lost");
+			log_line(LOG_DEBUG, "punt: a goodbye got lost");
 	} else {
 		to_all(p, rec, rec + 1);
 	}
@@ -282,7 +282,7 @@ static int backlog_find(struct punt *p)
 		return -errno;
 	produced = map;
 	p->backlog = __atomic_load_n(produced, __ATOMIC_ACQUIRE);
-	p->old = keep_alone(p->m) > OLD_MS;
+	p->old = fdstore_alone(p->m) > OLD_MS;
 	munmap(map, page);
 	return 0;
 }
@@ -307,10 +307,11 @@ static int punt_open(struct punt *p)
 	p->counts = calloc(IPN_MAX_NODES, sizeof(*p->counts));
 	if (!p->counts)
 		return -ENOMEM;
-	map = mmap(NULL, sizeof(*p->dests) * IPN_MAX_PORTS, PROT_READ, MAP_SHARED, b->fd_dests, 0);
+	map = mmap(NULL, sizeof(*p->port_out) * IPN_MAX_PORTS, PROT_READ, MAP_SHARED,
+		   b->fd_port_out, 0);
 	if (map == MAP_FAILED)
 		return -errno;
-	p->dests = map;
+	p->port_out = map;
 	map = mmap(NULL, sizeof(*p->acct) * IPN_MAX_NODES, PROT_READ | PROT_WRITE, MAP_SHARED,
 		   b->fd_punt_acct, 0);
 	if (map == MAP_FAILED)
@@ -373,8 +374,8 @@ void punt_end(struct manager *m)
 		pthread_join(p->thread, NULL);
 	sd_event_source_disable_unref(p->source);
 	ring_buffer__free(p->ring);
-	if (p->dests)
-		munmap((void *)p->dests, sizeof(*p->dests) * IPN_MAX_PORTS);
+	if (p->port_out)
+		munmap((void *)p->port_out, sizeof(*p->port_out) * IPN_MAX_PORTS);
 	if (p->acct)
 		munmap(p->acct, sizeof(*p->acct) * IPN_MAX_NODES);
 	if (p->at)

@@ -4,11 +4,11 @@
  *
  * The peer is hostile. A packet is looked at only when its header, length and number of descriptors
  * fit the table of requests below; strings are terminated before use; every descriptor that came is
- * closed on every path, and not here (closer.c): also those that nobody has read when a session
- * ends. So its socket is shut down, then read to its end, and only then closed. One request is
- * answered before the next is read, and a reply that does not
- * fit into the socket means that the client does not read its replies: it is cut off. So a session
- * costs a bounded amount of work per turn of the event loop, and the loop is fair between them.
+ * closed on every path, and not here (async_close.c): also those that nobody has read when a
+ * session ends. So its socket is shut down, then read to its end, and only then closed. One request
+ * is answered before the next is read, and a reply that does not fit into the socket means that the
+ * client does not read its replies: it is cut off. So a session costs a bounded amount of work per
+ * turn of the event loop, and the loop is fair between them.
  */
 #include "core.h"
 
@@ -46,19 +46,19 @@ struct session {
 	bool held;       /* not read from while its user is stuck */
 	struct net *net; /* bound or connected */
 	bool bound;      /* keeps the network alive and may manage it */
-	bool keeper;     /* counted in net->bound */
+	bool holds;      /* counted in net->bound */
 	bool monitor;
-	int64_t priority;     /* of its source */
-	__u64 lost;           /* events */
-	struct net *judged;   /* monitor: the last network, in this turn of the loop, */
-	uint64_t judged_turn; /* and whether it may know of it: many events come at once */
-	bool judged_visible;
+	int64_t priority;       /* of its source */
+	__u64 lost;             /* events */
+	struct net *cached_net; /* monitor: the last network, in this turn of the loop, */
+	uint64_t cached_turn;   /* and whether it may know of it: many events come at once */
+	bool cached_visible;
 	char only[IPN_PATH_MAX]; /* monitor of one network: its path, else empty */
 	struct node *node;
-	struct node *xsk;        /* whose AF_XDP socket it has */
-	struct xsk_job *job;     /* that its request waits for */
-	struct loading *loading; /* the same, of a policy */
-	struct ipn_ctl_hdr late; /* that request */
+	struct node *xsk;               /* whose AF_XDP socket it has */
+	struct xsk_job *job;            /* that its request waits for */
+	struct loading *loading;        /* the same, of a policy */
+	struct ipn_ctl_hdr pending_hdr; /* that request */
 };
 
 struct request {
@@ -72,7 +72,7 @@ struct request {
 	size_t reply_len; /* of the body */
 	int reply_fds[IPN_CTL_MAX_FDS];
 	unsigned int nreply_fds;
-	struct answer answer;
+	struct errtext answer;
 };
 #define LATER 1 /* of a request: it will be answered by session_answer */
 #define REPLY_ROOM (IPN_CTL_MAX_PACKET - sizeof(struct ipn_ctl_hdr))
@@ -88,13 +88,13 @@ static bool is_root(const struct session *s)
 static int net_of_fd(struct request *q, int fd, struct net **net, struct perm_inode *inode)
 {
 	if (perm_inode_get(fd, inode))
-		return ANSWER(&q->answer, -EBADF,
-			      "the descriptor that came with the request is unusable");
+		return err_text(&q->answer, -EBADF,
+				"the descriptor that came with the request is unusable");
 	*net = net_find(q->s->m, inode);
 	if (!*net)
-		return ANSWER(&q->answer, -ECONNREFUSED,
-			      "is not a live network "
-			      "(see: ipn-fabric net show; make one: ipn-fabric net add)");
+		return err_text(&q->answer, -ECONNREFUSED,
+				"is not a live network "
+				"(see: ipn-fabric net show; make one: ipn-fabric net add)");
 	return 0;
 }
 
@@ -107,11 +107,12 @@ static int net_managed_by(struct request *q, int fd, struct net **net)
 		return r;
 	r = perm_check(fd, &q->s->peer);
 	if (r < 0)
-		return ANSWER(&q->answer, r, "cannot judge the permissions of %s: %s",
-			      (*net)->info.path, strerror(-r));
+		return err_text(&q->answer, r, "cannot judge the permissions of %s: %s",
+				(*net)->info.path, strerror(-r));
 	if (!(r & PERM_X))
-		return ANSWER(&q->answer, -EPERM, "no x permission on %s: uid %u may not manage it",
-			      (*net)->info.path, q->s->peer.uid);
+		return err_text(&q->answer, -EPERM,
+				"no x permission on %s: uid %u may not manage it",
+				(*net)->info.path, q->s->peer.uid);
 	return 0;
 }
 
@@ -124,9 +125,9 @@ static int policy_fits(struct request *q, const struct net *net, __u32 policy)
 {
 	if (policy == IPN_ANY || policy == net->info.policy)
 		return 0;
-	return ANSWER(&q->answer, -EPROTO, "%s has policy %u (%s), not %u (%s)", net->info.path,
-		      net->info.policy, names_policy(net->info.policy) ?: "a loaded one", policy,
-		      names_policy(policy) ?: "a loaded one");
+	return err_text(&q->answer, -EPROTO, "%s has policy %u (%s), not %u (%s)", net->info.path,
+			net->info.policy, names_policy(net->info.policy) ?: "a loaded one", policy,
+			names_policy(policy) ?: "a loaded one");
 }
 
 /* Text from a client: printable, one line. */
@@ -137,12 +138,12 @@ static void clean_text(char *s, size_t size)
 			s[i] = '?';
 }
 
-static void session_bind(struct session *s, struct net *net, bool keeper)
+static void session_bind(struct session *s, struct net *net, bool holds)
 {
 	s->net = net;
 	s->bound = true;
-	s->keeper = keeper;
-	net->bound += keeper;
+	s->holds = holds;
+	net->bound += holds;
 }
 
 static void session_unbind(struct session *s)
@@ -151,8 +152,8 @@ static void session_unbind(struct session *s)
 
 	s->net = NULL;
 	s->bound = false;
-	if (net && s->keeper) {
-		s->keeper = false;
+	if (net && s->holds) {
+		s->holds = false;
 		net->bound--;
 		net_unused(net);
 	}
@@ -161,11 +162,11 @@ static void session_unbind(struct session *s)
 void session_drop_net(struct manager *m, struct net *net)
 {
 	for (struct session *s = m->sessions; s; s = s->next) {
-		if (s->judged == net)
-			s->judged = NULL;
+		if (s->cached_net == net)
+			s->cached_net = NULL;
 		if (s->net == net) {
 			s->net = NULL;
-			s->bound = s->keeper = false;
+			s->bound = s->holds = false;
 		}
 	}
 }
@@ -226,7 +227,7 @@ static int do_net_add(struct request *q)
 {
 	const struct ipn_ctl_net_add *add = q->body;
 	struct session *s = q->s;
-	struct ipn_network info = {
+	struct ipn_net_info info = {
 		.policy = add->policy,
 		.routes = add->routes,
 		.mtu = add->mtu,
@@ -242,25 +243,25 @@ static int do_net_add(struct request *q)
 	int r;
 
 	if (!info.persistent && s->net)
-		return ANSWER(&q->answer, -EISCONN, "this socket has a network already");
+		return err_text(&q->answer, -EISCONN, "this socket has a network already");
 	if (!memchr(add->path, 0, sizeof(add->path)) || !add->path[0])
-		return ANSWER(&q->answer, -EINVAL, "the request has no path");
+		return err_text(&q->answer, -EINVAL, "the request has no path");
 	memcpy(info.path, add->path, sizeof(info.path));
 	clean_text(info.path, sizeof(info.path));
 	if (perm_inode_get(q->fds[0], &inode))
-		return ANSWER(&q->answer, -EBADF, "the descriptor of the path is unusable");
+		return err_text(&q->answer, -EBADF, "the descriptor of the path is unusable");
 	if (!S_ISSOCK(inode.mode) || !in_file_system(s->m, &inode))
-		return ANSWER(&q->answer, -ENOTSOCK,
-			      "exists and is not an IPN network "
-			      "(remove the file, or choose another path)");
+		return err_text(&q->answer, -ENOTSOCK,
+				"exists and is not an IPN network "
+				"(remove the file, or choose another path)");
 	if (net_find(s->m, &inode))
-		return ANSWER(&q->answer, -EEXIST,
-			      "is a network already (see: ipn-fabric net show %s)", info.path);
+		return err_text(&q->answer, -EEXIST,
+				"is a network already (see: ipn-fabric net show %s)", info.path);
 	if (inode.uid != s->peer.uid && !is_root(s))
-		return ANSWER(&q->answer, -EPERM,
-			      "belongs to uid %u (only its owner can make it a network)",
-			      inode.uid);
-	r = local_check(q->fds[0], s->peer.pid, &q->answer);
+		return err_text(&q->answer, -EPERM,
+				"belongs to uid %u (only its owner can make it a network)",
+				inode.uid);
+	r = fstype_check(q->fds[0], s->peer.pid, &q->answer);
 	if (!r)
 		r = net_add(s->m, &info, q->fds[0], &inode, &net, &q->answer);
 	if (r)
@@ -281,9 +282,9 @@ static int net_owned(struct request *q, struct net **net)
 	if (r || is_root(q->s))
 		return r;
 	if (perm_inode_get(q->fds[0], &inode) || inode.uid != q->s->peer.uid)
-		return ANSWER(&q->answer, -EPERM,
-			      "%s belongs to uid %u (only its owner may do that)",
-			      (*net)->info.path, inode.uid);
+		return err_text(&q->answer, -EPERM,
+				"%s belongs to uid %u (only its owner may do that)",
+				(*net)->info.path, inode.uid);
 	return 0;
 }
 
@@ -304,11 +305,11 @@ static int do_bind(struct request *q)
 	int r;
 
 	if (q->s->bound)
-		return ANSWER(&q->answer, -EISCONN, "this socket has a network already");
+		return err_text(&q->answer, -EISCONN, "this socket has a network already");
 	r = net_managed(q, &net);
 	/* a node of before the manager's restart that was bound, too, binds after it rejoined */
 	if (!r && q->s->net && q->s->net != net)
-		r = ANSWER(&q->answer, -EISCONN, "this socket has another network already");
+		r = err_text(&q->answer, -EISCONN, "this socket has another network already");
 	if (!r)
 		r = policy_fits(q, net, bind->policy);
 	if (r)
@@ -333,9 +334,9 @@ static void reply_connected(struct request *q, struct node *node, const struct n
 
 	memset(c, 0, sizeof(*c));
 	net_describe(net, &c->net);
-	c->port = node->port.port;
-	c->node = node->port.node;
-	c->flags = node->port.flags & (IPN_PF_READER | IPN_PF_WRITER);
+	c->port = node->in.number;
+	c->node = node->in.node;
+	c->flags = node->in.flags & (IPN_PF_READER | IPN_PF_WRITER);
 	c->log_class = net->log_class;
 	c->log_mask = c->node_log_mask = net->slots - 1;
 	c->bell_size = IPN_BELL_SIZE;
@@ -371,35 +372,35 @@ static int do_connect(struct request *q)
 	int r;
 
 	if (s->node)
-		return ANSWER(&q->answer, -EISCONN, "this socket is connected already");
+		return err_text(&q->answer, -EISCONN, "this socket is connected already");
 	if (q->nfds) {
 		r = net_of_fd(q, q->fds[0], &net, &inode);
 		if (r)
 			return r;
 		if (s->net && s->net != net)
-			return ANSWER(&q->answer, -EISCONN, "this socket is bound to %s",
-				      s->net->info.path);
+			return err_text(&q->answer, -EISCONN, "this socket is bound to %s",
+					s->net->info.path);
 	} else if (!net) {
-		return ANSWER(&q->answer, -ENOTCONN,
-			      "no path, and this socket is not bound to one");
+		return err_text(&q->answer, -ENOTCONN,
+				"no path, and this socket is not bound to one");
 	}
 	r = policy_fits(q, net, connect->policy);
 	if (r)
 		return r;
 	if (net->path_fd < 0)
-		return ANSWER(&q->answer, -ECONNREFUSED, "its path is gone");
+		return err_text(&q->answer, -ECONNREFUSED, "its path is gone");
 	r = perm_check(net->path_fd, &s->peer);
 	if (r < 0)
-		return ANSWER(&q->answer, r, "cannot judge the permissions of %s: %s",
-			      net->info.path, strerror(-r));
+		return err_text(&q->answer, r, "cannot judge the permissions of %s: %s",
+				net->info.path, strerror(-r));
 	if ((r & PERM_R) && !(connect->shutdown & 1))
 		want.flags |= IPN_PF_READER;
 	if ((r & PERM_W) && !(connect->shutdown & 2))
 		want.flags |= IPN_PF_WRITER;
 	if (!want.flags)
-		return ANSWER(&q->answer, -EACCES,
-			      "uid %u has neither r nor w on %s that is not shut down", s->peer.uid,
-			      net->info.path);
+		return err_text(&q->answer, -EACCES,
+				"uid %u has neither r nor w on %s that is not shut down",
+				s->peer.uid, net->info.path);
 	memcpy(descr, connect->descr, sizeof(descr));
 	clean_text(descr, sizeof(descr));
 	want.descr = descr;
@@ -418,10 +419,10 @@ static int do_shutdown(struct request *q)
 	const struct ipn_ctl_shutdown *shutdown = q->body;
 
 	if (!q->s->node)
-		return ANSWER(&q->answer, -ENOTCONN, "this socket is not connected");
+		return err_text(&q->answer, -ENOTCONN, "this socket is not connected");
 	if (shutdown->how > SHUT_RDWR)
-		return ANSWER(&q->answer, -EINVAL, "there is no way %u to shut down",
-			      shutdown->how);
+		return err_text(&q->answer, -EINVAL, "there is no way %u to shut down",
+				shutdown->how);
 	return node_shutdown(q->s->node, (int)shutdown->how);
 }
 
@@ -431,12 +432,12 @@ static int do_descr(struct request *q)
 	struct node *node = q->s->node;
 
 	if (!node)
-		return ANSWER(&q->answer, -ENOTCONN, "this socket is not connected");
+		return err_text(&q->answer, -ENOTCONN, "this socket is not connected");
 	memcpy(node->info.descr, descr->descr, sizeof(node->info.descr));
 	clean_text(node->info.descr, sizeof(node->info.descr));
-	if (bpf_map_update_elem(q->s->m->bpf->fd_portinfo, &node->ifindex, &node->info, BPF_ANY))
-		return ANSWER(&q->answer, -errno, "cannot store the description: %s",
-			      strerror(errno));
+	if (bpf_map_update_elem(q->s->m->bpf->fd_port_info, &node->ifindex, &node->info, BPF_ANY))
+		return err_text(&q->answer, -errno, "cannot store the description: %s",
+				strerror(errno));
 	return 0;
 }
 
@@ -449,15 +450,15 @@ static int do_rejoin(struct request *q)
 	int r;
 
 	if (s->node || s->net)
-		return ANSWER(&q->answer, -EISCONN, "this socket has a network already");
+		return err_text(&q->answer, -EISCONN, "this socket has a network already");
 	r = link_tap_of_fd(s->m->link, q->fds[0], &ifindex);
 	if (r)
-		return ANSWER(&q->answer, r, "the descriptor is no tap of this fabric");
+		return err_text(&q->answer, r, "the descriptor is no tap of this fabric");
 	HASH_FIND(hh, s->m->nodes, &ifindex, sizeof(ifindex), node);
-	if (!node || node->port.kind != IPN_KIND_PROC || node->port.uid != s->peer.uid)
-		return ANSWER(&q->answer, -ENOTCONN, "the port is not there any more");
+	if (!node || node->in.kind != IPN_KIND_PROC || node->in.uid != s->peer.uid)
+		return err_text(&q->answer, -ENOTCONN, "the port is not there any more");
 	if (node->session)
-		return ANSWER(&q->answer, -EISCONN, "the port has a session already");
+		return err_text(&q->answer, -EISCONN, "the port has a session already");
 	node->session = s;
 	s->node = node;
 	s->net = node->net;
@@ -485,8 +486,8 @@ static int do_attach(struct request *q)
 	int r;
 
 	if ((want.kind < IPN_KIND_TAP || want.kind > IPN_KIND_GRAB) && want.kind != IPN_KIND_XSK)
-		return ANSWER(&q->answer, -EINVAL, "there is no kind %u of port to attach",
-			      want.kind);
+		return err_text(&q->answer, -EINVAL, "there is no kind %u of port to attach",
+				want.kind);
 	memcpy(name, attach->name, sizeof(name));
 	name[sizeof(name) - 1] = '\0';
 	memcpy(descr, attach->descr, sizeof(descr));
@@ -494,13 +495,14 @@ static int do_attach(struct request *q)
 	want.name = name;
 	want.descr = descr;
 	if (!link_name_ok(name))
-		return ANSWER(&q->answer, -EINVAL,
-			      "not a name for an interface (1 to 15 bytes, no / : or space)");
+		return err_text(&q->answer, -EINVAL,
+				"not a name for an interface (1 to 15 bytes, no / : or space)");
 	if (q->nfds > 1 && (want.kind != IPN_KIND_VETH || link_netns_check(q->fds[1])))
-		return ANSWER(&q->answer, -EBADF, "the second descriptor is no network namespace");
+		return err_text(&q->answer, -EBADF,
+				"the second descriptor is no network namespace");
 	if (!s->peer.net_admin)
-		return ANSWER(&q->answer, -EPERM,
-			      "attaching an interface needs CAP_NET_ADMIN (run as root)");
+		return err_text(&q->answer, -EPERM,
+				"attaching an interface needs CAP_NET_ADMIN (run as root)");
 	r = net_managed(q, &net);
 	if (!r)
 		r = node_attach(net, &want, &node, &q->answer);
@@ -524,7 +526,7 @@ static int do_cable(struct request *q)
 	memcpy(descr, cable->descr, sizeof(descr));
 	clean_text(descr, sizeof(descr));
 	if (!s->peer.net_admin)
-		return ANSWER(&q->answer, -EPERM, "a cable needs CAP_NET_ADMIN (run as root)");
+		return err_text(&q->answer, -EPERM, "a cable needs CAP_NET_ADMIN (run as root)");
 	r = net_managed_by(q, q->fds[0], &nets[0]);
 	if (!r)
 		r = net_managed_by(q, q->fds[1], &nets[1]);
@@ -546,13 +548,13 @@ static int do_detach(struct request *q)
 	if (r)
 		return r;
 	if (detach->port >= net->info.numnodes || !net->ports[detach->port])
-		return ANSWER(&q->answer, -ENOENT,
-			      "nothing is at port %u of %s (see: ipn-fabric show %s)", detach->port,
-			      net->info.path, net->info.path);
-	if (net->ports[detach->port]->port.kind != IPN_KIND_PROC &&
-	    net->ports[detach->port]->port.kind != IPN_KIND_SOCK && !q->s->peer.net_admin)
-		return ANSWER(&q->answer, -EPERM,
-			      "detaching an interface needs CAP_NET_ADMIN (run as root)");
+		return err_text(&q->answer, -ENOENT,
+				"nothing is at port %u of %s (see: ipn-fabric show %s)",
+				detach->port, net->info.path, net->info.path);
+	if (net->ports[detach->port]->in.kind != IPN_KIND_PROC &&
+	    net->ports[detach->port]->in.kind != IPN_KIND_SOCK && !q->s->peer.net_admin)
+		return err_text(&q->answer, -EPERM,
+				"detaching an interface needs CAP_NET_ADMIN (run as root)");
 	node_del(net->ports[detach->port], ENODEV, false);
 	return 0;
 }
@@ -574,13 +576,13 @@ static int xsk_find(struct request *q, struct net *net, struct node **out)
 	for (__u32 i = 0; i < net->info.numnodes; i++) {
 		struct node *node = net->ports[i];
 
-		if (!node || !node->xsk || (any && (node->port.flags & IPN_PF_OWN)) ||
-		    (name[0] && strcmp(name, node->port.name) != 0) ||
+		if (!node || !node->xsk || (any && (node->in.flags & IPN_PF_OWN)) ||
+		    (name[0] && strcmp(name, node->in.name) != 0) ||
 		    (open->port != IPN_PORTNO_ANY && open->port != (__s32)i))
 			continue;
 		if (!*out)
 			*out = node;
-		if (!any || !(node->port.flags & IPN_PF_UP)) {
+		if (!any || !(node->in.flags & IPN_PF_UP)) {
 			*out = node;
 			return 0;
 		}
@@ -588,16 +590,16 @@ static int xsk_find(struct request *q, struct net *net, struct node **out)
 	if (*out)
 		return 0; /* somebody has it, which is said later */
 	if (any)
-		return ANSWER(&q->answer, -ENOENT,
-			      "%s has no AF_XDP port (make one: ipn-fabric attach %s --xsk NAME)",
-			      net->info.path, net->info.path);
+		return err_text(&q->answer, -ENOENT,
+				"%s has no AF_XDP port (make one: ipn-fabric attach %s --xsk NAME)",
+				net->info.path, net->info.path);
 	if (name[0])
-		return ANSWER(&q->answer, -ENOENT,
-			      "%s has no AF_XDP port %s (see: ipn-fabric show %s)", net->info.path,
-			      name, net->info.path);
-	return ANSWER(&q->answer, -ENOENT,
-		      "port %d of %s is no AF_XDP port (see: ipn-fabric show %s)", open->port,
-		      net->info.path, net->info.path);
+		return err_text(&q->answer, -ENOENT,
+				"%s has no AF_XDP port %s (see: ipn-fabric show %s)",
+				net->info.path, name, net->info.path);
+	return err_text(&q->answer, -ENOENT,
+			"port %d of %s is no AF_XDP port (see: ipn-fabric show %s)", open->port,
+			net->info.path, net->info.path);
 }
 
 static int do_xsk_open(struct request *q)
@@ -609,23 +611,23 @@ static int do_xsk_open(struct request *q)
 	int r;
 
 	if (s->node || s->net || s->xsk)
-		return ANSWER(&q->answer, -EISCONN, "this connection has a network already");
+		return err_text(&q->answer, -EISCONN, "this connection has a network already");
 	r = net_of_fd(q, q->fds[0], &net, &inode);
 	if (r)
 		return r;
 	r = perm_check(q->fds[0], &s->peer);
 	if (r < 0)
-		return ANSWER(&q->answer, r, "cannot judge the permissions of %s: %s",
-			      net->info.path, strerror(-r));
+		return err_text(&q->answer, r, "cannot judge the permissions of %s: %s",
+				net->info.path, strerror(-r));
 	if ((r & (PERM_R | PERM_W)) != (PERM_R | PERM_W))
-		return ANSWER(&q->answer, -EACCES, "uid %u has not both r and w on %s", s->peer.uid,
-			      net->info.path);
+		return err_text(&q->answer, -EACCES, "uid %u has not both r and w on %s",
+				s->peer.uid, net->info.path);
 	r = xsk_find(q, net, &node);
 	if (!r)
 		r = xsk_open(node, s, (__u32)s->peer.pid, &q->answer);
 	if (r)
 		return r;
-	s->late = *q->hdr;
+	s->pending_hdr = *q->hdr;
 	return LATER;
 }
 
@@ -642,12 +644,12 @@ void session_waits_for(struct session *s, struct xsk_job *job)
 	sd_event_source_set_io_events(s->source, job ? 0 : EPOLLIN);
 }
 
-static int do_door(struct request *q)
+static int do_listener(struct request *q)
 {
-	const struct ipn_ctl_door *in = q->body;
+	const struct ipn_ctl_listener *in = q->body;
 	struct session *s = q->s;
-	struct ipn_door door = {
-		.kind = q->hdr->type == IPN_CTL_VDE ? IPN_DOOR_VDE : IPN_DOOR_UNIX,
+	struct ipn_listener listener = {
+		.kind = q->hdr->type == IPN_CTL_VDE ? IPN_LISTENER_VDE : IPN_LISTENER_UNIX,
 		.mode = in->mode & 0777,
 		.uid = s->peer.uid,
 		.port = in->port,
@@ -657,23 +659,23 @@ static int do_door(struct request *q)
 	int r;
 
 	if (!memchr(in->path, 0, sizeof(in->path)) || !memchr(in->peer, 0, sizeof(in->peer)))
-		return ANSWER(&q->answer, -EINVAL, "the path does not end");
-	memcpy(door.path, in->path, sizeof(door.path));
-	memcpy(door.peer, in->peer, sizeof(door.peer));
+		return err_text(&q->answer, -EINVAL, "the path does not end");
+	memcpy(listener.path, in->path, sizeof(listener.path));
+	memcpy(listener.peer, in->peer, sizeof(listener.peer));
 	memcpy(descr, in->descr, sizeof(descr));
-	clean_text(door.path, sizeof(door.path));
+	clean_text(listener.path, sizeof(listener.path));
 	clean_text(descr, sizeof(descr));
 	if (!s->peer.net_admin)
-		return ANSWER(&q->answer, -EPERM,
-			      "attaching sockets needs CAP_NET_ADMIN (run as root)");
+		return err_text(&q->answer, -EPERM,
+				"attaching sockets needs CAP_NET_ADMIN (run as root)");
 	r = net_managed(q, &net);
 	if (r)
 		return r;
-	if (in->op == IPN_DOOR_CLOSE)
-		return door_close(net, door.path, &q->answer);
-	if (in->op != IPN_DOOR_OPEN)
-		return ANSWER(&q->answer, -EINVAL, "there is no door request %u", in->op);
-	return door_open(net, &door, descr, &q->answer);
+	if (in->op == IPN_LISTENER_CLOSE)
+		return listener_close(net, listener.path, &q->answer);
+	if (in->op != IPN_LISTENER_OPEN)
+		return err_text(&q->answer, -EINVAL, "there is no listener request %u", in->op);
+	return listener_open(net, &listener, descr, &q->answer);
 }
 
 /* --- interfaces as nodes of sockets --- */
@@ -707,13 +709,13 @@ static int netdev_conn(struct request *q, const struct ipn_ctl_netdev *in, const
 	int r;
 
 	if (in->flags != IPN_NODEFLAG_TAP && in->flags != IPN_NODEFLAG_GRAB)
-		return ANSWER(&q->answer, -EINVAL, "flags 0x%x are neither TAP nor GRAB",
-			      in->flags);
+		return err_text(&q->answer, -EINVAL, "flags 0x%x are neither TAP nor GRAB",
+				in->flags);
 	if (!*name && want.kind == IPN_KIND_HOST)
 		want.name = LINK_NAME_AUTO;
 	else if (!link_name_ok(name))
-		return ANSWER(&q->answer, -EINVAL,
-			      "not a name for an interface (1 to 15 bytes, no / : or space)");
+		return err_text(&q->answer, -EINVAL,
+				"not a name for an interface (1 to 15 bytes, no / : or space)");
 	memcpy(descr, in->descr, sizeof(descr));
 	clean_text(descr, sizeof(descr));
 	r = node_attach(s->net, &want, &node, &q->answer);
@@ -727,14 +729,14 @@ static int netdev_join(struct request *q, const struct ipn_ctl_netdev *in, const
 	int r;
 
 	if (!node)
-		return ANSWER(&q->answer, -EADDRNOTAVAIL, "no port has such an interface");
+		return err_text(&q->answer, -EADDRNOTAVAIL, "no port has such an interface");
 	/* without a session, but a process's: it comes back to it after a restart of the manager */
 	if (node->session || (node->holder && node->info.pid != (__u32)s->peer.pid))
-		return ANSWER(&q->answer, -EADDRNOTAVAIL, "interface %s has a socket already",
-			      node->port.name);
+		return err_text(&q->answer, -EADDRNOTAVAIL, "interface %s has a socket already",
+				node->in.name);
 	if (node->net != s->net)
-		return ANSWER(&q->answer, -EPERM, "interface %s is on %s", node->port.name,
-			      node->net->info.path);
+		return err_text(&q->answer, -EPERM, "interface %s is on %s", node->in.name,
+				node->net->info.path);
 	r = netdev_hold(node, (__u32)s->peer.pid);
 	return r ? r : netdev_reply(q, node);
 }
@@ -745,11 +747,12 @@ static int netdev_mac(struct request *q, const struct ipn_ctl_netdev *in)
 	struct link_info far;
 	int r;
 
-	if (!node || node->port.kind != IPN_KIND_HOST || netdev_far(node, &far))
-		return ANSWER(&q->answer, -EADDRNOTAVAIL,
-			      "this socket has no interface that was made for it");
+	if (!node || node->in.kind != IPN_KIND_HOST || netdev_far(node, &far))
+		return err_text(&q->answer, -EADDRNOTAVAIL,
+				"this socket has no interface that was made for it");
 	r = link_set_mac(q->s->m->link, far.ifindex, in->mac);
-	return r ? ANSWER(&q->answer, r, "cannot set the address of %s: %s", far.name, strerror(-r))
+	return r ? err_text(&q->answer, r, "cannot set the address of %s: %s", far.name,
+			    strerror(-r))
 		 : 0;
 }
 
@@ -763,27 +766,28 @@ static int do_netdev(struct request *q)
 	memcpy(name, in->name, sizeof(name));
 	name[sizeof(name) - 1] = '\0';
 	if (!s->peer.net_admin)
-		return ANSWER(&q->answer, -EPERM,
-			      "interfaces of sockets need CAP_NET_ADMIN (run as root)");
+		return err_text(&q->answer, -EPERM,
+				"interfaces of sockets need CAP_NET_ADMIN (run as root)");
 	if (in->op == IPN_NETDEV_MAC)
 		return netdev_mac(q, in);
 	if (in->op == IPN_NETDEV_PERSIST_OF) {
 		node = netdev_find(s->m, name, in->ifindex);
 		if (!node)
-			return ANSWER(&q->answer, -EADDRNOTAVAIL, "no port has such an interface");
+			return err_text(&q->answer, -EADDRNOTAVAIL,
+					"no port has such an interface");
 		return netdev_persist(node, in->flags);
 	}
 	if (in->op < IPN_NETDEV_CONN || in->op > IPN_NETDEV_PERSIST)
-		return ANSWER(&q->answer, -EINVAL, "there is no interface request %u", in->op);
+		return err_text(&q->answer, -EINVAL, "there is no interface request %u", in->op);
 	if (!s->net)
-		return ANSWER(&q->answer, -ENOTCONN, "this socket is not bound");
+		return err_text(&q->answer, -ENOTCONN, "this socket is not bound");
 	if (in->op == IPN_NETDEV_PERSIST) {
-		if (!node || node->port.kind == IPN_KIND_PROC)
-			return ANSWER(&q->answer, -ENODEV, "this socket has no interface");
+		if (!node || node->in.kind == IPN_KIND_PROC)
+			return err_text(&q->answer, -ENODEV, "this socket has no interface");
 		return netdev_persist(node, in->flags);
 	}
 	if (node)
-		return ANSWER(&q->answer, -EISCONN, "this socket is connected already");
+		return err_text(&q->answer, -EISCONN, "this socket is connected already");
 	return in->op == IPN_NETDEV_CONN ? netdev_conn(q, in, name) : netdev_join(q, in, name);
 }
 
@@ -804,8 +808,8 @@ static int list_filter(struct request *q, struct net **only)
 		return 0;
 	r = net_of_fd(q, q->fds[0], only, &inode);
 	if (!r && !visible(q->s, *only))
-		r = ANSWER(&q->answer, -EACCES, "uid %u has no permission on %s", q->s->peer.uid,
-			   (*only)->info.path);
+		r = err_text(&q->answer, -EACCES, "uid %u has no permission on %s", q->s->peer.uid,
+			     (*only)->info.path);
 	return r;
 }
 
@@ -846,7 +850,7 @@ static int do_port_list(struct request *q)
 	if (r)
 		return r;
 	memset(page, 0, sizeof(*page));
-	/* by place in `dests`: ports of a network stand together, in order */
+	/* by place in `port_out`: ports of a network stand together, in order */
 	for (at = list->from; at < (__u64)IPN_MAX_NETS * IPN_NET_PORTS; at++) {
 		struct net *net = m->net_by_id[at / IPN_NET_PORTS];
 		__u64 port = at % IPN_NET_PORTS;
@@ -889,7 +893,7 @@ static __u32 fdb_page(struct net *net, struct ipn_ctl_fdb *out, const struct ipn
 		if (keys[i].net != net->id || values[i].port >= net->info.numnodes)
 			continue;
 		node = net->ports[values[i].port];
-		if (!node || node->port.gen != values[i].gen || age > IPN_FDB_AGE_NS)
+		if (!node || node->in.gen != values[i].gen || age > IPN_FDB_AGE_NS)
 			continue;
 		out[count] = (struct ipn_ctl_fdb){ .vlan = keys[i].vlan,
 						   .port = values[i].port,
@@ -923,13 +927,14 @@ static int do_fdb_list(struct request *q)
 	if (r)
 		return r;
 	if (!visible(q->s, net))
-		return ANSWER(&q->answer, -EACCES, "uid %u has no permission on %s", q->s->peer.uid,
-			      net->info.path);
+		return err_text(&q->answer, -EACCES, "uid %u has no permission on %s",
+				q->s->peer.uid, net->info.path);
 	memset(page, 0, sizeof(*page));
 	r = bpf_map_lookup_batch(m->bpf->fd_fdb, list->from ? &in : NULL, &out, keys, values, &n,
 				 &opts);
 	if (r && errno != ENOENT)
-		return ANSWER(&q->answer, -errno, "cannot read the addresses: %s", strerror(errno));
+		return err_text(&q->answer, -errno, "cannot read the addresses: %s",
+				strerror(errno));
 	page->next = r ? 0 : (__u64)out + 1;
 	page->count = fdb_page(net, (void *)(page + 1), keys, values, n);
 	q->reply_len = sizeof(*page) + page->count * sizeof(struct ipn_ctl_fdb);
@@ -939,7 +944,7 @@ static int do_fdb_list(struct request *q)
 static int do_net_get(struct request *q)
 {
 	if (!q->s->net)
-		return ANSWER(&q->answer, -ENOTCONN, "this socket has no network");
+		return err_text(&q->answer, -ENOTCONN, "this socket has no network");
 	return reply_net(q, q->s->net);
 }
 
@@ -952,14 +957,14 @@ static int do_monitor(struct request *q)
 	if (r)
 		return r;
 	if (s->net)
-		return ANSWER(&q->answer, -EISCONN, "this connection has a network already");
+		return err_text(&q->answer, -EISCONN, "this connection has a network already");
 	if (s->user->uid && s->user->monitors >= QUOTA_MONITORS)
-		return ANSWER(&q->answer, -EDQUOT,
-			      "uid %u has %u monitors, the most a user may have", s->user->uid,
-			      s->user->monitors);
+		return err_text(&q->answer, -EDQUOT,
+				"uid %u has %u monitors, the most a user may have", s->user->uid,
+				s->user->monitors);
 	r = monitor_begin(s->m);
 	if (r < 0)
-		return ANSWER(&q->answer, r, "cannot look for overruns: %s", strerror(-r));
+		return err_text(&q->answer, r, "cannot look for overruns: %s", strerror(-r));
 	if (only)
 		memcpy(s->only, only->info.path, sizeof(s->only));
 	s->monitor = true;
@@ -989,12 +994,12 @@ static bool monitor_sees(struct session *s, struct net *net)
 	uint64_t turn = 0;
 
 	sd_event_get_iteration(s->m->event, &turn);
-	if (s->judged != net || s->judged_turn != turn) {
-		s->judged_visible = visible(s, net);
-		s->judged = net;
-		s->judged_turn = turn;
+	if (s->cached_net != net || s->cached_turn != turn) {
+		s->cached_visible = visible(s, net);
+		s->cached_net = net;
+		s->cached_turn = turn;
 	}
-	return s->judged_visible;
+	return s->cached_visible;
 }
 
 __u32 session_tell(struct manager *m, struct net *net, const struct ipn_ctl_event *event)
@@ -1030,7 +1035,7 @@ static int do_resize(struct request *q)
 	int r;
 
 	if (!s->bound)
-		return ANSWER(&q->answer, -ENOTCONN, "this socket is not bound to a network");
+		return err_text(&q->answer, -ENOTCONN, "this socket is not bound to a network");
 	r = net_resize(s->net, resize->numnodes, &q->answer);
 	return r ? r : reply_net(q, s->net);
 }
@@ -1039,13 +1044,14 @@ static int do_resize(struct request *q)
 
 static int may_policies(struct request *q, const char *what)
 {
-	return q->s->peer.net_admin ? 0
-				    : ANSWER(&q->answer, -EPERM,
-					     "%s a policy needs CAP_NET_ADMIN (run as root)", what);
+	return q->s->peer.net_admin
+		       ? 0
+		       : err_text(&q->answer, -EPERM,
+				  "%s a policy needs CAP_NET_ADMIN (run as root)", what);
 }
 
 /* From here on, its requests are read again. */
-static void on_policy_loaded(void *arg, __u32 number, int r, const struct answer *a)
+static void on_policy_loaded(void *arg, __u32 number, int r, const struct errtext *a)
 {
 	struct ipn_ctl_policy policy;
 	struct session *s = arg;
@@ -1071,7 +1077,7 @@ static int do_policy_load(struct request *q)
 				&s->loading, &q->answer);
 	if (r)
 		return r;
-	s->late = *q->hdr;
+	s->pending_hdr = *q->hdr;
 	/* its end is told all the same */
 	r = sd_event_source_set_io_events(s->source, 0);
 	if (r >= 0)
@@ -1113,17 +1119,17 @@ static int option_call(struct request *q, enum ipn_policy_call which)
 	int r;
 
 	if (!s->net)
-		return ANSWER(&q->answer, -ENOTCONN, "this socket has no network");
+		return err_text(&q->answer, -ENOTCONN, "this socket has no network");
 	if (which != IPN_CALL_IOCTL && in->level != (__s32)s->net->info.policy)
-		return ANSWER(&q->answer, -EPROTONOSUPPORT, "%s has policy %u, not %d",
-			      s->net->info.path, s->net->info.policy, in->level);
+		return err_text(&q->answer, -EPROTONOSUPPORT, "%s has policy %u, not %d",
+				s->net->info.path, s->net->info.policy, in->level);
 	if (in->len > sizeof(in->data))
-		return ANSWER(&q->answer, -EINVAL, "%u bytes are too many, the most is %zu",
-			      in->len, sizeof(in->data));
+		return err_text(&q->answer, -EINVAL, "%u bytes are too many, the most is %zu",
+				in->len, sizeof(in->data));
 	/* a process at the network may use it; what it is made of, only who manages the path */
 	if (s->net->info.policy == IPN_POLICY_L3 && !s->bound)
-		return ANSWER(&q->answer, -EPERM, "this socket is not bound to %s",
-			      s->net->info.path);
+		return err_text(&q->answer, -EPERM, "this socket is not bound to %s",
+				s->net->info.path);
 	call.name = in->name;
 	call.len = in->len;
 	memset(call.data, 0, sizeof(call.data));
@@ -1159,7 +1165,7 @@ static int do_ioctl(struct request *q)
 static int do_down(struct request *q)
 {
 	if (!is_root(q->s))
-		return ANSWER(&q->answer, -EPERM, "only root may take the fabric down");
+		return err_text(&q->answer, -EPERM, "only root may take the fabric down");
 	q->s->m->down = true;
 	sd_event_exit(q->s->m->event, 0);
 	return 0;
@@ -1193,8 +1199,8 @@ static const struct {
 	[IPN_CTL_SETSOCKOPT] = { do_setsockopt, sizeof(struct ipn_ctl_option), 0, 0 },
 	[IPN_CTL_GETSOCKOPT] = { do_getsockopt, sizeof(struct ipn_ctl_option), 0, 0 },
 	[IPN_CTL_IOCTL] = { do_ioctl, sizeof(struct ipn_ctl_option), 0, 0 },
-	[IPN_CTL_VDE] = { do_door, sizeof(struct ipn_ctl_door), 1, 1 },
-	[IPN_CTL_UNIX] = { do_door, sizeof(struct ipn_ctl_door), 1, 1 },
+	[IPN_CTL_VDE] = { do_listener, sizeof(struct ipn_ctl_listener), 1, 1 },
+	[IPN_CTL_UNIX] = { do_listener, sizeof(struct ipn_ctl_listener), 1, 1 },
 	[IPN_CTL_NETDEV] = { do_netdev, sizeof(struct ipn_ctl_netdev), 0, 0 },
 	[IPN_CTL_CABLE] = { do_cable, sizeof(struct ipn_ctl_cable), 2, 2 },
 	[IPN_CTL_XSK_OPEN] = { do_xsk_open, sizeof(struct ipn_ctl_xsk_open), 1, 1 },
@@ -1255,20 +1261,21 @@ static int dispatch(struct request *q, size_t len)
 	const struct ipn_ctl_hdr *hdr = q->hdr;
 
 	if (q->s->monitor)
-		return ANSWER(&q->answer, -EISCONN, "a monitor takes no other request");
+		return err_text(&q->answer, -EISCONN, "a monitor takes no other request");
 	if (hdr->version != IPN_CTL_VERSION)
-		return ANSWER(&q->answer, -EPROTO, "control protocol %u, this manager speaks %u",
-			      hdr->version, IPN_CTL_VERSION);
+		return err_text(&q->answer, -EPROTO, "control protocol %u, this manager speaks %u",
+				hdr->version, IPN_CTL_VERSION);
 	if (hdr->len != len || hdr->status || hdr->pad)
-		return ANSWER(&q->answer, -EBADMSG, "the header of the request contradicts itself");
+		return err_text(&q->answer, -EBADMSG,
+				"the header of the request contradicts itself");
 	if (hdr->type >= IPN_CTL_TYPES || !requests[hdr->type].fn)
-		return ANSWER(&q->answer, -EOPNOTSUPP, "there is no request %u", hdr->type);
+		return err_text(&q->answer, -EOPNOTSUPP, "there is no request %u", hdr->type);
 	if (len - sizeof(*hdr) != requests[hdr->type].body)
-		return ANSWER(&q->answer, -EBADMSG, "request %u has %zu bytes, not %zu", hdr->type,
-			      len - sizeof(*hdr), requests[hdr->type].body);
+		return err_text(&q->answer, -EBADMSG, "request %u has %zu bytes, not %zu",
+				hdr->type, len - sizeof(*hdr), requests[hdr->type].body);
 	if (q->nfds < requests[hdr->type].min_fds || q->nfds > requests[hdr->type].max_fds)
-		return ANSWER(&q->answer, -EBADF, "request %u came with %u descriptors", hdr->type,
-			      q->nfds);
+		return err_text(&q->answer, -EBADF, "request %u came with %u descriptors",
+				hdr->type, q->nfds);
 	if (joins(hdr->type))
 		sessions_reap(q->s->m, q->s);
 	return requests[hdr->type].fn(q);
@@ -1286,7 +1293,7 @@ static int reply_send(struct request *q, __u8 *packet, int status)
 	if (status) {
 		q->reply_len = strlen(q->answer.text);
 		if (!q->reply_len)
-			q->reply_len = (size_t)ANSWER(&q->answer, 0, "%s", strerror(-status)) +
+			q->reply_len = (size_t)err_text(&q->answer, 0, "%s", strerror(-status)) +
 				       strlen(q->answer.text);
 		memcpy(q->reply, q->answer.text, q->reply_len);
 	}
@@ -1446,13 +1453,13 @@ static void session_destroy(struct session *s)
 	free(s);
 }
 
-void session_answer(struct session *s, int status, const struct answer *a, const void *body,
+void session_answer(struct session *s, int status, const struct errtext *a, const void *body,
 		    size_t len, const int *fds, unsigned int nfds)
 {
 	static alignas(8) __u8 out[IPN_CTL_MAX_PACKET];
 	struct request q = {
 		.s = s,
-		.hdr = &s->late,
+		.hdr = &s->pending_hdr,
 		.reply = out + sizeof(struct ipn_ctl_hdr),
 		.reply_len = len,
 		.nreply_fds = nfds,
@@ -1473,7 +1480,7 @@ void session_free(struct session *s)
 	const int on = 1;
 
 	/* an interface that is persistent goes on without a socket */
-	if (s->node && s->node->port.kind != IPN_KIND_PROC && !(s->node->port.flags & IPN_PF_HELD))
+	if (s->node && s->node->in.kind != IPN_KIND_PROC && !(s->node->in.flags & IPN_PF_HELD))
 		s->node->session = NULL;
 	else if (s->node)
 		node_del(s->node, 0, false);
@@ -1639,7 +1646,7 @@ static int on_connection(sd_event_source *source, int listen_fd, uint32_t events
 		if (fd >= 0)
 			turn_away(m, fd);
 		m->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-		say(LOG_WARNING, "turned a client away: no descriptors left");
+		log_warning("turned a client away: no descriptors left");
 		return 0;
 	}
 	if (fd >= 0 && session_new(m, fd))

@@ -5,14 +5,14 @@
  * To each belongs a socket of the fabric's, connected to the program's. It is in the map `socks`,
  * so what the program sends runs through the programs of bpf/hooks (ipn_sk) inside its send(). Only
  * the program's socket can send to it, since it is connected. Whose message it is, the sending
- * socket itself tells, whose address ipn_sk_look finds: nobody can forge it.
+ * socket itself tells, whose address ipn_sk_query finds: nobody can forge it.
  *
- * Joining, between `ports` and `dests` (node.c):
+ * Joining, between `port_in` and `port_out` (node.c):
  *	1. the socket into `socks`    2. address and owner of the other end    3. `sk_ports`
  *	4. the table of the punt thread
- * What comes before 3 is dropped. When its door has done the rest, the port is complete, and the
- * keeper (keeper.c) gets duplicates of its sockets. Leaving is the reverse. The sockets are shut
- * down before they are closed: so the client sees the end of its port at once, whoever has
+ * What comes before 3 is dropped. When its listener has done the rest, the port is complete, and
+ * the fdstore (fdstore.c) gets duplicates of its sockets. Leaving is the reverse. The sockets are
+ * shut down before they are closed: so the client sees the end of its port at once, whoever has
  * duplicates of them, and however long a close takes.
  *
  * After the death of a manager the sockets are in `socks` still, with the program that was attached
@@ -22,8 +22,8 @@
  *
  * What is redirected to a program that does not read waits in the kernel at the expense of the
  * sender's send buffer. Programs bound it once the program's queue is full (bpf/core/sk.h); what
- * was under way then, and has not moved between two looks (LOOK_US), is thrown away by taking the
- * socket out of the map and putting it back. So it can hold a sender up for two looks, once.
+ * was under way then, and has not moved between two looks (CHECK_US), is thrown away by taking the
+ * socket out of the map and putting it back. So it can hold a sender up for two queries, once.
  */
 #include "core.h"
 
@@ -36,8 +36,8 @@
  * than its queue takes, or the kernel's worker would wait a tick each time.
  */
 #define SEND_BUFFER (1 << 20) /* the kernel doubles it */
-#define LOOK_US 100000
-#define LOOK_IDLE_US 200000 /* when nothing waited at the last one */
+#define CHECK_US 100000
+#define CHECK_IDLE_US 200000 /* when nothing waited at the last one */
 
 struct sock {
 	int fd;
@@ -45,10 +45,10 @@ struct sock {
 	sd_event_source *source;
 	__u64 peer;  /* key in `sk_ports`; 0: not there */
 	__u64 first; /* message that waited at the last look */
-	struct door *door;
-	__u32 door_id; /* of that door, which may be still to come: sock_adopt */
-	int dir_fd;    /* of the door */
-	char file[KEEPER_FILE_MAX];
+	struct listener *listener;
+	__u32 listener_id; /* of that listener, which may be still to come: sock_adopt */
+	int dir_fd;        /* of the listener */
+	char file[FDSTORE_FILE_MAX];
 	bool complete;
 };
 
@@ -63,7 +63,7 @@ static int map_set(struct node *node)
 {
 	__u64 fd = (__u64)node->sock->fd;
 
-	return bpf_map_update_elem(node->net->m->bpf->fd_socks, &node->port.node, &fd, BPF_ANY)
+	return bpf_map_update_elem(node->net->m->bpf->fd_socks, &node->in.node, &fd, BPF_ANY)
 		       ? -errno
 		       : 0;
 }
@@ -85,51 +85,50 @@ static void flush(struct node *node)
 {
 	struct bpf_state *b = node->net->m->bpf;
 
-	bpf_map_delete_elem(b->fd_socks, &node->port.node);
+	bpf_map_delete_elem(b->fd_socks, &node->in.node);
 	if (map_set(node))
-		say(LOG_ERR, "port %u of %s: cannot be put back", node->port.port,
-		    node->net->info.path);
+		log_err("port %u of %s: cannot be put back", node->in.number, node->net->info.path);
 	drain(node);
 }
 
-static void look_at(struct manager *m, const struct ipn_sk_look *look)
+static void check_at(struct manager *m, const struct ipn_sk_query *query)
 {
-	struct node *node = sock_node(m, look->node);
+	struct node *node = sock_node(m, query->node);
 
 	if (!node)
 		return;
-	if (look->dead) {
+	if (query->dead) {
 		node_del(node, 0, false);
 		return;
 	}
-	m->socks_waiting += !!look->waiting;
-	if (look->first && look->first == node->sock->first) {
+	m->socks_waiting += !!query->waiting;
+	if (query->first && query->first == node->sock->first) {
 		flush(node);
 		node->sock->first = 0;
 	} else {
-		node->sock->first = look->first;
+		node->sock->first = query->first;
 	}
 }
 
 /* All of them, a handful at a time. */
-static void look_round(struct manager *m)
+static void check_round(struct manager *m)
 {
-	struct ipn_sk_look looks[IPN_SK_LOOKS];
+	struct ipn_sk_query queries[IPN_SK_QUERIES];
 	__u32 n = 0;
 
 	for (__u32 id = 0; id < IPN_MAX_NODES; id++) {
 		if (sock_node(m, id))
-			looks[n++] = (struct ipn_sk_look){ .node = id };
-		if (!n || (n < IPN_SK_LOOKS && id < IPN_MAX_NODES - 1))
+			queries[n++] = (struct ipn_sk_query){ .node = id };
+		if (!n || (n < IPN_SK_QUERIES && id < IPN_MAX_NODES - 1))
 			continue;
-		if (!bpf_socks_look(m->bpf, looks, n))
+		if (!bpf_socks_query(m->bpf, queries, n))
 			for (__u32 i = 0; i < n; i++)
-				look_at(m, &looks[i]);
+				check_at(m, &queries[i]);
 		n = 0;
 	}
 }
 
-static int on_look(sd_event_source *source, uint64_t usec, void *arg)
+static int on_check(sd_event_source *source, uint64_t usec, void *arg)
 {
 	struct manager *m = arg;
 
@@ -137,19 +136,19 @@ static int on_look(sd_event_source *source, uint64_t usec, void *arg)
 	if (!m->socks)
 		return 0;
 	m->socks_waiting = 0;
-	look_round(m);
-	sd_event_source_set_time_relative(source, m->socks_waiting ? LOOK_US : LOOK_IDLE_US);
+	check_round(m);
+	sd_event_source_set_time_relative(source, m->socks_waiting ? CHECK_US : CHECK_IDLE_US);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-static int look_begin(struct manager *m)
+static int check_begin(struct manager *m)
 {
-	if (!m->sock_look)
-		return sd_event_add_time_relative(m->event, &m->sock_look, CLOCK_MONOTONIC, LOOK_US,
-						  LOOK_US / 10, on_look, m);
+	if (!m->sock_check)
+		return sd_event_add_time_relative(m->event, &m->sock_check, CLOCK_MONOTONIC,
+						  CHECK_US, CHECK_US / 10, on_check, m);
 	if (!m->socks) {
-		sd_event_source_set_time_relative(m->sock_look, LOOK_US);
-		return sd_event_source_set_enabled(m->sock_look, SD_EVENT_ONESHOT);
+		sd_event_source_set_time_relative(m->sock_check, CHECK_US);
+		return sd_event_source_set_enabled(m->sock_check, SD_EVENT_ONESHOT);
 	}
 	return 0;
 }
@@ -157,9 +156,9 @@ static int look_begin(struct manager *m)
 int sock_begin(struct node *node, int fd)
 {
 	struct manager *m = node->net->m;
-	struct ipn_sk_look look = { .node = node->port.node };
+	struct ipn_sk_query query = { .node = node->in.node };
 	int r, size = SEND_BUFFER;
-	struct ipn_sk entry = { .ifindex = node->ifindex, .policy = node->port.policy };
+	struct ipn_sk entry = { .ifindex = node->ifindex, .policy = node->in.policy };
 
 	node->sock = calloc(1, sizeof(*node->sock));
 	if (!node->sock) {
@@ -168,25 +167,25 @@ int sock_begin(struct node *node, int fd)
 	}
 	node->sock->fd = fd;
 	node->sock->stream = node->sock->dir_fd = -1;
-	node->sock->door_id = KEEPER_NO_DOOR;
+	node->sock->listener_id = FDSTORE_NO_LISTENER;
 	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)))
 		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-	r = look_begin(m);
+	r = check_begin(m);
 	m->socks++;
 	if (r >= 0)
 		r = map_set(node);
 	if (!r)
-		r = bpf_socks_look(m->bpf, &look, 1);
+		r = bpf_socks_query(m->bpf, &query, 1);
 	if (r < 0)
 		return r;
-	if (!look.peer)
+	if (!query.peer)
 		return -ENOTCONN;
-	if (look.uid != node->port.uid && node->port.uid)
+	if (query.uid != node->in.uid && node->in.uid)
 		return -EPERM;
-	if (bpf_map_update_elem(m->bpf->fd_sk_ports, &look.peer, &entry, BPF_NOEXIST))
+	if (bpf_map_update_elem(m->bpf->fd_sk_ports, &query.peer, &entry, BPF_NOEXIST))
 		return errno == EEXIST ? -EADDRINUSE : -errno;
-	node->sock->peer = look.peer;
-	punt_add(m, node->port.node, fd);
+	node->sock->peer = query.peer;
+	punt_add(m, node->in.node, fd);
 	return 0;
 }
 
@@ -201,9 +200,9 @@ void sock_end(struct node *node)
 	m->socks--;
 	if (s->peer) {
 		bpf_map_delete_elem(m->bpf->fd_sk_ports, &s->peer);
-		punt_del(m, node->port.node);
+		punt_del(m, node->in.node);
 	}
-	bpf_map_delete_elem(m->bpf->fd_socks, &node->port.node);
+	bpf_map_delete_elem(m->bpf->fd_socks, &node->in.node);
 	sd_event_source_disable_unref(s->source);
 	if (s->file[0] && s->dir_fd >= 0)
 		unlinkat(s->dir_fd, s->file, 0);
@@ -211,10 +210,10 @@ void sock_end(struct node *node)
 	if (s->stream >= 0)
 		shutdown(s->stream, SHUT_RDWR);
 	if (s->complete)
-		keep_touch(m, node->port.node);
+		fdstore_touch(m, node->in.node);
 	stranger_close(m, &s->fd);
-	if (s->door && s->stream < 0 && !s->file[0])
-		door_port_gone(s->door);
+	if (s->listener && s->stream < 0 && !s->file[0])
+		listener_port_gone(s->listener);
 	stranger_close(m, &s->stream);
 	free(s);
 }
@@ -260,15 +259,15 @@ int sock_reply(struct node *node, const void *data, size_t len)
 	return n == (ssize_t)len ? 0 : -EPIPE;
 }
 
-void sock_door(struct node *node, struct door *door)
+void sock_listener(struct node *node, struct listener *listener)
 {
-	node->sock->door = door;
-	node->sock->door_id = door_id(door);
+	node->sock->listener = listener;
+	node->sock->listener_id = listener_id(listener);
 }
 
-struct door *sock_of(const struct node *node)
+struct listener *sock_of(const struct node *node)
 {
-	return node->sock->door;
+	return node->sock->listener;
 }
 
 void sock_file(struct node *node, int dir_fd, const char *file)
@@ -281,7 +280,7 @@ void sock_bye(struct manager *m, __u32 id, __u32 gen)
 {
 	struct node *node = sock_node(m, id);
 
-	if (node && node->port.gen == gen)
+	if (node && node->in.gen == gen)
 		node_del(node, 0, false);
 }
 
@@ -290,18 +289,18 @@ void sock_bye(struct manager *m, __u32 id, __u32 gen)
 void sock_complete(struct node *node)
 {
 	node->sock->complete = true;
-	keep_touch(node->net->m, node->port.node);
+	fdstore_touch(node->net->m, node->in.node);
 }
 
-bool sock_kept(struct manager *m, __u32 id, struct keeper_msg *msg, int fds[KEEPER_FDS])
+bool sock_stored(struct manager *m, __u32 id, struct fdstore_msg *msg, int fds[FDSTORE_FDS])
 {
 	struct node *node = sock_node(m, id);
 	struct sock *s = node ? node->sock : NULL;
 
 	if (!s || !s->complete)
 		return false;
-	msg->gen = node->port.gen;
-	msg->door = s->door_id;
+	msg->gen = node->in.gen;
+	msg->listener = s->listener_id;
 	fds[0] = s->fd;
 	fds[1] = s->stream;
 	msg->nfds = s->stream >= 0 ? 2 : 1;
@@ -309,29 +308,29 @@ bool sock_kept(struct manager *m, __u32 id, struct keeper_msg *msg, int fds[KEEP
 	return true;
 }
 
-bool sock_is_of(const struct node *node, __u32 door)
+bool sock_is_of(const struct node *node, __u32 listener)
 {
-	return node->sock && node->sock->door_id == door;
+	return node->sock && node->sock->listener_id == listener;
 }
 
-bool sock_has_file(const struct node *node, __u32 door, const char *file)
+bool sock_has_file(const struct node *node, __u32 listener, const char *file)
 {
-	return sock_is_of(node, door) && !strcmp(node->sock->file, file);
+	return sock_is_of(node, listener) && !strcmp(node->sock->file, file);
 }
 
-int sock_adopt(struct node *node, struct kept *kept)
+int sock_adopt(struct node *node, struct fdstore_entry *stored)
 {
 	struct sock *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return -ENOMEM;
-	s->fd = util_take_fd(&kept->fds[0]);
-	s->stream = util_take_fd(&kept->fds[1]);
+	s->fd = util_take_fd(&stored->fds[0]);
+	s->stream = util_take_fd(&stored->fds[1]);
 	s->dir_fd = -1;
-	s->door_id = kept->msg.door;
+	s->listener_id = stored->msg.listener;
 	s->complete = true;
-	util_copy(s->file, sizeof(s->file), kept->msg.file);
-	kept->taken = true;
+	util_copy(s->file, sizeof(s->file), stored->msg.file);
+	stored->taken = true;
 	node->sock = s;
 	node->net->m->socks++;
 	return 0;
@@ -352,32 +351,32 @@ static int sock_go_on(struct node *node)
 {
 	struct manager *m = node->net->m;
 	struct sock *s = node->sock;
-	struct ipn_sk_look look = { .node = node->port.node };
-	struct ipn_sk entry = { .ifindex = node->ifindex, .policy = node->port.policy }, now;
+	struct ipn_sk_query query = { .node = node->in.node };
+	struct ipn_sk entry = { .ifindex = node->ifindex, .policy = node->in.policy }, now;
 	int stream = util_take_fd(&s->stream), r = 0;
 
-	s->door = door_find_id(m, s->door_id);
-	if (!s->door)
+	s->listener = listener_find_id(m, s->listener_id);
+	if (!s->listener)
 		r = -ENOENT;
 	else
-		s->dir_fd = door_dir(s->door);
+		s->dir_fd = listener_dir(s->listener);
 	if (stream >= 0 && !r)
 		r = sock_stream(node, util_take_fd(&stream));
 	stranger_close(m, &stream);
 	if (!r)
 		r = map_again(node);
 	if (!r)
-		r = bpf_socks_look(m->bpf, &look, 1);
-	if (!r && (!look.peer || look.dead))
+		r = bpf_socks_query(m->bpf, &query, 1);
+	if (!r && (!query.peer || query.dead))
 		r = -ENOTCONN;
 	if (r)
 		return r;
-	if ((bpf_map_lookup_elem(m->bpf->fd_sk_ports, &look.peer, &now) ||
+	if ((bpf_map_lookup_elem(m->bpf->fd_sk_ports, &query.peer, &now) ||
 	     memcmp(&now, &entry, sizeof(now))) &&
-	    bpf_map_update_elem(m->bpf->fd_sk_ports, &look.peer, &entry, BPF_ANY))
+	    bpf_map_update_elem(m->bpf->fd_sk_ports, &query.peer, &entry, BPF_ANY))
 		return -errno;
-	s->peer = look.peer;
-	punt_add(m, node->port.node, s->fd);
+	s->peer = query.peer;
+	punt_add(m, node->in.node, s->fd);
 	return 0;
 }
 
@@ -409,8 +408,8 @@ static void senders_clear(struct manager *m)
 
 void sock_adopt_rest(struct manager *m)
 {
-	if (m->socks && look_begin(m) < 0)
-		say(LOG_ERR, "cannot look after sock ports: slow ones may hold others up");
+	if (m->socks && check_begin(m) < 0)
+		log_err("cannot look after sock ports: slow ones may hold others up");
 	for (__u32 id = 0; id < IPN_MAX_NODES; id++) {
 		struct node *node = sock_node(m, id);
 

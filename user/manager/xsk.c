@@ -43,7 +43,7 @@
 
 #define BUSY_MS 10000 /* how long a queue is waited for; a busy kernel frees it late */
 #define BUSY_STEP_US 2000
-#define LOOK_US 250000
+#define CHECK_US 250000
 #define TX_BUDGET 9 /* XDP_MAX_TX_SKB_BUDGET: newer than Debian 12's headers */
 
 struct xsk_job {
@@ -196,7 +196,7 @@ static void fill_reply(const struct node *node, struct ipn_ctl_xsk *out)
 	const struct xsk *x = node->xsk;
 
 	*out = (struct ipn_ctl_xsk){
-		.port = node->port.port,
+		.port = node->in.number,
 		.ifindex = x->far,
 		.frames = x->info.frames,
 		.frame_size = x->info.frame_size,
@@ -206,13 +206,13 @@ static void fill_reply(const struct node *node, struct ipn_ctl_xsk *out)
 		.completion = x->info.frames,
 		.mtu = node->net->info.mtu,
 	};
-	memcpy(out->name, node->port.name, sizeof(out->name));
+	memcpy(out->name, node->in.name, sizeof(out->name));
 }
 
 static void pid_set(struct node *node, __u32 pid)
 {
 	node->info.pid = pid;
-	bpf_map_update_elem(node->net->m->bpf->fd_portinfo, &node->ifindex, &node->info, BPF_ANY);
+	bpf_map_update_elem(node->net->m->bpf->fd_port_info, &node->ifindex, &node->info, BPF_ANY);
 }
 
 /* The socket is there: the port is the session's from here on. */
@@ -221,14 +221,14 @@ static int hand_out(struct xsk_job *job, struct node *node)
 	struct bpf_state *b = node->net->m->bpf;
 	struct xsk *x = node->xsk;
 
-	if (bpf_map_update_elem(b->fd_xsks, &node->port.node, &job->xsk, BPF_ANY))
+	if (bpf_map_update_elem(b->fd_xsks, &node->in.node, &job->xsk, BPF_ANY))
 		return -errno;
 	x->fd = job->xsk;
 	job->xsk = -1;
 	x->holder = job->session;
 	session_take_xsk(job->session, node);
 	pid_set(node, job->pid);
-	return xsk_look(node);
+	return xsk_check_held(node);
 }
 
 static int on_done(sd_event_source *source, int fd, uint32_t events, void *arg)
@@ -237,7 +237,7 @@ static int on_done(sd_event_source *source, int fd, uint32_t events, void *arg)
 	struct session *s = job->session;
 	struct node *node = job->node;
 	struct ipn_ctl_xsk reply;
-	struct answer a = { "" };
+	struct errtext a = { "" };
 	int r = job->err, fds[2];
 
 	(void)source;
@@ -251,15 +251,16 @@ static int on_done(sd_event_source *source, int fd, uint32_t events, void *arg)
 	}
 	session_waits_for(s, NULL);
 	if (!node)
-		r = ANSWER(&a, -ENOENT, "the port was taken away");
+		r = err_text(&a, -ENOENT, "the port was taken away");
 	else if (r == -EBUSY)
-		ANSWER(&a, r,
-		       "%s: a program still holds the last AF_XDP socket of it (end that program, "
-		       "or detach port %u and attach it anew)",
-		       node->port.name, node->port.port);
+		err_text(
+			&a, r,
+			"%s: a program still holds the last AF_XDP socket of it (end that program, "
+			"or detach port %u and attach it anew)",
+			node->in.name, node->in.number);
 	else if (r)
-		ANSWER(&a, r, "%s: cannot make an AF_XDP socket: %s", node->port.name,
-		       strerror(-r));
+		err_text(&a, r, "%s: cannot make an AF_XDP socket: %s", node->in.name,
+			 strerror(-r));
 	if (!r)
 		r = hand_out(job, node);
 	if (r) {
@@ -274,7 +275,7 @@ static int on_done(sd_event_source *source, int fd, uint32_t events, void *arg)
 	return 0;
 }
 
-int xsk_open(struct node *node, struct session *s, __u32 pid, struct answer *a)
+int xsk_open(struct node *node, struct session *s, __u32 pid, struct errtext *a)
 {
 	struct manager *m = node->net->m;
 	struct xsk *x = node->xsk;
@@ -284,14 +285,15 @@ int xsk_open(struct node *node, struct session *s, __u32 pid, struct answer *a)
 	int r;
 
 	if (x->own)
-		return ANSWER(a, -EOPNOTSUPP,
-			      "%s was attached with --own: open its AF_XDP socket as any other, on "
-			      "queue 0 of that interface",
-			      node->port.name);
-	xsk_look(node);
+		return err_text(
+			a, -EOPNOTSUPP,
+			"%s was attached with --own: open its AF_XDP socket as any other, on "
+			"queue 0 of that interface",
+			node->in.name);
+	xsk_check_held(node);
 	if (x->holder || x->adopted || x->job)
-		return ANSWER(a, -EBUSY, "%s: process %u has its AF_XDP socket", node->port.name,
-			      x->job ? x->job->pid : node->info.pid);
+		return err_text(a, -EBUSY, "%s: process %u has its AF_XDP socket", node->in.name,
+				x->job ? x->job->pid : node->info.pid);
 	job = calloc(1, sizeof(*job));
 	if (!job)
 		return -ENOMEM;
@@ -319,7 +321,7 @@ int xsk_open(struct node *node, struct session *s, __u32 pid, struct answer *a)
 	pthread_attr_destroy(&attr);
 	if (r) {
 		job_free(job);
-		return ANSWER(a, r, "cannot start a thread: %s", strerror(-r));
+		return err_text(a, r, "cannot start a thread: %s", strerror(-r));
 	}
 	x->job = job;
 	session_waits_for(s, job);
@@ -378,12 +380,12 @@ bool xsk_ready(const struct node *node)
 	return !x || x->own || x->holder || x->adopted;
 }
 
-int xsk_look(struct node *node)
+int xsk_check_held(struct node *node)
 {
 	struct xsk *x = node->xsk;
 	struct link_info link;
 
-	if (x->adopted && !bpf_xsk_held(node->net->m->bpf, node->port.node)) {
+	if (x->adopted && !bpf_xsk_held(node->net->m->bpf, node->in.node)) {
 		x->adopted = false;
 		pid_set(node, 0);
 	}
@@ -398,7 +400,7 @@ static void socket_end(struct node *node)
 
 	if (x->fd < 0)
 		return;
-	bpf_map_delete_elem(node->net->m->bpf->fd_xsks, &node->port.node);
+	bpf_map_delete_elem(node->net->m->bpf->fd_xsks, &node->in.node);
 	lost_add(x, &x->info);
 	close(x->fd);
 	x->fd = -1;
@@ -412,10 +414,10 @@ void xsk_left(struct node *node)
 	socket_end(node);
 	info_store(node);
 	pid_set(node, 0);
-	xsk_look(node);
+	xsk_check_held(node);
 }
 
-static int on_look(sd_event_source *source, uint64_t usec, void *arg)
+static int on_check(sd_event_source *source, uint64_t usec, void *arg)
 {
 	struct manager *m = arg;
 	struct node *node, *tmp;
@@ -425,26 +427,26 @@ static int on_look(sd_event_source *source, uint64_t usec, void *arg)
 	HASH_ITER(hh, m->nodes, node, tmp) {
 		if (!node->xsk || !node->xsk->adopted)
 			continue;
-		xsk_look(node);
+		xsk_check_held(node);
 		more |= node->xsk->adopted;
 	}
 	if (!more)
 		return 0;
-	sd_event_source_set_time_relative(source, LOOK_US);
+	sd_event_source_set_time_relative(source, CHECK_US);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
 int xsk_watch(struct manager *m)
 {
-	int r = sd_event_add_time_relative(m->event, NULL, CLOCK_MONOTONIC, 0, LOOK_US / 4, on_look,
-					   m);
+	int r = sd_event_add_time_relative(m->event, NULL, CLOCK_MONOTONIC, 0, CHECK_US / 4,
+					   on_check, m);
 
 	return r < 0 ? r : 0;
 }
 
 /* --- ports --- */
 
-int xsk_check(const struct net *net, struct node_want *want, struct answer *a)
+int xsk_check(const struct net *net, struct node_want *want, struct errtext *a)
 {
 	__u32 room;
 
@@ -454,23 +456,23 @@ int xsk_check(const struct net *net, struct node_want *want, struct answer *a)
 		want->frame_size = IPN_XSK_FRAME_SMALL;
 	if (want->frames < IPN_XSK_FRAMES_MIN || want->frames > IPN_XSK_FRAMES_MAX ||
 	    (want->frames & (want->frames - 1)))
-		return ANSWER(a, -EINVAL, "%u frames: not a power of two from %u to %u",
-			      want->frames, IPN_XSK_FRAMES_MIN, IPN_XSK_FRAMES_MAX);
+		return err_text(a, -EINVAL, "%u frames: not a power of two from %u to %u",
+				want->frames, IPN_XSK_FRAMES_MIN, IPN_XSK_FRAMES_MAX);
 	if (want->frame_size != IPN_XSK_FRAME_SMALL && want->frame_size != IPN_XSK_FRAME_LARGE)
-		return ANSWER(a, -EINVAL, "frames of %u bytes: only %u or %u", want->frame_size,
-			      IPN_XSK_FRAME_SMALL, IPN_XSK_FRAME_LARGE);
+		return err_text(a, -EINVAL, "frames of %u bytes: only %u or %u", want->frame_size,
+				IPN_XSK_FRAME_SMALL, IPN_XSK_FRAME_LARGE);
 	room = want->own ? IPN_XSK_MTU_MAX : want->frame_size - IPN_XSK_HEADROOM;
 	if (room > IPN_XSK_MTU_MAX)
 		room = IPN_XSK_MTU_MAX;
 	if (net->info.mtu <= room)
 		return 0;
-	return ANSWER(a, -EINVAL, "%s has an MTU of %u, %s takes frames of %u bytes at most%s",
-		      net->info.path, net->info.mtu,
-		      want->own ? "an AF_XDP port" : "an AF_XDP port with such frames", room,
-		      want->frame_size == IPN_XSK_FRAME_SMALL && !want->own &&
-				      net->info.mtu <= IPN_XSK_MTU_MAX
-			      ? " (give --frame-size 4096)"
-			      : "");
+	return err_text(a, -EINVAL, "%s has an MTU of %u, %s takes frames of %u bytes at most%s",
+			net->info.path, net->info.mtu,
+			want->own ? "an AF_XDP port" : "an AF_XDP port with such frames", room,
+			want->frame_size == IPN_XSK_FRAME_SMALL && !want->own &&
+					net->info.mtu <= IPN_XSK_MTU_MAX
+				? " (give --frame-size 4096)"
+				: "");
 }
 
 static int xsk_new(struct node *node, struct xsk **out)
@@ -480,7 +482,7 @@ static int xsk_new(struct node *node, struct xsk **out)
 	if (!x)
 		return -ENOMEM;
 	x->fd = -1;
-	x->own = node->port.flags & IPN_PF_OWN;
+	x->own = node->in.flags & IPN_PF_OWN;
 	node->xsk = *out = x;
 	return 0;
 }
@@ -492,7 +494,7 @@ int xsk_make(struct node *node, const char *pattern, const struct node_want *wan
 
 	if (r)
 		return r;
-	x->info.node = node->port.node;
+	x->info.node = node->in.node;
 	x->info.frames = want->frames;
 	x->info.frame_size = want->frame_size;
 	r = link_xsk(node->net->m->link, pattern, want->name, mtu, &node->ifindex, &x->far);
@@ -535,11 +537,10 @@ int xsk_adopt(struct node *node)
 	x->far = far.ifindex;
 	if (x->own)
 		return 0;
-	if (bpf_map_lookup_elem(b->fd_xskports, &x->far, &x->info) ||
-	    x->info.node != node->port.node)
+	if (bpf_map_lookup_elem(b->fd_xskports, &x->far, &x->info) || x->info.node != node->in.node)
 		return -ENODEV;
 	node->memory = (size_t)x->info.frames * x->info.frame_size;
-	x->adopted = bpf_xsk_held(b, node->port.node);
+	x->adopted = bpf_xsk_held(b, node->in.node);
 	if (!x->adopted)
 		node->info.pid = 0;
 	return 0;
@@ -557,7 +558,7 @@ void xsk_end(struct node *node)
 
 	if (!x)
 		return;
-	bpf_map_delete_elem(node->net->m->bpf->fd_xsks, &node->port.node);
+	bpf_map_delete_elem(node->net->m->bpf->fd_xsks, &node->in.node);
 	socket_end(node);
 	if (x->far && !x->own)
 		far_end(node->net->m->bpf, x->far);

@@ -26,7 +26,7 @@ void shim_start(void)
 	pthread_mutex_lock(&lock);
 	if (shim_idle()) {
 		shim_signals_start();
-		shim_keep_start();
+		shim_inherit_start();
 		__atomic_store_n(&shim_on, 1, __ATOMIC_SEQ_CST);
 		/* a handler installed meanwhile */
 		shim_signals_start();
@@ -173,7 +173,7 @@ int shim_dup_entry(struct ipn_sock *s, int fd)
 	r = sock_alias(fd, s);
 	pthread_mutex_unlock(&s->lock);
 	if (!r && !(shim_real_fcntl(fd, F_GETFD, NULL) & FD_CLOEXEC))
-		shim_keep_cloexec(s, false);
+		shim_inherit_cloexec(s, false);
 	if (r)
 		shim_real_close(fd);
 	return r ? (int)shim_ret(r) : fd;

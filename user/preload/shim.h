@@ -59,7 +59,7 @@ static inline ssize_t shim_ret(ssize_t r)
  */
 struct shim_wait {
 	bool restart;
-	bool shared; /* other processes receive from it, too: see keep.c */
+	bool shared; /* other processes receive from it, too: see inherit.c */
 	struct ipn_sock *s;
 	const struct pollfd *fds;
 	nfds_t nfds;
@@ -90,14 +90,14 @@ int shim_hidden_dup(int fd, bool cloexec);
 void shim_hide_away(int *fd);
 
 /*
- * keep.c: what the processes that have a socket, after fork(), know of each other, and a program
+ * inherit.c: what the processes that have a socket, after fork(), know of each other, and a program
  * of the one before it, after exec().
  */
-void shim_keep_start(void);
+void shim_inherit_start(void);
 /* A new socket; it was bound, connected, shut down. */
-void shim_keep(struct ipn_sock *s);
+void shim_inherit(struct ipn_sock *s);
 /* FD_CLOEXEC of a descriptor was set. */
-void shim_keep_cloexec(struct ipn_sock *s, bool on);
+void shim_inherit_cloexec(struct ipn_sock *s, bool on);
 /* This process has no more descriptor of it. */
 void shim_left(struct ipn_sock *s);
 /* This process receives from the socket. True: so may another one. */

@@ -24,7 +24,7 @@ SHIM_API int socket(int domain, int type, int protocol)
 	fd = ipn_socket(AF_IPN, type, protocol);
 	if (fd >= 0 && (s = sock_find(fd))) {
 		s->family = domain;
-		shim_keep(s);
+		shim_inherit(s);
 		sock_put(s);
 	}
 	return fd;
@@ -63,7 +63,7 @@ SHIM_API int bind(int fd, const struct sockaddr *addr, socklen_t len)
 	if (!r)
 		r = join_bind(s, (struct sockaddr *)&un, len);
 	if (!r)
-		shim_keep(s);
+		shim_inherit(s);
 	return (int)shim_ret(r);
 }
 
@@ -78,7 +78,7 @@ SHIM_API int connect(int fd, const struct sockaddr *addr, socklen_t len)
 	if (!r)
 		r = join_connect(s, addr ? (struct sockaddr *)&un : NULL, len);
 	if (!r) {
-		shim_keep(s);
+		shim_inherit(s);
 		shim_epoll_changed(fd);
 	}
 	return (int)shim_ret(r);
@@ -137,7 +137,7 @@ SHIM_API int shutdown(int fd, int how)
 	SHIM_SOCK_OR(s, fd, shim_real_shutdown(fd, how));
 	r = join_shutdown(s, how);
 	if (!r)
-		shim_keep(s);
+		shim_inherit(s);
 	return (int)shim_ret(r);
 }
 
@@ -196,7 +196,7 @@ SHIM_API int ioctl(int fd, unsigned long request, ...)
 	{
 		SHIM_SOCK_OR(s, fd, shim_real_ioctl(fd, request, arg));
 		if (request == FIOCLEX || request == FIONCLEX)
-			shim_keep_cloexec(s, request == FIOCLEX);
+			shim_inherit_cloexec(s, request == FIOCLEX);
 		if (request == FIOCLEX || request == FIONCLEX || request == FIOASYNC)
 			return shim_real_ioctl(fd, request, arg);
 		return ipn_ioctl(fd, request, arg);
@@ -234,7 +234,7 @@ static int control(int fd, int cmd, void *arg)
 	case F_SETFD:
 		r = shim_real_fcntl(fd, cmd, arg);
 		if (!r)
-			shim_keep_cloexec(s, (intptr_t)arg & FD_CLOEXEC);
+			shim_inherit_cloexec(s, (intptr_t)arg & FD_CLOEXEC);
 		return r;
 	default:
 		return shim_real_fcntl(fd, cmd, arg);

@@ -39,7 +39,7 @@ L3_GLOBAL(l3_wire_mtu)
 
 /* MTU of the port that the message is to leave by; 0: that of the network, which it has kept. */
 INLINE __u32 l3_mtu(const struct ipn_ctx *c, const struct ipn_l3_net *l3,
-		    const struct ipn_dest *dest, __u32 net, __u32 port)
+		    const struct ipn_port_out *dest, __u32 net, __u32 port)
 {
 	__u32 wire = dest->kind == IPN_KIND_GRAB ? l3_wire_mtu(c, dest->ifindex, 0) : 0;
 	struct ipn_l3_port *out;
@@ -186,7 +186,7 @@ L3_GLOBAL(l3_cut)
  * work: where this is called, the stack has no room to keep it.
  */
 INLINE struct verdict l3_too_big(const struct ipn_ctx *c, const struct ipn_msg *m,
-				 struct l3_work *w, const struct ipn_dest *dest)
+				 struct l3_work *w, const struct ipn_port_out *dest)
 {
 	int v;
 

@@ -185,11 +185,11 @@ INLINE __be32 l3_unmapped(const __u8 *from)
 	return ((const __u32 *)from)[3];
 }
 
-INLINE struct ipn_dest *l3_dest(const struct ipn_msg *m, __u32 port)
+INLINE struct ipn_port_out *l3_dest(const struct ipn_msg *m, __u32 port)
 {
 	__u32 at = m->port_base + port;
 
-	return bpf_map_lookup_elem(&ipn_dests, &at);
+	return bpf_map_lookup_elem(&ipn_port_out, &at);
 }
 
 /* Ones' complement sum of whole words (a constant number of bytes, a multiple of four). */

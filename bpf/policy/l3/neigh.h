@@ -112,7 +112,7 @@ INLINE int l3_held_take(struct ipn_l3_held *slot)
 INLINE void l3_held_give(struct ipn_l3_held *slot, __u64 seq)
 {
 	WRITE_ONCE(slot->seq, seq);
-	KEEP(XCHG(&slot->busy, 0));
+	FULL_BARRIER(XCHG(&slot->busy, 0));
 }
 
 /* Holds the message, which is as it will leave. 0, or it could not. */

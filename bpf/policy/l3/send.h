@@ -50,13 +50,13 @@ INLINE struct verdict l3_verdict(int v)
 INLINE int l3_emit_on(const struct ipn_ctx *c, __u32 port, __u32 unused)
 {
 	struct ipn_msg *m = l3_msg();
-	struct ipn_net *net;
+	struct ipn_net_fast *net;
 	__u32 id;
 
 	if (!m)
 		return 0;
 	id = m->net;
-	net = bpf_map_lookup_elem(&ipn_nets, &id);
+	net = bpf_map_lookup_elem(&ipn_net_fast, &id);
 	if (net)
 		send_port(c, m, net, port);
 	return 0;

@@ -21,23 +21,23 @@
 #include "lib/join.h"
 #include "preload/shim.h"
 
-#define KEEP_ENV "IPN_FABRIC_SHIM"
-#define KEEP_MAGIC 0x49504e4b45455031ULL
-#define KEEP_RECORDS 256
-#define KEEP_PROCESSES 16
-#define KEEP_FDS 5 /* IPN_CTL_FD_* */
+#define INHERIT_ENV "IPN_FABRIC_SHIM"
+#define INHERIT_MAGIC 0x49504e4b45455031ULL
+#define INHERIT_RECORDS 256
+#define INHERIT_PROCESSES 16
+#define INHERIT_FDS 5 /* IPN_CTL_FD_* */
 
-struct keep_record {
+struct inherit_record {
 	uint32_t used;
 	uint32_t forking; /* forks under way: whoever is born there will enter itself */
-	int32_t holders[KEEP_PROCESSES];
-	int32_t readers[KEEP_PROCESSES];
+	int32_t holders[INHERIT_PROCESSES];
+	int32_t readers[INHERIT_PROCESSES];
 
 	/* for the next program */
 	uint64_t cookie;
 	uint32_t state, shut;
 	int32_t family, policy, port;
-	int32_t fds[KEEP_FDS]; /* by the bits IPN_CTL_FD_*; -1: none */
+	int32_t fds[INHERIT_FDS]; /* by the bits IPN_CTL_FD_*; -1: none */
 	struct sock_params params;
 	struct ipn_ctl_net net;
 	struct ipn_ctl_connected connected;
@@ -45,12 +45,12 @@ struct keep_record {
 	char path[ADDR_PATH_SIZE];
 };
 
-struct keep_file {
+struct inherit_file {
 	uint64_t magic;
-	struct keep_record record[KEEP_RECORDS];
+	struct inherit_record record[INHERIT_RECORDS];
 };
 
-static struct keep_file *file;
+static struct inherit_file *file;
 static pid_t own_pid;
 
 bool shim_own_memory(void)
@@ -60,7 +60,7 @@ bool shim_own_memory(void)
 
 static void pid_add(int32_t *pids, int32_t pid)
 {
-	for (int i = 0; i < KEEP_PROCESSES; i++) {
+	for (int i = 0; i < INHERIT_PROCESSES; i++) {
 		int32_t now = __atomic_load_n(&pids[i], __ATOMIC_RELAXED);
 
 		if (now == pid)
@@ -76,7 +76,7 @@ static void pid_add(int32_t *pids, int32_t pid)
 
 static void pid_remove(int32_t *pids, int32_t pid)
 {
-	for (int i = 0; i < KEEP_PROCESSES; i++) {
+	for (int i = 0; i < INHERIT_PROCESSES; i++) {
 		int32_t now = pid;
 
 		__atomic_compare_exchange_n(&pids[i], &now, 0, false, __ATOMIC_SEQ_CST,
@@ -90,7 +90,7 @@ static bool pid_others(int32_t *pids, int32_t self)
 	int saved = errno;
 	bool others = false;
 
-	for (int i = 0; i < KEEP_PROCESSES && !others; i++) {
+	for (int i = 0; i < INHERIT_PROCESSES && !others; i++) {
 		int32_t now = __atomic_load_n(&pids[i], __ATOMIC_SEQ_CST);
 
 		if (!now || now == self)
@@ -106,7 +106,7 @@ static bool pid_others(int32_t *pids, int32_t self)
 
 static bool pid_in(const int32_t *pids, int32_t pid)
 {
-	for (int i = 0; i < KEEP_PROCESSES; i++) {
+	for (int i = 0; i < INHERIT_PROCESSES; i++) {
 		if (__atomic_load_n(&pids[i], __ATOMIC_RELAXED) == pid)
 			return true;
 	}
@@ -114,11 +114,11 @@ static bool pid_in(const int32_t *pids, int32_t pid)
 }
 
 /* A record for a new socket; those of the dead are taken when no other is left. NULL: full. */
-static struct keep_record *record_new(void)
+static struct inherit_record *record_new(void)
 {
 	for (int full = 0; full < 2; full++) {
-		for (int i = 0; i < KEEP_RECORDS; i++) {
-			struct keep_record *k = &file->record[i];
+		for (int i = 0; i < INHERIT_RECORDS; i++) {
+			struct inherit_record *k = &file->record[i];
 			uint32_t used = full ? 1 : 0;
 
 			if (full && pid_others(k->holders, 0))
@@ -126,7 +126,8 @@ static struct keep_record *record_new(void)
 			if (!__atomic_compare_exchange_n(&k->used, &used, 1, false,
 							 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
 				continue;
-			memset(&k->forking, 0, sizeof(*k) - offsetof(struct keep_record, forking));
+			memset(&k->forking, 0,
+			       sizeof(*k) - offsetof(struct inherit_record, forking));
 			memset(k->fds, -1, sizeof(k->fds));
 			pid_add(k->holders, own_pid);
 			return k;
@@ -135,15 +136,15 @@ static struct keep_record *record_new(void)
 	return NULL;
 }
 
-void shim_keep(struct ipn_sock *s)
+void shim_inherit(struct ipn_sock *s)
 {
-	struct keep_record *k;
+	struct inherit_record *k;
 
 	pthread_mutex_lock(&s->lock);
 	shim_hide_away(&s->path_fd);
-	if (file && !s->kept)
-		s->kept = record_new();
-	k = s->kept;
+	if (file && !s->inherit)
+		s->inherit = record_new();
+	k = s->inherit;
 	if (k) {
 		k->cookie = s->cookie;
 		k->shut = s->shut;
@@ -160,14 +161,14 @@ void shim_keep(struct ipn_sock *s)
 }
 
 /* join_placed: moves what the socket needs out of the way, and keeps what it only maps. */
-static void keep_placed(struct ipn_sock *s, const struct ipn_ctl_connected *c, int *fds,
-			unsigned int nfds)
+static void inherit_placed(struct ipn_sock *s, const struct ipn_ctl_connected *c, int *fds,
+			   unsigned int nfds)
 {
-	struct keep_record *k = s->kept;
+	struct inherit_record *k = s->inherit;
 	bool cloexec = shim_real_fcntl(s->fd, F_GETFD, NULL) & FD_CLOEXEC;
 	unsigned int n = 0;
 
-	for (int i = 0; i < KEEP_FDS && n < nfds; i++) {
+	for (int i = 0; i < INHERIT_FDS && n < nfds; i++) {
 		const uint32_t bit = 1u << i;
 		int fd;
 
@@ -194,9 +195,9 @@ static void keep_placed(struct ipn_sock *s, const struct ipn_ctl_connected *c, i
 }
 
 /* The kept descriptors that are not the socket's own: it has closed those. */
-static void close_kept(struct keep_record *k, bool all)
+static void close_kept(struct inherit_record *k, bool all)
 {
-	for (int i = 0; i < KEEP_FDS; i++) {
+	for (int i = 0; i < INHERIT_FDS; i++) {
 		if (k->fds[i] >= 0 && (all || (1 << i) & ~(IPN_CTL_FD_TAP | IPN_CTL_FD_BELL)))
 			shim_lib_close(k->fds[i]);
 	}
@@ -204,11 +205,11 @@ static void close_kept(struct keep_record *k, bool all)
 
 void shim_left(struct ipn_sock *s)
 {
-	struct keep_record *k = s->kept;
+	struct inherit_record *k = s->inherit;
 
 	if (!k)
 		return;
-	s->kept = NULL;
+	s->inherit = NULL;
 	close_kept(k, false);
 	pid_remove(k->readers, own_pid);
 	pid_remove(k->holders, own_pid);
@@ -216,14 +217,14 @@ void shim_left(struct ipn_sock *s)
 		__atomic_store_n(&k->used, 0, __ATOMIC_SEQ_CST);
 }
 
-void shim_keep_cloexec(struct ipn_sock *s, bool on)
+void shim_inherit_cloexec(struct ipn_sock *s, bool on)
 {
-	const struct keep_record *k = s->kept;
+	const struct inherit_record *k = s->inherit;
 
 	/* another descriptor of it may stay open */
 	if (!k || (on && s->entries > 1))
 		return;
-	for (int i = 0; i < KEEP_FDS; i++) {
+	for (int i = 0; i < INHERIT_FDS; i++) {
 		if (k->fds[i] >= 0)
 			shim_real_fcntl(k->fds[i], F_SETFD,
 					(void *)(intptr_t)(on ? FD_CLOEXEC : 0));
@@ -232,7 +233,7 @@ void shim_keep_cloexec(struct ipn_sock *s, bool on)
 
 bool shim_reader(struct ipn_sock *s)
 {
-	struct keep_record *k = s->kept;
+	struct inherit_record *k = s->inherit;
 
 	if (!k)
 		return false;
@@ -262,14 +263,14 @@ static void each_socket(void (*f)(struct ipn_sock *s))
 	for (int fd = shim_idle() ? -1 : sock_next(0); fd >= 0; fd = sock_next(fd + 1)) {
 		_cleanup_sock_ struct ipn_sock *s = sock_find(fd);
 
-		if (s && s->kept)
+		if (s && s->inherit)
 			f(s);
 	}
 }
 
 static void count_fork(struct ipn_sock *s)
 {
-	__atomic_add_fetch(&((struct keep_record *)s->kept)->forking, 1, __ATOMIC_SEQ_CST);
+	__atomic_add_fetch(&((struct inherit_record *)s->inherit)->forking, 1, __ATOMIC_SEQ_CST);
 }
 
 static void before_fork(void)
@@ -279,7 +280,7 @@ static void before_fork(void)
 
 static void enter_child(struct ipn_sock *s)
 {
-	struct keep_record *k = s->kept;
+	struct inherit_record *k = s->inherit;
 
 	s->reads = 0;
 	pid_add(k->holders, own_pid);
@@ -308,10 +309,10 @@ static bool same_socket(int fd, uint64_t cookie)
 	return !shim_real_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &now, &len) && now == cookie;
 }
 
-static int adopt(struct ipn_sock *s, struct keep_record *k)
+static int adopt(struct ipn_sock *s, struct inherit_record *k)
 {
 	unsigned int n = 0;
-	int fds[KEEP_FDS];
+	int fds[INHERIT_FDS];
 
 	s->family = k->family;
 	s->policy = k->policy;
@@ -319,7 +320,7 @@ static int adopt(struct ipn_sock *s, struct keep_record *k)
 	s->params = k->params;
 	s->net = k->net;
 	s->shut = k->shut;
-	s->kept = k;
+	s->inherit = k;
 	memcpy(s->descr, k->descr, sizeof(s->descr));
 	memcpy(s->path, k->path, sizeof(s->path));
 	if (k->state == SOCK_NEW)
@@ -330,7 +331,7 @@ static int adopt(struct ipn_sock *s, struct keep_record *k)
 		s->state = SOCK_BOUND;
 		return 0;
 	}
-	for (int i = 0; i < KEEP_FDS; i++) {
+	for (int i = 0; i < INHERIT_FDS; i++) {
 		if (!(k->connected.fds & (1u << i)))
 			continue;
 		if (k->fds[i] < 0)
@@ -341,7 +342,7 @@ static int adopt(struct ipn_sock *s, struct keep_record *k)
 }
 
 /* A descriptor that this program was given turns out to be the socket of a record. */
-static struct ipn_sock *inherit_fd(struct keep_record *k, struct ipn_sock *s, int fd)
+static struct ipn_sock *inherit_fd(struct inherit_record *k, struct ipn_sock *s, int fd)
 {
 	int flags;
 
@@ -362,13 +363,13 @@ static struct ipn_sock *inherit_fd(struct keep_record *k, struct ipn_sock *s, in
 }
 
 /* The socket of a record, if this program was given a descriptor of it. */
-static void inherit(struct keep_record *k)
+static void inherit(struct inherit_record *k)
 {
 	struct ipn_sock *s = NULL;
 	struct dirent *entry;
 	DIR *dir;
 
-	for (int i = 0; i < KEEP_FDS; i++) {
+	for (int i = 0; i < INHERIT_FDS; i++) {
 		if (k->fds[i] >= 0)
 			shim_hide(k->fds[i]);
 	}
@@ -390,30 +391,30 @@ static void inherit(struct keep_record *k)
 	pid_remove(k->holders, own_pid);
 }
 
-static struct keep_file *map_file(int fd)
+static struct inherit_file *map_file(int fd)
 {
-	struct keep_file *f = mmap(NULL, sizeof(*f), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	struct inherit_file *f = mmap(NULL, sizeof(*f), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	return f == MAP_FAILED ? NULL : f;
 }
 
-static bool is_ours(const struct keep_record *k)
+static bool is_ours(const struct inherit_record *k)
 {
 	return __atomic_load_n(&k->used, __ATOMIC_SEQ_CST) && pid_in(k->holders, own_pid);
 }
 
 /* The file that the environment names; NULL: there is none, or it is something else. */
-static struct keep_file *inherited_file(int *fd)
+static struct inherit_file *inherited_file(int *fd)
 {
-	const char *number = secure_getenv(KEEP_ENV);
-	struct keep_file *f;
+	const char *number = secure_getenv(INHERIT_ENV);
+	struct inherit_file *f;
 	struct stat st;
 
 	*fd = number ? atoi(number) : -1;
 	if (*fd < 3 || fstat(*fd, &st) || !S_ISREG(st.st_mode) || st.st_size != sizeof(*f))
 		return NULL;
 	f = map_file(*fd);
-	if (f && f->magic != KEEP_MAGIC) {
+	if (f && f->magic != INHERIT_MAGIC) {
 		munmap(f, sizeof(*f));
 		return NULL;
 	}
@@ -424,9 +425,9 @@ static struct keep_file *inherited_file(int *fd)
 static void inherit_all(void)
 {
 	int fd, ours = 0;
-	struct keep_file *f = inherited_file(&fd);
+	struct inherit_file *f = inherited_file(&fd);
 
-	for (int i = 0; f && i < KEEP_RECORDS; i++)
+	for (int i = 0; f && i < INHERIT_RECORDS; i++)
 		ours += is_ours(&f->record[i]);
 	if (!ours) {
 		if (f) {
@@ -438,19 +439,19 @@ static void inherit_all(void)
 	file = f;
 	shim_hide(fd);
 	shim_start();
-	for (int i = 0; i < KEEP_RECORDS; i++) {
+	for (int i = 0; i < INHERIT_RECORDS; i++) {
 		if (is_ours(&file->record[i]))
 			inherit(&file->record[i]);
 	}
 }
 
-void shim_keep_start(void)
+void shim_inherit_start(void)
 {
 	_cleanup_close_ int low = -1;
 	char number[16];
 	int fd;
 
-	join_placed = keep_placed;
+	join_placed = inherit_placed;
 	if (file)
 		return;
 	low = memfd_create("ipn-fabric-shim", MFD_CLOEXEC);
@@ -464,9 +465,9 @@ void shim_keep_start(void)
 		shim_lib_close(fd);
 		return;
 	}
-	file->magic = KEEP_MAGIC;
+	file->magic = INHERIT_MAGIC;
 	snprintf(number, sizeof(number), "%d", fd);
-	setenv(KEEP_ENV, number, 1);
+	setenv(INHERIT_ENV, number, 1);
 }
 
 __attribute__((constructor)) static void begin(void)

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
-#include "say.h"
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "common/log.h"
 
 #include <stdarg.h>
 #include <stdbool.h>
@@ -7,13 +7,13 @@
 
 static bool to_syslog;
 
-void say_to_syslog(void)
+void log_to_syslog(void)
 {
 	openlog("ipn-fabric", LOG_PID, LOG_DAEMON);
 	to_syslog = true;
 }
 
-void say(int priority, const char *fmt, ...)
+void log_line(int priority, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -25,14 +25,5 @@ void say(int priority, const char *fmt, ...)
 		vfprintf(stderr, fmt, ap);
 		fputc('\n', stderr);
 	}
-	va_end(ap);
-}
-
-void fail_text(char *text, size_t size, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, size, fmt, ap);
 	va_end(ap);
 }

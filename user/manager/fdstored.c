@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The keeper: a process that holds duplicates of the sockets of sock ports and doors, and does
+ * The fdstore: a process that holds duplicates of the sockets of sock ports and listeners, and does
  * nothing else, so that they outlive the manager.
  *
  * A socket in a sockmap is there as long as somebody has it open. Programs redirect to it and hear
@@ -9,33 +9,33 @@
  *
  * Objects and owners
  *	entry     what a slot holds: a packet as the manager sent it, and its descriptors. The
- *		  keeper's, from PUT to DEL or the next PUT of the slot
- *	gone      entries on their way back to the manager. The keeper's until they are sent
- *	listening socket   RUN_DIR/keeper, 0600. Made by the manager, which starts the keeper
+ *		  fdstore's, from PUT to DEL or the next PUT of the slot
+ *	gone      entries on their way back to the manager. The fdstore's until they are sent
+ *	listening socket   RUN_DIR/fdstore, 0600. Made by the manager, which starts the fdstore
  *	connection         one, to the manager that came last: the lock of the run directory says
  *		  who that is. What the one before had sent is read first
  *
- * Order (keep.c is the other side)
+ * Order (fdstore.c is the other side)
  *	A port is put when all of it stands: its entries in the maps, its file, its stream, and the
  *	reply to its client. It is deleted when it is out of the maps. So what is kept and does not
  *	stand in the maps is half removed, and what stands in them and is not kept half made: the
  *	next manager ends either.
- *	A door is put when it listens, and again, without that socket, when this became a port:
+ *	A listener is put when it listens, and again, without that socket, when this became a port:
  *	after that port. So both may hold the same socket, but at no moment neither.
  *
  * Closing. A client may have left descriptors in its sockets unread whose close takes for ever, and
- * with the socket those are closed. So the keeper never closes the last duplicate: it sends it back
- * to the manager, which has threads for that (closer.c). And nobody waits for a close to see the
- * end of a port: the manager shuts its sockets down first.
+ * with the socket those are closed. So the fdstore never closes the last duplicate: it sends it
+ * back to the manager, which has threads for that (async_close.c). And nobody waits for a close to
+ * see the end of a port: the manager shuts its sockets down first.
  *
  * Failure
- *	manager dies       what it had sent is read to the end; then the keeper waits. If it has
+ *	manager dies       what it had sent is read to the end; then the fdstore waits. If it has
  *			   nothing to keep, it ends, and also when nobody can find it any more: the
  *			   next manager came before it listened and has another, or all was removed
- *	keeper dies        the manager has all of it, starts another and puts everything again
- *	keeper is slow     the manager never waits: it remembers which slots have changed, and kills
- *			   a keeper that does not read for some seconds
- *	both die           the ports end; doors are opened again
+ *	fdstore dies        the manager has all of it, starts another and puts everything again
+ *	fdstore is slow     the manager never waits: it remembers which slots have changed, and kills
+ *			   an fdstore that does not read for some seconds
+ *	both die           the ports end; listeners are opened again
  *	no descriptors     that PUT is refused, and its port ends with the manager
  *	no memory          the same
  *	an odd packet      the connection is closed, what is kept stays
@@ -44,7 +44,7 @@
  * the end of the system. It has no names, no maps, and no threads. It stays the program it was
  * started as when the manager is upgraded; to kill it is the way to a new one.
  */
-#include "keeper.h"
+#include "fdstore.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -67,14 +67,14 @@
 
 struct entry {
 	struct entry *next; /* gone */
-	struct keeper_msg msg;
-	int fds[KEEPER_FDS];
+	struct fdstore_msg msg;
+	int fds[FDSTORE_FDS];
 };
 
-struct keeper {
+struct fdstore {
 	int listen_fd;
 	int fd; /* of the manager; -1: there is none */
-	struct entry *slots[KEEPER_SLOTS];
+	struct entry *slots[FDSTORE_SLOTS];
 	__u32 used;
 	struct entry *gone, **gone_last;
 	bool listing, crowded;
@@ -87,9 +87,9 @@ struct keeper {
 
 /* --- packets (of both sides) -------------------------------------------------------------------*/
 
-int keeper_send(int fd, const struct keeper_msg *msg, const int *fds)
+int fdstore_send(int fd, const struct fdstore_msg *msg, const int *fds)
 {
-	alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * KEEPER_FDS)] = { 0 };
+	alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * FDSTORE_FDS)] = { 0 };
 	struct iovec iov = { (void *)msg, sizeof(*msg) };
 	struct msghdr hdr = { .msg_iov = &iov, .msg_iovlen = 1 };
 	size_t size = sizeof(int) * msg->nfds;
@@ -109,9 +109,9 @@ int keeper_send(int fd, const struct keeper_msg *msg, const int *fds)
 	return 0;
 }
 
-static void fds_close(int fds[KEEPER_FDS])
+static void fds_close(int fds[FDSTORE_FDS])
 {
-	for (int i = 0; i < KEEPER_FDS; i++) {
+	for (int i = 0; i < FDSTORE_FDS; i++) {
 		util_close_fd(&fds[i]);
 		fds[i] = -1;
 	}
@@ -122,9 +122,9 @@ static bool ends(const char *text, size_t size)
 	return memchr(text, '\0', size);
 }
 
-int keeper_recv(int fd, struct keeper_msg *msg, int fds[KEEPER_FDS])
+int fdstore_recv(int fd, struct fdstore_msg *msg, int fds[FDSTORE_FDS])
 {
-	alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * KEEPER_FDS)];
+	alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * FDSTORE_FDS)];
 	struct iovec iov = { msg, sizeof(*msg) };
 	struct msghdr hdr = { .msg_iov = &iov,
 			      .msg_iovlen = 1,
@@ -133,7 +133,7 @@ int keeper_recv(int fd, struct keeper_msg *msg, int fds[KEEPER_FDS])
 	__u32 came = 0;
 	ssize_t n;
 
-	for (int i = 0; i < KEEPER_FDS; i++)
+	for (int i = 0; i < FDSTORE_FDS; i++)
 		fds[i] = -1;
 	n = recvmsg(fd, &hdr, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n < 0)
@@ -146,9 +146,9 @@ int keeper_recv(int fd, struct keeper_msg *msg, int fds[KEEPER_FDS])
 		came = (__u32)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
 		memcpy(fds, CMSG_DATA(c), sizeof(int) * came);
 	}
-	if (n != sizeof(*msg) || hdr.msg_flags & MSG_TRUNC || msg->magic != KEEPER_MAGIC ||
-	    msg->version != KEEPER_VERSION || msg->slot >= KEEPER_SLOTS || msg->nfds > KEEPER_FDS ||
-	    came > msg->nfds || !ends(msg->file, sizeof(msg->file)) ||
+	if (n != sizeof(*msg) || hdr.msg_flags & MSG_TRUNC || msg->magic != FDSTORE_MAGIC ||
+	    msg->version != FDSTORE_VERSION || msg->slot >= FDSTORE_SLOTS ||
+	    msg->nfds > FDSTORE_FDS || came > msg->nfds || !ends(msg->file, sizeof(msg->file)) ||
 	    !ends(msg->descr, sizeof(msg->descr)) || strchr(msg->file, '/'))
 		return -EPROTO;
 	return came < msg->nfds ? -EMFILE : 0;
@@ -164,7 +164,7 @@ static __u64 now_ms(void)
 	return (__u64)t.tv_sec * 1000 + (__u64)t.tv_nsec / 1000000;
 }
 
-static void slot_clear(struct keeper *k, __u32 slot)
+static void slot_clear(struct fdstore *k, __u32 slot)
 {
 	struct entry *e = k->slots[slot];
 
@@ -177,14 +177,14 @@ static void slot_clear(struct keeper *k, __u32 slot)
 	k->gone_last = &e->next;
 }
 
-static int slot_put(struct keeper *k, const struct keeper_msg *msg, int fds[KEEPER_FDS])
+static int slot_put(struct fdstore *k, const struct fdstore_msg *msg, int fds[FDSTORE_FDS])
 {
 	struct entry *e = calloc(1, sizeof(*e));
 
 	if (!e)
 		return -ENOMEM;
 	e->msg = *msg;
-	for (int i = 0; i < KEEPER_FDS; i++)
+	for (int i = 0; i < FDSTORE_FDS; i++)
 		e->fds[i] = util_take_fd(&fds[i]);
 	slot_clear(k, msg->slot);
 	k->slots[msg->slot] = e;
@@ -194,7 +194,7 @@ static int slot_put(struct keeper *k, const struct keeper_msg *msg, int fds[KEEP
 
 /* --- the manager -------------------------------------------------------------------------------*/
 
-static void manager_left(struct keeper *k)
+static void manager_left(struct fdstore *k)
 {
 	util_close_fd(&k->fd);
 	k->fd = -1;
@@ -203,26 +203,26 @@ static void manager_left(struct keeper *k)
 }
 
 /* 0 or -errno: the connection is no more. */
-static int obey(struct keeper *k, const struct keeper_msg *msg, int fds[KEEPER_FDS], int r)
+static int obey(struct fdstore *k, const struct fdstore_msg *msg, int fds[FDSTORE_FDS], int r)
 {
-	struct keeper_msg refused = *msg;
+	struct fdstore_msg refused = *msg;
 
 	if (r == -EPROTO)
 		return r;
 	switch (msg->op) {
-	case KEEPER_PUT:
+	case FDSTORE_PUT:
 		if (!r)
 			r = slot_put(k, msg, fds);
 		if (!r)
 			return 0;
-		refused.op = KEEPER_REFUSED;
+		refused.op = FDSTORE_REFUSED;
 		refused.nfds = 0;
-		keeper_send(k->fd, &refused, NULL); /* if it has no room, it does not hear of it */
+		fdstore_send(k->fd, &refused, NULL); /* if it has no room, it does not hear of it */
 		return 0;
-	case KEEPER_DEL:
+	case FDSTORE_DEL:
 		slot_clear(k, msg->slot);
 		return 0;
-	case KEEPER_LIST:
+	case FDSTORE_LIST:
 		k->listing = true;
 		k->list_at = 0;
 		return 0;
@@ -231,13 +231,13 @@ static int obey(struct keeper *k, const struct keeper_msg *msg, int fds[KEEPER_F
 }
 
 /* Reads at most `max` packets; -EAGAIN: there are no more. */
-static int hear(struct keeper *k, unsigned int max)
+static int hear(struct fdstore *k, unsigned int max)
 {
-	struct keeper_msg msg;
-	int fds[KEEPER_FDS], r = 0;
+	struct fdstore_msg msg;
+	int fds[FDSTORE_FDS], r = 0;
 
 	while (!r && max--) {
-		r = keeper_recv(k->fd, &msg, fds);
+		r = fdstore_recv(k->fd, &msg, fds);
 		if (!r || r == -EPROTO || r == -EMFILE)
 			r = obey(k, &msg, fds, r);
 		fds_close(fds); /* not the last: who sent them has them still */
@@ -245,22 +245,22 @@ static int hear(struct keeper *k, unsigned int max)
 	return r;
 }
 
-static int say_entry(struct keeper *k, const struct entry *e, enum keeper_op op)
+static int say_entry(struct fdstore *k, const struct entry *e, enum fdstore_op op)
 {
-	struct keeper_msg msg = e->msg;
+	struct fdstore_msg msg = e->msg;
 	int r;
 
 	msg.op = op;
-	r = keeper_send(k->fd, &msg, e->fds);
+	r = fdstore_send(k->fd, &msg, e->fds);
 	k->crowded = r == -ETOOMANYREFS;
 	return k->crowded ? -EAGAIN : r;
 }
 
-static int say_gone(struct keeper *k)
+static int say_gone(struct fdstore *k)
 {
 	while (k->gone) {
 		struct entry *e = k->gone;
-		int r = say_entry(k, e, KEEPER_BACK);
+		int r = say_entry(k, e, FDSTORE_BACK);
 
 		if (r)
 			return r;
@@ -273,36 +273,36 @@ static int say_gone(struct keeper *k)
 	return 0;
 }
 
-static int say_list(struct keeper *k)
+static int say_list(struct fdstore *k)
 {
-	struct keeper_msg end = { .magic = KEEPER_MAGIC,
-				  .version = KEEPER_VERSION,
-				  .op = KEEPER_END,
-				  .alone = k->alone };
+	struct fdstore_msg end = { .magic = FDSTORE_MAGIC,
+				   .version = FDSTORE_VERSION,
+				   .op = FDSTORE_END,
+				   .alone = k->alone };
 	int r;
 
-	for (; k->list_at < KEEPER_SLOTS; k->list_at++) {
+	for (; k->list_at < FDSTORE_SLOTS; k->list_at++) {
 		if (!k->slots[k->list_at])
 			continue;
-		r = say_entry(k, k->slots[k->list_at], KEEPER_ENTRY);
+		r = say_entry(k, k->slots[k->list_at], FDSTORE_ENTRY);
 		if (r)
 			return r;
 	}
-	r = keeper_send(k->fd, &end, NULL);
+	r = fdstore_send(k->fd, &end, NULL);
 	if (!r)
 		k->listing = false;
 	return r;
 }
 
 /* All that there is to say, as far as there is room. */
-static int answer(struct keeper *k)
+static int answer(struct fdstore *k)
 {
 	int r = say_gone(k);
 
 	return !r && k->listing ? say_list(k) : r;
 }
 
-static void manager_new(struct keeper *k)
+static void manager_new(struct fdstore *k)
 {
 	_cleanup_close_ int fd = accept4(k->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct ucred peer;
@@ -312,23 +312,23 @@ static void manager_new(struct keeper *k)
 		return;
 	k->alone = k->fd < 0 ? now_ms() - k->left : 0;
 	if (k->fd >= 0) {
-		hear(k, 4 * KEEPER_SLOTS);
+		hear(k, 4 * FDSTORE_SLOTS);
 		manager_left(k);
 	}
 	k->fd = util_take_fd(&fd);
 }
 
 /* Is it still its socket that the next manager will find? */
-static bool can_be_found(const struct keeper *k)
+static bool can_be_found(const struct fdstore *k)
 {
 	char path[PATH_MAX];
 	struct stat st;
 
-	snprintf(path, sizeof(path), "%s/" KEEPER_SOCKET, k->dir);
+	snprintf(path, sizeof(path), "%s/" FDSTORE_SOCKET, k->dir);
 	return !lstat(path, &st) && st.st_ino == k->inode;
 }
 
-static int turn(struct keeper *k)
+static int turn(struct fdstore *k)
 {
 	bool more = k->gone || k->listing;
 	struct pollfd polls[] = {
@@ -352,20 +352,20 @@ static int turn(struct keeper *k)
 	return 0;
 }
 
-int keeper_run(int nargs, char *const args[])
+int fdstore_run(int nargs, char *const args[])
 {
-	struct keeper *k = calloc(1, sizeof(*k));
+	struct fdstore *k = calloc(1, sizeof(*k));
 	int r = 0;
 
-	prctl(PR_SET_NAME, KEEPER_NAME);
+	prctl(PR_SET_NAME, FDSTORE_NAME);
 	if (!k || nargs != 2)
 		return 1;
 	k->dir = args[0];
 	k->inode = strtoull(args[1], NULL, 10);
-	if ((k->dir[0] == '/' && chdir("/")) || close_range(KEEPER_FD_END, ~0U, 0))
+	if ((k->dir[0] == '/' && chdir("/")) || close_range(FDSTORE_FD_END, ~0U, 0))
 		return 1;
-	k->listen_fd = KEEPER_FD_LISTEN;
-	k->fd = KEEPER_FD_MANAGER;
+	k->listen_fd = FDSTORE_FD_LISTEN;
+	k->fd = FDSTORE_FD_MANAGER;
 	k->gone_last = &k->gone;
 	/* it is who listens whom the next manager finds at the other end */
 	if (listen(k->listen_fd, 8) || fcntl(k->listen_fd, F_SETFL, O_NONBLOCK))

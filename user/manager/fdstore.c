@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The manager's side of the keeper (keeper.c), which holds the sockets of sock ports and doors.
+ * The manager's side of the fdstore (fdstore.c), which holds the sockets of sock ports and
+ * listeners.
  *
- * What is to be kept, the ports and doors themselves say (sock_kept, door_kept): here stands only
- * which slots may have changed since the keeper heard of them. Whoever changes something touches
- * its slot; as soon as there is room a slot is told as it then is. So nothing waits, nothing piles
- * up, and a new keeper is told everything by touching all.
+ * What is to be stored, the ports and listeners themselves say (sock_stored, listener_stored): here
+ * stands only which slots may have changed since the fdstore heard of them. Whoever changes
+ * something touches its slot; as soon as there is room a slot is told as it then is. So nothing
+ * waits, nothing piles up, and a new fdstore is told everything by touching all.
  *
- * The keeper is there while there is a door. It is started (fork and exec of this program, so that
- * none of our threads, locks and maps come along) with the first one, and killed with the last.
+ * The fdstore is there while there is a listener. It is started (fork and exec of this program, so
+ * that none of our threads, locks and maps come along) with the first one, and killed with the
+ * last.
  *
- * At start (keep_take): all that the keeper has is received. Ports and doors that stand in the maps
- * take their part (keep_find), and the rest is ended and deleted (keep_rest).
+ * At start (fdstore_take): all that the fdstore has is received. Ports and listeners that stand in
+ * the maps take their part (fdstore_find), and the rest is ended and deleted (fdstore_rest).
  */
 #include "core.h"
 
@@ -28,22 +30,22 @@
 #include <time.h>
 
 #define FOREVER (~0ULL)
-#define TAKE_MS 3000     /* a keeper that does not answer within is none */
+#define TAKE_MS 3000     /* an fdstore that does not answer within is none */
 #define SLOW_US 5000000  /* that reads nothing for so long is killed */
 #define AGAIN_US 2000000 /* until the next one, if the last one lived no longer */
 #define END_MS 2000
-#define WORDS (KEEPER_SLOTS / 64)
+#define WORDS (FDSTORE_SLOTS / 64)
 
-struct keep {
+struct fdstore {
 	int fd; /* connection; -1: none */
 	int pidfd;
 	sd_event_source *source, *timer;
-	bool begun;   /* a keeper is started when there is something to keep */
+	bool begun;   /* an fdstore is started when there is something to keep */
 	bool waiting; /* until the timer: for room, or for the next try */
 	__u64 changed[WORDS];
 	__u64 started; /* us */
 	__u64 alone;   /* ms: how long there was no manager before us */
-	struct kept *found;
+	struct fdstore_entry *found;
 	size_t nfound;
 };
 
@@ -57,27 +59,27 @@ static __u64 now_us(void)
 	return (__u64)t.tv_sec * 1000000 + (__u64)t.tv_nsec / 1000;
 }
 
-static struct keep *keep_get(struct manager *m)
+static struct fdstore *fdstore_get(struct manager *m)
 {
-	if (m->keep)
-		return m->keep;
-	m->keep = calloc(1, sizeof(*m->keep));
-	if (m->keep) {
-		m->keep->fd = m->keep->pidfd = -1;
-		m->keep->alone = FOREVER;
+	if (m->fdstore)
+		return m->fdstore;
+	m->fdstore = calloc(1, sizeof(*m->fdstore));
+	if (m->fdstore) {
+		m->fdstore->fd = m->fdstore->pidfd = -1;
+		m->fdstore->alone = FOREVER;
 	}
-	return m->keep;
+	return m->fdstore;
 }
 
 static void socket_name(struct manager *m, struct sockaddr_un *addr)
 {
 	addr->sun_family = AF_UNIX;
-	snprintf(addr->sun_path, sizeof(addr->sun_path), "/proc/self/fd/%d/" KEEPER_SOCKET,
+	snprintf(addr->sun_path, sizeof(addr->sun_path), "/proc/self/fd/%d/" FDSTORE_SOCKET,
 		 m->run_fd);
 }
 
-/* Lets go of the keeper, if there is one, and sees to it that it ends. */
-static void keeper_drop(struct keep *k)
+/* Lets go of the fdstore, if there is one, and sees to it that it ends. */
+static void fdstore_drop(struct fdstore *k)
 {
 	k->source = sd_event_source_disable_unref(k->source);
 	util_close_fd(&k->fd);
@@ -89,7 +91,7 @@ static void keeper_drop(struct keep *k)
 
 /* --- at start ----------------------------------------------------------------------------------*/
 
-static int keeper_connect(struct manager *m, struct keep *k)
+static int fdstore_connect(struct manager *m, struct fdstore *k)
 {
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct sockaddr_un addr = { 0 };
@@ -108,9 +110,9 @@ static int keeper_connect(struct manager *m, struct keep *k)
 	return 0;
 }
 
-static int found_add(struct keep *k, const struct keeper_msg *msg, int fds[KEEPER_FDS])
+static int found_add(struct fdstore *k, const struct fdstore_msg *msg, int fds[FDSTORE_FDS])
 {
-	struct kept *more = realloc(k->found, (k->nfound + 1) * sizeof(*more));
+	struct fdstore_entry *more = realloc(k->found, (k->nfound + 1) * sizeof(*more));
 
 	if (!more)
 		return -ENOMEM;
@@ -118,44 +120,44 @@ static int found_add(struct keep *k, const struct keeper_msg *msg, int fds[KEEPE
 	more += k->nfound++;
 	more->msg = *msg;
 	more->taken = false;
-	for (int i = 0; i < KEEPER_FDS; i++)
+	for (int i = 0; i < FDSTORE_FDS; i++)
 		more->fds[i] = util_take_fd(&fds[i]);
 	return 0;
 }
 
-static int found_all(struct keep *k)
+static int found_all(struct fdstore *k)
 {
-	struct keeper_msg msg = { .magic = KEEPER_MAGIC,
-				  .version = KEEPER_VERSION,
-				  .op = KEEPER_LIST };
+	struct fdstore_msg msg = { .magic = FDSTORE_MAGIC,
+				   .version = FDSTORE_VERSION,
+				   .op = FDSTORE_LIST };
 	struct pollfd p = { .fd = k->fd, .events = POLLIN };
 	__u64 now = now_us() / 1000, end = now + TAKE_MS;
-	int fds[KEEPER_FDS], r = keeper_send(k->fd, &msg, NULL);
+	int fds[FDSTORE_FDS], r = fdstore_send(k->fd, &msg, NULL);
 
 	while (!r) {
 		if (poll(&p, 1, now < end ? (int)(end - now) : 0) == 0)
 			return -ETIMEDOUT;
 		now = now_us() / 1000;
-		r = keeper_recv(k->fd, &msg, fds);
-		if (!r && msg.op == KEEPER_END) {
+		r = fdstore_recv(k->fd, &msg, fds);
+		if (!r && msg.op == FDSTORE_END) {
 			k->alone = msg.alone;
 			return 0;
 		}
 		/* what comes back belongs to no port: like what no port takes */
-		if (!r && (msg.op == KEEPER_ENTRY || msg.op == KEEPER_BACK))
+		if (!r && (msg.op == FDSTORE_ENTRY || msg.op == FDSTORE_BACK))
 			r = found_add(k, &msg, fds);
-		for (int i = 0; i < KEEPER_FDS; i++)
-			util_close_fd(&fds[i]); /* the keeper has them still */
+		for (int i = 0; i < FDSTORE_FDS; i++)
+			util_close_fd(&fds[i]); /* the fdstore has them still */
 		if (r == -EAGAIN)
 			r = 0;
 	}
 	return r;
 }
 
-void keep_take(struct manager *m)
+void fdstore_take(struct manager *m)
 {
-	struct keep *k = keep_get(m);
-	int r = k ? keeper_connect(m, k) : -ENOMEM;
+	struct fdstore *k = fdstore_get(m);
+	int r = k ? fdstore_connect(m, k) : -ENOMEM;
 
 	if (r == -ENOENT || r == -ECONNREFUSED)
 		return; /* there is none */
@@ -163,50 +165,50 @@ void keep_take(struct manager *m)
 		r = found_all(k);
 	if (!r)
 		return;
-	say(LOG_ERR, "the keeper of sockets: %s; another one is started", strerror(-r));
+	log_err("the fdstore: %s; another one is started", strerror(-r));
 	if (k)
-		keeper_drop(k);
+		fdstore_drop(k);
 }
 
-struct kept *keep_find(struct manager *m, __u32 slot, __u32 gen)
+struct fdstore_entry *fdstore_find(struct manager *m, __u32 slot, __u32 gen)
 {
-	struct keep *k = m->keep;
+	struct fdstore *k = m->fdstore;
 
 	for (size_t i = 0; k && i < k->nfound; i++) {
-		struct kept *e = &k->found[i];
+		struct fdstore_entry *e = &k->found[i];
 
-		if (e->msg.slot == slot && e->msg.gen == gen && e->msg.op == KEEPER_ENTRY &&
+		if (e->msg.slot == slot && e->msg.gen == gen && e->msg.op == FDSTORE_ENTRY &&
 		    e->msg.fabric == m->bpf->abi.group)
 			return e;
 	}
 	return NULL;
 }
 
-__u64 keep_alone(struct manager *m)
+__u64 fdstore_alone(struct manager *m)
 {
-	return m->keep ? m->keep->alone : FOREVER;
+	return m->fdstore ? m->fdstore->alone : FOREVER;
 }
 
-static void found_end(struct manager *m, struct kept *e)
+static void found_end(struct manager *m, struct fdstore_entry *e)
 {
 	__u32 node = e->msg.slot;
 
 	/* who is at that place by now put its own socket there */
 	if (node < IPN_MAX_NODES && !m->node_by_id[node])
 		bpf_map_delete_elem(m->bpf->fd_socks, &node);
-	for (int i = 0; i < KEEPER_FDS; i++) {
+	for (int i = 0; i < FDSTORE_FDS; i++) {
 		if (e->fds[i] < 0)
 			continue;
 		if (node < IPN_MAX_NODES)
 			shutdown(e->fds[i], SHUT_RDWR);
 		stranger_close(m, &e->fds[i]);
 	}
-	keep_touch(m, e->msg.slot);
+	fdstore_touch(m, e->msg.slot);
 }
 
-void keep_rest(struct manager *m)
+void fdstore_rest(struct manager *m)
 {
-	struct keep *k = m->keep;
+	struct fdstore *k = m->fdstore;
 
 	if (!k)
 		return;
@@ -260,7 +262,7 @@ static int listen_make(struct manager *m)
 	if (fd < 0)
 		return -errno;
 	socket_name(m, &addr);
-	unlinkat(m->run_fd, KEEPER_SOCKET, 0);
+	unlinkat(m->run_fd, FDSTORE_SOCKET, 0);
 	mask = umask(0177);
 	r = bind(fd, (void *)&addr, sizeof(addr)) ? -errno : 0;
 	umask(mask);
@@ -271,14 +273,14 @@ static int listen_make(struct manager *m)
 static int spawn(struct manager *m, int listen_fd, int conn, pid_t *pid)
 {
 	char inode[32];
-	char *const argv[] = { (char *)KEEPER_NAME, (char *)m->opts.run_dir, inode, NULL };
+	char *const argv[] = { (char *)FDSTORE_NAME, (char *)m->opts.run_dir, inode, NULL };
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
 	sigset_t none, all;
 	struct stat st;
 	int r;
 
-	if (fstatat(m->run_fd, KEEPER_SOCKET, &st, AT_SYMLINK_NOFOLLOW))
+	if (fstatat(m->run_fd, FDSTORE_SOCKET, &st, AT_SYMLINK_NOFOLLOW))
 		return -errno;
 	snprintf(inode, sizeof(inode), "%llu", (unsigned long long)st.st_ino);
 	sigemptyset(&none);
@@ -294,9 +296,9 @@ static int spawn(struct manager *m, int listen_fd, int conn, pid_t *pid)
 	for (int fd = 0; !r && fd < 3; fd++)
 		r = posix_spawn_file_actions_addopen(&files, fd, "/dev/null", O_RDWR, 0);
 	if (!r)
-		r = posix_spawn_file_actions_adddup2(&files, listen_fd, KEEPER_FD_LISTEN);
+		r = posix_spawn_file_actions_adddup2(&files, listen_fd, FDSTORE_FD_LISTEN);
 	if (!r)
-		r = posix_spawn_file_actions_adddup2(&files, conn, KEEPER_FD_MANAGER);
+		r = posix_spawn_file_actions_adddup2(&files, conn, FDSTORE_FD_MANAGER);
 	posix_spawnattr_setsigmask(&attr, &none);
 	posix_spawnattr_setsigdefault(&attr, &all);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
@@ -311,12 +313,12 @@ static int spawn(struct manager *m, int listen_fd, int conn, pid_t *pid)
 /* A number that none of the child's fixed ones overwrites. */
 static int fd_high(int fd)
 {
-	int high = fcntl(fd, F_DUPFD_CLOEXEC, KEEPER_FD_END);
+	int high = fcntl(fd, F_DUPFD_CLOEXEC, FDSTORE_FD_END);
 
 	return high < 0 ? -errno : high;
 }
 
-static int keeper_start(struct manager *m, struct keep *k)
+static int fdstore_start(struct manager *m, struct fdstore *k)
 {
 	_cleanup_close_ int listen_fd = -1, listen_high = -1, theirs = -1, ours = -1;
 	int pair[2], r;
@@ -348,12 +350,12 @@ static int keeper_start(struct manager *m, struct keep *k)
 
 static void touch_all(struct manager *m)
 {
-	memset(m->keep->changed, 0, sizeof(m->keep->changed));
-	for (__u32 slot = 0; slot < KEEPER_SLOTS; slot++) {
+	memset(m->fdstore->changed, 0, sizeof(m->fdstore->changed));
+	for (__u32 slot = 0; slot < FDSTORE_SLOTS; slot++) {
 		bool there = slot < IPN_MAX_NODES ? m->node_by_id[slot] != NULL
-						  : door_there(m, slot - IPN_MAX_NODES);
+						  : listener_there(m, slot - IPN_MAX_NODES);
 
-		m->keep->changed[slot / 64] |= (__u64)there << slot % 64;
+		m->fdstore->changed[slot / 64] |= (__u64)there << slot % 64;
 	}
 }
 
@@ -363,10 +365,10 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *arg)
 
 	(void)source;
 	(void)usec;
-	m->keep->waiting = false;
-	if (m->keep->fd >= 0) {
-		say(LOG_ERR, "the keeper of sockets does not read: another one is started");
-		keeper_drop(m->keep);
+	m->fdstore->waiting = false;
+	if (m->fdstore->fd >= 0) {
+		log_err("the fdstore does not read: another one is started");
+		fdstore_drop(m->fdstore);
 		touch_all(m);
 	}
 	work(m);
@@ -375,7 +377,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *arg)
 
 static void wait_for(struct manager *m, __u64 us)
 {
-	struct keep *k = m->keep;
+	struct fdstore *k = m->fdstore;
 	int r;
 
 	if (k->waiting)
@@ -388,13 +390,12 @@ static void wait_for(struct manager *m, __u64 us)
 	k->waiting = r >= 0;
 }
 
-static void keeper_lost(struct manager *m, int why)
+static void fdstore_lost(struct manager *m, int why)
 {
-	struct keep *k = m->keep;
+	struct fdstore *k = m->fdstore;
 
-	say(LOG_WARNING, "the keeper of sockets is gone (%s): another one is started",
-	    strerror(-why));
-	keeper_drop(k);
+	log_warning("the fdstore is gone (%s): another one is started", strerror(-why));
+	fdstore_drop(k);
 	if (k->waiting)
 		sd_event_source_set_enabled(k->timer, SD_EVENT_OFF);
 	k->waiting = false;
@@ -407,32 +408,32 @@ static void keeper_lost(struct manager *m, int why)
 
 static int hear(struct manager *m)
 {
-	struct keeper_msg msg;
-	int fds[KEEPER_FDS], r = 0;
+	struct fdstore_msg msg;
+	int fds[FDSTORE_FDS], r = 0;
 
 	for (int i = 0; !r && i < 64; i++) {
-		r = keeper_recv(m->keep->fd, &msg, fds);
-		if (!r && msg.op == KEEPER_REFUSED)
-			say(LOG_ERR,
-			    "the keeper of sockets has no room for %s %u: it will end "
-			    "with this manager",
-			    msg.slot < IPN_MAX_NODES ? "node" : "door", msg.slot % IPN_MAX_NODES);
-		for (int n = 0; n < KEEPER_FDS; n++)
+		r = fdstore_recv(m->fdstore->fd, &msg, fds);
+		if (!r && msg.op == FDSTORE_REFUSED)
+			log_err("the fdstore has no room for %s %u: it will end "
+				"with this manager",
+				msg.slot < IPN_MAX_NODES ? "node" : "listener",
+				msg.slot % IPN_MAX_NODES);
+		for (int n = 0; n < FDSTORE_FDS; n++)
 			stranger_close(m, &fds[n]);
 	}
 	return r == -EAGAIN ? 0 : r;
 }
 
-static int on_keeper(sd_event_source *source, int fd, uint32_t events, void *arg)
+static int on_fdstore(sd_event_source *source, int fd, uint32_t events, void *arg)
 {
 	struct manager *m = arg;
-	struct keep *k = m->keep;
+	struct fdstore *k = m->fdstore;
 	int r = hear(m);
 
 	(void)source;
 	(void)fd;
 	if (r) {
-		keeper_lost(m, r);
+		fdstore_lost(m, r);
 		return 0;
 	}
 	if (events & EPOLLOUT) {
@@ -446,23 +447,23 @@ static int on_keeper(sd_event_source *source, int fd, uint32_t events, void *arg
 
 static int tell(struct manager *m, __u32 slot)
 {
-	struct keeper_msg msg = { .magic = KEEPER_MAGIC,
-				  .version = KEEPER_VERSION,
-				  .fabric = m->bpf->abi.group,
-				  .slot = slot,
-				  .door = KEEPER_NO_DOOR };
-	int fds[KEEPER_FDS];
-	bool there = slot < IPN_MAX_NODES ? sock_kept(m, slot, &msg, fds)
-					  : door_kept(m, slot - IPN_MAX_NODES, &msg, fds);
+	struct fdstore_msg msg = { .magic = FDSTORE_MAGIC,
+				   .version = FDSTORE_VERSION,
+				   .fabric = m->bpf->abi.group,
+				   .slot = slot,
+				   .listener = FDSTORE_NO_LISTENER };
+	int fds[FDSTORE_FDS];
+	bool there = slot < IPN_MAX_NODES ? sock_stored(m, slot, &msg, fds)
+					  : listener_stored(m, slot - IPN_MAX_NODES, &msg, fds);
 
-	msg.op = there ? KEEPER_PUT : KEEPER_DEL;
-	return keeper_send(m->keep->fd, &msg, fds);
+	msg.op = there ? FDSTORE_PUT : FDSTORE_DEL;
+	return fdstore_send(m->fdstore->fd, &msg, fds);
 }
 
 /* All that has changed, as far as there is room. */
 static int tell_all(struct manager *m)
 {
-	struct keep *k = m->keep;
+	struct fdstore *k = m->fdstore;
 
 	for (__u32 word = 0; word < WORDS; word++) {
 		while (k->changed[word]) {
@@ -479,31 +480,30 @@ static int tell_all(struct manager *m)
 
 static void work(struct manager *m)
 {
-	struct keep *k = m->keep;
+	struct fdstore *k = m->fdstore;
 	int r = 0;
 
 	if (!k->begun || k->waiting)
 		return;
-	if (!m->doors) {
+	if (!m->listeners) {
 		if (k->fd >= 0)
-			unlinkat(m->run_fd, KEEPER_SOCKET, 0);
-		keeper_drop(k);
+			unlinkat(m->run_fd, FDSTORE_SOCKET, 0);
+		fdstore_drop(k);
 		memset(k->changed, 0, sizeof(k->changed));
 		return;
 	}
 	if (k->fd < 0) {
-		r = keeper_start(m, k);
+		r = fdstore_start(m, k);
 		if (!r)
 			touch_all(m);
 	}
 	if (!r && !k->source)
-		r = sd_event_add_io(m->event, &k->source, k->fd, EPOLLIN, on_keeper, m);
+		r = sd_event_add_io(m->event, &k->source, k->fd, EPOLLIN, on_fdstore, m);
 	if (r < 0) {
-		say(LOG_ERR,
-		    "cannot start the keeper of sockets: %s; without one, their ports end "
-		    "with this manager",
-		    strerror(-r));
-		keeper_drop(k);
+		log_err("cannot start the fdstore: %s; without one, their ports end "
+			"with this manager",
+			strerror(-r));
+		fdstore_drop(k);
 		wait_for(m, AGAIN_US);
 		return;
 	}
@@ -512,13 +512,13 @@ static void work(struct manager *m)
 		sd_event_source_set_io_events(k->source, EPOLLIN | EPOLLOUT);
 		wait_for(m, SLOW_US);
 	} else if (r) {
-		keeper_lost(m, r);
+		fdstore_lost(m, r);
 	}
 }
 
-void keep_begin(struct manager *m)
+void fdstore_begin(struct manager *m)
 {
-	struct keep *k = keep_get(m);
+	struct fdstore *k = fdstore_get(m);
 
 	if (!k)
 		return;
@@ -526,38 +526,38 @@ void keep_begin(struct manager *m)
 	work(m);
 }
 
-void keep_touch(struct manager *m, __u32 slot)
+void fdstore_touch(struct manager *m, __u32 slot)
 {
-	struct keep *k = m->keep;
+	struct fdstore *k = m->fdstore;
 
-	if (!k || slot >= KEEPER_SLOTS)
-		return; /* keep_begin touches all; there is no such door */
+	if (!k || slot >= FDSTORE_SLOTS)
+		return; /* fdstore_begin touches all; there is no such listener */
 	k->changed[slot / 64] |= 1ULL << slot % 64;
 	work(m);
 }
 
-void keep_end(struct manager *m)
+void fdstore_end(struct manager *m)
 {
 	struct pollfd p = { .fd = -1, .events = POLLIN };
-	struct keep *k = keep_get(m);
+	struct fdstore *k = fdstore_get(m);
 
 	if (!k || m->run_fd < 0)
 		return;
 	k->begun = false;
 	if (k->fd < 0)
-		keeper_connect(m, k);
+		fdstore_connect(m, k);
 	if (k->pidfd >= 0)
 		p.fd = fcntl(k->pidfd, F_DUPFD_CLOEXEC, 0);
-	keeper_drop(k);
+	fdstore_drop(k);
 	if (p.fd >= 0 && poll(&p, 1, END_MS) == 0)
-		say(LOG_WARNING, "the keeper of sockets does not end");
+		log_warning("the fdstore does not end");
 	util_close_fd(&p.fd);
-	unlinkat(m->run_fd, KEEPER_SOCKET, 0);
+	unlinkat(m->run_fd, FDSTORE_SOCKET, 0);
 }
 
-void keep_free(struct manager *m)
+void fdstore_free(struct manager *m)
 {
-	struct keep *k = m->keep;
+	struct fdstore *k = m->fdstore;
 
 	if (!k)
 		return;
@@ -568,5 +568,5 @@ void keep_free(struct manager *m)
 	util_close_fd(&k->pidfd);
 	free(k->found); /* its descriptors go with the process */
 	free(k);
-	m->keep = NULL;
+	m->fdstore = NULL;
 }

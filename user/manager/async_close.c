@@ -40,7 +40,7 @@ struct job {
 	unsigned int *count;
 };
 
-struct closer {
+struct async_close {
 	pthread_mutex_t lock;
 	struct job *first, **last;
 	unsigned int threads;
@@ -50,7 +50,7 @@ struct closer {
 
 static void *work(void *arg)
 {
-	struct closer *c = arg;
+	struct async_close *c = arg;
 	struct job *job;
 
 	pthread_mutex_lock(&c->lock);
@@ -71,7 +71,7 @@ static void *work(void *arg)
 }
 
 /* The lock is held. */
-static void thread_start(struct closer *c)
+static void thread_start(struct async_close *c)
 {
 	pthread_attr_t attr;
 	pthread_t thread;
@@ -84,7 +84,7 @@ static void thread_start(struct closer *c)
 	r = pthread_create(&thread, &attr, work, c);
 	pthread_attr_destroy(&attr);
 	if (r)
-		say(LOG_WARNING, "cannot start a thread: %s", strerror(r));
+		log_warning("cannot start a thread: %s", strerror(r));
 	else
 		c->threads++;
 }
@@ -92,7 +92,7 @@ static void thread_start(struct closer *c)
 void fd_drop(struct manager *m, struct user *u, int fd)
 {
 	int flags = fcntl(fd, F_GETFL);
-	struct closer *c = m->closer;
+	struct async_close *c = m->async_close;
 	struct job *job;
 
 	/* without a closer this is `down` without a manager: nobody else waits */
@@ -102,7 +102,7 @@ void fd_drop(struct manager *m, struct user *u, int fd)
 	}
 	job = malloc(sizeof(*job));
 	if (!job) {
-		say(LOG_WARNING, "a descriptor of uid %u stays open: no memory", u->uid);
+		log_warning("a descriptor of uid %u stays open: no memory", u->uid);
 		return;
 	}
 	*job = (struct job){ .fd = fd, .count = &u->closing };
@@ -171,9 +171,9 @@ static int on_done(sd_event_source *source, int fd, uint32_t events, void *arg)
 	return 0;
 }
 
-int closer_new(struct manager *m)
+int async_close_new(struct manager *m)
 {
-	struct closer *c = calloc(1, sizeof(*c));
+	struct async_close *c = calloc(1, sizeof(*c));
 	int r;
 
 	if (!c)
@@ -189,13 +189,13 @@ int closer_new(struct manager *m)
 		free(c);
 		return r;
 	}
-	m->closer = c;
+	m->async_close = c;
 	return 0;
 }
 
-bool closer_free(struct manager *m)
+bool async_close_free(struct manager *m)
 {
-	struct closer *c = m->closer;
+	struct async_close *c = m->async_close;
 	bool busy;
 
 	if (!c)

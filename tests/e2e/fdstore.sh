@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# keeper: clients of VDE stay connected over the death, restart and upgrade of the manager
+# fdstore: clients of VDE stay connected over the death, restart and upgrade of the manager
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/e2e.bash"
 
@@ -25,25 +25,25 @@ steady_vde() # NAME [INTERVAL_US]
 	wait_until 20 grep -q ready "$IPN_TEST_TMP/.steady.$1"
 }
 
-keeper()
+fdstore()
 {
-	ps -eo pid=,comm= | awk '$2 == "ipn-keeper" { print $1 }'
+	ps -eo pid=,comm= | awk '$2 == "ipn-fdstore" { print $1 }'
 }
 
-no_keeper()
+no_fdstore()
 {
-	[ -z "$(keeper)" ]
+	[ -z "$(fdstore)" ]
 }
 
-keeper_fds()
+fdstore_fds()
 {
 	find "/proc/$1/fd" -mindepth 1 2>/dev/null | wc -l
 }
 
-# keeps N: there is one keeper, with N descriptors beside its own: 3, the two sockets
+# keeps N: there is one fdstore, with N descriptors beside its own: 3, the two sockets
 keeps()
 {
-	[ "$(keeper | wc -l)" = 1 ] && [ "$(keeper_fds "$(keeper)")" = $(($1 + 5)) ]
+	[ "$(fdstore | wc -l)" = 1 ] && [ "$(fdstore_fds "$(fdstore)")" = $(($1 + 5)) ]
 }
 
 # Without what the manager's own process is.
@@ -84,19 +84,19 @@ talk() # that everything works: kernel, log, punt ring
 sysctl -qw net.unix.max_dgram_qlen=64
 start_fabric
 ipn-fabric net add "$NETS/lan" --policy switch --pool 1024 --nodes 64
-no_keeper || fail "a keeper with nothing to keep"
+no_fdstore || fail "an fdstore with nothing to keep"
 BEFORE=$(snapshot)
 ipn-fabric attach "$NETS/lan" --vde "$DIR" --mode 0777 >/dev/null
 
-step "a keeper beside the manager, with each client's sockets"
+step "an fdstore beside the manager, with each client's sockets"
 wait_until 20 keeps 1
 vde a -d "the first"
 vde b -d second -p 7
 node ear socket "connect $NETS/lan"
 wait_until 20 keeps 5
-assert_eq srw------- "$(stat -c %A "$IPN_FABRIC_RUN_DIR/keeper")" "the keeper's socket"
-expect_status 1 as_nobody vdeclient "$IPN_FABRIC_RUN_DIR/keeper" knock 00
-assert_eq "Permission denied" "$OUT" "a stranger at the keeper's socket"
+assert_eq srw------- "$(stat -c %A "$IPN_FABRIC_RUN_DIR/fdstore")" "the fdstore's socket"
+expect_status 1 as_nobody vdeclient "$IPN_FABRIC_RUN_DIR/fdstore" knock 00
+assert_eq "Permission denied" "$OUT" "a stranger at the fdstore's socket"
 tell a "send $ALL$a$TYPE$DATA" ok
 tell b "recv 20000"
 tell b "send $ALL$b$TYPE$DATA" ok
@@ -113,9 +113,9 @@ steady_vde one
 quiet
 shown >"$IPN_TEST_TMP/shown"
 OLD=$(policies)
-KEEPER=$(keeper)
+FDSTORE=$(fdstore)
 kill_fabric
-assert_eq "$KEEPER" "$(keeper)" "the keeper"
+assert_eq "$FDSTORE" "$(fdstore)" "the fdstore"
 tell a "send $b$a$TYPE$DATA" ok
 tell b "recv 20000" "$b$a$TYPE$DATA"
 tell b "send $p$b$TYPE$DATA" ok
@@ -124,7 +124,7 @@ start_fabric
 diff "$IPN_TEST_TMP/shown" <(shown) || fail "not the same after the take-over"
 assert_eq "the first" "$(ipn-fabric show --json "$NETS/lan" |
 	jq -r '.ports[] | select(.port == 0) | .descr')"
-assert_eq "$KEEPER" "$(keeper)" "the keeper"
+assert_eq "$FDSTORE" "$(fdstore)" "the fdstore"
 talk
 
 step "they run through the policies of the new manager: the old programs are gone"
@@ -141,14 +141,14 @@ wait_until 20 gone
 talk
 steady_stop one $DELAY_MS
 
-step "odd packets to the keeper: closed, and nothing is lost"
+step "odd packets to the fdstore: closed, and nothing is lost"
 ODD=$(printf '00%.0s' {1..200})
 for odd in 00 6b6e7069 "6b6e706901000000$(printf '00%.0s' {1..192})" "$ODD" "$ODD$ODD"; do
-	assert_eq closed "$(timeout 30 vdeclient "$IPN_FABRIC_RUN_DIR/keeper" knock "$odd")" "$odd"
+	assert_eq closed "$(timeout 30 vdeclient "$IPN_FABRIC_RUN_DIR/fdstore" knock "$odd")" "$odd"
 	wait_until 20 keeps 5
 	talk
 done
-KEEPER=$(keeper)
+FDSTORE=$(fdstore)
 
 step "what needs the manager meanwhile: kept for the next one, or dropped for want of room"
 # What the manager finds is delivered when it is not older than 3 s, and here others may be busy.
@@ -208,18 +208,18 @@ wait_until 20 keeps 5
 crash d
 assert_eq "000.0 007.1 ctl" "$(ls -A "$DIR" | tr '\n' ' ' | sed 's/ $//')" "files"
 
-step "detach: the client sees the end at once, also when the keeper does not answer"
+step "detach: the client sees the end at once, also when the fdstore does not answer"
 vde c
 wait_until 20 keeps 7
-kill -STOP "$KEEPER"
+kill -STOP "$FDSTORE"
 ipn-fabric detach "$NETS/lan" --port 2
 closed c || fail "no end of the stream"
-kill -CONT "$KEEPER"
+kill -CONT "$FDSTORE"
 wait_until 20 keeps 5
 crash c
 
-step "a keeper that does not read is replaced"
-kill -STOP "$KEEPER"
+step "an fdstore that does not read is replaced"
+kill -STOP "$FDSTORE"
 mkfifo "$IPN_TEST_TMP/crowd"
 vdeclient "$DIR" crowd 40 <"$IPN_TEST_TMP/crowd" >"$IPN_TEST_TMP/crowd.out" 2>&1 &
 CROWD=$!
@@ -233,7 +233,7 @@ done
 wait_until 20 grep -q "40 in" "$IPN_TEST_TMP/crowd.out"
 replaced()
 {
-	[ "$(keeper)" != "$KEEPER" ] && keeps 85
+	[ "$(fdstore)" != "$FDSTORE" ] && keeps 85
 }
 wait_until 20 replaced
 kill $CROWD
@@ -241,14 +241,14 @@ exec {KEEP}>&-
 wait $CROWD 2>/dev/null || true
 wait_until 20 keeps 5
 
-step "kill -9 of the keeper: nobody notices, and the next one has everything"
+step "kill -9 of the fdstore: nobody notices, and the next one has everything"
 steady_vde two
 wait_until 20 keeps 9
-KEEPER=$(keeper)
-kill -KILL "$KEEPER"
+FDSTORE=$(fdstore)
+kill -KILL "$FDSTORE"
 replaced()
 {
-	[ "$(keeper)" != "$KEEPER" ] && keeps 9
+	[ "$(fdstore)" != "$FDSTORE" ] && keeps 9
 }
 wait_until 20 replaced
 kill_fabric
@@ -284,12 +284,12 @@ wait_until 20 keeps 5
 assert_eq "000.0 007.1 ctl" "$(ls -A "$DIR" | tr '\n' ' ' | sed 's/ $//')" "files"
 assert_eq 2 "$(dump sk_ports | jq length)" "senders that are known"
 
-step "a keeper that nobody can find any more ends, and the ports with it"
+step "an fdstore that nobody can find any more ends, and the ports with it"
 vde lost
 wait_until 20 keeps 7
 kill_fabric
-rm "$IPN_FABRIC_RUN_DIR/keeper"
-wait_until 20 no_keeper
+rm "$IPN_FABRIC_RUN_DIR/fdstore"
+wait_until 20 no_fdstore
 closed lost || fail "a client that belongs to nobody lives on"
 crash lost
 crash a
@@ -300,8 +300,8 @@ vde a -d "the first"
 vde b -d second -p 7
 wait_until 20 keeps 5
 
-step "kill -9 of both: the ports end, the door is open again"
-kill -KILL "$(keeper)"
+step "kill -9 of both: the ports end, the listener is open again"
+kill -KILL "$(fdstore)"
 kill -KILL "$FABRIC_PID"
 kill_fabric
 closed a || fail "the port of a client lives on, held by nobody"
@@ -319,7 +319,7 @@ wait_until 20 keeps 5
 step "down ends it, with a manager or without"
 leave ear
 ipn-fabric detach "$NETS/lan" --vde "$DIR"
-wait_until 20 no_keeper
+wait_until 20 no_fdstore
 wait_until 20 has_ports "$NETS/lan" 0
 same "$(sed '/^{/d' <<<"$BEFORE")" "$(snapshot | sed '/^{/d')" "after detach"
 crash a
@@ -329,7 +329,7 @@ vde a
 wait_until 20 keeps 3
 kill_fabric
 ipn-fabric down
-no_keeper || fail "down without a manager left the keeper"
+no_fdstore || fail "down without a manager left the fdstore"
 closed a || fail "down without a manager left a client"
 crash a
 [ ! -e "$DIR" ] || fail "$DIR was left behind"
@@ -339,7 +339,7 @@ ipn-fabric attach "$NETS/lan" --vde "$DIR" --mode 0777 >/dev/null
 vde a
 wait_until 20 keeps 3
 stop_fabric
-no_keeper || fail "down left the keeper"
+no_fdstore || fail "down left the fdstore"
 closed a || fail "down left a client"
 assert_eq "" "$(files "$IPN_FABRIC_RUN_DIR" "$IPN_FABRIC_BPFFS" "$NETS" |
 	grep -v '\.debug$' || true)" "files"

@@ -55,7 +55,7 @@ static int mount_type(const char *table, unsigned long long id, char *type, size
 	return r;
 }
 
-int local_check(int fd, pid_t client, struct answer *a)
+int fstype_check(int fd, pid_t client, struct errtext *a)
 {
 	char table[64], type[32];
 	struct statx sx;
@@ -63,7 +63,7 @@ int local_check(int fd, pid_t client, struct answer *a)
 	int r;
 
 	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_MNT_ID, &sx) < 0)
-		return ANSWER(a, -EBADF, "the descriptor of the path is unusable");
+		return err_text(a, -EBADF, "the descriptor of the path is unusable");
 	r = mount_type("/proc/self/mountinfo", sx.stx_mnt_id, type, sizeof(type));
 	if (r == -ENOENT && client > 0) {
 		ours = false;
@@ -71,17 +71,18 @@ int local_check(int fd, pid_t client, struct answer *a)
 		r = mount_type(table, sx.stx_mnt_id, type, sizeof(type));
 	}
 	if (r)
-		return ANSWER(a, -EOPNOTSUPP,
-			      "cannot tell on what file system it is (choose a path on another)");
+		return err_text(a, -EOPNOTSUPP,
+				"cannot tell on what file system it is (choose a path on another)");
 	for (size_t i = 0; i < ARRAY_SIZE(remote); i++)
 		if (!strncmp(type, remote[i], strlen(remote[i])))
-			return ANSWER(a, -EOPNOTSUPP,
-				      "is on a file system (%s) that another process or machine "
-				      "answers for (choose a local one, as below /run)",
-				      type);
+			return err_text(a, -EOPNOTSUPP,
+					"is on a file system (%s) that another process or machine "
+					"answers for (choose a local one, as below /run)",
+					type);
 	if (!ours && !strcmp(type, "overlay"))
-		return ANSWER(a, -EOPNOTSUPP,
-			      "is on an overlay that only you see (choose another file system, as "
-			      "a tmpfs)");
+		return err_text(
+			a, -EOPNOTSUPP,
+			"is on an overlay that only you see (choose another file system, as "
+			"a tmpfs)");
 	return 0;
 }
