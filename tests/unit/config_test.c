@@ -496,7 +496,9 @@ static void a_long_line_is_cut(void **state)
 	struct errtext e;
 
 	memset(&e, 0x7f, sizeof(e));
-	assert_int_equal(read_bytes(X100 X100 X100 "\n", 301, &config, &e), -EINVAL);
+	assert_int_equal(read_bytes("[network /r]\npolicy = " X100 X100 X100 "\n", 323, &config,
+				    &e),
+			 -EINVAL);
 	assert_in_range(strnlen(e.text, sizeof(e.text)), 200, sizeof(e.text) - 1);
 }
 
