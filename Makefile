@@ -5,9 +5,10 @@
 #
 #   bpf/{hooks,policy}/X.bpf.c      build/bpf/X.bpf.o, and X.skel.h for the manager
 #   user/{common,lib}/*.c           build/libipn.so.1, build/libipn.a
-#   user/{manager,vde,cli}/*.c      with the above: build/ipn-fabric
+#   user/main.c, user/cli/*.c, user/manager/*.c, user/manager/*/*.c
+#                                   with the above: build/ipn-fabric
 #   user/preload/*.c                with user/lib/*.c: build/libipn-shim.so, for `ipn-fabric run`
-#   tests/{unit,bpf}/X_test.c       build/tests/X_test, linked with all but user/cli/main.c
+#   tests/{unit,bpf}/X_test.c       build/tests/X_test, linked with all but user/main.c
 #   tests/{e2e,vm}/X.c              build/tests/X, linked with libipn.a
 #   tests/conformance/*.c           build/tests/conformance-lib, with libipn.a, and again with plain
 #                                   socket calls: build/tests/conformance-plain
@@ -81,8 +82,9 @@ BENCH_LIBS := -lvdeplug
 obj = $(patsubst %.c,$(O)/%.o,$(wildcard $(1)))
 
 LIB_OBJS := $(call obj,user/common/*.c user/lib/*.c)
-FABRIC_OBJS := $(LIB_OBJS) $(call obj,user/manager/*.c user/vde/*.c user/cli/*.c)
-CORE_OBJS := $(filter-out $(O)/user/cli/main.o,$(FABRIC_OBJS))
+FABRIC_OBJS := $(LIB_OBJS) \
+	$(call obj,user/main.c user/cli/*.c user/manager/*.c user/manager/*/*.c)
+CORE_OBJS := $(filter-out $(O)/user/main.o,$(FABRIC_OBJS))
 TEST_OBJS := $(call obj,tests/unit/*.c tests/bpf/*.c)
 HELPER_OBJS := $(call obj,tests/e2e/*.c tests/vm/*.c)
 BENCH_OBJS := $(call obj,tests/bench/*.c)
@@ -107,7 +109,7 @@ HELPERS := $(patsubst %.o,$(B)/tests/%,$(notdir $(HELPER_OBJS))) \
 BENCHES := $(patsubst %.o,$(B)/bench/%,$(notdir $(BENCH_OBJS)))
 CONFORMANCE := $(addprefix $(B)/tests/conformance-,lib plain)
 MANPAGES := $(patsubst docs/%.scd,$(B)/man/%,$(wildcard docs/*.[1-8].scd))
-PROGRAMS := $(if $(wildcard user/cli/main.c),$(B)/ipn-fabric)
+PROGRAMS := $(B)/ipn-fabric
 LIBRARIES := $(if $(LIB_OBJS),$(B)/libipn.so $(B)/libipn.a) $(if $(SHIM_OBJS),$(B)/libipn-shim.so)
 HEADERS := $(addprefix include/ipn/,ipn.h xsk.h l3.h af_ipn.h abi.h control.h policy.h policy_abi.h)
 KIT_HEADERS := $(wildcard bpf/core/*.h)
@@ -208,7 +210,7 @@ $(O)/plain/%.o: %.c $(O)/flags.user
 	$(call run,CC,$(CC) $(CPPFLAGS_ALL) -DCONFORMANCE_PLAIN $(CFLAGS_ALL) -MMD -MP -c -o $@ $<)
 
 # The skeletons must be there before the first compilation; after that the .d files know.
-WITH_SKELETONS := $(O)/user/manager/% $(O)/user/vde/% $(O)/tests/bpf/%
+WITH_SKELETONS := $(O)/user/manager/% $(O)/tests/bpf/%
 $(filter $(WITH_SKELETONS),$(FABRIC_OBJS) $(TEST_OBJS)): | $(SKELETONS)
 
 # Debug information stays out of the object that the manager carries; BTF stays in.

@@ -59,6 +59,7 @@ enum ipn_kind {
 	IPN_KIND_XSK = 7,   /* veth with an AF_XDP program at the far end */
 	IPN_KIND_SOCK = 8,  /* unix datagram socket of a program: a VDE client, QEMU's dgram */
 };
+#define IPN_KINDS 9 /* size of tables by kind */
 
 enum ipn_port_flag {
 	IPN_PF_READER = 1,   /* receive side open: r permission and not shut down */

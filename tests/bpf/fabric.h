@@ -34,8 +34,8 @@
 
 #include "common/errtext.h"
 #include "common/util.h"
-#include "manager/bpf.h"
-#include "manager/link.h"
+#include "manager/kernel/bpf.h"
+#include "manager/kernel/link.h"
 
 #define LOG_SLOTS 8 /* of every log, unless a test makes its own */
 #define FRAME_MAX 70000

@@ -11,7 +11,7 @@
 
 #include <arpa/inet.h>
 
-#include "manager/l3.h"
+#include "manager/policies/l3.h"
 #include "ways.h"
 
 #define PORT_P 1 /* a process */

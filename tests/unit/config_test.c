@@ -14,8 +14,9 @@
 #include <unistd.h>
 
 #include "common/errtext.h"
+#include "common/text.h"
 #include "common/util.h"
-#include "manager/config.h"
+#include "manager/config/config.h"
 
 #define NET "[network /run/ipn/lan]\n"
 #define PORT NET "[port p]\nnetwork = /run/ipn/lan\n"
@@ -496,8 +497,9 @@ static void a_long_line_is_cut(void **state)
 	struct errtext e;
 
 	memset(&e, 0x7f, sizeof(e));
-	assert_int_equal(read_bytes("[network /r]\npolicy = " X100 X100 X100 "\n", 323, &config,
-				    &e),
+	assert_int_equal(read_bytes("[network /r]
+mtu = " X100 X100 X100 "
+", 320, &config, &e),
 			 -EINVAL);
 	assert_in_range(strnlen(e.text, sizeof(e.text)), 200, sizeof(e.text) - 1);
 }
@@ -506,32 +508,32 @@ static void numbers(void **state)
 {
 	__u32 v = 7;
 
-	assert_int_equal(config_number("0", 0, 10, &v), 0);
+	assert_int_equal(text_number("0", 0, 10, &v), 0);
 	assert_int_equal(v, 0);
-	assert_int_equal(config_number("4294967295", 0, UINT32_MAX, &v), 0);
+	assert_int_equal(text_number("4294967295", 0, UINT32_MAX, &v), 0);
 	assert_int_equal(v, UINT32_MAX);
 	v = 7;
-	assert_int_equal(config_number("4294967296", 0, UINT32_MAX, &v), -EINVAL);
-	assert_int_equal(config_number("18446744073709551617", 0, UINT32_MAX, &v), -EINVAL);
-	assert_int_equal(config_number("", 0, 10, &v), -EINVAL);
-	assert_int_equal(config_number(" 1", 0, 10, &v), -EINVAL);
-	assert_int_equal(config_number("1 ", 0, 10, &v), -EINVAL);
-	assert_int_equal(config_number("11", 0, 10, &v), -EINVAL);
-	assert_int_equal(config_number("1", 2, 10, &v), -EINVAL);
-	assert_int_equal(config_mode("", &v), -EINVAL);
-	assert_int_equal(config_mode("8", &v), -EINVAL);
-	assert_int_equal(config_mode("1777", &v), -EINVAL);
-	assert_int_equal(config_mode("77777777777777777777777", &v), -EINVAL);
-	assert_int_equal(config_policy("Switch", &v), -EINVAL);
-	assert_int_equal(config_policy("", &v), -EINVAL);
+	assert_int_equal(text_number("4294967296", 0, UINT32_MAX, &v), -EINVAL);
+	assert_int_equal(text_number("18446744073709551617", 0, UINT32_MAX, &v), -EINVAL);
+	assert_int_equal(text_number("", 0, 10, &v), -EINVAL);
+	assert_int_equal(text_number(" 1", 0, 10, &v), -EINVAL);
+	assert_int_equal(text_number("1 ", 0, 10, &v), -EINVAL);
+	assert_int_equal(text_number("11", 0, 10, &v), -EINVAL);
+	assert_int_equal(text_number("1", 2, 10, &v), -EINVAL);
+	assert_int_equal(text_mode("", &v), -EINVAL);
+	assert_int_equal(text_mode("8", &v), -EINVAL);
+	assert_int_equal(text_mode("1777", &v), -EINVAL);
+	assert_int_equal(text_mode("77777777777777777777777", &v), -EINVAL);
+	assert_int_equal(text_policy("Switch", &v), -EINVAL);
+	assert_int_equal(text_policy("", &v), -EINVAL);
 	assert_int_equal(v, 7);
-	assert_int_equal(config_mode("0770", &v), 0);
+	assert_int_equal(text_mode("0770", &v), 0);
 	assert_int_equal(v, 0770);
-	assert_int_equal(config_mode("7", &v), 0);
+	assert_int_equal(text_mode("7", &v), 0);
 	assert_int_equal(v, 7);
-	assert_int_equal(config_policy("switch", &v), 0);
+	assert_int_equal(text_policy("switch", &v), 0);
 	assert_int_equal(v, IPN_POLICY_SWITCH);
-	assert_int_equal(config_policy("63", &v), 0);
+	assert_int_equal(text_policy("63", &v), 0);
 	assert_int_equal(v, 63);
 }
 

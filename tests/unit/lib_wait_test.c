@@ -7,7 +7,7 @@
 #include <sys/time.h>
 #include <time.h>
 
-#include "lib/clock.h"
+#include "common/clock.h"
 
 #define MS 1000000ULL
 #define LOST_S 5 /* a wait this long was a lost wakeup */

@@ -31,8 +31,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/text.h"
 #include "common/util.h"
-#include "manager/link.h"
+#include "manager/kernel/link.h"
 
 #define GROUP 0x49504e
 
@@ -155,9 +156,9 @@ static void names(void **state)
 					   "\ta", "%d",  "a%db", "\xa0" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
-		assert_true(link_name_ok(good[i]));
+		assert_true(text_ifname_ok(good[i]));
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-		assert_false(link_name_ok(bad[i]));
+		assert_false(text_ifname_ok(bad[i]));
 }
 
 /* --- taps ---------------------------------------------------------------------------------- */

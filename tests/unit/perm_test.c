@@ -34,7 +34,7 @@
 #include <unistd.h>
 
 #include "common/util.h"
-#include "manager/perm.h"
+#include "manager/access/perm.h"
 
 #define CAP_BIT(cap) (1ULL << (cap))
 #define NET_ADMIN CAP_BIT(CAP_NET_ADMIN)

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "vde/proto.h"
+#include "manager/ports/vde_proto.h"
 
 static unsigned char packet[VDE_REQUEST_MAX + 64];
 

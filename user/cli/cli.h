@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct manager_opts;
+
 #define CLI_PROGRAM "ipn-fabric"
 
 /* Exit statuses. */
@@ -188,5 +190,15 @@ const char *cli_run_dir(const struct cli_args *args);
 const char *cli_bpffs(const struct cli_args *args);
 /* Makes the environment say the same, for libipn. Returns 0, or -errno. */
 int cli_environment(const struct cli_args *args);
+
+/* What of the manager the command line starts by itself: handed to it by who runs both. */
+struct cli_manager {
+	int (*run)(const struct manager_opts *opts);          /* up */
+	int (*down_offline)(const struct manager_opts *opts); /* down, when no manager runs */
+};
+extern const struct cli_manager *cli_manager;
+
+/* The command line. Returns the exit status. */
+int cli_main(int argc, char *argv[], const struct cli_manager *manager);
 
 #endif

@@ -7,7 +7,7 @@
 #include "cli/fabric.h"
 #include "cli/rows.h"
 #include "common/util.h"
-#include "manager/config.h"
+#include "common/text.h"
 
 static int policies(const struct cli_args *args, int manager, struct ipn_ctl_policy **out,
 		    size_t *n)
@@ -30,7 +30,7 @@ int policy_number(const struct cli_args *args, int manager, const char *name, __
 	size_t n;
 	int r;
 
-	if (config_policy(name, number) == 0)
+	if (text_policy(name, number) == 0)
 		return 0;
 	r = policies(args, manager, &all, &n);
 	if (r < 0)

@@ -5,8 +5,8 @@
 #include <sys/syscall.h>
 
 #include "cli/fabric.h"
+#include "common/manager_opts.h"
 #include "common/util.h"
-#include "manager/manager.h"
 
 #define DOWN_WAIT_MS 60000
 
@@ -25,7 +25,7 @@ int cmd_up(const struct cli_args *args)
 {
 	const struct manager_opts opts = manager_opts(args);
 
-	return manager_run(&opts);
+	return cli_manager->run(&opts);
 }
 
 /* The process at the other end; -1: it is out of sight, in another pid namespace. */
@@ -72,7 +72,7 @@ int cmd_down(const struct cli_args *args)
 	int r;
 
 	if (fd == -ENETDOWN)
-		return manager_down_offline(&opts);
+		return cli_manager->down_offline(&opts);
 	if (fd < 0)
 		return cli_fail(args, NULL, "%s/" IPN_CTL_SOCKET ": %s", opts.run_dir,
 				strerror(-fd));

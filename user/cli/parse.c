@@ -10,8 +10,7 @@
 #include <stdarg.h>
 
 #include "common/util.h"
-#include "manager/config.h"
-#include "manager/link.h"
+#include "common/text.h"
 
 #define NS_PER_S 1000000000ULL
 
@@ -63,7 +62,7 @@ static int value_text(const struct cli_param *param, const char *s, __u64 *out)
 static int value_number(const struct cli_param *param, const char *s, __u64 *out)
 {
 	__u32 number;
-	int r = config_number(s, param->min, param->max, &number);
+	int r = text_number(s, param->min, param->max, &number);
 
 	if (r == 0)
 		*out = number;
@@ -94,7 +93,7 @@ static int value_seconds(const struct cli_param *param, const char *s, __u64 *ou
 static int value_mode(const struct cli_param *param, const char *s, __u64 *out)
 {
 	__u32 mode;
-	int r = config_mode(s, &mode);
+	int r = text_mode(s, &mode);
 
 	if (r == 0 && (mode < param->min || mode > param->max))
 		r = -EINVAL;
@@ -108,7 +107,7 @@ static int value_policy(const struct cli_param *param, const char *s, __u64 *out
 	__u32 policy;
 
 	(void)param;
-	if (config_policy(s, &policy) == 0) {
+	if (text_policy(s, &policy) == 0) {
 		*out = policy;
 		return 0;
 	}
@@ -123,7 +122,7 @@ static int value_policy(const struct cli_param *param, const char *s, __u64 *out
 static int value_ifname(const struct cli_param *param, const char *s, __u64 *out)
 {
 	(void)param, (void)out;
-	return link_name_ok(s) ? 0 : -EINVAL;
+	return text_ifname_ok(s) ? 0 : -EINVAL;
 }
 
 static int value_veth(const struct cli_param *param, const char *s, __u64 *out)

@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 
 #include "common/util.h"
-#include "lib/clock.h"
+#include "common/clock.h"
 #include "lib/join.h"
 #include "lib/rx.h"
 

@@ -8,7 +8,7 @@
 #include <sched.h>
 
 #include "common/util.h"
-#include "lib/clock.h"
+#include "common/clock.h"
 #include "lib/rx.h"
 #include "lib/tx.h"
 

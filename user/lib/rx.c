@@ -73,7 +73,7 @@
 #include <sys/mman.h>
 
 #include "common/util.h"
-#include "lib/clock.h"
+#include "common/clock.h"
 #include "lib/tx.h"
 
 #define NODE_RUN 64

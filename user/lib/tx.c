@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 
 #include "common/util.h"
-#include "lib/clock.h"
+#include "common/clock.h"
 #include "lib/rx.h"
 
 /*

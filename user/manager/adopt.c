@@ -1,51 +1,83 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Taking over what stands: after the death of a manager, at any moment of its work.
+ * Taking over what stands: after the death of a manager, at any moment of its work. The phases, in
+ * order, stand in the table below. What was half made or half removed goes: entries of `port_out`
+ * and `flood_list` with no port behind them, networks that nothing keeps alive, interfaces in the
+ * fabric's group that belong to no port.
  *
- *	segmenter     made anew if it is not whole
- *	networks    from the map `net_info`; what `net_fast` says of them is written again
- *	ports       from the map `port_in`, if their interface is there, or the fdstore (fdstore.c) has
- *		    their socket; else their entries go
- *	the rest    what was half made or half removed goes: entries of `port_out` and `flood_list` with no
- *	            port behind them, networks that nothing keeps alive, interfaces in the fabric's
- *	            group that belong to no port
  * Traffic goes on all the time: an entry that is right is only written again with the same value.
  */
-#include "core.h"
+#include "manager/adopt.h"
 
 #include <bpf/bpf.h>
-#include <ipn/af_ipn.h>
 #include <linux/bpf.h>
-#include <sys/random.h>
+
+#include "common/errtext.h"
+#include "common/log.h"
+#include "common/util.h"
+#include "manager/core/ids.h"
+#include "manager/core/interfaces.h"
+#include "manager/core/net.h"
+#include "manager/core/node.h"
+#include "manager/core/objects.h"
+#include "manager/core/port_kind.h"
+#include "manager/fdstore/client.h"
+#include "manager/kernel/bpf.h"
+#include "manager/kernel/link.h"
+#include "manager/policies/policy.h"
+#include "manager/ports/cable.h"
+#include "manager/ports/listener.h"
+#include "manager/ports/port.h"
+#include "manager/ports/xsk.h"
 
 #define SEGMENTER_NEAR "ipng%d"
 #define SEGMENTER_FAR "ipng%d"
 
-static int segmenter_make(struct manager *m)
+static int adopt_policies(struct fabric *f)
 {
-	struct ipn_abi *abi = &m->bpf->abi;
-	int r = link_segmenter(m->link, SEGMENTER_NEAR, SEGMENTER_FAR, &abi->segmenter,
+	return policies_open(&f->policies, f->bpf);
+}
+
+static int adopt_sockets(struct fabric *f)
+{
+	fdstore_take(f->fdstore);
+	return 0;
+}
+
+static int segmenter_make(struct fabric *f)
+{
+	struct ipn_abi *abi = &f->bpf->abi;
+	int r = link_segmenter(f->link, SEGMENTER_NEAR, SEGMENTER_FAR, &abi->segmenter,
 			       &abi->segmenter_out);
 
 	if (r)
 		return r;
-	r = bpf_attach_tc(m->bpf, abi->segmenter_out, m->bpf->prog_tc_segmenter);
-	return r ? r : bpf_abi_store(m->bpf);
+	r = bpf_attach_tc(f->bpf, abi->segmenter_out, f->bpf->prog_tc_segmenter);
+	return r ? r : bpf_abi_store(f->bpf);
 }
 
-static bool segmenter_whole(struct manager *m)
+static bool segmenter_whole(struct fabric *f)
 {
-	const struct ipn_abi *abi = &m->bpf->abi;
+	const struct ipn_abi *abi = &f->bpf->abi;
 	struct link_info link;
 
-	return abi->segmenter && !link_get(m->link, abi->segmenter, &link) &&
-	       link.group == abi->group && !link_get(m->link, abi->segmenter_out, &link) &&
+	return abi->segmenter && !link_get(f->link, abi->segmenter, &link) &&
+	       link.group == abi->group && !link_get(f->link, abi->segmenter_out, &link) &&
 	       link.group == abi->group;
 }
 
-static int adopt_nets(struct manager *m)
+static int adopt_segmenter(struct fabric *f)
 {
-	int fd = m->bpf->fd_net_info, r;
+	if (!segmenter_whole(f))
+		return segmenter_make(f);
+	if (f->bpf->abi.hook != IPN_HOOK_CLSACT)
+		return 0;
+	return bpf_attach_clsact(f->bpf->abi.segmenter_out, f->bpf->prog_tc_segmenter);
+}
+
+static int adopt_nets(struct fabric *f)
+{
+	int fd = f->bpf->fd_net_info, r;
 	struct ipn_net_info info;
 	__u32 id, next;
 	bool more = !bpf_map_get_next_key(fd, NULL, &id);
@@ -54,12 +86,12 @@ static int adopt_nets(struct manager *m)
 		more = !bpf_map_get_next_key(fd, &id, &next);
 		if (!bpf_map_lookup_elem(fd, &id, &info)) {
 			info.path[sizeof(info.path) - 1] = '\0';
-			r = net_adopt(m, id, &info);
+			r = net_adopt(f, id, &info);
 			if (r) {
 				log_err("network %s: cannot take it over: %s", info.path,
 					strerror(-r));
 				bpf_map_delete_elem(fd, &id);
-				__atomic_store_n(&m->bpf->net_fast[id % IPN_MAX_NETS].policy, 0,
+				__atomic_store_n(&f->bpf->net_fast[id % IPN_MAX_NETS].policy, 0,
 						 __ATOMIC_RELEASE);
 			}
 		}
@@ -68,9 +100,21 @@ static int adopt_nets(struct manager *m)
 	return 0;
 }
 
-static int adopt_ports(struct manager *m)
+/* An entry of `port_in` without a port. */
+static void port_forget(struct fabric *f, __u32 ifindex, const struct ipn_port_in *port)
 {
-	int fd = m->bpf->fd_port_in, r;
+	const struct port_kind *kind = port->kind < IPN_KINDS ? f->kinds[port->kind] : NULL;
+
+	if (kind && kind->forget && port->ifindex == ifindex)
+		kind->forget(f, port);
+	bpf_port_del(f->bpf, ifindex);
+	bpf_map_delete_elem(f->bpf->fd_port_info, &ifindex);
+	bpf_detach(f->bpf, ifindex);
+}
+
+static int ports_take_over(struct fabric *f)
+{
+	int fd = f->bpf->fd_port_in, r;
 	struct ipn_port_in port;
 	__u32 ifindex, next;
 	bool more = !bpf_map_get_next_key(fd, NULL, &ifindex);
@@ -78,106 +122,114 @@ static int adopt_ports(struct manager *m)
 	while (more) {
 		more = !bpf_map_get_next_key(fd, &ifindex, &next);
 		if (!bpf_map_lookup_elem(fd, &ifindex, &port)) {
-			r = port.ifindex == ifindex ? node_adopt(m, &port) : -EINVAL;
-			if (r) {
-				if (port.kind == IPN_KIND_GRAB && grab_stands(m, ifindex))
-					grab_end(m, ifindex, port.flags);
-				bpf_port_del(m->bpf, ifindex);
-				bpf_map_delete_elem(m->bpf->fd_port_info, &ifindex);
-				bpf_detach(m->bpf, ifindex);
-			}
+			r = port.ifindex == ifindex ? node_adopt(f, &port) : -EINVAL;
+			if (r)
+				port_forget(f, ifindex, &port);
 		}
 		ifindex = next;
 	}
 	return 0;
 }
 
-/* Is there a port behind this index of `port_out`? */
-static struct node *node_behind(struct net *net, __u32 at)
+static int adopt_ports(struct fabric *f)
 {
-	return net->ports[at - net->info.port_base];
+	int r;
+
+	f->adopting = true;
+	r = ports_take_over(f);
+	f->adopting = false;
+	return r;
 }
 
-static void clear_net(struct manager *m, struct net *net)
+static int adopt_pairs(struct fabric *f)
 {
-	__u32 base = net->info.port_base, end = base + net->info.numnodes, floods = 0;
-	struct ipn_port_out dest, none = { 0 };
+	cable_adopt(f);
+	xsk_adopt_rest(f);
+	return 0;
+}
 
-	for (__u32 at = base; at < end; at++) {
-		struct node *node = node_behind(net, at);
-		__u32 flood = 0, zero = 0;
+static int adopt_rest(struct fabric *f)
+{
+	struct net *net, *tmp;
 
-		if (!node && !bpf_map_lookup_elem(m->bpf->fd_port_out, &at, &dest) && dest.kind)
-			bpf_map_update_elem(m->bpf->fd_port_out, &at, &none, BPF_ANY);
-		if (dest.gen > m->gen)
-			m->gen = dest.gen;
-		if (bpf_map_lookup_elem(m->bpf->fd_flood_list, &at, &flood) || !flood)
-			continue;
-		flood--;
-		node = flood >= base && flood < end ? node_behind(net, flood) : NULL;
-		if (!node || node->in.kind == IPN_KIND_PROC || node->in.flood_at != at - base)
-			bpf_map_update_elem(m->bpf->fd_flood_list, &at, &zero, BPF_ANY);
-		else
-			floods = at - base + 1;
-	}
-	if (m->bpf->net_fast[net->id].flood_len > net->info.numnodes)
-		net_wait_programs(net); /* see resize.c: it died before that step */
-	if (m->bpf->net_fast[net->id].flood_len < floods ||
-	    m->bpf->net_fast[net->id].flood_len > net->info.numnodes)
-		__atomic_store_n(&m->bpf->net_fast[net->id].flood_len, floods, __ATOMIC_RELEASE);
+	HASH_ITER(hh, f->nets, net, tmp)
+		net_adopted(net);
+	return 0;
 }
 
 /* An interface of ours that nobody knows. */
 static int stray(const struct link_info *link, void *arg)
 {
-	struct manager *m = arg;
+	struct fabric *f = arg;
 	struct node *node;
 
-	if ((link->group != m->bpf->abi.group && link->group != batch_delete_group(m)) ||
-	    link->ifindex == m->bpf->abi.segmenter || link->ifindex == m->bpf->abi.segmenter_out)
+	if ((link->group != f->bpf->abi.group && link->group != batch_delete_group(f)) ||
+	    link->ifindex == f->bpf->abi.segmenter || link->ifindex == f->bpf->abi.segmenter_out)
 		return 0;
-	HASH_FIND(hh, m->nodes, &link->ifindex, sizeof(link->ifindex), node);
-	if (!node && !link_del(m->link, link->ifindex))
+	HASH_FIND(hh, f->nodes, &link->ifindex, sizeof(link->ifindex), node);
+	if (!node && !link_del(f->link, link->ifindex))
 		log_notice("removed interface %s, which was left half made", link->name);
 	return 0;
 }
 
-int adopt(struct manager *m)
+static int adopt_strays(struct fabric *f)
 {
-	struct net *net, *tmp;
-	int r = policy_init(m);
+	return link_each(f->link, stray, f);
+}
 
-	if (r)
-		return r;
-	fdstore_take(m);
-	if (!segmenter_whole(m)) {
-		r = segmenter_make(m);
+static int adopt_holders(struct fabric *f)
+{
+	port_watch_holders(f);
+	return xsk_watch(f);
+}
+
+static int adopt_listeners(struct fabric *f)
+{
+	listeners_adopt(f);
+	return 0;
+}
+
+static const struct phase {
+	const char *name;
+	int (*fn)(struct fabric *f);
+	bool old;  /* only of a fabric that was there before */
+	bool loop; /* only when there is an event loop */
+} phases[] = {
+	{ "policies", adopt_policies, .old = false },
+	{ "sockets of the fdstore", adopt_sockets, .old = false },
+	{ "segmenter", adopt_segmenter, .old = false },
+	{ "networks", adopt_nets, .old = true },
+	{ "ports", adopt_ports, .old = true },
+	{ "cables and AF_XDP ports", adopt_pairs, .old = true },
+	{ "counts and flood lists", adopt_rest, .old = true },
+	{ "interfaces of nobody", adopt_strays, .old = true },
+	{ "node numbers", ids_refill, .old = false },
+	{ "holders of ports", adopt_holders, .loop = true },
+	{ "listeners and their clients", adopt_listeners, .loop = true },
+};
+
+static int run(struct fabric *f, bool loop, struct errtext *e)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(phases); i++) {
+		const struct phase *p = &phases[i];
+		int r;
+
+		if (p->loop != loop || (p->old && !f->bpf->adopted))
+			continue;
+		r = p->fn(f);
 		if (r)
-			return r;
-	} else if (m->bpf->abi.hook == IPN_HOOK_CLSACT) {
-		r = bpf_attach_clsact(m->bpf->abi.segmenter_out, m->bpf->prog_tc_segmenter);
-		if (r)
-			return r;
+			return err_text(e, r, "cannot set up the fabric: %s: %s", p->name,
+					strerror(-r));
 	}
-	if (!m->bpf->adopted)
-		return 0;
-	m->adopting = true;
-	r = adopt_nets(m);
-	if (!r)
-		r = adopt_ports(m);
-	m->adopting = false;
-	if (r)
-		return r;
-	cable_adopt(m);
-	xsk_adopt_rest(m);
-	HASH_ITER(hh, m->nets, net, tmp) {
-		net->counts_new = true; /* the last manager may have died before it rang */
-		node_count(net);
-		clear_net(m, net);
-		if (net->info.flags & IPN_FLAG_LOSSLESS) /* a reader may have died meanwhile */
-			bpf_pool_wake(m->bpf, net->id);
-		gso_update(net);
-		net_unused(net);
-	}
-	return link_each(m->link, stray, m);
+	return 0;
+}
+
+int adopt(struct fabric *f, struct errtext *e)
+{
+	return run(f, false, e);
+}
+
+int adopt_with_loop(struct fabric *f, struct errtext *e)
+{
+	return run(f, true, e);
 }

@@ -1,25 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The manager: one process, one thread, one event loop. It decides who may join and keeps the maps
- * true. It is not on the data path, and the fabric does not need it to go on: everything it knows
- * that must outlive it stands in pinned maps, and the next manager adopts it from there.
+ * The manager: one process with one event loop, which alone changes its objects. Threads do what
+ * may take long and touch nothing of those: closing descriptors of clients, sending what is in the
+ * punt ring, making AF_XDP sockets. It decides who may join and keeps the maps true. It is not on
+ * the data path, and the fabric does not need it to go on: everything it knows that must outlive it
+ * stands in pinned maps, and the next manager adopts it from there.
  */
 #ifndef IPN_MANAGER_H
 #define IPN_MANAGER_H
 
-#include <stdbool.h>
-
-#ifndef IPN_VERSION /* the Makefile's */
-#define IPN_VERSION "unknown"
-#endif
-
-struct manager_opts {
-	const char *run_dir; /* never NULL */
-	const char *bpffs;   /* never NULL */
-	const char *netns;   /* NULL: the one we are in */
-	const char *config;  /* NULL: none */
-	bool foreground;
-};
+#include "common/manager_opts.h"
 
 /* `up`. Prints its own errors, one line each. Returns the exit status. */
 int manager_run(const struct manager_opts *opts);

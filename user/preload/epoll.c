@@ -11,7 +11,7 @@
  */
 #include <sys/eventfd.h>
 
-#include "lib/clock.h"
+#include "common/clock.h"
 #include "lib/poll.h"
 #include "lib/rx.h"
 #include "preload/shim.h"

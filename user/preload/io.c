@@ -2,7 +2,7 @@
 /* Sending and receiving. One call is one message, whatever it is called. */
 #include <limits.h>
 
-#include "lib/clock.h"
+#include "common/clock.h"
 #include "lib/rx.h"
 #include "lib/tx.h"
 #include "preload/shim.h"

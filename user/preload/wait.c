@@ -4,7 +4,7 @@
  */
 #include <sys/signalfd.h>
 
-#include "lib/clock.h"
+#include "common/clock.h"
 #include "lib/poll.h"
 #include "preload/shim.h"
 

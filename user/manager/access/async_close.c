@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Descriptors of clients are closed where that holds nobody up.
+ *
+ * To close what somebody else opened may take for ever: a TCP socket that lingers, a file whose
+ * server (FUSE, NFS) does not answer. And a client may send any descriptor with any packet. So
+ * threads close them, which do nothing else; only what is O_PATH, as all that clients have to send
+ * often, is closed at once, since nothing happens then. What is still unread when a socket is
+ * closed would be closed with it: session.c reads all of it first.
+ *
+ * Objects: a job for each descriptor, owned by the queue and then by the thread that took it. A
+ * thread ends when the queue is empty. The count of a user's jobs is part of struct user, and is
+ * all that a thread knows of the manager, together with an eventfd by which the manager hears that
+ * one is done.
+ *
+ * Bounds: a user with CLOSING_MAX descriptors under way is not read from until there are fewer
+ * (user_stuck). So his own sessions wait, and the threads are enough for those of others.
+ *
+ * Failure: without memory or threads a job waits, or its descriptor stays open; both are said. A
+ * thread that a server never lets go ends with the process, and if not even then, the kernel keeps
+ * the process's files for as long: manager_close() lets go of the locks by itself.
+ */
+#include "manager/access/async_close.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdalign.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include "common/log.h"
+#include "common/util.h"
+#include "manager/access/quota.h"
+
+#define THREADS_MAX 64
+#define CLOSING_MAX 16
+#define STACK_SIZE 65536
+#define FDS_MAX 253 /* SCM_MAX_FD */
+
+struct job {
+	struct job *next;
+	int fd;
+	unsigned int *count;
+};
+
+struct async_close {
+	pthread_mutex_t lock;
+	struct job *first, **last;
+	unsigned int threads;
+	int done_fd;
+	sd_event_source *source;
+	struct user *stranger; /* nobody's in particular: of a socket that does not say whose it is */
+	void (*done)(void *arg);
+	void *arg;
+};
+
+static void *work(void *arg)
+{
+	struct async_close *c = arg;
+	struct job *job;
+
+	pthread_mutex_lock(&c->lock);
+	while ((job = c->first)) {
+		c->first = job->next;
+		if (!c->first)
+			c->last = &c->first;
+		pthread_mutex_unlock(&c->lock);
+		close(job->fd);
+		__atomic_sub_fetch(job->count, 1, __ATOMIC_SEQ_CST);
+		eventfd_write(c->done_fd, 1);
+		free(job);
+		pthread_mutex_lock(&c->lock);
+	}
+	c->threads--;
+	pthread_mutex_unlock(&c->lock);
+	return NULL;
+}
+
+/* The lock is held. */
+static void thread_start(struct async_close *c)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	int r;
+
+	if (c->threads == THREADS_MAX || pthread_attr_init(&attr))
+		return;
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, STACK_SIZE);
+	r = pthread_create(&thread, &attr, work, c);
+	pthread_attr_destroy(&attr);
+	if (r)
+		log_warning("cannot start a thread: %s", strerror(r));
+	else
+		c->threads++;
+}
+
+void async_close(struct async_close *c, struct user *u, int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+	struct job *job;
+
+	if ((flags >= 0 && (flags & O_PATH)) || !c) {
+		close(fd);
+		return;
+	}
+	job = malloc(sizeof(*job));
+	if (!job) {
+		log_warning("a descriptor of uid %u stays open: no memory", u->uid);
+		return;
+	}
+	*job = (struct job){ .fd = fd, .count = &u->closing };
+	__atomic_add_fetch(&u->closing, 1, __ATOMIC_SEQ_CST);
+	pthread_mutex_lock(&c->lock);
+	*c->last = job;
+	c->last = &job->next;
+	thread_start(c);
+	pthread_mutex_unlock(&c->lock);
+}
+
+void stranger_close(struct async_close *c, int *fd)
+{
+	if (*fd >= 0)
+		async_close(c, c ? c->stranger : NULL, *fd);
+	*fd = -1;
+}
+
+ssize_t stranger_recv(struct async_close *c, int fd, void *buf, size_t size)
+{
+	alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * FDS_MAX)];
+	struct iovec iov = { buf, size };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control,
+			      .msg_controllen = sizeof(control) };
+	ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (n < 0)
+		return n;
+	for (struct cmsghdr *cm = CMSG_FIRSTHDR(&msg); cm; cm = CMSG_NXTHDR(&msg, cm)) {
+		size_t count = (cm->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		for (size_t i = 0; cm->cmsg_type == SCM_RIGHTS && i < count; i++) {
+			int with;
+
+			memcpy(&with, CMSG_DATA(cm) + i * sizeof(int), sizeof(with));
+			stranger_close(c, &with);
+		}
+	}
+	return n;
+}
+
+bool user_stuck(const struct user *u)
+{
+	return __atomic_load_n(&u->closing, __ATOMIC_SEQ_CST) >= CLOSING_MAX;
+}
+
+static int on_done(sd_event_source *source, int fd, uint32_t events, void *arg)
+{
+	struct async_close *c = arg;
+	eventfd_t n;
+
+	(void)source;
+	(void)events;
+	eventfd_read(fd, &n);
+	c->done(c->arg);
+	return 0;
+}
+
+int async_close_new(struct async_close **out, sd_event *event, struct users *users,
+		    void (*done)(void *arg), void *arg)
+{
+	struct async_close *c = calloc(1, sizeof(*c));
+	int r;
+
+	if (!c)
+		return -ENOMEM;
+	pthread_mutex_init(&c->lock, NULL);
+	c->last = &c->first;
+	c->done = done;
+	c->arg = arg;
+	c->stranger = user_get(users, (uid_t)-1);
+	c->done_fd = c->stranger ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
+	r = !c->stranger ? -ENOMEM : c->done_fd < 0 ? -errno : 0;
+	if (!r)
+		r = sd_event_add_io(event, &c->source, c->done_fd, EPOLLIN, on_done, c);
+	if (r < 0) {
+		util_close_fd(&c->done_fd);
+		free(c);
+		return r;
+	}
+	*out = c;
+	return 0;
+}
+
+bool async_close_free(struct async_close *c)
+{
+	bool busy;
+
+	if (!c)
+		return true;
+	sd_event_source_disable_unref(c->source);
+	pthread_mutex_lock(&c->lock);
+	busy = c->threads;
+	pthread_mutex_unlock(&c->lock);
+	if (busy)
+		return false;
+	close(c->done_fd);
+	free(c);
+	return true;
+}

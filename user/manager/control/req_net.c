@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Requests about networks. */
+#include <sys/stat.h>
+
+#include "common/text.h"
+#include "common/util.h"
+#include "manager/access/fstype.h"
+#include "manager/control/request.h"
+#include "manager/core/net.h"
+#include "manager/core/objects.h"
+#include "manager/core/resize.h"
+
+/* Sockets without a path have inodes, too: in the file system of all sockets, ours among them. */
+static bool in_file_system(const struct control *c, const struct perm_inode *inode)
+{
+	struct perm_inode own;
+
+	return !perm_inode_get(c->listen_fd, &own) && inode->dev != own.dev;
+}
+
+int req_net_add(struct request *q)
+{
+	const struct ipn_ctl_net_add *add = q->body;
+	struct session *s = q->s;
+	struct ipn_net_info info = {
+		.policy = add->policy,
+		.routes = add->routes,
+		.mtu = add->mtu,
+		.numnodes = add->numnodes,
+		.pool = add->pool,
+		.flags = add->flags,
+		.mode = add->mode,
+		.persistent = !!add->persistent,
+		.uid = s->peer.uid,
+	};
+	struct perm_inode inode;
+	struct net *net;
+	int r;
+
+	if (!info.persistent && s->net)
+		return err_text(&q->e, -EISCONN, "this socket has a network already");
+	if (!memchr(add->path, 0, sizeof(add->path)) || !add->path[0])
+		return err_text(&q->e, -EINVAL, "the request has no path");
+	memcpy(info.path, add->path, sizeof(info.path));
+	text_clean(info.path, sizeof(info.path));
+	if (perm_inode_get(q->fds[0], &inode))
+		return err_text(&q->e, -EBADF, "the descriptor of the path is unusable");
+	if (!S_ISSOCK(inode.mode) || !in_file_system(s->c, &inode))
+		return err_text(&q->e, -ENOTSOCK,
+				"exists and is not an IPN network "
+				"(remove the file, or choose another path)");
+	if (net_find(s->f, &inode))
+		return err_text(&q->e, -EEXIST,
+				"is a network already (see: ipn-fabric net show %s)", info.path);
+	if (inode.uid != s->peer.uid && !session_is_root(s))
+		return err_text(&q->e, -EPERM,
+				"belongs to uid %u (only its owner can make it a network)",
+				inode.uid);
+	r = fstype_check(q->fds[0], s->peer.pid, &q->e);
+	if (!r)
+		r = net_add(s->f, &info, q->fds[0], &inode, &net, &q->e);
+	if (r)
+		return r;
+	if (!info.persistent)
+		session_bind(s, net, true);
+	return request_reply_net(q, net);
+}
+
+int req_net_del(struct request *q)
+{
+	struct net *net;
+	int r = request_net_owned(q, &net);
+
+	if (!r)
+		net_del(net);
+	return r;
+}
+
+int req_net_get(struct request *q)
+{
+	if (!q->s->net)
+		return err_text(&q->e, -ENOTCONN, "this socket has no network");
+	return request_reply_net(q, q->s->net);
+}
+
+int req_resize(struct request *q)
+{
+	const struct ipn_ctl_resize *resize = q->body;
+	struct session *s = q->s;
+	int r;
+
+	if (!s->bound)
+		return err_text(&q->e, -ENOTCONN, "this socket is not bound to a network");
+	r = net_resize(s->net, resize->numnodes, &q->e);
+	return r ? r : request_reply_net(q, s->net);
+}
+
+int req_bind(struct request *q)
+{
+	const struct ipn_ctl_bind *bind = q->body;
+	struct net *net;
+	int r;
+
+	if (q->s->bound)
+		return err_text(&q->e, -EISCONN, "this socket has a network already");
+	r = request_net_managed(q, q->fds[0], &net);
+	/* a node of before the manager's restart that was bound, too, binds after it rejoined */
+	if (!r && q->s->net && q->s->net != net)
+		r = err_text(&q->e, -EISCONN, "this socket has another network already");
+	if (!r)
+		r = request_policy_fits(q, net, bind->policy);
+	if (r)
+		return r;
+	session_bind(q->s, net, true);
+	return request_reply_net(q, net);
+}

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Requests of sockets that are, or become, nodes. */
+#include <ipn/af_ipn.h>
+#include <sys/socket.h>
+
+#include "common/text.h"
+#include "common/util.h"
+#include "manager/control/request.h"
+#include "manager/core/net.h"
+#include "manager/core/node.h"
+#include "manager/core/objects.h"
+#include "manager/core/port_kind.h"
+#include "manager/kernel/link.h"
+#include "manager/ports/device.h"
+#include "manager/ports/port.h"
+#include "manager/ports/proc.h"
+
+/* --- processes --- */
+
+static void add_fd(struct request *q, struct ipn_ctl_connected *c, int fd, __u32 bit)
+{
+	if (fd < 0)
+		return;
+	q->reply_fds[q->nreply_fds++] = fd;
+	c->fds |= bit;
+}
+
+static void reply_connected(struct request *q, struct node *node, const struct proc_fds *fds,
+			    __u64 cursor)
+{
+	struct ipn_ctl_connected *c = (void *)q->reply;
+	struct net *net = node->net;
+
+	memset(c, 0, sizeof(*c));
+	net_describe(net, &c->net);
+	c->port = node->in.number;
+	c->node = node->in.node;
+	c->flags = node->in.flags & (IPN_PF_READER | IPN_PF_WRITER);
+	c->log_class = net->log_class;
+	c->log_mask = c->node_log_mask = net->slots - 1;
+	c->bell_size = IPN_BELL_SIZE;
+	c->cursor = cursor;
+	if (fds) {
+		add_fd(q, c, fds->tap, IPN_CTL_FD_TAP);
+		add_fd(q, c, fds->bell, IPN_CTL_FD_BELL);
+		add_fd(q, c, fds->page, IPN_CTL_FD_PAGE);
+		add_fd(q, c, fds->log, IPN_CTL_FD_LOG);
+		add_fd(q, c, fds->node_log, IPN_CTL_FD_NODELOG);
+		add_fd(q, c, fds->room, IPN_CTL_FD_ROOM);
+	}
+	q->reply_len = sizeof(*c);
+}
+
+int req_connect(struct request *q)
+{
+	const struct ipn_ctl_connect *connect = q->body;
+	struct session *s = q->s;
+	struct node_want want = {
+		.kind = IPN_KIND_PROC,
+		.port = connect->port,
+		.uid = s->peer.uid,
+		.pid = (__u32)s->peer.pid,
+		.netns_fd = -1,
+	};
+	char descr[IPN_DESCR_MAX];
+	struct perm_inode inode;
+	struct net *net = s->net;
+	struct proc_fds fds;
+	struct node *node;
+	__u64 cursor;
+	int r;
+
+	if (s->node)
+		return err_text(&q->e, -EISCONN, "this socket is connected already");
+	if (q->nfds) {
+		r = request_net(q, q->fds[0], &net, &inode);
+		if (r)
+			return r;
+		if (s->net && s->net != net)
+			return err_text(&q->e, -EISCONN, "this socket is bound to %s",
+					s->net->info.path);
+	} else if (!net) {
+		return err_text(&q->e, -ENOTCONN, "no path, and this socket is not bound to one");
+	}
+	r = request_policy_fits(q, net, connect->policy);
+	if (r)
+		return r;
+	if (net->path_fd < 0)
+		return err_text(&q->e, -ECONNREFUSED, "its path is gone");
+	r = perm_check(net->path_fd, &s->peer);
+	if (r < 0)
+		return err_text(&q->e, r, "cannot judge the permissions of %s: %s", net->info.path,
+				strerror(-r));
+	if ((r & PERM_R) && !(connect->shutdown & 1))
+		want.flags |= IPN_PF_READER;
+	if ((r & PERM_W) && !(connect->shutdown & 2))
+		want.flags |= IPN_PF_WRITER;
+	if (!want.flags)
+		return err_text(&q->e, -EACCES,
+				"uid %u has neither r nor w on %s that is not shut down",
+				s->peer.uid, net->info.path);
+	memcpy(descr, connect->descr, sizeof(descr));
+	text_clean(descr, sizeof(descr));
+	want.descr = descr;
+	r = proc_connect(net, &want, &node, &fds, &cursor, &q->e);
+	if (r)
+		return r;
+	session_take_node(s, node, false);
+	s->net = net;
+	reply_connected(q, node, &fds, cursor);
+	return 0;
+}
+
+int req_shutdown(struct request *q)
+{
+	const struct ipn_ctl_shutdown *shutdown = q->body;
+	struct node *node = session_node(q->s);
+
+	if (!node)
+		return err_text(&q->e, -ENOTCONN, "this socket is not connected");
+	if (shutdown->how > SHUT_RDWR)
+		return err_text(&q->e, -EINVAL, "there is no way %u to shut down", shutdown->how);
+	return node_shutdown(node, (int)shutdown->how);
+}
+
+int req_descr(struct request *q)
+{
+	const struct ipn_ctl_descr *descr = q->body;
+	struct node *node = session_node(q->s);
+	int r;
+
+	if (!node)
+		return err_text(&q->e, -ENOTCONN, "this socket is not connected");
+	memcpy(node->info.descr, descr->descr, sizeof(node->info.descr));
+	text_clean(node->info.descr, sizeof(node->info.descr));
+	r = node_info_store(node);
+	return r ? err_text(&q->e, r, "cannot store the description: %s", strerror(-r)) : 0;
+}
+
+/* A node of before the manager's restart shows its tap: that is what makes it the node. */
+int req_rejoin(struct request *q)
+{
+	struct session *s = q->s;
+	struct node *node;
+	__u32 ifindex;
+	int r;
+
+	if (s->node || s->net)
+		return err_text(&q->e, -EISCONN, "this socket has a network already");
+	r = link_tap_of_fd(s->f->link, q->fds[0], &ifindex);
+	if (r)
+		return err_text(&q->e, r, "the descriptor is no tap of this fabric");
+	HASH_FIND(hh, s->f->nodes, &ifindex, sizeof(ifindex), node);
+	if (!node || node->in.kind != IPN_KIND_PROC || node->in.uid != s->peer.uid)
+		return err_text(&q->e, -ENOTCONN, "the port is not there any more");
+	if (node->session)
+		return err_text(&q->e, -EISCONN, "the port has a session already");
+	session_take_node(s, node, false);
+	s->net = node->net;
+	reply_connected(q, node, NULL, 0);
+	return 0;
+}
+
+/* --- interfaces as nodes of sockets --- */
+
+static int netdev_reply(struct request *q, struct node *node)
+{
+	session_take_node(q->s, node, false);
+	return request_reply_port(q, node);
+}
+
+static int netdev_conn(struct request *q, const struct ipn_ctl_netdev *in, const char *name)
+{
+	struct session *s = q->s;
+	char descr[IPN_DESCR_MAX];
+	struct node_want want = {
+		.kind = in->flags == IPN_NODEFLAG_TAP ? IPN_KIND_HOST : IPN_KIND_GRAB,
+		.port = in->port,
+		.flags = IPN_PF_READER | IPN_PF_WRITER | IPN_PF_HELD,
+		.uid = s->peer.uid,
+		.pid = (__u32)s->peer.pid,
+		.name = name,
+		.netns_fd = -1,
+		.descr = descr,
+	};
+	struct node *node;
+	int r;
+
+	if (in->flags != IPN_NODEFLAG_TAP && in->flags != IPN_NODEFLAG_GRAB)
+		return err_text(&q->e, -EINVAL, "flags 0x%x are neither TAP nor GRAB", in->flags);
+	if (!*name && want.kind == IPN_KIND_HOST)
+		want.name = LINK_NAME_AUTO;
+	else if (!text_ifname_ok(name))
+		return err_text(&q->e, -EINVAL,
+				"not a name for an interface (1 to 15 bytes, no / : or space)");
+	memcpy(descr, in->descr, sizeof(descr));
+	text_clean(descr, sizeof(descr));
+	r = port_attach(s->net, &want, &node, &q->e);
+	return r ? r : netdev_reply(q, node);
+}
+
+static int netdev_join(struct request *q, const struct ipn_ctl_netdev *in, const char *name)
+{
+	struct session *s = q->s;
+	struct node *node = port_find(s->f, name, in->ifindex);
+	int r;
+
+	if (!node)
+		return err_text(&q->e, -EADDRNOTAVAIL, "no port has such an interface");
+	/* without a session, but a process's: it comes back to it after a restart of the manager */
+	if (node->session || (node->holder && node->info.pid != (__u32)s->peer.pid))
+		return err_text(&q->e, -EADDRNOTAVAIL, "interface %s has a socket already",
+				node->in.name);
+	if (node->net != s->net)
+		return err_text(&q->e, -EPERM, "interface %s is on %s", node->in.name,
+				node->net->info.path);
+	r = port_hold(node, (__u32)s->peer.pid);
+	return r ? r : netdev_reply(q, node);
+}
+
+static int netdev_mac(struct request *q, const struct ipn_ctl_netdev *in)
+{
+	struct node *node = session_node(q->s);
+	struct link_info far;
+	int r;
+
+	if (!node || node->in.kind != IPN_KIND_HOST || device_far(node, &far))
+		return err_text(&q->e, -EADDRNOTAVAIL,
+				"this socket has no interface that was made for it");
+	r = link_set_mac(q->s->f->link, far.ifindex, in->mac);
+	return r ? err_text(&q->e, r, "cannot set the address of %s: %s", far.name, strerror(-r))
+		 : 0;
+}
+
+int req_netdev(struct request *q)
+{
+	const struct ipn_ctl_netdev *in = q->body;
+	struct session *s = q->s;
+	char name[IPN_NAME_MAX];
+	struct node *node = s->node;
+
+	memcpy(name, in->name, sizeof(name));
+	name[sizeof(name) - 1] = '\0';
+	if (!s->peer.net_admin)
+		return err_text(&q->e, -EPERM,
+				"interfaces of sockets need CAP_NET_ADMIN (run as root)");
+	if (in->op == IPN_NETDEV_MAC)
+		return netdev_mac(q, in);
+	if (in->op == IPN_NETDEV_PERSIST_OF) {
+		node = port_find(s->f, name, in->ifindex);
+		if (!node)
+			return err_text(&q->e, -EADDRNOTAVAIL, "no port has such an interface");
+		return port_persist(node, in->flags);
+	}
+	if (in->op < IPN_NETDEV_CONN || in->op > IPN_NETDEV_PERSIST)
+		return err_text(&q->e, -EINVAL, "there is no interface request %u", in->op);
+	if (!s->net)
+		return err_text(&q->e, -ENOTCONN, "this socket is not bound");
+	if (in->op == IPN_NETDEV_PERSIST) {
+		if (!node || node->in.kind == IPN_KIND_PROC)
+			return err_text(&q->e, -ENODEV, "this socket has no interface");
+		return port_persist(node, in->flags);
+	}
+	if (node)
+		return err_text(&q->e, -EISCONN, "this socket is connected already");
+	return in->op == IPN_NETDEV_CONN ? netdev_conn(q, in, name) : netdev_join(q, in, name);
+}

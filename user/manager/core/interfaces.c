@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "manager/core/interfaces.h"
+
+#include "common/log.h"
+#include "common/util.h"
+#include "manager/core/node.h"
+#include "manager/core/objects.h"
+#include "manager/core/port_kind.h"
+#include "manager/kernel/bpf.h"
+#include "manager/kernel/link.h"
+
+#define ORPHAN_US 500000
+
+static int on_orphans(sd_event_source *source, uint64_t usec, void *arg)
+{
+	struct fabric *f = arg;
+
+	(void)source;
+	(void)usec;
+	interfaces_orphans_end(f);
+	return 0;
+}
+
+void interfaces_orphans_end(struct fabric *f)
+{
+	batch_delete_begin(f);
+	while (f->norphans)
+		interface_end(f, f->orphans[--f->norphans], false);
+	batch_delete_end(f);
+}
+
+__u32 batch_delete_group(const struct fabric *f)
+{
+	return (f->bpf->abi.group & 0x00ffffff) | 0x4a000000;
+}
+
+void batch_delete_begin(struct fabric *f)
+{
+	f->batch_delete = true;
+}
+
+void batch_delete_end(struct fabric *f)
+{
+	int r = f->batch_count ? link_del_group(f->link, batch_delete_group(f)) : 0;
+
+	f->batch_delete = false;
+	f->batch_count = 0;
+	if (r && r != -ENODEV)
+		log_err("cannot remove interfaces: %s", strerror(-r));
+}
+
+void interface_end(struct fabric *f, __u32 ifindex, bool by_itself)
+{
+	int r;
+
+	if (by_itself && f->event && f->norphans < ARRAY_SIZE(f->orphans)) {
+		f->orphans[f->norphans++] = ifindex;
+		if (!f->orphan_timer) {
+			sd_event_add_time_relative(f->event, &f->orphan_timer, CLOCK_MONOTONIC,
+						   ORPHAN_US, ORPHAN_US / 4, on_orphans, f);
+		} else if (f->norphans == 1) {
+			sd_event_source_set_time_relative(f->orphan_timer, ORPHAN_US);
+			sd_event_source_set_enabled(f->orphan_timer, SD_EVENT_ONESHOT);
+		}
+		return;
+	}
+	if (f->batch_delete && !link_set_group(f->link, ifindex, batch_delete_group(f))) {
+		f->batch_count++;
+		return;
+	}
+	r = link_del(f->link, ifindex);
+	if (r && r != -ENODEV)
+		log_err("cannot remove interface %u: %s", ifindex, strerror(-r));
+}
+
+/* It went by itself: its number may be given to another interface. */
+static void orphan_gone(struct fabric *f, __u32 ifindex)
+{
+	for (__u32 i = 0; i < f->norphans; i++)
+		if (f->orphans[i] == ifindex)
+			f->orphans[i--] = f->orphans[--f->norphans];
+}
+
+static void link_changed(struct fabric *f, struct node *node, const struct link_info *info)
+{
+	struct link_info now;
+
+	if (node->kind->flags & KIND_TAP_LIFE) {
+		/* old news may be queued: ask how it is now */
+		if (!info->running && !link_get(f->link, node->ifindex, &now) && !now.running)
+			node_del(node, 0, false);
+		return;
+	}
+	node_link_state(node, info);
+}
+
+void interface_event(const struct link_info *info, bool gone, void *arg)
+{
+	struct fabric *f = arg;
+	struct node *node;
+
+	if (gone)
+		orphan_gone(f, info->ifindex);
+	HASH_FIND(hh, f->nodes, &info->ifindex, sizeof(info->ifindex), node);
+	if (!node)
+		return;
+	if (gone)
+		node_del(node, ENODEV, true);
+	else
+		link_changed(f, node, info);
+}
+
+void interfaces_check(struct fabric *f)
+{
+	/* by number: with one node others may go */
+	for (__u32 i = 0; i < IPN_MAX_NODES; i++) {
+		struct node *node = f->node_by_id[i];
+		struct link_info info;
+		int r;
+
+		if (!node || (node->kind->flags & KIND_NO_LINK))
+			continue;
+		r = link_get(f->link, node->ifindex, &info);
+		if (r == -ENODEV)
+			node_del(node, ENODEV, true);
+		else if (!r)
+			link_changed(f, node, &info);
+	}
+}
