@@ -225,7 +225,8 @@ $(eval $(call bpf_rule,bpf/policy))
 
 $(KIT): scripts/kit-headers $(wildcard bpf/kit/*.h bpf/core/*.h) $(HEADERS)
 	@mkdir -p $(B)/include/ipn
-	$(call run,KIT,$(INSTALL) -m 644 -t $(B)/include/ipn $(HEADERS) && scripts/kit-headers $(@D))
+	$(call run,KIT,$(INSTALL) -m 644 -t $(B)/include/ipn $(HEADERS) && \
+		scripts/kit-headers $(@D))
 
 # As a user's policy is built (docs/policies.md): with the public headers only.
 $(B)/examples/%.bpf.o: docs/examples/%.bpf.c $(O)/flags.bpf $(KIT)

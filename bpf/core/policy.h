@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Running a policy that decides by its decision alone (IPN_POLICY, bpf/kit/policy.h), at every hook.
+ * Running a policy that decides and does nothing else (IPN_POLICY, bpf/kit/policy.h), at each hook.
  *
  * The entry program has found the port, counted the message, and checked the right to send and the
  * MTU. Such a policy may be asked twice for one message (for devices, and for processes behind the

@@ -314,8 +314,8 @@ INLINE int l3_flow_key(const struct ipn_msg *m, const struct l3_frame *p, const 
 }
 
 /*
- * The road of the packet before this one between the same two. The decision, if that is good and the
- * frame is as it is to leave; -1, if it is not known and nothing has changed.
+ * The road of the packet before this one between the same two. The decision, if that is good and
+ * the frame is as it is to leave; -1, if it is not known and nothing has changed.
  */
 INLINE int l3_follow(const struct ipn_ctx *c, struct ipn_msg *m, void *data, void *end)
 {

@@ -18,8 +18,8 @@
 /*
  * The version of the kit (policy.h): what a policy's source may use, and what its object and the
  * loader agree on (sections, names of programs, callbacks). The minor number grows when something
- * is added, the major when something goes or changes its meaning. A fabric loads objects of its own
- * major version whose minor one is not above its own.
+ * is added, the major, together with IPN_ABI_VERSION, when something goes or changes its meaning. A
+ * fabric loads objects of its own major version whose minor one is not above its own.
  */
 #define IPN_KIT_MAJOR 1
 #define IPN_KIT_MINOR 0
