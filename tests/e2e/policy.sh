@@ -243,16 +243,7 @@ assert_eq "" "$(find "$POLICY_DIR" -name '31*')" "pins of noise"
 
 step "policies compiled outside of the tree, with what is installed"
 command -v clang >/dev/null || skip "needs clang"
-# Another PREFIX links the program anew, and other tests run the one in build/: from a copy.
-mkdir "$TMP/copy"
-cp -a "$IPN_BUILD"/{bpf,examples,include,ipn-fabric,lib*,man,obj} "$TMP/copy"
-make -s -C "$IPN_ROOT" install B="$TMP/copy" DESTDIR="$INSTALLED" PREFIX=/usr >/dev/null
-rm -r "$TMP/copy"
-for example in "$INSTALLED"/usr/share/doc/ipn-fabric/examples/*.bpf.c; do
-	compile again <"$example"
-	ipn-fabric policy load "$TMP/again.bpf.o" --number 12 --name again
-	ipn-fabric policy unload again
-done
+install_copy "$INSTALLED"
 
 # the first example of the page, word for word
 sed -n '/^```c$/,/^```$/p; /^```$/q' "$IPN_ROOT/docs/policies.md" | grep -v '^```' | compile half
