@@ -20,7 +20,7 @@ enum ipn_hook_id { HOOK_XDP, HOOK_TC, HOOK_CALL, HOOK_SK };
 struct ipn_ctx {
 	void *ctx; /* struct xdp_md or __sk_buff; CALL: none, a callback makes messages */
 	enum ipn_hook_id hook;
-	int sends; /* the policy sends by itself and may have made the message: kit.h */
+	int sends; /* the policy sends by itself and may have made the message: kit/draft.h */
 };
 
 /* Copies len bytes (a constant, or bounded and not 0) at `off` of the frame. 0 or negative. */

@@ -5,6 +5,8 @@
 
 #include <linux/types.h>
 
+#include <ipn/abi.h>
+
 /*
  * What a policy passes on to the functions of the kit: at which hook it runs. It is never made by a
  * policy, and its fields are private.
@@ -43,7 +45,9 @@ struct ipn_msg {
 	__u32 draft_at;       /* where the message starts in the draft */
 	__u32 host_copy;      /* came into a grabbed interface: the host goes on with the frame */
 	__u32 cable;          /* came over a cable: CABLE_* of cable.h, the number of hops too */
-	__u64 now, tick;      /* msg_now */
+	__u32 pad;
+	__u64 now, tick; /* msg_now */
 };
+IPN_ABI_ASSERT(ipn_msg, 104);
 
 #endif

@@ -55,8 +55,8 @@
  *	}
  *	IPN_POLICY_SEND(name, handle);
  *
- * Its networks take no sock ports and cannot be LOSSLESS. Of a grabbed interface it sees a clone of
- * every frame: the host's own is not touched.
+ * Its networks take no sock ports. Of a grabbed interface it sees a clone of every frame: the
+ * host's own is not touched.
  */
 #define IPN_POLICY_SEND(name, handle)                                               \
 	IPN__MESSAGE(name, handle, xdp, HOOK_XDP)                                   \

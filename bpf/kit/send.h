@@ -9,7 +9,10 @@
 #include "../core/kit.h"
 #include "ports.h"
 
-/* Sends the message, as it is now, to one port of its network: the sender's own, too. */
+/*
+ * Sends the message, as it is now, to one port of its network: to an interface also where that is
+ * the one it came from; a process never receives its own message.
+ */
 static __always_inline void ipn_forward(const struct ipn_ctx *c, struct ipn_msg *m, __u32 port)
 {
 	__u32 id = m->net;
