@@ -62,6 +62,7 @@ SHIM_LD = -shared -Wl,-z,defs -Wl,-soname,libipn-shim.so \
 	-Wl,--version-script=user/preload/shim.map
 BPF_CFLAGS = -target bpf -mcpu=v3 -O2 -g $(WARN) -Iinclude -Ibpf \
 	-I/usr/include/$(MULTIARCH)
+POLICY_CFLAGS = $(patsubst -Iinclude,-I$(B)/include,$(filter-out -Ibpf,$(BPF_CFLAGS)))
 
 ifeq ($(SANITIZE),1)
 HARDEN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
@@ -112,7 +113,9 @@ MANPAGES := $(patsubst docs/%.scd,$(B)/man/%,$(wildcard docs/*.[1-8].scd))
 PROGRAMS := $(B)/ipn-fabric
 LIBRARIES := $(if $(LIB_OBJS),$(B)/libipn.so $(B)/libipn.a) $(if $(SHIM_OBJS),$(B)/libipn-shim.so)
 HEADERS := $(addprefix include/ipn/,ipn.h xsk.h l3.h af_ipn.h abi.h control.h policy.h policy_abi.h)
-KIT_HEADERS := $(wildcard bpf/core/*.h)
+# What a policy of a user's own is compiled with, made of bpf/kit and bpf/core: build/include is as
+# `make install` puts it down.
+KIT := $(B)/include/ipn/kit/private.h
 
 SAME_NAME := $(shell printf '%s\n' $(TESTS) $(HELPERS) | sort | uniq -d)
 $(if $(SAME_NAME),$(error two test sources make $(SAME_NAME): give one of them another name))
@@ -222,14 +225,19 @@ endef
 $(eval $(call bpf_rule,bpf/hooks))
 $(eval $(call bpf_rule,bpf/policy))
 
-# As a user's policy is built (docs/policies.md): with the public headers only.
-$(B)/examples/%.bpf.o: docs/examples/%.bpf.c $(O)/flags.bpf
-	@mkdir -p $(@D)
-	$(call run,BPF,$(CLANG) $(filter-out -Ibpf,$(BPF_CFLAGS)) -MMD -MP -c -o $@ $<)
+$(KIT): scripts/kit-headers $(wildcard bpf/kit/*.h bpf/core/*.h) $(HEADERS)
+	@mkdir -p $(B)/include/ipn
+	$(call run,KIT,$(INSTALL) -m 644 -t $(B)/include/ipn $(HEADERS) && \
+		scripts/kit-headers $(@D))
 
-$(B)/tests/%.bpf.o: tests/policies/%.bpf.c $(O)/flags.bpf
+# As a user's policy is built (docs/policies.md): with the public headers only.
+$(B)/examples/%.bpf.o: docs/examples/%.bpf.c $(O)/flags.bpf $(KIT)
 	@mkdir -p $(@D)
-	$(call run,BPF,$(CLANG) $(filter-out -Ibpf,$(BPF_CFLAGS)) -MMD -MP -c -o $@ $<)
+	$(call run,BPF,$(CLANG) $(POLICY_CFLAGS) -MMD -MP -c -o $@ $<)
+
+$(B)/tests/%.bpf.o: tests/policies/%.bpf.c $(O)/flags.bpf $(KIT)
+	@mkdir -p $(@D)
+	$(call run,BPF,$(CLANG) $(POLICY_CFLAGS) -MMD -MP -c -o $@ $<)
 
 $(B)/bpf/%.skel.h: $(B)/bpf/%.bpf.o
 	$(call run,SKEL,$(BPFTOOL) gen skeleton $< name $(subst -,_,$*)_bpf >$@ 2>$@.log || \
@@ -314,7 +322,7 @@ $(B)/tests/conformance-plain: $(CONF_PLAIN_OBJS)
 
 # --- install -------------------------------------------------------------------------------------
 
-install: $(PROGRAMS) lib $(MANPAGES) $(B)/ipn-fabric.service
+install: $(PROGRAMS) lib $(KIT) $(MANPAGES) $(B)/ipn-fabric.service
 	$(INSTALL) -D -m 755 $(B)/ipn-fabric $(DESTDIR)$(SBINDIR)/ipn-fabric
 	$(INSTALL) -D -m 644 $(B)/libipn.so.1 $(DESTDIR)$(LIBDIR)/libipn.so.1
 	ln -sf libipn.so.1 $(DESTDIR)$(LIBDIR)/libipn.so
@@ -322,7 +330,7 @@ install: $(PROGRAMS) lib $(MANPAGES) $(B)/ipn-fabric.service
 	$(INSTALL) -D -m 644 -t $(DESTDIR)$(LIBDIR)/ipn-fabric $(B)/libipn-shim.so
 	$(INSTALL) -D -m 644 -t $(DESTDIR)$(LIBDIR)/pkgconfig $(B)/libipn.pc
 	$(INSTALL) -D -m 644 -t $(DESTDIR)$(INCLUDEDIR)/ipn $(HEADERS)
-	$(INSTALL) -D -m 644 -t $(DESTDIR)$(INCLUDEDIR)/ipn/bpf $(KIT_HEADERS)
+	$(INSTALL) -D -m 644 -t $(DESTDIR)$(INCLUDEDIR)/ipn/kit $(dir $(KIT))*.h
 	$(INSTALL) -D -m 644 -t $(DESTDIR)$(DOCDIR) docs/policies.md
 	$(INSTALL) -D -m 644 -t $(DESTDIR)$(DOCDIR)/examples docs/examples/*.bpf.c
 	$(INSTALL) -D -m 644 -t $(DESTDIR)$(UNITDIR) $(B)/ipn-fabric.service

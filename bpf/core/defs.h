@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What every BPF file includes: kernel types, helpers, memory order.
- *
- * Atomics that return the old value are full barriers on every architecture, but only if the result
- * is used: otherwise clang may emit the form without one. FULL_BARRIER() uses it.
+ * What every BPF file includes: kernel types, helpers, memory order (the last is told in
+ * bpf/kit/atomic.h).
  */
 #ifndef IPN_BPF_DEFS_H
 #define IPN_BPF_DEFS_H
@@ -18,6 +16,8 @@
 #include <ipn/abi.h>
 #include <ipn/af_ipn.h>
 
+#include "../kit/atomic.h"
+
 #define INLINE static __always_inline
 #define NOINLINE static __attribute__((noinline))
 
@@ -30,19 +30,14 @@
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #endif
 
-#define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
-#define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
-#define FULL_BARRIER(x)                       \
-	({                                    \
-		__u64 _old = (x);             \
-		asm volatile("" ::"r"(_old)); \
-		_old;                         \
-	})
-#define XCHG(p, v) __sync_lock_test_and_set(p, v)
-#define CAS(p, old, new) __sync_val_compare_and_swap(p, old, new)
-#define FETCH_ADD(p, v) FULL_BARRIER(__sync_fetch_and_add(p, v))
-#define FETCH_OR(p, v) FULL_BARRIER(__sync_fetch_and_or(p, v))
-#define FETCH_AND(p, v) FULL_BARRIER(__sync_fetch_and_and(p, v))
+#define READ_ONCE(x) IPN_READ_ONCE(x)
+#define WRITE_ONCE(x, v) IPN_WRITE_ONCE(x, v)
+#define FULL_BARRIER(x) IPN_FULL_BARRIER(x)
+#define XCHG(p, v) IPN_XCHG(p, v)
+#define CAS(p, old, new) IPN_CAS(p, old, new)
+#define FETCH_ADD(p, v) IPN_FETCH_ADD(p, v)
+#define FETCH_OR(p, v) IPN_FETCH_OR(p, v)
+#define FETCH_AND(p, v) IPN_FETCH_AND(p, v)
 
 /* Newer than Debian 12's headers; absent kfuncs are found out at load. */
 #ifndef BPF_F_INNER_MAP

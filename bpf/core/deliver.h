@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Delivery: what becomes of a policy's verdict, by kind of the recipient and by hook.
+ * Delivery: what becomes of a policy's decision, by kind of the recipient and by hook.
  *
  *   from \ to   process                           device
  *   XDP (proc,  written into the log              private header off, up with the verdict to the

@@ -1,69 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The core of the kit for policies: handlemsg decides who receives a message, IPN_POLICY makes a
- * program of it for every hook.
- *
- *	INLINE struct verdict handle(const struct ipn_ctx *c, const struct ipn_msg *m)
- *	{
- *		return to_flood();
- *	}
- *	IPN_POLICY(name, handle);
+ * Running a policy that decides and does nothing else (IPN_POLICY, bpf/kit/policy.h), at each hook.
  *
  * The entry program has found the port, counted the message, and checked the right to send and the
- * MTU. The name makes the programs ipn_xdp_NAME, ipn_tc_NAME and ipn_sk_NAME: at most 15 characters
- * each.
- *
- * A policy made with IPN_POLICY decides by its verdict alone, may be asked twice for one message
- * (for devices, and for processes behind the segmenter), and sees frames that are yet to be cut.
- * One made with IPN_POLICY_SEND (kit.h) also sends by itself and sees each message once; its
- * networks take no sock ports.
+ * MTU. Such a policy may be asked twice for one message (for devices, and for processes behind the
+ * segmenter), and sees frames that are yet to be cut.
  */
 #ifndef IPN_BPF_POLICY_H
 #define IPN_BPF_POLICY_H
 
 #include "deliver.h"
+#include "../kit/decision.h"
 
-enum verdict_kind {
-	VERDICT_DROP,
-	VERDICT_PORT,
-	VERDICT_FLOOD,
-	VERDICT_NONE,
-	VERDICT_UP,    /* IPN_POLICY_REWRITE */
-	VERDICT_WHOLE, /* the same */
-};
-struct verdict {
-	enum verdict_kind kind;
-	__u32 arg; /* enum ipn_drop, or the port */
-};
-
-INLINE struct verdict to_drop(enum ipn_drop why)
-{
-	return (struct verdict){ VERDICT_DROP, why };
-}
-
-INLINE struct verdict to_port(__u32 port)
-{
-	return (struct verdict){ VERDICT_PORT, port };
-}
-
-/* To all connected ports but the one it came from. */
-INLINE struct verdict to_flood(void)
-{
-	return (struct verdict){ VERDICT_FLOOD, 0 };
-}
-
-typedef struct verdict (*policy_fn)(const struct ipn_ctx *, const struct ipn_msg *);
+typedef struct ipn_decision (*policy_fn)(const struct ipn_ctx *, const struct ipn_msg *);
 
 /* One message: where to, and there. */
 INLINE int policy_message(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_net_fast *net,
 			  policy_fn handle)
 {
-	struct verdict v = handle(c, m);
+	struct ipn_decision v = handle(c, m);
 
 	switch (v.kind) {
-	case VERDICT_PORT:
+	case IPN_DECISION_PORT:
 		return deliver_port(c, m, net, v.arg);
-	case VERDICT_FLOOD:
+	case IPN_DECISION_FLOOD:
 		return deliver_flood(c, m, net);
 	default:
 		return drop(c, m->node, v.arg);
@@ -246,33 +206,5 @@ INLINE int policy_sk(struct __sk_buff *ctx, policy_fn handle)
 	net = bpf_map_lookup_elem(&ipn_net_fast, &id);
 	return net ? policy_message(&c, &m, net, handle) : SK_DROP;
 }
-
-#define IPN_POLICY(name, handle)                                            \
-	static long batch_one_##name(__u32 i, struct batch *b)              \
-	{                                                                   \
-		return policy_batch_one(b, handle);                         \
-	}                                                                   \
-	SEC("xdp") int ipn_xdp_##name(struct xdp_md *ctx)                   \
-	{                                                                   \
-		return policy_run(ctx, HOOK_XDP, handle, batch_one_##name); \
-	}                                                                   \
-	SEC("tc") int ipn_tc_##name(struct __sk_buff *ctx)                  \
-	{                                                                   \
-		return policy_run(ctx, HOOK_TC, handle, NULL);              \
-	}                                                                   \
-	SEC("sk_skb") int ipn_sk_##name(struct __sk_buff *ctx)              \
-	{                                                                   \
-		return policy_sk(ctx, handle);                              \
-	}                                                                   \
-	IPN_POLICY_MARK
-
-/* What every policy's object has: its licence, and for what it was made. */
-#define IPN_POLICY_MARK                                             \
-	const struct ipn_policy_mark ipn_mark SEC("ipn_policy") = { \
-		.magic = IPN_POLICY_MAGIC,                          \
-		.abi = IPN_ABI_VERSION,                             \
-		.call = sizeof(struct ipn_call),                    \
-	};                                                          \
-	char LICENSE[] SEC("license") = "GPL"
 
 #endif

@@ -53,7 +53,7 @@ GLOBAL int sk_slow(__u32 node)
 
 	if (!sk)
 		return 1;
-	us = bpf_skc_to_unix_sock(sk);
+	us = (void *)bpf_skc_to_unix_sock(sk); /* in a policy the name has a suffix */
 	if (us) {
 		waiting = sk_waiting(us);
 		peer = us->peer;

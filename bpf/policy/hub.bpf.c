@@ -2,8 +2,8 @@
 /* Policy 1, broadcast: every message to all connected nodes but its sender. Any bytes. */
 #include <ipn/policy.h>
 
-INLINE struct verdict hub(const struct ipn_ctx *c, const struct ipn_msg *m)
+static __always_inline struct ipn_decision hub(const struct ipn_ctx *c, const struct ipn_msg *m)
 {
-	return to_flood();
+	return ipn_to_flood();
 }
 IPN_POLICY(hub, hub);

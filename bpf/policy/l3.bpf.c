@@ -4,7 +4,7 @@
  *
  * A message whose way is known takes the short road, here: its header is looked at, its source and
  * its destination are looked up, the frame gets new Ethernet addresses and one hop less in place,
- * and the verdict is the port. All else is done by functions of their own:
+ * and the decision is the port. All else is done by functions of their own:
  *
  *   maps.h    tables       send.h   questions, ICMP errors      neigh.h  who is where, held frames
  *   local.h   ARP, neighbour discovery, echo                  cut.h    fragments
@@ -24,7 +24,7 @@
 
 INLINE __u32 l3_gso(const struct ipn_ctx *c)
 {
-	return c->hook == HOOK_TC ? ((struct __sk_buff *)c->ctx)->gso_size : 0;
+	return ipn_at_tc(c) ? ((struct __sk_buff *)c->ctx)->gso_size : 0;
 }
 
 /* Bytes of the packet at its longest when it leaves: of a frame to be cut, what it is cut into. */
@@ -36,7 +36,7 @@ INLINE __u32 l3_leaves(const struct ipn_ctx *c, const struct ipn_msg *m, const s
 
 	if (!gso)
 		return w->iplen;
-	if (w->proto == IPPROTO_TCP && !ctx_load(c, m->off + 14 + hlen + 12, &words, 1))
+	if (w->proto == IPPROTO_TCP && !ipn_load(c, m, 14 + hlen + 12, &words, 1))
 		l4 = (words >> 4) * 4;
 	return hlen + l4 + gso;
 }
@@ -56,8 +56,8 @@ INLINE void l3_flow_of(struct l3_work *w)
 }
 
 /* Both addresses are fine: on to the next hop, with the short road where all of it is known. */
-INLINE struct verdict l3_forward(const struct ipn_ctx *c, struct ipn_msg *m, struct l3_work *w,
-				 const struct ipn_l3_port *in, __u32 hlen)
+INLINE struct ipn_decision l3_forward(const struct ipn_ctx *c, struct ipn_msg *m, struct l3_work *w,
+				      const struct ipn_l3_port *in, __u32 hlen)
 {
 	__u32 net = m->net, port = w->port;
 	struct ipn_l3_net *l3 = bpf_map_lookup_elem(&ipn_l3_nets, &net);
@@ -69,16 +69,15 @@ INLINE struct verdict l3_forward(const struct ipn_ctx *c, struct ipn_msg *m, str
 
 	if (w->ttl <= 1) {
 		l3_error(c, L3_ERR_TTL, 0);
-		return to_drop(IPN_DROP_TTL);
+		return ipn_drop(IPN_DROP_TTL);
 	}
 	if (!l3 || !dest || !dest->kind)
-		return to_drop(IPN_DROP_NO_PORT);
+		return ipn_drop(IPN_DROP_NO_PORT);
 	w->mtu = l3_mtu(c, l3, dest, net, port);
 	if (w->mtu && l3_leaves(c, m, w, hlen) > w->mtu)
 		return l3_too_big(c, m, w, dest);
-	if (c->hook == HOOK_TC && !m->whole &&
-	    (dest->kind == IPN_KIND_PROC || dest->kind == IPN_KIND_SOCK))
-		return to_whole();
+	if (!ipn_is_whole(c, m) && (dest->kind == IPN_KIND_PROC || dest->kind == IPN_KIND_SOCK))
+		return ipn_to_whole();
 	e = l3_entry(w, net, port);
 	if (e) {
 		who = l3_who(e);
@@ -95,15 +94,15 @@ INLINE struct verdict l3_forward(const struct ipn_ctx *c, struct ipn_msg *m, str
 			mac[4] = port >> 8;
 			mac[5] = port;
 			if (l3_rewrite(c, m, who.mac, mac, w->family))
-				return to_drop(IPN_DROP_HEADER);
-			return to_port(port);
+				return ipn_drop(IPN_DROP_HEADER);
+			return ipn_to_port(port);
 		}
 	}
-	if (c->hook == HOOK_XDP && dest->kind != IPN_KIND_PROC)
-		return to_devices();
-	if (c->hook == HOOK_TC && !m->whole)
-		return to_whole();
-	return l3_verdict(l3_resolve(c, dest->gen, 0));
+	if (ipn_at_xdp(c) && dest->kind != IPN_KIND_PROC)
+		return ipn_to_devices();
+	if (!ipn_is_whole(c, m))
+		return ipn_to_whole();
+	return l3_decision(l3_resolve(c, dest->gen, 0));
 }
 
 /* Where the route leads. */
@@ -139,15 +138,15 @@ INLINE int l3_sum_bad4(const struct ipn_ctx *c, const struct ipn_msg *m, struct 
 		if (more < 4)
 			return 1;
 		barrier_var(more);
-		if (more > OPTIONS_MAX || ctx_load(c, m->off + 34, options, more))
+		if (more > OPTIONS_MAX || ipn_load(c, m, 34, options, more))
 			return 1;
 		sum = l3_sum(options, OPTIONS_MAX, sum);
 	}
 	return l3_fold(sum);
 }
 
-INLINE struct verdict l3_v4(const struct ipn_ctx *c, struct ipn_msg *m, struct l3_work *w,
-			    struct l3_frame *f, const struct ipn_l3_port *in)
+INLINE struct ipn_decision l3_v4(const struct ipn_ctx *c, struct ipn_msg *m, struct l3_work *w,
+				 struct l3_frame *f, const struct ipn_l3_port *in)
 {
 	struct iphdr *ip = &f->v4;
 	__u32 hlen = ip->ihl * 4, len = bpf_ntohs(ip->tot_len), fragment;
@@ -158,39 +157,39 @@ INLINE struct verdict l3_v4(const struct ipn_ctx *c, struct ipn_msg *m, struct l
 		len = m->len - 14;
 	if (ip->version != 4 || hlen < 20 || len < hlen || len > m->len - 14 ||
 	    l3_sum_bad4(c, m, w))
-		return to_drop(IPN_DROP_HEADER);
+		return ipn_drop(IPN_DROP_HEADER);
 	w->family = IPN_L3_INET;
 	w->iplen = len;
 	w->proto = ip->protocol;
 	w->ttl = ip->ttl;
 	fragment = ip->frag_off & bpf_htons(0x3fff);
 	if (l3_martian4(ip->saddr))
-		return to_drop(IPN_DROP_MARTIAN);
+		return ipn_drop(IPN_DROP_MARTIAN);
 	if (w->multicast)
-		return to_drop(first >= 224 ? IPN_DROP_MULTICAST : IPN_DROP_DIRECTED);
+		return ipn_drop(first >= 224 ? IPN_DROP_MULTICAST : IPN_DROP_DIRECTED);
 	if (first >= 224 && first < 240)
-		return to_drop(IPN_DROP_MULTICAST);
+		return ipn_drop(IPN_DROP_MULTICAST);
 	if (l3_martian4(ip->daddr))
-		return to_drop(IPN_DROP_MARTIAN);
+		return ipn_drop(IPN_DROP_MARTIAN);
 	hop = l3_route4(m->net, ip->saddr);
 	if (!hop)
-		return to_drop(IPN_DROP_WRONG_PORT);
+		return ipn_drop(IPN_DROP_WRONG_PORT);
 	if (hop->type <= IPN_L3_BROADCAST)
-		return to_drop(IPN_DROP_MARTIAN);
+		return ipn_drop(IPN_DROP_MARTIAN);
 	if (hop->port != m->port)
-		return to_drop(IPN_DROP_WRONG_PORT);
+		return ipn_drop(IPN_DROP_WRONG_PORT);
 	hop = l3_route4(m->net, ip->daddr);
 	if (!hop) {
 		l3_error(c, L3_ERR_NET, 0);
-		return to_drop(IPN_DROP_NO_ROUTE);
+		return ipn_drop(IPN_DROP_NO_ROUTE);
 	}
 	if (hop->type == IPN_L3_LOCAL) {
-		if (c->hook == HOOK_TC && !m->whole)
-			return to_whole();
-		return l3_verdict(l3_local(c, fragment || hlen != 20, 0));
+		if (!ipn_is_whole(c, m))
+			return ipn_to_whole();
+		return l3_decision(l3_local(c, fragment || hlen != 20, 0));
 	}
 	if (hop->type == IPN_L3_BROADCAST)
-		return to_drop(IPN_DROP_DIRECTED);
+		return ipn_drop(IPN_DROP_DIRECTED);
 	l3_hop_of(w, hop, &ip->daddr, 4);
 	return l3_forward(c, m, w, in, hlen);
 }
@@ -213,23 +212,23 @@ INLINE int l3_link_local6(const struct in6_addr *a)
 }
 
 /* For a group, or an address of the router: of a group's, only neighbour discovery is for it. */
-INLINE struct verdict l3_mine6(const struct ipn_ctx *c, struct ipn_msg *m, struct l3_work *w,
-			       int group)
+INLINE struct ipn_decision l3_mine6(const struct ipn_ctx *c, struct ipn_msg *m, struct l3_work *w,
+				    int group)
 {
 	__u8 type = 0;
 	int is_nd;
 
-	is_nd = w->proto == IPPROTO_ICMPV6 && !ctx_load(c, m->off + 54, &type, 1) &&
+	is_nd = w->proto == IPPROTO_ICMPV6 && !ipn_load(c, m, 54, &type, 1) &&
 		(type == ND_NS || type == ND_NA);
 	if (group && !is_nd)
-		return to_drop(IPN_DROP_MULTICAST);
-	if (c->hook == HOOK_TC && !m->whole)
-		return to_whole();
-	return l3_verdict(is_nd ? l3_nd(c, type, 0) : l3_local(c, 0, 0));
+		return ipn_drop(IPN_DROP_MULTICAST);
+	if (!ipn_is_whole(c, m))
+		return ipn_to_whole();
+	return l3_decision(is_nd ? l3_nd(c, type, 0) : l3_local(c, 0, 0));
 }
 
-INLINE struct verdict l3_v6(const struct ipn_ctx *c, struct ipn_msg *m, struct l3_work *w,
-			    struct l3_frame *f, const struct ipn_l3_port *in)
+INLINE struct ipn_decision l3_v6(const struct ipn_ctx *c, struct ipn_msg *m, struct l3_work *w,
+				 struct l3_frame *f, const struct ipn_l3_port *in)
 {
 	struct ipv6hdr *ip = &f->v6;
 	__u32 len = 40 + bpf_ntohs(ip->payload_len);
@@ -238,41 +237,41 @@ INLINE struct verdict l3_v6(const struct ipn_ctx *c, struct ipn_msg *m, struct l
 	if (len == 40 && l3_gso(c))
 		len = m->len - 14;
 	if (m->len < 54 || ip->version != 6 || len > m->len - 14)
-		return to_drop(IPN_DROP_HEADER);
+		return ipn_drop(IPN_DROP_HEADER);
 	w->family = IPN_L3_INET6;
 	w->iplen = len;
 	w->proto = ip->nexthdr;
 	w->ttl = ip->hop_limit;
 	if (ip->saddr.s6_addr[0] == 0xff)
-		return to_drop(IPN_DROP_MARTIAN);
+		return ipn_drop(IPN_DROP_MARTIAN);
 	if (ip->daddr.s6_addr[0] == 0xff)
 		return l3_mine6(c, m, w, 1);
 	if (w->multicast)
-		return to_drop(IPN_DROP_DIRECTED);
+		return ipn_drop(IPN_DROP_DIRECTED);
 	if (l3_martian6(&ip->saddr) || l3_martian6(&ip->daddr))
-		return to_drop(IPN_DROP_MARTIAN);
+		return ipn_drop(IPN_DROP_MARTIAN);
 	if (!l3_link_local6(&ip->saddr)) {
 		hop = l3_route6(w, m->net, &ip->saddr);
 		if (!hop)
-			return to_drop(IPN_DROP_WRONG_PORT);
+			return ipn_drop(IPN_DROP_WRONG_PORT);
 		if (hop->type <= IPN_L3_BROADCAST)
-			return to_drop(IPN_DROP_MARTIAN);
+			return ipn_drop(IPN_DROP_MARTIAN);
 		if (hop->port != m->port)
-			return to_drop(IPN_DROP_WRONG_PORT);
+			return ipn_drop(IPN_DROP_WRONG_PORT);
 	} else if (l3_same6(in->local6, &ip->saddr)) {
-		return to_drop(IPN_DROP_MARTIAN);
+		return ipn_drop(IPN_DROP_MARTIAN);
 	}
 	hop = l3_link_local6(&ip->daddr) ? NULL : l3_route6(w, m->net, &ip->daddr);
 	if ((hop && hop->type == IPN_L3_LOCAL) || l3_same6(in->local6, &ip->daddr))
 		return l3_mine6(c, m, w, 0);
 	if (l3_link_local6(&ip->saddr) || l3_link_local6(&ip->daddr))
-		return to_drop(IPN_DROP_MARTIAN);
+		return ipn_drop(IPN_DROP_MARTIAN);
 	if (!hop) {
 		l3_error(c, L3_ERR_NET, 0);
-		return to_drop(IPN_DROP_NO_ROUTE);
+		return ipn_drop(IPN_DROP_NO_ROUTE);
 	}
 	if (hop->type == IPN_L3_BROADCAST)
-		return to_drop(IPN_DROP_DIRECTED);
+		return ipn_drop(IPN_DROP_DIRECTED);
 	l3_hop_of(w, hop, &ip->daddr, 16);
 	return l3_forward(c, m, w, in, 40);
 }
@@ -315,8 +314,8 @@ INLINE int l3_flow_key(const struct ipn_msg *m, const struct l3_frame *p, const 
 }
 
 /*
- * The road of the packet before this one between the same two. The verdict, if that is good and the
- * frame is as it is to leave; -1, if it is not known and nothing has changed.
+ * The road of the packet before this one between the same two. The decision, if that is good and
+ * the frame is as it is to leave; -1, if it is not known and nothing has changed.
  */
 INLINE int l3_follow(const struct ipn_ctx *c, struct ipn_msg *m, void *data, void *end)
 {
@@ -335,9 +334,9 @@ INLINE int l3_follow(const struct ipn_ctx *c, struct ipn_msg *m, void *data, voi
 		     to[1] != (__u16)(flow->word >> 16) || to[2] != bpf_htons(m->port)))
 		return -1;
 	port = flow->port;
-	if (c->hook == HOOK_TC && unlikely(!m->whole) &&
+	if (unlikely(!ipn_is_whole(c, m)) &&
 	    (dest->kind == IPN_KIND_PROC || dest->kind == IPN_KIND_SOCK))
-		return L3_VERDICT(VERDICT_WHOLE, 0);
+		return L3_DECISION(IPN_DECISION_WHOLE, 0);
 	__builtin_memcpy(p->src, p->dst, 4);
 	p->src[4] = port >> 8;
 	p->src[5] = port;
@@ -351,7 +350,7 @@ INLINE int l3_follow(const struct ipn_ctx *c, struct ipn_msg *m, void *data, voi
 		if (ipn_store(c, m, 21, &hops, 1, BPF_F_RECOMPUTE_CSUM))
 			return L3_DROP(HEADER);
 	}
-	return L3_VERDICT(VERDICT_PORT, port);
+	return L3_DECISION(IPN_DECISION_PORT, port);
 }
 
 /* Functions of their own: what they have on the stack is not there when the long road is taken. */
@@ -369,53 +368,53 @@ NOINLINE int l3_follow_tc(struct __sk_buff *ctx, struct ipn_msg *m)
 	return l3_follow(&c, m, (void *)(long)ctx->data, (void *)(long)ctx->data_end);
 }
 
-INLINE struct verdict l3_route(const struct ipn_ctx *c, struct ipn_msg *m)
+INLINE struct ipn_decision l3_route(const struct ipn_ctx *c, struct ipn_msg *m)
 {
 	struct l3_work *w;
 	struct ipn_l3_port *in;
 	struct l3_frame *f;
 	int known;
 
-	known = c->hook == HOOK_XDP ? l3_follow_xdp(c->ctx, m) : l3_follow_tc(c->ctx, m);
+	known = ipn_at_xdp(c) ? l3_follow_xdp(c->ctx, m) : l3_follow_tc(c->ctx, m);
 	if (likely(known >= 0))
-		return l3_verdict(known);
+		return l3_decision(known);
 	w = l3_work();
 	if (!w)
-		return to_drop(IPN_DROP_NO_PORT);
+		return ipn_drop(IPN_DROP_NO_PORT);
 	f = &w->frame;
 	if (unlikely(m->len < 34)) {
-		if (m->len < 14 || ctx_load(c, m->off, f->dst, 14))
-			return to_drop(IPN_DROP_RUNT);
-		return to_drop(f->proto == bpf_htons(ETH_P_IP) ||
-					       f->proto == bpf_htons(ETH_P_IPV6) ||
-					       f->proto == bpf_htons(ETH_P_ARP)
-				       ? IPN_DROP_HEADER
-				       : IPN_DROP_NOT_IP);
+		if (m->len < 14 || ipn_load(c, m, 0, f->dst, 14))
+			return ipn_drop(IPN_DROP_RUNT);
+		return ipn_drop(f->proto == bpf_htons(ETH_P_IP) ||
+						f->proto == bpf_htons(ETH_P_IPV6) ||
+						f->proto == bpf_htons(ETH_P_ARP)
+					? IPN_DROP_HEADER
+					: IPN_DROP_NOT_IP);
 	}
 	if (m->len < 54) {
-		if (ctx_load(c, m->off, f->dst, 34))
-			return to_drop(IPN_DROP_RUNT);
-	} else if (ctx_load(c, m->off, f->dst, 54)) {
-		return to_drop(IPN_DROP_RUNT);
+		if (ipn_load(c, m, 0, f->dst, 34))
+			return ipn_drop(IPN_DROP_RUNT);
+	} else if (ipn_load(c, m, 0, f->dst, 54)) {
+		return ipn_drop(IPN_DROP_RUNT);
 	}
 	w->epoch = flow_epoch(m);
 	in = l3_port(m->net, m->port);
 	if (m->vlan)
-		return to_drop(IPN_DROP_NOT_IP);
+		return ipn_drop(IPN_DROP_NOT_IP);
 	if (!in) /* no address, so nobody can be on its side */
-		return to_drop(IPN_DROP_WRONG_PORT);
+		return ipn_drop(IPN_DROP_WRONG_PORT);
 	if (f->src[0] & 1)
-		return to_drop(IPN_DROP_SOURCE);
+		return ipn_drop(IPN_DROP_SOURCE);
 	__builtin_memcpy(w->mac, f->src, 6);
 	w->multicast = f->dst[0] & 1;
 	if (!w->multicast && !l3_same_mac(f->dst, in->mac))
-		return to_drop(IPN_DROP_OTHER_MAC);
+		return ipn_drop(IPN_DROP_OTHER_MAC);
 	if (f->proto == bpf_htons(ETH_P_IP))
 		return l3_v4(c, m, w, f, in);
 	if (f->proto == bpf_htons(ETH_P_IPV6))
 		return l3_v6(c, m, w, f, in);
 	if (f->proto == bpf_htons(ETH_P_ARP))
-		return l3_verdict(l3_arp_in(c, 0, 0));
-	return to_drop(IPN_DROP_NOT_IP);
+		return l3_decision(l3_arp_in(c, 0, 0));
+	return ipn_drop(IPN_DROP_NOT_IP);
 }
 IPN_POLICY_REWRITE(l3, l3_route);

@@ -22,6 +22,8 @@
  */
 #include <ipn/policy.h>
 
+#include "core/flow.h"
+
 #define ETH_HLEN 14
 #define REFRESH_NS 1000000000ULL
 #define HOLD_NS (2 * REFRESH_NS)
@@ -39,13 +41,13 @@ INLINE int learn_may(__u32 at, __u32 gen, __u64 now, __u64 step, __u64 burst)
 
 	if (!l)
 		return 0;
-	next = READ_ONCE(l->next);
+	next = IPN_READ_ONCE(l->next);
 	if (l->gen != gen || (__s64)(next - now) < 0)
 		next = now;
 	if (next - now >= burst * step)
 		return 0;
-	WRITE_ONCE(l->gen, gen);
-	WRITE_ONCE(l->next, next + step);
+	IPN_WRITE_ONCE(l->gen, gen);
+	IPN_WRITE_ONCE(l->next, next + step);
 	return 1;
 }
 
@@ -94,8 +96,8 @@ INLINE int follow(const struct ipn_ctx *c, const struct ipn_msg *m, __u8 *data, 
 
 	if (unlikely(m->len < ETH_HLEN))
 		return -1;
-	if (c->hook == HOOK_XDP && m->batch) { /* anywhere in the frame */
-		if (ctx_load(c, m->off, mac, sizeof(mac)))
+	if (ipn_at_xdp(c) && m->batch) { /* anywhere in the frame */
+		if (ipn_load(c, m, 0, mac, sizeof(mac)))
 			return -1;
 		flow_key(mac, key);
 	} else {
@@ -134,7 +136,7 @@ NOINLINE int note(const struct ipn_msg *m, const __u8 *mac, __u32 epoch, struct 
 	return 0;
 }
 
-INLINE struct verdict ethernet_switch(const struct ipn_ctx *c, const struct ipn_msg *m)
+INLINE struct ipn_decision ethernet_switch(const struct ipn_ctx *c, const struct ipn_msg *m)
 {
 	struct ipn_fdb_key key = { .net = m->net };
 	int known = 0, port = -1;
@@ -144,36 +146,36 @@ INLINE struct verdict ethernet_switch(const struct ipn_ctx *c, const struct ipn_
 	__u32 at, epoch;
 	__u64 now;
 
-	if (c->hook == HOOK_XDP)
+	if (ipn_at_xdp(c))
 		port = follow_xdp(c->ctx, m);
-	else if (c->hook == HOOK_TC)
+	else if (ipn_at_tc(c))
 		port = follow_tc(c->ctx, m);
 	if (likely(port >= 0))
-		return to_port(port);
+		return ipn_to_port(port);
 
 	epoch = flow_epoch(m);
 	now = msg_now(m);
-	if (m->len < ETH_HLEN || ctx_load(c, m->off, mac, sizeof(mac)))
-		return to_drop(IPN_DROP_RUNT);
+	if (m->len < ETH_HLEN || ipn_load(c, m, 0, mac, sizeof(mac)))
+		return ipn_drop(IPN_DROP_RUNT);
 	if ((mac[6] & 1) || !(mac[6] | mac[7] | mac[8] | mac[9] | mac[10] | mac[11]))
-		return to_drop(IPN_DROP_SOURCE);
+		return ipn_drop(IPN_DROP_SOURCE);
 	if (!m->processes_only) /* or it was learned on its way to the segmenter */
 		known = learn(m, &key, mac + 6, now);
 	if (mac[0] & 1)
-		return to_flood();
+		return ipn_to_flood();
 
 	__builtin_memcpy(key.mac, mac, sizeof(key.mac));
 	e = bpf_map_lookup_elem(&ipn_fdb, &key);
 	if (!e || (__s64)(now - e->seen) > (__s64)IPN_FDB_AGE_NS)
-		return to_flood();
+		return ipn_to_flood();
 	at = m->port_base + e->port;
 	dest = bpf_map_lookup_elem(&ipn_port_out, &at);
 	if (!dest || dest->gen != e->gen || !dest->kind)
-		return to_flood();
+		return ipn_to_flood();
 	if (e->port == m->port)
-		return to_drop(IPN_DROP_SAME_PORT);
-	if (known && (c->hook == HOOK_XDP || c->hook == HOOK_TC))
+		return ipn_drop(IPN_DROP_SAME_PORT);
+	if (known && (ipn_at_xdp(c) || ipn_at_tc(c)))
 		note(m, mac, epoch, e);
-	return to_port(e->port);
+	return ipn_to_port(e->port);
 }
 IPN_POLICY(switch, ethernet_switch);

@@ -10,24 +10,24 @@ struct turn {
 };
 IPN_NET_DATA(turns, struct turn);
 
-static __always_inline struct verdict handle(const struct ipn_ctx *c, struct ipn_msg *m)
+static __always_inline struct ipn_decision handle(const struct ipn_ctx *c, struct ipn_msg *m)
 {
 	struct turn *turn = ipn_net_data(&turns, m->net);
 	__u32 last;
 	__s32 next;
 
 	if (!turn)
-		return to_drop(IPN_DROP_POLICY);
+		return ipn_drop(IPN_DROP_POLICY);
 	/* somebody on another CPU may take this turn: then the next one is ours */
 	for (int i = 0; i < 4; i++) {
-		last = READ_ONCE(turn->last);
+		last = IPN_READ_ONCE(turn->last);
 		next = ipn_next_reader(m, last);
 		if (next < 0)
-			return to_drop(IPN_DROP_NOT_READER);
-		if (CAS(&turn->last, last, next) == last)
+			return ipn_drop(IPN_DROP_NOT_READER);
+		if (IPN_CAS(&turn->last, last, next) == last)
 			break;
 	}
-	return to_port(next);
+	return ipn_to_port(next);
 }
 IPN_POLICY_SEND(queue, handle);
 

@@ -14,25 +14,24 @@ struct count {
 };
 IPN_NET_DATA(counts, struct count);
 
-static __always_inline struct verdict handle(const struct ipn_ctx *c, struct ipn_msg *m)
+static __always_inline struct ipn_decision handle(const struct ipn_ctx *c, struct ipn_msg *m)
 {
 	struct count *count = ipn_net_data(&counts, m->net);
 	__u8 *draft = ipn_draft(c, m, STAMP);
-	__u32 id = m->net, stamp;
-	struct ipn_net_fast *net = bpf_map_lookup_elem(&ipn_net_fast, &id);
+	__u32 stamp;
 
-	if (!count || !draft || !net)
-		return to_drop(IPN_DROP_POLICY);
-	stamp = bpf_htonl((__u32)FETCH_ADD(&count->next, 1));
-	if (net->flood_len && m->len >= ETHERNET) {
+	if (!count || !draft)
+		return ipn_drop(IPN_DROP_POLICY);
+	stamp = bpf_htonl((__u32)IPN_FETCH_ADD(&count->next, 1));
+	if (ipn_has_interfaces(m) && m->len >= ETHERNET) {
 		__builtin_memmove(draft, draft + STAMP, ETHERNET);
 		__builtin_memcpy(draft + ETHERNET, &stamp, STAMP);
 	} else {
 		__builtin_memcpy(draft, &stamp, STAMP);
 	}
 	if (ipn_use(m, 0, m->len + STAMP))
-		return to_drop(IPN_DROP_MTU);
-	return to_flood();
+		return ipn_drop(IPN_DROP_MTU);
+	return ipn_to_flood();
 }
 IPN_POLICY_SEND(stamp, handle);
 

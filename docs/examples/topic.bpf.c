@@ -27,19 +27,19 @@ struct {
 	__type(value, struct ipn_ports);
 } nobody SEC(".maps");
 
-static __always_inline struct verdict handle(const struct ipn_ctx *c, struct ipn_msg *m)
+static __always_inline struct ipn_decision handle(const struct ipn_ctx *c, struct ipn_msg *m)
 {
 	struct ipn_ports *ports;
 	__u8 topic;
 	__u32 key;
 
 	if (m->len < 1 || ipn_load(c, m, 0, &topic, 1))
-		return to_drop(IPN_DROP_POLICY);
+		return ipn_drop(IPN_DROP_POLICY);
 	key = m->net * 256 + topic;
 	ports = bpf_map_lookup_elem(&topics, &key);
 	if (ports)
 		ipn_send_ports(c, m, ports);
-	return to_none();
+	return ipn_to_none();
 }
 IPN_POLICY_SEND(topic, handle);
 

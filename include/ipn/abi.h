@@ -403,7 +403,7 @@ struct ipn_tx_hdr {
 enum ipn_verdict_kind {
 	IPN_TO_PORT = 1,   /* arg: port */
 	IPN_TO_FLOOD = 2,  /* to every device of the network */
-	IPN_TO_POLICY = 3, /* the policy runs there: kit.h */
+	IPN_TO_POLICY = 3, /* the policy runs there: bpf/core/kit.h */
 };
 struct ipn_verdict {
 	__u32 magic; /* IPN_TX_MAGIC */

@@ -15,13 +15,25 @@
 #define IPN_DRAFT_ROOM 512     /* bytes before a message in a draft, at most */
 #define IPN_DRAFT_SIZE (65536 + IPN_DRAFT_ROOM)
 
+/*
+ * The version of the kit (policy.h): what a policy's source may use, and what its object and the
+ * loader agree on (sections, names of programs, callbacks). The minor number grows when something
+ * is added, the major, together with IPN_ABI_VERSION, when something goes or changes its meaning. A
+ * fabric loads objects of its own major version whose minor one is not above its own.
+ */
+#define IPN_KIT_MAJOR 1
+#define IPN_KIT_MINOR 0
+#define IPN_KIT_VERSION (IPN_KIT_MAJOR << 16 | IPN_KIT_MINOR)
+#define IPN_KIT_MAJOR_OF(version) ((version) >> 16)
+#define IPN_KIT_MINOR_OF(version) ((version)&0xffff)
+
 /* Section `ipn_policy` of the object: one of these, made by the macros of policy.h. */
 #define IPN_POLICY_MAGIC 0x49504e50u
 struct ipn_policy_mark {
 	__u32 magic;
 	__u32 abi;  /* IPN_ABI_VERSION it was compiled with */
 	__u32 call; /* sizeof(struct ipn_call) */
-	__u32 pad;
+	__u32 kit;  /* IPN_KIT_VERSION it was compiled with */
 };
 
 /* The callbacks: a `syscall` program each, ipn_NAME. */

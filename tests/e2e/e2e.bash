@@ -101,6 +101,18 @@ crash()
 	_node_close "$1"
 }
 
+# install_copy DIRECTORY: `make install PREFIX=/usr` into it. Another PREFIX links the program anew,
+# and other tests run the one in build/: so from a copy of that.
+install_copy()
+{
+	local copy=$IPN_TEST_TMP/.copy
+
+	mkdir "$copy"
+	cp -a "$IPN_BUILD"/{bpf,include,ipn-fabric,lib*,man,obj} "$copy"
+	make -s -C "$IPN_ROOT" install B="$copy" DESTDIR="$1" PREFIX=/usr >/dev/null
+	rm -r "$copy"
+}
+
 # --- what is there -------------------------------------------------------------------------------
 
 # Every interface of this namespace and of every named one.

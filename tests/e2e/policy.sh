@@ -243,16 +243,7 @@ assert_eq "" "$(find "$POLICY_DIR" -name '31*')" "pins of noise"
 
 step "policies compiled outside of the tree, with what is installed"
 command -v clang >/dev/null || skip "needs clang"
-# Another PREFIX links the program anew, and other tests run the one in build/: from a copy.
-mkdir "$TMP/copy"
-cp -a "$IPN_BUILD"/{bpf,examples,ipn-fabric,lib*,man,obj} "$TMP/copy"
-make -s -C "$IPN_ROOT" install B="$TMP/copy" DESTDIR="$INSTALLED" PREFIX=/usr >/dev/null
-rm -r "$TMP/copy"
-for example in "$INSTALLED"/usr/share/doc/ipn-fabric/examples/*.bpf.c; do
-	compile again <"$example"
-	ipn-fabric policy load "$TMP/again.bpf.o" --number 12 --name again
-	ipn-fabric policy unload again
-done
+install_copy "$INSTALLED"
 
 # the first example of the page, word for word
 sed -n '/^```c$/,/^```$/p; /^```$/q' "$IPN_ROOT/docs/policies.md" | grep -v '^```' | compile half
@@ -286,23 +277,23 @@ IPN_ON(newnet)
 IPN_POLICY_MARK;
 END
 refuse "no handlemsg" "$TMP/nothing.bpf.o"
-compile rejected <<'END'
+compile reject <<'END'
 #include <ipn/policy.h>
-static __always_inline struct verdict handle(const struct ipn_ctx *c, struct ipn_msg *m)
+static __always_inline struct ipn_decision handle(const struct ipn_ctx *c, struct ipn_msg *m)
 {
 	__u8 *draft = ipn_draft(c, m, 0);
 
-	return to_port(draft[m->len]); /* may be NULL */
+	return ipn_to_port(draft[m->len]); /* may be NULL */
 }
-IPN_POLICY_SEND(rejected, handle);
+IPN_POLICY_SEND(reject, handle);
 END
-refuse "the kernel's verifier refuses program ipn_" "$TMP/rejected.bpf.o"
+refuse "the kernel's verifier refuses program ipn_" "$TMP/reject.bpf.o"
 [[ $ERR == *map_value_or_null* ]] || fail "the verifier's reason is missing: $ERR"
 compile abi <<'END'
 #include <ipn/policy.h>
-static __always_inline struct verdict handle(const struct ipn_ctx *c, struct ipn_msg *m)
+static __always_inline struct ipn_decision handle(const struct ipn_ctx *c, struct ipn_msg *m)
 {
-	return to_flood();
+	return ipn_to_flood();
 }
 #undef IPN_ABI_VERSION
 #define IPN_ABI_VERSION 4711
@@ -311,9 +302,9 @@ END
 refuse "compiled for ABI 4711" "$TMP/abi.bpf.o"
 compile stray <<'END'
 #include <ipn/policy.h>
-static __always_inline struct verdict handle(const struct ipn_ctx *c, const struct ipn_msg *m)
+static __always_inline struct ipn_decision handle(const struct ipn_ctx *c, const struct ipn_msg *m)
 {
-	return to_flood();
+	return ipn_to_flood();
 }
 IPN_POLICY(stray, handle);
 SEC("syscall") int something(void *ctx)
@@ -330,11 +321,11 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } much SEC(".maps");
-static __always_inline struct verdict handle(const struct ipn_ctx *c, const struct ipn_msg *m)
+static __always_inline struct ipn_decision handle(const struct ipn_ctx *c, const struct ipn_msg *m)
 {
 	__u32 zero = 0;
 
-	return bpf_map_lookup_elem(&much, &zero) ? to_flood() : to_drop(IPN_DROP_POLICY);
+	return bpf_map_lookup_elem(&much, &zero) ? ipn_to_flood() : ipn_drop(IPN_DROP_POLICY);
 }
 IPN_POLICY(greedy, handle);
 END
@@ -344,19 +335,19 @@ step "all callbacks: ports chosen and refused, welcome and goodbye, networks ref
 compile all <<'END'
 #include <ipn/policy.h>
 
-static __always_inline struct verdict handle(const struct ipn_ctx *c, struct ipn_msg *m)
+static __always_inline struct ipn_decision handle(const struct ipn_ctx *c, struct ipn_msg *m)
 {
 	__u8 *draft = ipn_draft(c, m, 0);
 	__u32 len = m->len;
 
 	/* the message to port 7, another one to port 5, and as it was to port 7 again */
-	ipn_send(c, m, 7);
+	ipn_forward(c, m, 7);
 	if (!draft)
-		return to_drop(IPN_DROP_POLICY);
+		return ipn_drop(IPN_DROP_POLICY);
 	__builtin_memcpy(draft, "five", 4);
 	if (!ipn_use(m, 0, 4))
-		ipn_send(c, m, 5);
-	return to_none();
+		ipn_forward(c, m, 5);
+	return ipn_to_none();
 }
 IPN_POLICY_SEND(all, handle);
 
@@ -532,13 +523,13 @@ assert_eq 1 "$(($(stat_of "$NETS/frames" 2 .drops.runt) - before))" "too short f
 step "TCP between containers: what is yet to be cut is cut before a policy that sends"
 compile plain <<'END'
 #include <ipn/policy.h>
-static __always_inline struct verdict handle(const struct ipn_ctx *c, struct ipn_msg *m)
+static __always_inline struct ipn_decision handle(const struct ipn_ctx *c, struct ipn_msg *m)
 {
 	__u8 *draft = ipn_draft(c, m, 0);
 
 	if (!draft || ipn_use(m, 0, m->len))
-		return to_drop(IPN_DROP_POLICY);
-	return to_flood();
+		return ipn_drop(IPN_DROP_POLICY);
+	return ipn_to_flood();
 }
 IPN_POLICY_SEND(plain, handle);
 END

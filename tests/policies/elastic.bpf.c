@@ -14,9 +14,9 @@ struct told {
 };
 IPN_NET_DATA(nets, struct told);
 
-static __always_inline struct verdict handle(const struct ipn_ctx *c, struct ipn_msg *m)
+static __always_inline struct ipn_decision handle(const struct ipn_ctx *c, struct ipn_msg *m)
 {
-	return to_flood();
+	return ipn_to_flood();
 }
 IPN_POLICY_SEND(elastic, handle);
 

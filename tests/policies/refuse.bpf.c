@@ -2,9 +2,9 @@
 /* For tests: to all, and nobody but processes may have a port. */
 #include <ipn/policy.h>
 
-static __always_inline struct verdict handle(const struct ipn_ctx *c, struct ipn_msg *m)
+static __always_inline struct ipn_decision handle(const struct ipn_ctx *c, struct ipn_msg *m)
 {
-	return to_flood();
+	return ipn_to_flood();
 }
 IPN_POLICY_SEND(refuse, handle);
 

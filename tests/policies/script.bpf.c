@@ -11,7 +11,7 @@ struct {
 	__type(value, struct ipn_ports);
 } sets SEC(".maps");
 
-static __always_inline struct verdict handle(const struct ipn_ctx *c, struct ipn_msg *m)
+static __always_inline struct ipn_decision handle(const struct ipn_ctx *c, struct ipn_msg *m)
 {
 	__u8 *draft = ipn_draft(c, m, SCRIPT_ROOM);
 	struct ipn_ports *ports;
@@ -20,7 +20,7 @@ static __always_inline struct verdict handle(const struct ipn_ctx *c, struct ipn
 
 	ports = bpf_map_lookup_elem(&sets, &zero);
 	if (!draft || !ports || m->len < SCRIPT_AT + sizeof(s))
-		return to_drop(IPN_DROP_POLICY);
+		return ipn_drop(IPN_DROP_POLICY);
 	__builtin_memcpy(&s, draft + SCRIPT_ROOM + SCRIPT_AT, sizeof(s));
 	ports->bits[0] = s.first;
 	ipn_send_ports(c, m, ports);
@@ -28,18 +28,18 @@ static __always_inline struct verdict handle(const struct ipn_ctx *c, struct ipn
 		__builtin_memset(draft, 'R', SCRIPT_ROOM);
 		draft[SCRIPT_ROOM - s.before % SCRIPT_ROOM] = 'R';
 		if (ipn_use(m, SCRIPT_ROOM - s.before % SCRIPT_ROOM, s.len))
-			return to_drop(IPN_DROP_MTU);
+			return ipn_drop(IPN_DROP_MTU);
 		ports->bits[0] = s.second;
 		ipn_send_ports(c, m, ports);
 	}
 	switch (s.verdict) {
 	case SCRIPT_FLOOD:
-		return to_flood();
+		return ipn_to_flood();
 	case SCRIPT_PORT:
-		return to_port(s.arg);
+		return ipn_to_port(s.arg);
 	case SCRIPT_DROP:
-		return to_drop(s.arg);
+		return ipn_drop(s.arg);
 	}
-	return to_none();
+	return ipn_to_none();
 }
 IPN_POLICY_SEND(script, handle);

@@ -493,7 +493,7 @@ static void unreadable_files_are_named(void **state)
 
 static void a_long_line_is_cut(void **state)
 {
-	static const char line[] = "[network /r]\nmtu = " X100 X100 X100 "\n";
+	static const char line[] = "[network /r]\nmtu = " X100 X10 X10 X10 X10 X10 X10 X10 X10 "\n";
 	struct config *config = NULL;
 	struct errtext e;
 

@@ -5,7 +5,7 @@
  * The packet is read into the draft once, so that its first fragment stands where it is read to;
  * the others are copied one after the other to the front of the draft, where what is overwritten
  * has been sent. Each goes the way of any message that the router makes; the last one at tc has
- * replaced the frame, so the verdict is that all is done.
+ * replaced the frame, so the decision is that all is done.
  *
  * Not cut, but dropped as too_big: with options (some belong into all fragments, some into the
  * first only), and what would be more than L3_PIECES.
@@ -67,7 +67,7 @@ INLINE int l3_cut_neigh(struct ipn_l3_entry *e, __u32 gen, __u8 *mac, int *ask)
 		return 1;
 	if (who.state != IPN_L3_REACHABLE || e->gen != gen)
 		return 0;
-	if ((__s64)(now - READ_ONCE(e->asked)) < (__s64)L3_ASK_NS)
+	if ((__s64)(now - IPN_READ_ONCE(e->asked)) < (__s64)L3_ASK_NS)
 		return 1;
 	if (e->tries >= L3_TRIES)
 		return 0;
@@ -83,7 +83,7 @@ INLINE int l3_piece_on(const struct ipn_ctx *c, __u32 first, __u32 unused)
 {
 	struct l3_work *w = l3_work();
 	struct ipn_msg *m = l3_msg();
-	__u8 *d = draft_of(c), *p = d;
+	__u8 *d = ipn_draft_area(c), *p = d;
 	struct ipn_l3_port *out;
 	__u64 len, at;
 	struct iphdr *ip;
@@ -126,7 +126,7 @@ L3_GLOBAL(l3_piece)
 INLINE int l3_cut_read_on(const struct ipn_ctx *c, __u32 unused, __u32 unused2)
 {
 	struct ipn_msg *m = l3_msg();
-	__u8 *d = draft_of(c);
+	__u8 *d = ipn_draft_area(c);
 	__u64 len;
 
 	if (!m || !d)
@@ -138,7 +138,7 @@ INLINE int l3_cut_read_on(const struct ipn_ctx *c, __u32 unused, __u32 unused2)
 	barrier_var(len);
 	if (len > IPN_MTU_MAX)
 		return -1;
-	return ctx_load(c, m->off, d + CUT_AT, len) ? -1 : 0;
+	return ipn_load(c, m, 0, d + CUT_AT, len) ? -1 : 0;
 }
 L3_GLOBAL(l3_cut_read)
 
@@ -147,8 +147,8 @@ L3_GLOBAL(l3_cut_read)
  * fragments to the work's next hop. gen: of the port it leaves by. What has to be done besides, the
  * caller does: the stack is short.
  */
-#define L3_CUT_ASK L3_VERDICT(VERDICT_NONE, 1)     /* sent, and the next hop is to be asked */
-#define L3_CUT_RESOLVE L3_VERDICT(VERDICT_NONE, 2) /* its address must be found out first */
+#define L3_CUT_ASK L3_DECISION(IPN_DECISION_NONE, 1)     /* sent, and the next hop is to be asked */
+#define L3_CUT_RESOLVE L3_DECISION(IPN_DECISION_NONE, 2) /* its address must be found out first */
 INLINE int l3_cut_on(const struct ipn_ctx *c, __u32 gen, __u32 unused)
 {
 	struct l3_work *w = l3_work();
@@ -185,21 +185,21 @@ L3_GLOBAL(l3_cut)
  * The packet is longer than the port takes it must leave by. What is known of it is read in the
  * work: where this is called, the stack has no room to keep it.
  */
-INLINE struct verdict l3_too_big(const struct ipn_ctx *c, const struct ipn_msg *m,
-				 struct l3_work *w, const struct ipn_port_out *dest)
+INLINE struct ipn_decision l3_too_big(const struct ipn_ctx *c, const struct ipn_msg *m,
+				      struct l3_work *w, const struct ipn_port_out *dest)
 {
 	int v;
 
 	if (w->family != IPN_L3_INET || w->frame.v4.frag_off & bpf_htons(IP_DF)) {
 		l3_error(c, L3_ERR_MTU, w->mtu);
-		return to_drop(IPN_DROP_TOO_BIG);
+		return ipn_drop(IPN_DROP_TOO_BIG);
 	}
 	if (w->frame.v4.ihl != 5)
-		return to_drop(IPN_DROP_TOO_BIG);
-	if (c->hook == HOOK_XDP && dest->kind != IPN_KIND_PROC)
-		return to_devices();
-	if (c->hook == HOOK_TC && !m->whole)
-		return to_whole();
+		return ipn_drop(IPN_DROP_TOO_BIG);
+	if (ipn_at_xdp(c) && dest->kind != IPN_KIND_PROC)
+		return ipn_to_devices();
+	if (!ipn_is_whole(c, m))
+		return ipn_to_whole();
 	v = l3_cut(c, dest->gen, 0);
 	if (v == L3_CUT_ASK) {
 		__builtin_memcpy(w->mac, w->cut.mac, 6);
@@ -209,10 +209,11 @@ INLINE struct verdict l3_too_big(const struct ipn_ctx *c, const struct ipn_msg *
 		w->too_big = 1;
 		v = l3_resolve(c, dest->gen, 0);
 		w->too_big = 0;
-		if ((v & 0xff) == VERDICT_PORT) /* confirmed just now: the next one finds it so */
+		if ((v & 0xff) ==
+		    IPN_DECISION_PORT) /* confirmed just now: the next one finds it so */
 			v = L3_DROP(HELD);
 	}
-	return l3_verdict(v);
+	return l3_decision(v);
 }
 
 #endif

@@ -51,7 +51,7 @@ INLINE int l3_arp_in_on(const struct ipn_ctx *c, __u32 unused, __u32 unused2)
 	__u16 op;
 	int v;
 
-	if (!w || !m || m->len < ARP_LEN || ctx_load(c, m->off + 14, &a, sizeof(a)))
+	if (!w || !m || m->len < ARP_LEN || ipn_load(c, m, 14, &a, sizeof(a)))
 		return L3_DROP(HEADER);
 	op = bpf_ntohs(a.op);
 	if (a.htype != bpf_htons(1) || a.ptype != bpf_htons(ETH_P_IP) || a.hlen != 6 ||
@@ -76,7 +76,7 @@ INLINE int l3_arp_in_on(const struct ipn_ctx *c, __u32 unused, __u32 unused2)
 		return sip ? v : L3_DROP(HEADER);
 	if (!l3_is_own4(port, tip))
 		return sip && v == L3_DONE ? L3_DONE : L3_DROP(OTHER_MAC);
-	d = draft_of(c);
+	d = ipn_draft_area(c);
 	if (!d)
 		return L3_DONE;
 	l3_ethernet(d, w->mac, port->mac, ETH_P_ARP);
@@ -150,12 +150,12 @@ INLINE int l3_nd_on(const struct ipn_ctx *c, __u32 type, __u32 unused)
 	struct ipn_msg *m = l3_msg();
 	struct ipn_l3_port *port;
 	struct ipv6hdr *ip;
-	__u8 *d = draft_of(c);
+	__u8 *d = ipn_draft_area(c);
 	__u64 len;
 	int v, dad, option;
 	__u32 sum;
 
-	if (!w || !m || !d || ctx_load(c, m->off + 14, d + ND_IP, sizeof(*ip)))
+	if (!w || !m || !d || ipn_load(c, m, 14, d + ND_IP, sizeof(*ip)))
 		return L3_DROP(HEADER);
 	ip = (void *)(d + ND_IP);
 	len = bpf_ntohs(ip->payload_len);
@@ -169,7 +169,7 @@ INLINE int l3_nd_on(const struct ipn_ctx *c, __u32 type, __u32 unused)
 	if (len < 24)
 		return L3_DROP(HEADER);
 	barrier_var(len);
-	if (len > ND_MAX || ctx_load(c, m->off + 54, d + ND_AT, len))
+	if (len > ND_MAX || ipn_load(c, m, 54, d + ND_AT, len))
 		return L3_DROP(HEADER);
 	sum = l3_pseudo6(d + ND_IP + 8, d + ND_IP + 24, len, IPPROTO_ICMPV6);
 	if (l3_fold(l3_sum(d + ND_AT, ND_MAX, sum)) || d[ND_AT + 1] || d[ND_TARGET] == 0xff)
@@ -215,7 +215,7 @@ INLINE int l3_echo4(const struct ipn_ctx *c, struct ipn_msg *m, struct l3_work *
 	__u8 icmp[4];
 	__u32 sum;
 
-	if (ctx_load(c, m->off + 34, icmp, sizeof(icmp)))
+	if (ipn_load(c, m, 34, icmp, sizeof(icmp)))
 		return L3_DROP(HEADER);
 	__builtin_memcpy(w->frame.dst, w->mac, 6);
 	__builtin_memcpy(w->frame.src, port->mac, 6);
@@ -231,7 +231,7 @@ INLINE int l3_echo4(const struct ipn_ctx *c, struct ipn_msg *m, struct l3_work *
 	icmp[3] = sum;
 	if (ipn_store(c, m, 0, w->frame.dst, 34, 0) || ipn_store(c, m, 34, icmp, sizeof(icmp), 0))
 		return L3_DROP(HEADER);
-	return L3_VERDICT(VERDICT_PORT, m->port);
+	return L3_DECISION(IPN_DECISION_PORT, m->port);
 }
 
 INLINE int l3_echo6(const struct ipn_ctx *c, struct ipn_msg *m, struct l3_work *w,
@@ -241,7 +241,7 @@ INLINE int l3_echo6(const struct ipn_ctx *c, struct ipn_msg *m, struct l3_work *
 	__u8 icmp[4];
 	__u32 sum;
 
-	if (ctx_load(c, m->off + 54, icmp, sizeof(icmp)))
+	if (ipn_load(c, m, 54, icmp, sizeof(icmp)))
 		return L3_DROP(HEADER);
 	__builtin_memcpy(w->frame.dst, w->mac, 6);
 	__builtin_memcpy(w->frame.src, port->mac, 6);
@@ -256,7 +256,7 @@ INLINE int l3_echo6(const struct ipn_ctx *c, struct ipn_msg *m, struct l3_work *
 	icmp[3] = sum;
 	if (ipn_store(c, m, 0, w->frame.dst, 54, 0) || ipn_store(c, m, 54, icmp, sizeof(icmp), 0))
 		return L3_DROP(HEADER);
-	return L3_VERDICT(VERDICT_PORT, m->port);
+	return L3_DECISION(IPN_DECISION_PORT, m->port);
 }
 
 /* For one of the router's addresses. The message is whole. */
@@ -275,7 +275,7 @@ INLINE int l3_local_on(const struct ipn_ctx *c, __u32 fragment, __u32 unused)
 	if (fragment)
 		return L3_DROP(FOR_ROUTER);
 	if (w->proto == (v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {
-		if (w->iplen < at - 14 + 8 || ctx_load(c, m->off + at, type, sizeof(type)))
+		if (w->iplen < at - 14 + 8 || ipn_load(c, m, at, type, sizeof(type)))
 			return L3_DROP(HEADER);
 		if (type[0] != (v4 ? 8 : 128) || type[1])
 			return L3_DROP(FOR_ROUTER);
@@ -285,7 +285,7 @@ INLINE int l3_local_on(const struct ipn_ctx *c, __u32 fragment, __u32 unused)
 		if (!port)
 			return L3_DROP(WRONG_PORT);
 		at = v4 ? l3_echo4(c, m, w, port) : l3_echo6(c, m, w, port);
-		if (c->hook == HOOK_XDP)
+		if (ipn_at_xdp(c))
 			m->port = IPN_PORT_NONE; /* or it would take it for one of its own */
 		return at;
 	}

@@ -37,7 +37,7 @@ union l3_who {
 
 INLINE union l3_who l3_who(const struct ipn_l3_entry *e)
 {
-	return (union l3_who){ .word = READ_ONCE(*(__u64 *)e->mac) };
+	return (union l3_who){ .word = IPN_READ_ONCE(*(__u64 *)e->mac) };
 }
 
 INLINE void l3_who_set(struct ipn_l3_entry *e, const __u8 *mac, __u16 state)
@@ -46,7 +46,7 @@ INLINE void l3_who_set(struct ipn_l3_entry *e, const __u8 *mac, __u16 state)
 
 	if (mac)
 		__builtin_memcpy(who.mac, mac, 6);
-	WRITE_ONCE(*(__u64 *)e->mac, who.word);
+	IPN_WRITE_ONCE(*(__u64 *)e->mac, who.word);
 }
 
 INLINE void *l3_neighs(__u32 net)
@@ -106,13 +106,13 @@ INLINE struct ipn_l3_held *l3_held_slot(__u32 net, __u64 number)
 /* Takes the slot for itself. */
 INLINE int l3_held_take(struct ipn_l3_held *slot)
 {
-	return !CAS(&slot->busy, 0, 1);
+	return !IPN_CAS(&slot->busy, 0, 1);
 }
 
 INLINE void l3_held_give(struct ipn_l3_held *slot, __u64 seq)
 {
-	WRITE_ONCE(slot->seq, seq);
-	FULL_BARRIER(XCHG(&slot->busy, 0));
+	IPN_WRITE_ONCE(slot->seq, seq);
+	IPN_FULL_BARRIER(IPN_XCHG(&slot->busy, 0));
 }
 
 /* Holds the message, which is as it will leave. 0, or it could not. */
@@ -131,12 +131,12 @@ INLINE int l3_hold_on(const struct ipn_ctx *c, __u32 unused, __u32 unused2)
 	net = m->net;
 	l3 = bpf_map_lookup_elem(&ipn_l3_nets, &net);
 	e = l3_entry(w, net, w->port);
-	if (!l3 || !e || READ_ONCE(e->nheld) >= IPN_L3_HELD_PER_NEIGH)
+	if (!l3 || !e || IPN_READ_ONCE(e->nheld) >= IPN_L3_HELD_PER_NEIGH)
 		return -1;
 	len = m->len;
 	if (len > IPN_L3_HELD_DATA || m->vlan || w->too_big)
 		return -1;
-	n = FETCH_ADD(&l3->held, 1);
+	n = IPN_FETCH_ADD(&l3->held, 1);
 	slot = l3_held_slot(net, n);
 	if (!slot || !l3_held_take(slot))
 		return -1;
@@ -151,11 +151,11 @@ INLINE int l3_hold_on(const struct ipn_ctx *c, __u32 unused, __u32 unused2)
 		return -1;
 	}
 	barrier_var(len);
-	if (len > IPN_L3_HELD_DATA || ctx_load(c, m->off, slot->data, len)) {
+	if (len > IPN_L3_HELD_DATA || ipn_load(c, m, 0, slot->data, len)) {
 		l3_held_give(slot, 0);
 		return -1;
 	}
-	mine = FETCH_ADD(&e->nheld, 1);
+	mine = IPN_FETCH_ADD(&e->nheld, 1);
 	if (mine >= IPN_L3_HELD_PER_NEIGH) {
 		l3_held_give(slot, 0);
 		return -1;
@@ -189,7 +189,7 @@ INLINE int l3_held_drop_on(const struct ipn_ctx *c, __u32 unused, __u32 unused2)
 		}
 		l3_held_give(slot, slot->seq);
 	}
-	WRITE_ONCE(e->nheld, 0);
+	IPN_WRITE_ONCE(e->nheld, 0);
 	return 0;
 }
 L3_GLOBAL(l3_held_drop)
@@ -202,7 +202,7 @@ INLINE int l3_flush_on(const struct ipn_ctx *c, __u32 unused, __u32 unused2)
 	struct ipn_l3_held *slot;
 	struct ipn_l3_entry *e;
 	__u32 port, node, from;
-	__u8 *d = draft_of(c);
+	__u8 *d = ipn_draft_area(c);
 	union l3_who who;
 	__u64 len;
 
@@ -240,7 +240,7 @@ INLINE int l3_flush_on(const struct ipn_ctx *c, __u32 unused, __u32 unused2)
 		m->port = port;
 		m->node = node;
 	}
-	WRITE_ONCE(e->nheld, 0);
+	IPN_WRITE_ONCE(e->nheld, 0);
 	return 0;
 }
 L3_GLOBAL(l3_flush)
@@ -260,12 +260,12 @@ INLINE int l3_rewrite(const struct ipn_ctx *c, const struct ipn_msg *m, const __
 	if (ipn_store(c, m, 0, head, sizeof(head), 0))
 		return -1;
 	if (family == IPN_L3_INET6) {
-		if (ctx_load(c, m->off + 21, &hops, 1))
+		if (ipn_load(c, m, 21, &hops, 1))
 			return -1;
 		hops--;
 		return ipn_store(c, m, 21, &hops, 1, BPF_F_RECOMPUTE_CSUM);
 	}
-	if (ctx_load(c, m->off + 22, ip, sizeof(ip)))
+	if (ipn_load(c, m, 22, ip, sizeof(ip)))
 		return -1;
 	ip[0]--;
 	sum = (ip[2] << 8 | ip[3]) + 0x100;
@@ -278,9 +278,9 @@ INLINE int l3_rewrite(const struct ipn_ctx *c, const struct ipn_msg *m, const __
 /* Who may ask now? One of all CPUs, once a second. */
 INLINE int l3_ask_due(struct ipn_l3_entry *e, __u64 now)
 {
-	__u64 asked = READ_ONCE(e->asked);
+	__u64 asked = IPN_READ_ONCE(e->asked);
 
-	return (__s64)(now - asked) >= (__s64)L3_ASK_NS && CAS(&e->asked, asked, now) == asked;
+	return (__s64)(now - asked) >= (__s64)L3_ASK_NS && IPN_CAS(&e->asked, asked, now) == asked;
 }
 
 /*
@@ -311,7 +311,7 @@ INLINE int l3_resolve_on(const struct ipn_ctx *c, __u32 gen, __u32 unused)
 	if (who.state == IPN_L3_STATIC) {
 		if (l3_rewrite(c, m, who.mac, out->mac, w->family))
 			return L3_DROP(HEADER);
-		return L3_VERDICT(VERDICT_PORT, w->port);
+		return L3_DECISION(IPN_DECISION_PORT, w->port);
 	}
 	if (e->gen != gen) { /* of one who had the port before */
 		l3_held_drop(c, 0, 0);
@@ -349,7 +349,7 @@ INLINE int l3_resolve_on(const struct ipn_ctx *c, __u32 gen, __u32 unused)
 		if (l3_rewrite(c, m, who.mac, out->mac, w->family))
 			return L3_DROP(HEADER);
 		if (!ask)
-			return L3_VERDICT(VERDICT_PORT, w->port);
+			return L3_DECISION(IPN_DECISION_PORT, w->port);
 		l3_emit(c, w->port, 0);
 		__builtin_memcpy(w->mac, who.mac, 6);
 		l3_ask(c, 1, 0);
@@ -370,7 +370,7 @@ L3_GLOBAL(l3_resolve)
  * Somebody at the message's port says that w->hop is at w->mac. may_make: he speaks to the router
  * and will be spoken to; else only what was asked for, or is known, is taken.
  */
-#define L3_FLUSH L3_VERDICT(VERDICT_NONE, 1)
+#define L3_FLUSH L3_DECISION(IPN_DECISION_NONE, 1)
 INLINE int l3_learn_one_on(const struct ipn_ctx *c, __u32 may_make, __u32 unused)
 {
 	__u64 now = bpf_ktime_get_coarse_ns();
@@ -397,10 +397,10 @@ INLINE int l3_learn_one_on(const struct ipn_ctx *c, __u32 may_make, __u32 unused
 	e->gen = m->gen;
 	e->tries = 0;
 	e->confirmed = now;
-	WRITE_ONCE(*(__u64 *)e->mac, said.word);
+	IPN_WRITE_ONCE(*(__u64 *)e->mac, said.word);
 	if (said.word != who.word)
 		flow_forget(m);
-	return READ_ONCE(e->nheld) ? L3_FLUSH : L3_DONE;
+	return IPN_READ_ONCE(e->nheld) ? L3_FLUSH : L3_DONE;
 }
 L3_GLOBAL(l3_learn_one)
 

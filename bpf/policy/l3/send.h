@@ -31,34 +31,28 @@
 	}                                                                                \
 	INLINE int name(const struct ipn_ctx *c, __u32 a, __u32 b)                       \
 	{                                                                                \
-		if (c->hook == HOOK_XDP)                                                 \
+		if (ipn_at_xdp(c))                                                       \
 			return name##_xdp(c->ctx, a, b);                                 \
 		return name##_tc(c->ctx, a, b);                                          \
 	}
 
-/* A verdict as the number that such a function returns. */
-#define L3_VERDICT(kind, arg) ((kind) | (arg) << 8)
-#define L3_DROP(why) L3_VERDICT(VERDICT_DROP, IPN_DROP_##why)
-#define L3_DONE L3_VERDICT(VERDICT_NONE, 0)
+/* A decision as the number that such a function returns. */
+#define L3_DECISION(kind, arg) ((kind) | (arg) << 8)
+#define L3_DROP(why) L3_DECISION(IPN_DECISION_DROP, IPN_DROP_##why)
+#define L3_DONE L3_DECISION(IPN_DECISION_NONE, 0)
 
-INLINE struct verdict l3_verdict(int v)
+INLINE struct ipn_decision l3_decision(int v)
 {
-	return (struct verdict){ v & 0xff, (__u32)v >> 8 & 0xffff };
+	return (struct ipn_decision){ v & 0xff, (__u32)v >> 8 & 0xffff };
 }
 
 /* Sends the message as it is by now, draft or frame, to a port. */
 INLINE int l3_emit_on(const struct ipn_ctx *c, __u32 port, __u32 unused)
 {
 	struct ipn_msg *m = l3_msg();
-	struct ipn_net_fast *net;
-	__u32 id;
 
-	if (!m)
-		return 0;
-	id = m->net;
-	net = bpf_map_lookup_elem(&ipn_net_fast, &id);
-	if (net)
-		send_port(c, m, net, port);
+	if (m)
+		ipn_forward(c, m, port);
 	return 0;
 }
 L3_GLOBAL(l3_emit)
@@ -86,12 +80,12 @@ INLINE int l3_may_speak(const struct ipn_msg *m)
 
 	if (!limit)
 		return 0;
-	at = READ_ONCE(limit->at);
+	at = IPN_READ_ONCE(limit->at);
 	if ((__s64)(now - at) < 0)
 		return 0;
 	if (now - at > L3_SPEAK_BURST * L3_SPEAK_NS)
 		at = now - L3_SPEAK_BURST * L3_SPEAK_NS;
-	WRITE_ONCE(limit->at, at + L3_SPEAK_NS);
+	IPN_WRITE_ONCE(limit->at, at + L3_SPEAK_NS);
 	return 1;
 }
 
@@ -205,7 +199,7 @@ INLINE int l3_ask_on(const struct ipn_ctx *c, __u32 unicast, __u32 unused)
 	if (!w || !m)
 		return 0;
 	port = l3_port(m->net, w->port);
-	d = draft_of(c);
+	d = ipn_draft_area(c);
 	if (!port || !d)
 		return 0;
 	if (w->family == IPN_L3_INET) {
@@ -297,7 +291,7 @@ INLINE int l3_error_allowed4(const struct ipn_ctx *c, const struct ipn_msg *m,
 		return 0;
 	if (ip->protocol != IPPROTO_ICMP)
 		return 1;
-	if (ctx_load(c, m->off + 14 + ip->ihl * 4, &type, 1))
+	if (ipn_load(c, m, 14 + ip->ihl * 4, &type, 1))
 		return 0;
 	return type == 8 || type == 0 || (type >= 13 && type <= 18);
 }
@@ -329,7 +323,7 @@ INLINE int l3_error_allowed6(const struct ipn_ctx *c, const struct ipn_msg *m, _
 INLINE int l3_error_make4(const struct ipn_ctx *c, struct ipn_msg *m, struct l3_work *w,
 			  struct ipn_l3_port *port, __u32 error, __u32 mtu)
 {
-	__u8 *d = draft_of(c);
+	__u8 *d = ipn_draft_area(c);
 	const struct iphdr *ip = &w->frame.v4;
 	__u64 len = w->iplen;
 	__be32 own;
@@ -346,7 +340,7 @@ INLINE int l3_error_make4(const struct ipn_ctx *c, struct ipn_msg *m, struct l3_
 	if (len < 20)
 		return 0;
 	barrier_var(len);
-	if (len > QUOTE || ctx_load(c, m->off + 14, d + ERR4_AT + 8, len))
+	if (len > QUOTE || ipn_load(c, m, 14, d + ERR4_AT + 8, len))
 		return 0;
 	l3_ethernet(d, w->mac, port->mac, ETH_P_IP);
 	*(__be32 *)(d + 14) = bpf_htonl(0x45c00000 | (__u32)(28 + len));
@@ -365,7 +359,7 @@ INLINE int l3_error_make4(const struct ipn_ctx *c, struct ipn_msg *m, struct l3_
 INLINE int l3_error_make6(const struct ipn_ctx *c, struct ipn_msg *m, struct l3_work *w,
 			  struct ipn_l3_port *port, __u32 error, __u32 mtu)
 {
-	__u8 *d = draft_of(c), *own;
+	__u8 *d = ipn_draft_area(c), *own;
 	struct ipv6hdr *ip = &w->frame.v6;
 	__u64 len = w->iplen;
 	__u32 sum;
@@ -380,7 +374,7 @@ INLINE int l3_error_make6(const struct ipn_ctx *c, struct ipn_msg *m, struct l3_
 	if (len < 40)
 		return 0;
 	barrier_var(len);
-	if (len > QUOTE || ctx_load(c, m->off + 14, d + ERR6_AT + 8, len))
+	if (len > QUOTE || ipn_load(c, m, 14, d + ERR6_AT + 8, len))
 		return 0;
 	l3_ethernet(d, w->mac, port->mac, ETH_P_IPV6);
 	l3_header6(d + 14, 8 + len, 64, own, &ip->saddr);

@@ -175,6 +175,13 @@ static int mark_check(struct loader *l)
 			"was compiled for ABI %u, this fabric has %u (compile it again with "
 			"the headers of this version)",
 			mark.abi, IPN_ABI_VERSION);
+	if (IPN_KIT_MAJOR_OF(mark.kit) != IPN_KIT_MAJOR ||
+	    IPN_KIT_MINOR_OF(mark.kit) > IPN_KIT_MINOR)
+		return err_text(l->e, -EPROTO,
+				"was compiled with version %u.%u of the kit, this fabric has %u.%u "
+				"(compile it again with the headers of this version)",
+				IPN_KIT_MAJOR_OF(mark.kit), IPN_KIT_MINOR_OF(mark.kit),
+				IPN_KIT_MAJOR, IPN_KIT_MINOR);
 	return 0;
 }
 
