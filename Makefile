@@ -158,7 +158,7 @@ test:
 	tests/run $(T)
 lint:
 	scripts/install-deps build test lint
-	+$(MAKE) --no-print-directory bpf
+	+$(MAKE) --no-print-directory all
 	scripts/lint
 demo:
 	scripts/install-deps build demo

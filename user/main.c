@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The program ipn-fabric: a command line, the manager, and the process that holds sockets for it. */
+/* The program ipn-fabric: a command line, the manager, the process that holds sockets for it. */
 #include <string.h>
 
 #include "cli/cli.h"

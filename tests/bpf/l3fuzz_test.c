@@ -5,7 +5,7 @@
  *
  *	xdp      a process writes it           tap   a process's, at the tc program of its tap
  *	tc       a device sends it             tag   the same with a VLAN tag apart
- *	segmenter  it comes out of the segmenter   sock  a sock port's program sends it: punt, segmenter
+ *	segmenter  it comes out of that   sock  a sock port's program sends it: punt, segmenter
  *	dev      an AF_XDP program sends it
  *	live     really written to the taps of processes and devices, where programs are attached:
  *		 so also what BPF_PROG_TEST_RUN refuses to make for tc

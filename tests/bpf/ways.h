@@ -7,7 +7,7 @@
  *   TC   a device: frames for devices are redirected or cloned
  *   TAG  a device, with the frame's VLAN tag held apart by the kernel; the message has it in place
  *   GRAB an interface of the host: everybody gets a clone, and the host the frame
- *   GW   out of the segmenter, marked with the device it came from: for processes and sock ports only
+ *   SEGMENTER  out of that, marked with the device it came from: for processes and sock ports
  *   SK   a program at a sock port sends it: a real send() of a real socket, since this hook has no
  *	  BPF_PROG_TEST_RUN; what is for devices, or for all sock ports, is in the punt ring
  *

@@ -46,11 +46,11 @@ cat >"$CONF" <<-END
 	[port wire]
 	network = $NETS/lan
 	grab = wire0
-	[port listeners]
+	[port dir]
 	network = $NETS/lan
 	vde = $NETS/vde
 	mode = 0711
-	[port listener]
+	[port one]
 	network = $NETS/lan
 	unix = $NETS/fabric
 	peer = $NETS/program
@@ -173,7 +173,7 @@ line() # of a section
 	grep -n "^\[$1\]" "$CONF" | cut -d: -f1
 }
 other 's/mode = 0711/mode = 0755/' \
-	"other:$(line 'port listeners'): port listeners: $NETS/vde is attached with another kind, mode"
+	"other:$(line 'port dir'): port dir: $NETS/vde is attached with another kind, mode"
 other 's/port2 = 31/port2 = 30/' \
 	"other:$(line 'port joint'): port joint: its other end is at port 31 of $NETS/low, not 30"
 other 's/pool = 4/pool = 5/' \

@@ -87,7 +87,7 @@ struct host {
 	struct ipn_xsk *xsk; /* NULL: fd is a socket of libipn */
 	uint8_t mac[ETH_ALEN];
 	struct in_addr addr;
-	struct in_addr all;       /* the broadcast address of its subnet */
+	struct in_addr all;     /* the broadcast address of its subnet */
 	struct in_addr gateway; /* 0.0.0.0: none */
 	unsigned int prefix;
 	struct ping ping;

@@ -50,7 +50,7 @@ struct async_close {
 	unsigned int threads;
 	int done_fd;
 	sd_event_source *source;
-	struct user *stranger; /* nobody's in particular: of a socket that does not say whose it is */
+	struct user *stranger; /* whose the sockets are that do not say whose they are */
 	void (*done)(void *arg);
 	void *arg;
 };

@@ -3,12 +3,12 @@
  * Control connections: requests in, replies out (include/ipn/control.h).
  *
  * The peer is hostile. A packet is looked at only when its header, length and number of descriptors
- * fit the table of requests (request.c); strings are terminated before use; every descriptor that came is
- * closed on every path, and not here (async_close.c): also those that nobody has read when a
- * session ends. So its socket is shut down, then read to its end, and only then closed. One request
- * is answered before the next is read, and a reply that does not fit into the socket means that the
- * client does not read its replies: it is cut off. So a session costs a bounded amount of work per
- * turn of the event loop, and the loop is fair between them.
+ * fit the table of requests (request.c); strings are terminated before use; every descriptor that
+ * came is closed on every path, and not here (async_close.c): also those that nobody has read when
+ * a session ends. So its socket is shut down, then read to its end, and only then closed. One
+ * request is answered before the next is read, and a reply that does not fit into the socket means
+ * that the client does not read its replies: it is cut off. So a session costs a bounded amount of
+ * work per turn of the event loop, and the loop is fair between them.
  */
 #include "manager/control/session.h"
 

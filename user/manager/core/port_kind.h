@@ -54,7 +54,7 @@ struct port_kind {
 	int (*begin)(struct node *node);
 	/* Its programs. */
 	int (*attach)(struct node *node);
-	/* After a restart: is what the port is there for still there? -ENODEV. *link: but NO_LINK. */
+	/* After a restart: is what it is there for still there? -ENODEV. *link: but NO_LINK. */
 	int (*stands)(struct fabric *f, const struct ipn_port_in *port, struct link_info *link);
 	/* Takes over what belongs to it. On failure nothing of that is left. */
 	int (*adopt)(struct node *node);

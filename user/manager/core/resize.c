@@ -8,12 +8,12 @@
  *	   writes these maps, so both places are right from here on.
  *	2. `net_info`: a new manager goes on with the new place. Whatever of the following steps was
  *	   not done, adopt.c does.
- *	3. net_fast[id].port_base, one store: each program takes it once per message, and finds the same
- *	   in either place
+ *	3. net_fast[id].port_base, one store: each program takes it once per message, and finds
+ *	   the same in either place
  *	4. net_fast[id].numnodes
  *	5. all programs that began before end: nobody looks at the old place any more
- *	6. net_fast[id].flood_len, if the list of devices became shorter; not before 5, where a program
- *	   with the old place would have passed over its last devices
+ *	6. net_fast[id].flood_len, if the list of devices became shorter; not before 5, where a
+ *	   program with the old place would have passed over its last devices
  *	7. the old place is cleared
  * The list of devices has holes; when the network gets so small that its end would not fit, it
  * moves, and the copy has none. Programs may see the new place with the old size and the old length

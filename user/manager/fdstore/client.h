@@ -25,7 +25,7 @@ struct fdstore_source {
 	bool (*wanted)(void *arg);
 	/* May there be something in this slot? */
 	bool (*there)(void *arg, __u32 slot);
-	/* Fills in gen, listener, nfds, file, descr, and the descriptors, which stay the owner's. */
+	/* Fills in gen, listener, nfds, file, descr; the descriptors stay the owner's. */
 	bool (*describe)(void *arg, __u32 slot, struct fdstore_msg *msg, int fds[FDSTORE_FDS]);
 	void *arg;
 };

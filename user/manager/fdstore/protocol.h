@@ -34,7 +34,10 @@ enum { FDSTORE_FD_LISTEN = 3, FDSTORE_FD_MANAGER, FDSTORE_FD_END };
 #define FDSTORE_LISTENER(id) (IPN_MAX_NODES + (id))
 #define FDSTORE_SLOTS (2 * IPN_MAX_NODES)
 #define FDSTORE_NO_LISTENER (~0U)
-/* A port: the fabric's socket and the client's stream; a listener: what listens, if that is no port. */
+/*
+ * A port: the fabric's socket and the client's stream; a listener: what listens, if that is no
+ * port.
+ */
 #define FDSTORE_FDS 2
 #define FDSTORE_FILE_MAX 32
 

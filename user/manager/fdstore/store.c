@@ -32,9 +32,9 @@
  *	manager dies       what it had sent is read to the end; then the fdstore waits. If it has
  *			   nothing to keep, it ends, and also when nobody can find it any more: the
  *			   next manager came before it listened and has another, or all was removed
- *	fdstore dies        the manager has all of it, starts another and puts everything again
- *	fdstore is slow     the manager never waits: it remembers which slots have changed, and kills
- *			   an fdstore that does not read for some seconds
+ *	fdstore dies       the manager has all of it, starts another and puts everything again
+ *	fdstore is slow    the manager never waits: it remembers which slots have changed, and
+ *			   kills an fdstore that does not read for some seconds
  *	both die           the ports end; listeners are opened again
  *	no descriptors     that PUT is refused, and its port ends with the manager
  *	no memory          the same

@@ -3,8 +3,8 @@
 #define IPN_MANAGER_FDSTORE_STORE_H
 
 /*
- * The process itself, with the descriptors FDSTORE_FD_* of protocol.h. args: the run directory, and the inode of the
- * socket in it. Returns its exit status.
+ * The process itself, with the descriptors FDSTORE_FD_* of protocol.h. args: the run directory, and
+ * the inode of the socket in it. Returns its exit status.
  */
 int fdstore_run(int nargs, char *const args[]);
 

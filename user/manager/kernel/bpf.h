@@ -24,7 +24,7 @@ struct bpf_state {
 	char dir[256]; /* the fabric's directory: BPFFS/ipn-fabric/v1 */
 	bool adopted;
 	struct ipn_abi abi;            /* copy of what stands in the map */
-	struct ipn_net_fast *net_fast; /* the map `net_fast`, IPN_MAX_NETS of them, mapped writable */
+	struct ipn_net_fast *net_fast; /* that map, IPN_MAX_NETS of them, mapped writable */
 	int ncpus;                     /* possible CPUs: values in a per-CPU look-up */
 
 	int fd_abi, fd_net_info, fd_net_fast, fd_port_in, fd_port_cache, fd_port_info, fd_port_out,
