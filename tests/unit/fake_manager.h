@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "common/fdpass.h"
 #include "common/util.h"
 
 #define FAKE_SESSIONS 16
@@ -70,38 +71,23 @@ static inline bool fake_read(int fd, struct fake_request *req)
 		.msg_controllen = sizeof(control),
 	};
 	ssize_t n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
-	struct cmsghdr *c;
 
 	if (n < (ssize_t)sizeof(req->hdr))
 		return false;
 	req->len = (size_t)n - sizeof(req->hdr);
-	req->nfds = 0;
-	for (c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
-		req->nfds = (unsigned int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-		memcpy(req->fds, CMSG_DATA(c), req->nfds * sizeof(int));
-	}
+	req->nfds = fdpass_get(&msg, req->fds, IPN_CTL_MAX_FDS);
 	return true;
 }
 
 static inline void fake_write(int fd, struct fake_reply *rep)
 {
 	struct iovec iov[2] = { { &rep->hdr, sizeof(rep->hdr) }, { rep->body, rep->len } };
-	char control[CMSG_SPACE(sizeof(rep->fds))] __attribute__((aligned(8))) = { 0 };
+	char control[CMSG_SPACE(sizeof(rep->fds))] __attribute__((aligned(8)));
 	struct msghdr msg = { .msg_iov = iov + rep->raw, .msg_iovlen = 2 - rep->raw };
 
 	if (!rep->hdr.len)
 		rep->hdr.len = (__u32)(sizeof(rep->hdr) + rep->len);
-	if (rep->nfds) {
-		struct cmsghdr *c;
-
-		msg.msg_control = control;
-		msg.msg_controllen = CMSG_SPACE(rep->nfds * sizeof(int));
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(rep->nfds * sizeof(int));
-		memcpy(CMSG_DATA(c), rep->fds, rep->nfds * sizeof(int));
-	}
+	fdpass_put(&msg, control, rep->fds, rep->nfds);
 	(void)!sendmsg(fd, &msg, MSG_NOSIGNAL);
 	for (unsigned int i = 0; i < rep->nfds; i++)
 		close(rep->fds[i]);

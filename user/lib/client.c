@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "common/fdpass.h"
 #include "common/util.h"
 
 /* What the kernel says when nobody listens at the other end, or no longer. */
@@ -62,21 +63,11 @@ static int client_send(int fd, const struct ipn_ctl_hdr *hdr, const struct clien
 	};
 	union {
 		struct cmsghdr align;
-		char room[CMSG_SPACE(IPN_CTL_MAX_FDS * sizeof(int))];
-	} control = { 0 };
+		char room[FDPASS_SPACE(IPN_CTL_MAX_FDS)];
+	} control;
 	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = call->request_len ? 2 : 1 };
 
-	if (call->nfds) {
-		struct cmsghdr *c;
-
-		msg.msg_control = &control;
-		msg.msg_controllen = CMSG_SPACE(call->nfds * sizeof(int));
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(call->nfds * sizeof(int));
-		memcpy(CMSG_DATA(c), call->fds, call->nfds * sizeof(int));
-	}
+	fdpass_put(&msg, &control, call->fds, call->nfds);
 	while (sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
 		int r = errno == EAGAIN ? client_wait(fd, POLLOUT) : -errno;
 
@@ -96,26 +87,10 @@ static void client_close_fds(struct client_call *call)
 /* Takes the descriptors of a packet into the call. Those beyond its room are closed: -EPROTO. */
 static int client_take_fds(struct client_call *call, struct msghdr *msg)
 {
-	int r = 0;
+	unsigned int n = fdpass_get(msg, call->reply_fds, IPN_CTL_MAX_FDS);
 
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t i = 0; i < n; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-			if (call->nreply_fds < IPN_CTL_MAX_FDS) {
-				call->reply_fds[call->nreply_fds++] = fd;
-			} else {
-				close(fd);
-				r = -EPROTO;
-			}
-		}
-	}
-	return r;
+	call->nreply_fds = n < IPN_CTL_MAX_FDS ? n : IPN_CTL_MAX_FDS;
+	return n > IPN_CTL_MAX_FDS ? -EPROTO : 0;
 }
 
 /* Descriptors were cut off: because this process can have no more? */
@@ -132,7 +107,7 @@ static ssize_t client_receive(int fd, struct client_call *call, void *buf, size_
 	struct iovec iov = { buf, size };
 	union {
 		struct cmsghdr align;
-		char room[CMSG_SPACE(IPN_CTL_MAX_FDS * sizeof(int))];
+		char room[FDPASS_SPACE(IPN_CTL_MAX_FDS)];
 	} control;
 	struct msghdr msg = {
 		.msg_iov = &iov,

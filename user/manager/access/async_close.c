@@ -29,6 +29,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
+#include "common/fdpass.h"
 #include "common/log.h"
 #include "common/util.h"
 #include "manager/access/quota.h"
@@ -36,7 +37,6 @@
 #define THREADS_MAX 64
 #define CLOSING_MAX 16
 #define STACK_SIZE 65536
-#define FDS_MAX 253 /* SCM_MAX_FD */
 
 struct job {
 	struct job *next;
@@ -128,26 +128,21 @@ void stranger_close(struct async_close *c, int *fd)
 
 ssize_t stranger_recv(struct async_close *c, int fd, void *buf, size_t size)
 {
-	alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * FDS_MAX)];
+	alignas(struct cmsghdr) char control[FDPASS_SPACE(FDPASS_MAX)];
 	struct iovec iov = { buf, size };
 	struct msghdr msg = { .msg_iov = &iov,
 			      .msg_iovlen = 1,
 			      .msg_control = control,
 			      .msg_controllen = sizeof(control) };
+	int fds[FDPASS_MAX];
+	unsigned int count;
 	ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
 	if (n < 0)
 		return n;
-	for (struct cmsghdr *cm = CMSG_FIRSTHDR(&msg); cm; cm = CMSG_NXTHDR(&msg, cm)) {
-		size_t count = (cm->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-		for (size_t i = 0; cm->cmsg_type == SCM_RIGHTS && i < count; i++) {
-			int with;
-
-			memcpy(&with, CMSG_DATA(cm) + i * sizeof(int), sizeof(with));
-			stranger_close(c, &with);
-		}
-	}
+	count = fdpass_get(&msg, fds, FDPASS_MAX);
+	for (unsigned int i = 0; i < count; i++)
+		stranger_close(c, &fds[i]);
 	return n;
 }
 

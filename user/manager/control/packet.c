@@ -7,29 +7,22 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "common/fdpass.h"
 #include "manager/access/async_close.h"
 
-static void packet_take_fds(struct packet *p, struct msghdr *msg)
+static bool has_sender(struct msghdr *msg)
 {
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-		if (c->cmsg_level != SOL_SOCKET)
-			continue;
-		if (c->cmsg_type == SCM_CREDENTIALS)
-			p->sender = true;
-		if (c->cmsg_type != SCM_RIGHTS || count > FDS_MAX)
-			continue;
-		memcpy(p->fds, CMSG_DATA(c), count * sizeof(int));
-		p->nfds = (unsigned int)count;
-	}
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c))
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS)
+			return true;
+	return false;
 }
 
 int packet_receive(int fd, struct packet *p, void *buf, size_t size, int flags)
 {
 	const size_t creds = CMSG_SPACE(sizeof(struct ucred));
 	alignas(struct cmsghdr) char
-		control[CMSG_SPACE(sizeof(int) * FDS_MAX) + CMSG_SPACE(sizeof(struct ucred))];
+		control[FDPASS_SPACE(FDPASS_MAX) + CMSG_SPACE(sizeof(struct ucred))];
 	struct iovec iov = { buf, size };
 	struct msghdr msg = { .msg_iov = &iov,
 			      .msg_iovlen = 1,
@@ -43,7 +36,8 @@ int packet_receive(int fd, struct packet *p, void *buf, size_t size, int flags)
 		return -errno;
 	p->cut = msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC);
 	p->cut_fds = msg.msg_flags & MSG_CTRUNC;
-	packet_take_fds(p, &msg);
+	p->sender = has_sender(&msg);
+	p->nfds = fdpass_get(&msg, p->fds, FDPASS_MAX);
 	return 0;
 }
 
@@ -55,20 +49,10 @@ void packet_drop_fds(struct async_close *c, struct user *u, const struct packet 
 
 int packet_send(int fd, const void *data, size_t len, const int *fds, unsigned int nfds)
 {
-	alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * IPN_CTL_MAX_FDS)];
+	alignas(struct cmsghdr) char control[FDPASS_SPACE(IPN_CTL_MAX_FDS)];
 	struct iovec iov = { (void *)data, len };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	struct cmsghdr *c;
 
-	if (nfds) {
-		memset(control, 0, sizeof(control));
-		msg.msg_control = control;
-		msg.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
-		memcpy(CMSG_DATA(c), fds, sizeof(int) * nfds);
-	}
+	fdpass_put(&msg, control, fds, nfds);
 	return sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }

@@ -7,10 +7,10 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "common/fdpass.h"
+
 struct async_close;
 struct user;
-
-#define FDS_MAX 253 /* SCM_MAX_FD: what one packet can have; none may be left to the kernel */
 
 /* One packet as it came. */
 struct packet {
@@ -19,7 +19,7 @@ struct packet {
 	bool cut_fds; /* the latter */
 	bool sender;  /* it says who sent it (SO_PASSCRED): so it is a packet and no end of file */
 	unsigned int nfds;
-	int fds[FDS_MAX];
+	int fds[FDPASS_MAX]; /* none may be left to the kernel */
 };
 
 /* flags: 0, or MSG_PEEK, which takes no descriptors. Returns 0 or -errno. */

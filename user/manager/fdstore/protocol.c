@@ -4,25 +4,16 @@
 #include <stdalign.h>
 #include <sys/socket.h>
 
+#include "common/fdpass.h"
 #include "common/util.h"
 
 int fdstore_send(int fd, const struct fdstore_msg *msg, const int *fds)
 {
-	alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * FDSTORE_FDS)] = { 0 };
+	alignas(struct cmsghdr) char control[FDPASS_SPACE(FDSTORE_FDS)];
 	struct iovec iov = { (void *)msg, sizeof(*msg) };
 	struct msghdr hdr = { .msg_iov = &iov, .msg_iovlen = 1 };
-	size_t size = sizeof(int) * msg->nfds;
-	struct cmsghdr *c;
 
-	if (size) {
-		hdr.msg_control = control;
-		hdr.msg_controllen = CMSG_SPACE(size);
-		c = CMSG_FIRSTHDR(&hdr);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(size);
-		memcpy(CMSG_DATA(c), fds, size);
-	}
+	fdpass_put(&hdr, control, fds, msg->nfds);
 	if (sendmsg(fd, &hdr, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
 	return 0;
@@ -43,7 +34,7 @@ static bool ends(const char *text, size_t size)
 
 int fdstore_recv(int fd, struct fdstore_msg *msg, int fds[FDSTORE_FDS])
 {
-	alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * FDSTORE_FDS)];
+	alignas(struct cmsghdr) char control[FDPASS_SPACE(FDSTORE_FDS)];
 	struct iovec iov = { msg, sizeof(*msg) };
 	struct msghdr hdr = { .msg_iov = &iov,
 			      .msg_iovlen = 1,
@@ -59,12 +50,7 @@ int fdstore_recv(int fd, struct fdstore_msg *msg, int fds[FDSTORE_FDS])
 		return errno == EWOULDBLOCK || errno == EINTR ? -EAGAIN : -errno;
 	if (n == 0)
 		return -EPIPE;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&hdr); c; c = CMSG_NXTHDR(&hdr, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		came = (__u32)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-		memcpy(fds, CMSG_DATA(c), sizeof(int) * came);
-	}
+	came = fdpass_get(&hdr, fds, FDSTORE_FDS);
 	if (n != sizeof(*msg) || hdr.msg_flags & MSG_TRUNC || msg->magic != FDSTORE_MAGIC ||
 	    msg->version != FDSTORE_VERSION || msg->slot >= FDSTORE_SLOTS ||
 	    msg->nfds > FDSTORE_FDS || came > msg->nfds || !ends(msg->file, sizeof(msg->file)) ||

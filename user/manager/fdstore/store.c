@@ -56,9 +56,9 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/util.h"
 #include "manager/fdstore/protocol.h"
 
@@ -87,14 +87,6 @@ struct store {
 };
 
 /* --- what is kept ------------------------------------------------------------------------------*/
-
-static __u64 now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_BOOTTIME, &t);
-	return (__u64)t.tv_sec * 1000 + (__u64)t.tv_nsec / 1000000;
-}
 
 static void slot_clear(struct store *k, __u32 slot)
 {
@@ -131,7 +123,7 @@ static void manager_left(struct store *k)
 	util_close_fd(&k->fd);
 	k->fd = -1;
 	k->listing = k->crowded = false;
-	k->left = now_ms();
+	k->left = clock_us() / 1000;
 }
 
 /* 0 or -errno: the connection is no more. */
@@ -242,7 +234,7 @@ static void manager_new(struct store *k)
 
 	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) || peer.uid != geteuid())
 		return;
-	k->alone = k->fd < 0 ? now_ms() - k->left : 0;
+	k->alone = k->fd < 0 ? clock_us() / 1000 - k->left : 0;
 	if (k->fd >= 0) {
 		hear(k, 4 * FDSTORE_SLOTS);
 		manager_left(k);

@@ -40,9 +40,9 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <xdp/xsk.h>
 
+#include "common/clock.h"
 #include "common/errtext.h"
 #include "common/util.h"
 #include "manager/core/net.h"
@@ -53,7 +53,7 @@
 #include "manager/ports/device.h"
 #include "manager/ports/kinds.h"
 
-#define BUSY_MS 10000 /* how long a queue is waited for; a busy kernel frees it late */
+#define BUSY_US 10000000 /* how long a queue is waited for; a busy kernel frees it late */
 #define BUSY_STEP_US 2000
 #define CHECK_US 250000
 #define TX_BUDGET 9 /* XDP_MAX_TX_SKB_BUDGET: newer than Debian 12's headers */
@@ -85,14 +85,6 @@ struct xsk {
 
 /* --- the thread --- */
 
-static long ms_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static int memory_make(size_t size, void **area)
 {
 	_cleanup_close_ int fd = memfd_create("ipn-xsk", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -115,7 +107,7 @@ static int socket_bind(struct xsk_job *job, struct xsk_umem *umem)
 	__u32 budget = config.tx_size;
 	struct xsk_ring_cons rx = { 0 };
 	struct xsk_ring_prod tx = { 0 };
-	long end = ms_now() + BUSY_MS;
+	__u64 end = clock_us() + BUSY_US;
 	char name[IF_NAMESIZE];
 	struct xsk_socket *xsk;
 	int r;
@@ -124,7 +116,8 @@ static int socket_bind(struct xsk_job *job, struct xsk_umem *umem)
 		if (!if_indextoname(job->ifindex, name))
 			return -ENODEV;
 		r = xsk_socket__create(&xsk, name, 0, umem, &rx, &tx, &config);
-		if (r != -EBUSY || ms_now() > end || __atomic_load_n(&job->stop, __ATOMIC_RELAXED))
+		if (r != -EBUSY || clock_us() > end ||
+		    __atomic_load_n(&job->stop, __ATOMIC_RELAXED))
 			break;
 		usleep(BUSY_STEP_US);
 	}
