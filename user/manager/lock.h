@@ -17,6 +17,7 @@ struct lock {
 	int lock_fd;             /* in it */
 	int bpf_lock_fd;         /* directory on the bpffs, locked */
 	bool run_locked, locked; /* the first lock is ours; both are */
+	char holder[32];         /* pid of who held the first before us; empty: nobody */
 	bool made_run_dir, made_bpffs_dir;
 };
 

@@ -181,16 +181,25 @@ static int loop_open(struct manager *m)
 	return r < 0 ? r : 0;
 }
 
-/* Stale pins: those of a fabric whose namespace is gone with all its interfaces. */
+/*
+ * Stale pins: those of a fabric whose namespace is gone with all its interfaces, or nobody can get
+ * into any more.
+ */
 static int wipe_if_dead(struct manager *m, struct errtext *e)
 {
+	struct fdstore *fs = NULL;
 	char dir[256];
 	__u32 inode = 0;
 
 	link_netns_inode(&inode);
-	if (!m->f.bpf->adopted || !m->f.bpf->abi.netns || m->f.bpf->abi.netns == inode ||
-	    !bpf_links_dead(m->f.bpf->dir))
+	if (!m->f.bpf->adopted || !m->f.bpf->abi.netns || m->f.bpf->abi.netns == inode)
 		return 0;
+	if (!bpf_links_dead(m->f.bpf->dir) && link_netns_reachable(m->f.bpf->abi.netns))
+		return 0;
+	/* sockets of the namespace, which the fdstore has, keep its interfaces alive */
+	if (!fdstore_new(&fs, m->lock.run_fd, m->opts.run_dir, m->f.bpf->abi.group))
+		fdstore_end(fs);
+	fdstore_free(fs);
 	util_copy(dir, sizeof(dir), m->f.bpf->dir);
 	log_notice("%s: removed what a fabric left whose network namespace is gone", dir);
 	bpf_state_unpin(m->f.bpf);

@@ -50,6 +50,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
@@ -287,6 +288,9 @@ int fdstore_run(int nargs, char *const args[])
 	k->dir = args[0];
 	k->inode = strtoull(args[1], NULL, 10);
 	if ((k->dir[0] == '/' && chdir("/")) || close_range(FDSTORE_FD_END, ~0U, 0))
+		return 1;
+	/* it needs no network, and must not keep alive the one that it was started in */
+	if (unshare(CLONE_NEWNET) && errno != EPERM && errno != EINVAL)
 		return 1;
 	k->listen_fd = FDSTORE_FD_LISTEN;
 	k->fd = FDSTORE_FD_MANAGER;

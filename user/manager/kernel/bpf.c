@@ -477,6 +477,7 @@ int bpf_dir_make(const char *bpffs, struct errtext *e)
 	bool made = !mkdir(bpffs, 0750);
 	char dir[256];
 	struct statfs fs;
+	struct stat st;
 	int r;
 
 	if (!made && errno != EEXIST)
@@ -491,6 +492,12 @@ int bpf_dir_make(const char *bpffs, struct errtext *e)
 			e, -EMEDIUMTYPE,
 			"%s: is not on a bpffs (mount -t bpf bpf %s, or name another with --bpffs)",
 			bpffs, bpffs);
+	} else if (!stat(bpffs, &st) && (st.st_mode & (S_IWGRP | S_IWOTH)) &&
+		   !(st.st_mode & S_ISVTX)) {
+		r = err_text(e, -EPERM,
+			     "%s: others may rename what is in it, mode %04o (chmod go-w %s, or "
+			     "choose another --bpffs)",
+			     bpffs, st.st_mode & 07777, bpffs);
 	} else {
 		snprintf(dir, sizeof(dir), "%s/ipn-fabric", bpffs);
 		if (!mkdir(dir, 0750) || errno == EEXIST)

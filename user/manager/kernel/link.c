@@ -35,6 +35,7 @@
  */
 #include "manager/kernel/link.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <libmnl/libmnl.h>
 #include <linux/ethtool.h>
@@ -970,6 +971,47 @@ int link_netns_inode(__u32 *inode)
 		return r;
 	*inode = (__u32)ino;
 	return 0;
+}
+
+static bool netns_mounted(const char *name)
+{
+	_cleanup_free_ char *line = NULL;
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	bool found = false;
+	size_t room = 0;
+
+	if (!f)
+		return true; /* nobody knows */
+	while (!found && getline(&line, &room, f) > 0)
+		found = strstr(line, name);
+	fclose(f);
+	return found;
+}
+
+bool link_netns_reachable(__u32 inode)
+{
+	char name[32], path[300], at[32];
+	bool found = false;
+	struct dirent *e;
+	ssize_t n;
+	DIR *d;
+
+	snprintf(name, sizeof(name), "net:[%u]", inode);
+	if (netns_mounted(name))
+		return true;
+	d = opendir("/proc");
+	if (!d)
+		return true;
+	while (!found && (e = readdir(d))) {
+		if (e->d_name[0] < '1' || e->d_name[0] > '9')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/ns/net", e->d_name);
+		n = readlink(path, at, sizeof(at) - 1);
+		at[n > 0 ? n : 0] = '\0';
+		found = !strcmp(at, name);
+	}
+	closedir(d);
+	return found;
 }
 
 int link_tap_of_fd(struct link_ctx *ctx, int fd, __u32 *ifindex)

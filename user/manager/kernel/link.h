@@ -122,6 +122,11 @@ int link_netns_check(int fd);
 int link_netns_inode_of(int fd, __u32 *inode);
 int link_netns_inode(__u32 *inode);
 /*
+ * Can anybody still get into the network namespace of this inode number? By a process that is in
+ * it, or by a mount of it (a name of `ip netns`) that this process sees.
+ */
+bool link_netns_reachable(__u32 inode);
+/*
  * Calls `fn` with a link_ctx of that namespace, in that namespace, for as long as it takes. Returns
  * what it returned, or -errno.
  */
