@@ -316,8 +316,8 @@ INLINE int tc_run(struct __sk_buff *skb, __u32 ifindex, const enum tc_from from,
 	struct ipn_msg *m;
 	int why;
 
-	if (unlikely(!port)) /* not ours, or detached just now */
-		return from == FROM_SEGMENTER || from == FROM_CABLE ? TC_DROP : TC_PASS;
+	if (unlikely(!port)) /* not ours yet, or any more: only a grabbed interface is the host's */
+		return act;
 	if (from == FROM_CABLE && cable & CABLE_RAW)
 		len -= IPN_TX_HDR;
 	if (unlikely(skb->vlan_present))

@@ -50,6 +50,7 @@ static struct t_port *veth_make(__u32 number)
 
 	assert_ok(link_veth(fab.link, "v%d", "far", there, net->live->mtu - ETH_LEN, LINK_GSO_PLAIN,
 			    &ifindex));
+	assert_ok(link_set_up(fab.link, ifindex));
 	assert_ok(setns(there, CLONE_NEWNET));
 	far_end = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	addr.sll_ifindex = (int)if_nametoindex("far");

@@ -258,6 +258,7 @@ static void mtu_is_clamped_to_what_the_device_can(void **state)
 	close(fd);
 
 	assert_int_equal(link_veth(ctx, "v%d", "far", -1, 500, LINK_GSO_BIG, &ifindex), 0);
+	assert_int_equal(link_set_up(ctx, ifindex), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		assert_int_equal(link_set_mtu(ctx, ifindex, rows[i].mtu), 0);
 		assert_int_equal(link_get(ctx, ifindex, &info), 0);
@@ -330,6 +331,9 @@ static void veth_reaches_into_another_namespace(void **state)
 
 	assert_int_equal(link_veth(ctx, "ipnv%d", "eth0", there, 9000, LINK_GSO_BIG, &ifindex), 0);
 	assert_int_equal(link_get(ctx, ifindex, &near), 0);
+	assert_false(near.flags & IFF_UP); /* until its program is there */
+	assert_int_equal(link_set_up(ctx, ifindex), 0);
+	assert_int_equal(link_get(ctx, ifindex, &near), 0);
 	assert_string_equal(near.name, "ipnv0");
 	assert_string_equal(near.kind, "veth");
 	assert_int_equal(near.mtu, 9000);
@@ -381,6 +385,7 @@ static void a_visit_comes_back(void **state)
 
 	assert_int_equal(link_netns_inode(&before), 0);
 	assert_int_equal(link_veth(ctx, "ipnv%d", "eth0", there, 1500, LINK_GSO_BIG, &ifindex), 0);
+	assert_int_equal(link_set_up(ctx, ifindex), 0);
 	assert_int_equal(link_netns_visit(there, make_plain, &r), 0);
 	assert_int_equal(r, 0);
 	assert_int_equal(link_named(other, "eth0").gso, LINK_GSO_PLAIN);
@@ -496,7 +501,9 @@ static void fabric_end_is_silent(void **state)
 	struct pollfd fds[3] = { { .events = POLLIN }, { .events = POLLIN }, { .events = POLLIN } };
 
 	assert_int_equal(link_veth(ctx, "ipnv%d", "eth0", there, 1000, LINK_GSO_BIG, &veths[0]), 0);
+	assert_int_equal(link_set_up(ctx, veths[0]), 0);
 	assert_int_equal(link_veth(ctx, "ipnv%d", "eth1", there, 1500, LINK_GSO_BIG, &veths[1]), 0);
+	assert_int_equal(link_set_up(ctx, veths[1]), 0);
 	assert_int_equal(link_tap_proc(ctx, "ipnp%d", 1500, &fds[2].fd, &tap, name), 0);
 	assert_int_equal(setns(there, CLONE_NEWNET), 0);
 	fds[0].fd = packet_socket(link_named(other, "eth0").ifindex);
@@ -691,6 +698,7 @@ static void interfaces_of_others(void **state)
 	assert_int_equal(link_find(ctx, "far/too/long/for/a/name", &info), -ENODEV);
 
 	assert_int_equal(link_veth(ctx, "n%d", LINK_NAME_AUTO, -1, 1500, LINK_GSO_PLAIN, &near), 0);
+	assert_int_equal(link_set_up(ctx, near), 0);
 	assert_int_equal(link_find(ctx, "ipn0", &info), 0);
 	assert_int_equal(info.type, 1); /* ARPHRD_ETHER */
 	assert_int_equal(info.peer, near);

@@ -152,7 +152,7 @@ static struct perm_peer peer_of(const struct peer_row *row, gid_t *groups)
 		.gid = row->gid,
 		.groups = groups,
 		.ngroups = row->ngroups,
-		.dac_override = row->dac_override,
+		.caps = row->dac_override ? 1ULL << CAP_DAC_OVERRIDE : 0,
 	};
 }
 
@@ -195,9 +195,9 @@ static void rights_are_those_of_a_process_with_these_ids(void **state)
 
 static void root_has_every_right(void **state)
 {
-	struct perm_peer root = { .uid = 0, .dac_override = true };
+	struct perm_peer root = { .uid = 0, .caps = 1ULL << CAP_DAC_OVERRIDE };
 	/* access(2) drops the capabilities of other users: here they count for nothing either. */
-	struct perm_peer other = { .uid = 1002, .gid = 1002, .dac_override = true };
+	struct perm_peer other = { .uid = 1002, .gid = 1002, .caps = 1ULL << CAP_DAC_OVERRIDE };
 	char path[64];
 	int fd;
 
@@ -531,11 +531,12 @@ static int peers_check(void)
 
 		assert_int_equal(r, 0);
 		if (peer.pid != c.pid || peer.uid != row->uid || peer.gid != row->gid ||
-		    peer.net_admin != clients[i].net_admin ||
-		    peer.dac_override != clients[i].dac_override) {
+		    (bool)perm_cap(&peer, CAP_NET_ADMIN) != clients[i].net_admin ||
+		    (bool)perm_cap(&peer, CAP_DAC_OVERRIDE) != clients[i].dac_override) {
 			print_error("%s: uid %u gid %u net_admin %d dac_override %d\n",
-				    clients[i].name, peer.uid, peer.gid, peer.net_admin,
-				    peer.dac_override);
+				    clients[i].name, peer.uid, peer.gid,
+				    (bool)perm_cap(&peer, CAP_NET_ADMIN),
+				    (bool)perm_cap(&peer, CAP_DAC_OVERRIDE));
 			failed++;
 		}
 		if (row->groups) {

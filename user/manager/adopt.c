@@ -172,9 +172,24 @@ static int stray(const struct link_info *link, void *arg)
 	return 0;
 }
 
+/* Whose pins belong to somebody? */
+static bool pins_known(void *arg, __u32 ifindex)
+{
+	struct fabric *f = arg;
+	struct ipn_xskport far;
+	struct node *node;
+
+	HASH_FIND(hh, f->nodes, &ifindex, sizeof(ifindex), node);
+	return node || ifindex == f->bpf->abi.segmenter_out ||
+	       !bpf_map_lookup_elem(f->bpf->fd_xskports, &ifindex, &far);
+}
+
 static int adopt_strays(struct fabric *f)
 {
-	return link_each(f->link, stray, f);
+	int r = link_each(f->link, stray, f);
+
+	bpf_detach_unknown(f->bpf, pins_known, f);
+	return r;
 }
 
 static int adopt_holders(struct fabric *f)

@@ -159,7 +159,7 @@ int perm_check(int fd, const struct perm_peer *peer)
 
 	if (fcntl(fd, F_GETFD) < 0)
 		return -errno;
-	if (peer->uid == 0 && peer->dac_override)
+	if (peer->uid == 0 && perm_cap(peer, CAP_DAC_OVERRIDE))
 		return PERM_R | PERM_W | PERM_X;
 
 	r = identity_get(&own);
@@ -337,8 +337,7 @@ int perm_peer_get(int sock, struct perm_peer *peer)
 	if (r < 0)
 		return r;
 	caps = peer_caps(sock, &p);
-	p.net_admin = caps >> CAP_NET_ADMIN & 1;
-	p.dac_override = caps >> CAP_DAC_OVERRIDE & 1;
+	p.caps = caps;
 	*peer = p;
 	return 0;
 }
@@ -352,7 +351,8 @@ void perm_peer_free(struct perm_peer *peer)
 
 int perm_inode_get(int fd, struct perm_inode *inode)
 {
-	const unsigned int need = STATX_TYPE | STATX_MODE | STATX_NLINK | STATX_UID | STATX_INO;
+	const unsigned int need = STATX_TYPE | STATX_MODE | STATX_NLINK | STATX_UID | STATX_GID |
+				  STATX_INO;
 	struct statx sx;
 
 	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, need | STATX_BTIME, &sx) < 0)
@@ -364,6 +364,7 @@ int perm_inode_get(int fd, struct perm_inode *inode)
 		.ino = sx.stx_ino,
 		.mode = sx.stx_mode,
 		.uid = sx.stx_uid,
+		.gid = sx.stx_gid,
 		.nlink = sx.stx_nlink,
 	};
 	if (sx.stx_mask & STATX_BTIME)

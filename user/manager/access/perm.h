@@ -21,9 +21,14 @@ struct perm_peer {
 	gid_t gid;
 	gid_t *groups;
 	int ngroups;
-	bool net_admin; /* has CAP_NET_ADMIN in the manager's user namespace (or is root with it) */
-	bool dac_override; /* has CAP_DAC_OVERRIDE there */
+	__u64 caps; /* in the manager's user namespace, a bit for each; see perm.c for which count */
 };
+
+/* cap: CAP_NET_ADMIN ... */
+static inline bool perm_cap(const struct perm_peer *peer, int cap)
+{
+	return peer->caps >> cap & 1;
+}
 
 /* From SO_PEERCRED, SO_PEERGROUPS, and the capabilities of that very process (checked by pidfd). */
 int perm_peer_get(int sock, struct perm_peer *peer);
@@ -47,6 +52,7 @@ struct perm_inode {
 	__u64 btime; /* ns; 0 unknown */
 	__u32 mode;  /* type and permission bits */
 	__u32 uid;
+	__u32 gid;
 	__u32 nlink;
 };
 int perm_inode_get(int fd, struct perm_inode *inode);

@@ -203,8 +203,10 @@ int req_monitor(struct request *q)
 
 int req_down(struct request *q)
 {
-	if (!session_is_root(q->s))
-		return err_text(&q->e, -EPERM, "only root may take the fabric down");
+	int r = rights_check(RIGHT_DOWN, &q->s->peer, -1, NULL, &q->e);
+
+	if (r)
+		return r;
 	q->s->c->opts.down(q->s->c->opts.arg);
 	return 0;
 }

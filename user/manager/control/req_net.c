@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Requests about networks. */
+#include <linux/capability.h>
 #include <sys/stat.h>
 
 #include "common/text.h"
@@ -52,7 +53,7 @@ int req_net_add(struct request *q)
 	if (net_find(s->f, &inode))
 		return err_text(&q->e, -EEXIST,
 				"is a network already (see: ipn-fabric net show %s)", info.path);
-	if (inode.uid != s->peer.uid && !session_is_root(s))
+	if (inode.uid != s->peer.uid && !perm_cap(&s->peer, CAP_FOWNER))
 		return err_text(&q->e, -EPERM,
 				"belongs to uid %u (only its owner can make it a network)",
 				inode.uid);
@@ -69,7 +70,7 @@ int req_net_add(struct request *q)
 int req_net_del(struct request *q)
 {
 	struct net *net;
-	int r = request_net_owned(q, &net);
+	int r = request_right(q, RIGHT_NET_DEL, q->fds[0], &net);
 
 	if (!r)
 		net_del(net);
@@ -91,6 +92,9 @@ int req_resize(struct request *q)
 
 	if (!s->bound)
 		return err_text(&q->e, -ENOTCONN, "this socket is not bound to a network");
+	r = rights_check(RIGHT_RESIZE, &s->peer, s->net->path_fd, s->net->info.path, &q->e);
+	if (r)
+		return r;
 	r = net_resize(s->net, resize->numnodes, &q->e);
 	return r ? r : request_reply_net(q, s->net);
 }
@@ -103,7 +107,7 @@ int req_bind(struct request *q)
 
 	if (q->s->bound)
 		return err_text(&q->e, -EISCONN, "this socket has a network already");
-	r = request_net_managed(q, q->fds[0], &net);
+	r = request_right(q, RIGHT_BIND, q->fds[0], &net);
 	/* a node of before the manager's restart that was bound, too, binds after it rejoined */
 	if (!r && q->s->net && q->s->net != net)
 		r = err_text(&q->e, -EISCONN, "this socket has another network already");

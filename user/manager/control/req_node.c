@@ -238,12 +238,13 @@ int req_netdev(struct request *q)
 	struct session *s = q->s;
 	char name[IPN_NAME_MAX];
 	struct node *node = s->node;
+	int r;
 
 	memcpy(name, in->name, sizeof(name));
 	name[sizeof(name) - 1] = '\0';
-	if (!s->peer.net_admin)
-		return err_text(&q->e, -EPERM,
-				"interfaces of sockets need CAP_NET_ADMIN (run as root)");
+	r = rights_check(RIGHT_ATTACH_HOST, &s->peer, -1, NULL, &q->e);
+	if (r)
+		return r;
 	if (in->op == IPN_NETDEV_MAC)
 		return netdev_mac(q, in);
 	if (in->op == IPN_NETDEV_PERSIST_OF) {

@@ -10,14 +10,6 @@
 #include "manager/policies/loader.h"
 #include "manager/policies/policy.h"
 
-static int may_policies(struct request *q, const char *what)
-{
-	return q->s->peer.net_admin
-		       ? 0
-		       : err_text(&q->e, -EPERM, "%s a policy needs CAP_NET_ADMIN (run as root)",
-				  what);
-}
-
 static void on_policy_loaded(void *arg, __u32 number, int r, const struct errtext *e)
 {
 	struct ipn_ctl_policy policy;
@@ -36,7 +28,7 @@ int req_policy_load(struct request *q)
 	const struct ipn_ctl_policy_load *load = q->body;
 	struct session *s = q->s;
 	char name[IPN_POLICY_NAME_MAX];
-	int r = may_policies(q, "loading");
+	int r = rights_check(RIGHT_POLICY, &q->s->peer, -1, NULL, &q->e);
 
 	memcpy(name, load->name, sizeof(name));
 	name[sizeof(name) - 1] = '\0';
@@ -51,7 +43,7 @@ int req_policy_unload(struct request *q)
 	const struct ipn_ctl_policy_unload *unload = q->body;
 	struct policies *ps = q->s->f->policies;
 	struct policy gone = { .number = unload->number };
-	int r = may_policies(q, "unloading");
+	int r = rights_check(RIGHT_POLICY, &q->s->peer, -1, NULL, &q->e);
 
 	if (r)
 		return r;
@@ -100,6 +92,11 @@ static int option_call(struct request *q, enum ipn_policy_call which)
 	/* a process at the network may use it; what it is made of, only who manages the path */
 	if (s->net->info.policy == IPN_POLICY_L3 && !s->bound)
 		return err_text(&q->e, -EPERM, "this socket is not bound to %s", s->net->info.path);
+	if (s->net->info.policy == IPN_POLICY_L3 && which != IPN_CALL_GETSOCKOPT) {
+		r = rights_check(RIGHT_OPTION, &s->peer, s->net->path_fd, s->net->info.path, &q->e);
+		if (r)
+			return r;
+	}
 	call.name = in->name;
 	call.len = in->len;
 	memset(call.data, 0, sizeof(call.data));

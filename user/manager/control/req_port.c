@@ -47,10 +47,9 @@ int req_attach(struct request *q)
 				"not a name for an interface (1 to 15 bytes, no / : or space)");
 	if (q->nfds > 1 && (want.kind != IPN_KIND_VETH || link_netns_check(q->fds[1])))
 		return err_text(&q->e, -EBADF, "the second descriptor is no network namespace");
-	if (!s->peer.net_admin)
-		return err_text(&q->e, -EPERM,
-				"attaching an interface needs CAP_NET_ADMIN (run as root)");
-	r = request_net_managed(q, q->fds[0], &net);
+	r = request_right(
+		q, s->f->kinds[want.kind]->flags & KIND_ADMIN ? RIGHT_ATTACH_HOST : RIGHT_ATTACH,
+		q->fds[0], &net);
 	if (!r)
 		r = port_attach(net, &want, &node, &q->e);
 	if (r)
@@ -70,11 +69,9 @@ int req_cable(struct request *q)
 
 	memcpy(descr, cable->descr, sizeof(descr));
 	text_clean(descr, sizeof(descr));
-	if (!s->peer.net_admin)
-		return err_text(&q->e, -EPERM, "a cable needs CAP_NET_ADMIN (run as root)");
-	r = request_net_managed(q, q->fds[0], &nets[0]);
+	r = request_right(q, RIGHT_CABLE, q->fds[0], &nets[0]);
 	if (!r)
-		r = request_net_managed(q, q->fds[1], &nets[1]);
+		r = request_right(q, RIGHT_CABLE, q->fds[1], &nets[1]);
 	if (!r)
 		r = cable_add(nets, &want, cable->port, ends, &q->e);
 	for (int i = 0; !r && i < 2; i++) {
@@ -87,8 +84,10 @@ int req_cable(struct request *q)
 int req_detach(struct request *q)
 {
 	const struct ipn_ctl_detach *detach = q->body;
+	struct perm_inode inode;
+	struct node *node;
 	struct net *net;
-	int r = request_net_owned(q, &net);
+	int r = request_net(q, q->fds[0], &net, &inode);
 
 	if (r)
 		return r;
@@ -96,10 +95,15 @@ int req_detach(struct request *q)
 		return err_text(&q->e, -ENOENT,
 				"nothing is at port %u of %s (see: ipn-fabric show %s)",
 				detach->port, net->info.path, net->info.path);
-	if ((net->ports[detach->port]->kind->flags & KIND_DEVICE) && !q->s->peer.net_admin)
-		return err_text(&q->e, -EPERM,
-				"detaching an interface needs CAP_NET_ADMIN (run as root)");
-	node_del(net->ports[detach->port], ENODEV, false);
+	node = net->ports[detach->port];
+	/* one's own may always go */
+	if (node->kind->flags & KIND_ADMIN)
+		r = rights_check(RIGHT_ATTACH_HOST, &q->s->peer, -1, NULL, &q->e);
+	else if (node->in.uid != q->s->peer.uid)
+		r = rights_check(RIGHT_DETACH, &q->s->peer, q->fds[0], net->info.path, &q->e);
+	if (r)
+		return r;
+	node_del(node, ENODEV, false);
 	return 0;
 }
 
@@ -169,13 +173,11 @@ int req_xsk_open(struct request *q)
 	r = request_net(q, q->fds[0], &net, &inode);
 	if (r)
 		return r;
-	r = perm_check(q->fds[0], &s->peer);
-	if (r < 0)
-		return err_text(&q->e, r, "cannot judge the permissions of %s: %s", net->info.path,
-				strerror(-r));
-	if ((r & (PERM_R | PERM_W)) != (PERM_R | PERM_W))
-		return err_text(&q->e, -EACCES, "uid %u has not both r and w on %s", s->peer.uid,
-				net->info.path);
+	r = rights_check(RIGHT_RECEIVE, &s->peer, q->fds[0], net->info.path, &q->e);
+	if (!r)
+		r = rights_check(RIGHT_SEND, &s->peer, q->fds[0], net->info.path, &q->e);
+	if (r)
+		return r;
 	r = xsk_find(q, net, &node);
 	if (!r)
 		r = xsk_open(node, (__u32)s->peer.pid, on_xsk_open, s, &s->job, &q->e);
@@ -203,10 +205,7 @@ int req_listener(struct request *q)
 	memcpy(descr, in->descr, sizeof(descr));
 	text_clean(listener.path, sizeof(listener.path));
 	text_clean(descr, sizeof(descr));
-	if (!s->peer.net_admin)
-		return err_text(&q->e, -EPERM,
-				"attaching sockets needs CAP_NET_ADMIN (run as root)");
-	r = request_net_managed(q, q->fds[0], &net);
+	r = request_right(q, RIGHT_ATTACH, q->fds[0], &net);
 	if (r)
 		return r;
 	if (in->op == IPN_LISTENER_CLOSE)

@@ -5,18 +5,17 @@
 
 #include "common/names.h"
 #include "common/util.h"
+#include "manager/access/rights.h"
 #include "manager/core/net.h"
 #include "manager/core/node.h"
 #include "manager/core/objects.h"
 
-bool session_is_root(const struct session *s)
-{
-	return s->peer.uid == 0 || s->peer.uid == geteuid();
-}
-
 bool session_sees(struct session *s, struct net *net)
 {
-	return session_is_root(s) || (net->path_fd >= 0 && perm_check(net->path_fd, &s->peer) > 0);
+	struct errtext e;
+
+	return net->info.uid == s->peer.uid ||
+	       !rights_check(RIGHT_SEE, &s->peer, net->path_fd, net->info.path, &e);
 }
 
 int request_net(struct request *q, int fd, struct net **net, struct perm_inode *inode)
@@ -32,34 +31,12 @@ int request_net(struct request *q, int fd, struct net **net, struct perm_inode *
 	return 0;
 }
 
-int request_net_managed(struct request *q, int fd, struct net **net)
+int request_right(struct request *q, enum right right, int fd, struct net **net)
 {
 	struct perm_inode inode;
 	int r = request_net(q, fd, net, &inode);
 
-	if (r)
-		return r;
-	r = perm_check(fd, &q->s->peer);
-	if (r < 0)
-		return err_text(&q->e, r, "cannot judge the permissions of %s: %s",
-				(*net)->info.path, strerror(-r));
-	if (!(r & PERM_X))
-		return err_text(&q->e, -EPERM, "no x permission on %s: uid %u may not manage it",
-				(*net)->info.path, q->s->peer.uid);
-	return 0;
-}
-
-int request_net_owned(struct request *q, struct net **net)
-{
-	struct perm_inode inode;
-	int r = request_net_managed(q, q->fds[0], net);
-
-	if (r || session_is_root(q->s))
-		return r;
-	if (perm_inode_get(q->fds[0], &inode) || inode.uid != q->s->peer.uid)
-		return err_text(&q->e, -EPERM, "%s belongs to uid %u (only its owner may do that)",
-				(*net)->info.path, inode.uid);
-	return 0;
+	return r ? r : rights_check(right, &q->s->peer, fd, (*net)->info.path, &q->e);
 }
 
 int request_list_of(struct request *q, struct net **only)

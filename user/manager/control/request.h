@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "common/errtext.h"
+#include "manager/access/rights.h"
 #include "manager/control/session.h"
 
 struct perm_inode;
@@ -44,19 +45,12 @@ int request_dispatch(struct request *q, size_t len);
 
 /* --- what requests have in common --- */
 
-/* Is it the administrator? */
-bool session_is_root(const struct session *s);
-/* May it know of this network? Whoever may do anything with it may. */
+/* May it know of this network? Whoever made it, or may do anything with it, may. */
 bool session_sees(struct session *s, struct net *net);
 /* The network of a descriptor that came with the request. -ECONNREFUSED: it is none. */
 int request_net(struct request *q, int fd, struct net **net, struct perm_inode *inode);
-/* The same, of fds[0] or of another; its x permission is asked for: -EPERM. */
-int request_net_managed(struct request *q, int fd, struct net **net);
-/*
- * The same for ending what others use, which takes more than x, which a mode of 0777 gives to all:
- * the inode's owner.
- */
-int request_net_owned(struct request *q, struct net **net);
+/* The same, of a client that has this right on it. */
+int request_right(struct request *q, enum right right, int fd, struct net **net);
 /* A list may be of one network, or of all (*only is NULL). */
 int request_list_of(struct request *q, struct net **only);
 /* Is this the policy of the network, if one is asked for? -EPROTO. */

@@ -44,7 +44,8 @@ void batch_delete_end(struct fabric *f)
 	int r = f->batch_count ? link_del_group(f->link, batch_delete_group(f)) : 0;
 
 	f->batch_delete = false;
-	f->batch_count = 0;
+	while (f->batch_count)
+		bpf_detach(f->bpf, f->batch[--f->batch_count]);
 	if (r && r != -ENODEV)
 		log_err("cannot remove interfaces: %s", strerror(-r));
 }
@@ -53,6 +54,8 @@ void interface_end(struct fabric *f, __u32 ifindex, bool by_itself)
 {
 	int r;
 
+	if (by_itself)
+		bpf_detach(f->bpf, ifindex); /* what it may still write goes nowhere: clsact */
 	if (by_itself && f->event && f->norphans < ARRAY_SIZE(f->orphans)) {
 		f->orphans[f->norphans++] = ifindex;
 		if (!f->orphan_timer) {
@@ -64,13 +67,15 @@ void interface_end(struct fabric *f, __u32 ifindex, bool by_itself)
 		}
 		return;
 	}
-	if (f->batch_delete && !link_set_group(f->link, ifindex, batch_delete_group(f))) {
-		f->batch_count++;
+	if (f->batch_delete && f->batch_count < ARRAY_SIZE(f->batch) &&
+	    !link_set_group(f->link, ifindex, batch_delete_group(f))) {
+		f->batch[f->batch_count++] = ifindex;
 		return;
 	}
 	r = link_del(f->link, ifindex);
 	if (r && r != -ENODEV)
 		log_err("cannot remove interface %u: %s", ifindex, strerror(-r));
+	bpf_detach(f->bpf, ifindex);
 }
 
 /* It went by itself: its number may be given to another interface. */

@@ -10,7 +10,8 @@ struct fabric;
 struct link_info;
 
 /*
- * Removes an interface. by_itself: it goes when its descriptor is closed, which is mostly under
+ * Removes an interface, and only then its programs: without them what comes out of it would be the
+ * host's. by_itself: it goes when its descriptor is closed, which is mostly under
  * way and costs the manager nothing; it is given a moment.
  */
 void interface_end(struct fabric *f, __u32 ifindex, bool by_itself);

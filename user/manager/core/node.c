@@ -266,13 +266,14 @@ void node_del(struct node *node, int why, bool gone)
 	if (node->ifindex) {
 		bpf_port_del(f->bpf, node->ifindex);
 		bpf_map_delete_elem(f->bpf->fd_port_info, &node->ifindex);
-		bpf_detach(f->bpf, node->ifindex);
 	}
 	if (node->kind->ended)
 		node->kind->ended(node, why);
 	event_emit(f, &(struct event){ .type = EVENT_NODE_GONE, .net = net, .node = node });
 	if (node->ifindex && !gone && !(flags & (KIND_FOREIGN | KIND_NO_LINK)))
 		interface_end(f, node->ifindex, (flags & KIND_TAP_LIFE) && !why);
+	else if (node->ifindex)
+		bpf_detach(f->bpf, node->ifindex);
 	f->node_by_id[node->in.node] = NULL;
 	id_drop(f, node->in.node);
 	quota_return(node);

@@ -119,6 +119,7 @@ struct fabric {
 
 	/* interfaces.c */
 	bool batch_delete; /* interfaces that end now are only marked */
+	__u32 batch[IPN_MAX_NODES];
 	__u32 batch_count;
 	__u32 orphans[IPN_MAX_NODES]; /* interfaces that should go by themselves */
 	__u32 norphans;

@@ -40,6 +40,7 @@ enum port_kind_flag {
 	KIND_ATTACH = 64,    /* can be attached by name (IPN_CTL_ATTACH) */
 	KIND_PAIRED = 128,   /* an end of something whose other end is a port, too */
 	KIND_MESSAGES = 256, /* of a process that reads messages, not frames */
+	KIND_ADMIN = 512,    /* touches what is the host's: takes CAP_NET_ADMIN */
 };
 
 struct port_kind {

@@ -775,6 +775,24 @@ int bpf_attach_grab(struct bpf_state *b, __u32 ifindex)
 	return r && r != -EEXIST ? r : bpf_tc_attach(&hook, &opts);
 }
 
+void bpf_detach_unknown(struct bpf_state *b, bool (*known)(void *arg, __u32 ifindex), void *arg)
+{
+	char path[512];
+	struct dirent *e;
+	__u32 ifindex;
+	DIR *d;
+
+	if (pin_path(b, path, sizeof(path), "%s", "link"))
+		return;
+	d = opendir(path);
+	if (!d)
+		return;
+	while ((e = readdir(d)))
+		if (sscanf(e->d_name, "%u-", &ifindex) == 1 && !known(arg, ifindex))
+			unlinkat(dirfd(d), e->d_name, 0);
+	closedir(d);
+}
+
 void bpf_detach_clsact_grab(__u32 ifindex, bool qdisc)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);

@@ -389,7 +389,8 @@ static int mtu_set(struct link_ctx *ctx, __u32 ifindex, __u32 mtu)
 }
 
 /* Makes a new interface, now down, one of the fabric's, and up. `rename` (or NULL) is a pattern. */
-static int fabric_end_up(struct link_ctx *ctx, __u32 ifindex, const char *rename, __u32 mtu)
+static int fabric_end_make(struct link_ctx *ctx, __u32 ifindex, const char *rename, __u32 mtu,
+			   bool up)
 {
 	struct request req;
 	struct ifinfomsg *ifi;
@@ -407,11 +408,26 @@ static int fabric_end_up(struct link_ctx *ctx, __u32 ifindex, const char *rename
 		return r;
 
 	ifi = request_init(&req, RTM_SETLINK, 0, ifindex);
-	ifi->ifi_change = IFF_UP;
-	ifi->ifi_flags = IFF_UP;
+	if (up)
+		ifi->ifi_change = ifi->ifi_flags = IFF_UP;
 	if (rename)
 		mnl_attr_put_strz(&req.nlh, IFLA_IFNAME, rename);
 	mnl_attr_put_u32(&req.nlh, IFLA_GROUP, ctx->group);
+	return request_run(ctx, &req, NULL, NULL);
+}
+
+static int fabric_end_up(struct link_ctx *ctx, __u32 ifindex, const char *rename, __u32 mtu)
+{
+	return fabric_end_make(ctx, ifindex, rename, mtu, true);
+}
+
+int link_set_up(struct link_ctx *ctx, __u32 ifindex)
+{
+	struct ifinfomsg *ifi;
+	struct request req;
+
+	ifi = request_init(&req, RTM_SETLINK, 0, ifindex);
+	ifi->ifi_change = ifi->ifi_flags = IFF_UP;
 	return request_run(ctx, &req, NULL, NULL);
 }
 
@@ -665,7 +681,7 @@ int link_veth(struct link_ctx *ctx, const char *pattern, const char *name, int n
 	if (r == 0)
 		r = link_set_gso(ctx, near, LINK_GSO_BIG);
 	if (r == 0)
-		r = fabric_end_up(ctx, near, pattern, mtu);
+		r = fabric_end_make(ctx, near, pattern, mtu, false);
 	if (r < 0) {
 		link_del(ctx, near);
 		return r;

@@ -56,8 +56,8 @@ int link_tap_proc(struct link_ctx *ctx, const char *pattern, __u32 mtu, int *fd,
 int link_tap_vm(struct link_ctx *ctx, const char *name, __u32 uid, __u32 mtu, __u32 *ifindex);
 
 /*
- * A veth pair, both ends up, `mtu` bytes: the fabric's end named by `pattern` here (no ARP, no
- * IPv6, group), the other end `name` in the namespace `netns_fd` (-1: here), an ordinary interface.
+ * A veth pair, `mtu` bytes: the fabric's end named by `pattern` here (no ARP, no IPv6, group), down
+ * until link_set_up, so that nothing comes out of it before its program is there; the other end `name` in the namespace `netns_fd` (-1: here), an ordinary interface.
  * gso: see link_set_gso, of the other end. The fabric's end takes all there is.
  * All or nothing. Errors: -EEXIST name in use, -EINVAL bad name, -EBADF no namespace.
  */
@@ -102,6 +102,8 @@ int link_del(struct link_ctx *ctx, __u32 ifindex);
  */
 int link_set_group(struct link_ctx *ctx, __u32 ifindex, __u32 group);
 int link_del_group(struct link_ctx *ctx, __u32 group);
+/* Sets an interface up. */
+int link_set_up(struct link_ctx *ctx, __u32 ifindex);
 int link_set_mtu(struct link_ctx *ctx, __u32 ifindex, __u32 mtu);
 int link_set_mac(struct link_ctx *ctx, __u32 ifindex, const __u8 mac[6]);
 int link_set_promisc(struct link_ctx *ctx, __u32 ifindex, bool on);

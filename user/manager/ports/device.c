@@ -76,6 +76,14 @@ int device_attach(struct node *node)
 	return bpf_attach_tc(b, node->ifindex, b->prog_tc);
 }
 
+/* Only now anything comes out of it: before, it would have been the host's. */
+static int veth_attach(struct node *node)
+{
+	int r = device_attach(node);
+
+	return r ? r : link_set_up(node->net->f->link, node->ifindex);
+}
+
 /* Pinned links were moved to our programs; clsact has no pins. */
 void device_reattach(struct node *node)
 {
@@ -100,7 +108,7 @@ const struct port_kind port_kind_veth = {
 	.kind = IPN_KIND_VETH,
 	.flags = KIND_DEVICE | KIND_ATTACH | KIND_TELL_GSO,
 	.make = veth_make,
-	.attach = device_attach,
+	.attach = veth_attach,
 	.stands = node_interface_stands,
 	.reattach = device_reattach,
 	.stats = node_interface_stats,
@@ -109,9 +117,9 @@ const struct port_kind port_kind_veth = {
 
 const struct port_kind port_kind_host = {
 	.kind = IPN_KIND_HOST,
-	.flags = KIND_DEVICE | KIND_ATTACH | KIND_TELL_GSO,
+	.flags = KIND_DEVICE | KIND_ATTACH | KIND_TELL_GSO | KIND_ADMIN,
 	.make = veth_make,
-	.attach = device_attach,
+	.attach = veth_attach,
 	.stands = node_interface_stands,
 	.reattach = device_reattach,
 	.stats = node_interface_stats,

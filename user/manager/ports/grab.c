@@ -130,7 +130,7 @@ static void grab_forget(struct fabric *f, const struct ipn_port_in *port)
 
 const struct port_kind port_kind_grab = {
 	.kind = IPN_KIND_GRAB,
-	.flags = KIND_DEVICE | KIND_ATTACH | KIND_FOREIGN | KIND_PLAIN_GSO,
+	.flags = KIND_DEVICE | KIND_ATTACH | KIND_FOREIGN | KIND_PLAIN_GSO | KIND_ADMIN,
 	.make = grab_make,
 	.attach = grab_attach,
 	.stands = grab_stands,
