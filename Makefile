@@ -299,9 +299,9 @@ $(B)/libipn.pc: scripts/libipn.pc.in $(O)/flags.prefix
 $(B)/ipn-fabric.service: scripts/ipn-fabric.service $(O)/flags.prefix
 	$(call run,GEN,$(fill) $< >$@)
 
-$(B)/man/%: docs/%.scd
+$(B)/man/%: docs/%.scd scripts/rights-table user/manager/access/rights.def
 	@mkdir -p $(@D)
-	$(call run,MAN,$(SCDOC) <$< >$@)
+	$(call run,MAN,scripts/rights-table $< | $(SCDOC) >$@)
 
 # $(call link_rule,FOLDER OF SOURCES,FOLDER OF PROGRAMS,LINKED WITH,LIBRARIES)
 define link_rule

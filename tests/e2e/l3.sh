@@ -263,8 +263,8 @@ expect_err 'has no neighbour' ipn-fabric neigh del "$NET" 10.2.0.78 --port 2
 
 step "who may, and what is left behind"
 chmod 776 "$NET"
-expect_err 'no x permission' as_nobody ipn-fabric addr show "$NET"
-expect_err 'no x permission' as_nobody ipn-fabric route add "$NET" default via 10.2.0.2
+expect_err 'may not hold the network' as_nobody ipn-fabric addr show "$NET"
+expect_err 'may not hold the network' as_nobody ipn-fabric route add "$NET" default via 10.2.0.2
 ipn-fabric addr del "$NET" 10.1.0.1/24 --port 1
 told red 10.2.0.2 'time=' && fail "red still gets through"
 expect_err 'has no address' ipn-fabric addr del "$NET" 10.1.0.1/24 --port 1

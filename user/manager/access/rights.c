@@ -113,7 +113,7 @@ static int check_mask(enum right right, const struct perm_peer *peer, int fd, co
 		return err_text(e, r, "cannot judge the permissions of %s: %s", path, strerror(-r));
 	if (r & needs[who].mask)
 		return 0;
-	if (who == WHO_ANY && perm_cap(peer, CAP_NET_ADMIN))
+	if (who == WHO_ANY && rights_manages(peer, fd))
 		return 0;
 	return denied(right, peer, path, who == WHO_X ? -EPERM : -EACCES, needs[who].letters, e);
 }
@@ -125,6 +125,7 @@ int rights_check(enum right right, const struct perm_peer *peer, int fd, const c
 
 	switch (rights[right].who) {
 	case WHO_MANAGER:
+	case WHO_MANAGER_BOUND:
 		if (rights_manages(peer, fd))
 			return 0;
 		return denied(right, peer, path, -EPERM,

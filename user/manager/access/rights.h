@@ -9,14 +9,15 @@ struct errtext;
 struct perm_peer;
 
 enum rights_who {
-	WHO_R = 1,     /* the r right on the path */
-	WHO_W,         /* w */
-	WHO_X,         /* x */
-	WHO_ANY,       /* one of them */
-	WHO_MANAGER,   /* manager of the network: rights_manages */
-	WHO_NET_ADMIN, /* the same, and CAP_NET_ADMIN */
-	WHO_POLICY,    /* CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, as the kernel asks */
-	WHO_SYS_ADMIN, /* CAP_SYS_ADMIN */
+	WHO_R = 1,         /* the r right on the path */
+	WHO_W,             /* w */
+	WHO_X,             /* x */
+	WHO_ANY,           /* one of them */
+	WHO_MANAGER,       /* manager of the network: rights_manages */
+	WHO_MANAGER_BOUND, /* the same, by a socket that is bound, which takes x */
+	WHO_NET_ADMIN,     /* CAP_NET_ADMIN */
+	WHO_POLICY,        /* CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, as the kernel asks */
+	WHO_SYS_ADMIN,     /* CAP_SYS_ADMIN */
 };
 
 enum right {
