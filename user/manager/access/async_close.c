@@ -8,13 +8,14 @@
  * often, is closed at once, since nothing happens then. What is still unread when a socket is
  * closed would be closed with it: session.c reads all of it first.
  *
- * Objects: a job for each descriptor, owned by the queue and then by the thread that took it. A
- * thread ends when the queue is empty. The count of a user's jobs is part of struct user, and is
- * all that a thread knows of the manager, together with an eventfd by which the manager hears that
- * one is done.
+ * Objects: a job for each descriptor, owned by the queue of its user and then by the thread that
+ * took it. Each user has a queue and threads of its own, which end when it is empty. So what one
+ * user's descriptors hold up is that user's, and nobody's else: least of all root's. All that a
+ * thread knows of the manager is struct user, and an eventfd by which the manager hears that one is
+ * done.
  *
  * Bounds: a user with CLOSING_MAX descriptors under way is not read from until there are fewer
- * (user_stuck). So his own sessions wait, and the threads are enough for those of others.
+ * (user_stuck). Its threads are few; root has more.
  *
  * Failure: without memory or threads a job waits, or its descriptor stays open; both are said. A
  * thread that a server never lets go ends with the process, and if not even then, the kernel keeps
@@ -34,19 +35,19 @@
 #include "common/util.h"
 #include "manager/access/quota.h"
 
-#define THREADS_MAX 64
+#define THREADS_ALL 4096 /* what the machine must bear: 64 kB of stack each, touched little */
+#define THREADS_USER 2
+#define THREADS_ROOT 32
 #define CLOSING_MAX 16
 #define STACK_SIZE 65536
 
-struct job {
-	struct job *next;
+struct closing_job {
+	struct closing_job *next;
 	int fd;
-	unsigned int *count;
 };
 
 struct async_close {
 	pthread_mutex_t lock;
-	struct job *first, **last;
 	unsigned int threads;
 	int done_fd;
 	sd_event_source *source;
@@ -55,51 +56,69 @@ struct async_close {
 	void *arg;
 };
 
+struct worker {
+	struct async_close *c;
+	struct user *u;
+};
+
 static void *work(void *arg)
 {
-	struct async_close *c = arg;
-	struct job *job;
+	struct worker w = *(struct worker *)arg;
+	struct closing_job *job;
 
-	pthread_mutex_lock(&c->lock);
-	while ((job = c->first)) {
-		c->first = job->next;
-		if (!c->first)
-			c->last = &c->first;
-		pthread_mutex_unlock(&c->lock);
+	free(arg);
+	pthread_mutex_lock(&w.c->lock);
+	while ((job = w.u->first_job)) {
+		w.u->first_job = job->next;
+		if (!w.u->first_job)
+			w.u->last_job = &w.u->first_job;
+		pthread_mutex_unlock(&w.c->lock);
 		close(job->fd);
-		__atomic_sub_fetch(job->count, 1, __ATOMIC_SEQ_CST);
-		eventfd_write(c->done_fd, 1);
+		__atomic_sub_fetch(&w.u->closing, 1, __ATOMIC_SEQ_CST);
+		eventfd_write(w.c->done_fd, 1);
 		free(job);
-		pthread_mutex_lock(&c->lock);
+		pthread_mutex_lock(&w.c->lock);
 	}
-	c->threads--;
-	pthread_mutex_unlock(&c->lock);
+	w.u->closers--;
+	w.c->threads--;
+	pthread_mutex_unlock(&w.c->lock);
 	return NULL;
 }
 
 /* The lock is held. */
-static void thread_start(struct async_close *c)
+static void thread_start(struct async_close *c, struct user *u)
 {
+	unsigned int most = u->uid && u != c->stranger ? THREADS_USER : THREADS_ROOT;
+	struct worker *w;
 	pthread_attr_t attr;
 	pthread_t thread;
 	int r;
 
-	if (c->threads == THREADS_MAX || pthread_attr_init(&attr))
+	if (u->closers >= most || (u->uid && c->threads >= THREADS_ALL))
 		return;
+	w = malloc(sizeof(*w));
+	if (!w || pthread_attr_init(&attr)) {
+		free(w);
+		return;
+	}
+	*w = (struct worker){ c, u };
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	r = pthread_create(&thread, &attr, work, c);
+	r = pthread_create(&thread, &attr, work, w);
 	pthread_attr_destroy(&attr);
-	if (r)
+	if (r) {
+		free(w);
 		log_warning("cannot start a thread: %s", strerror(r));
-	else
-		c->threads++;
+		return;
+	}
+	u->closers++;
+	c->threads++;
 }
 
 void async_close(struct async_close *c, struct user *u, int fd)
 {
 	int flags = fcntl(fd, F_GETFL);
-	struct job *job;
+	struct closing_job *job;
 
 	if ((flags >= 0 && (flags & O_PATH)) || !c) {
 		close(fd);
@@ -110,12 +129,12 @@ void async_close(struct async_close *c, struct user *u, int fd)
 		log_warning("a descriptor of uid %u stays open: no memory", u->uid);
 		return;
 	}
-	*job = (struct job){ .fd = fd, .count = &u->closing };
+	*job = (struct closing_job){ .fd = fd };
 	__atomic_add_fetch(&u->closing, 1, __ATOMIC_SEQ_CST);
 	pthread_mutex_lock(&c->lock);
-	*c->last = job;
-	c->last = &job->next;
-	thread_start(c);
+	*u->last_job = job;
+	u->last_job = &job->next;
+	thread_start(c, u);
 	pthread_mutex_unlock(&c->lock);
 }
 
@@ -172,7 +191,6 @@ int async_close_new(struct async_close **out, sd_event *event, struct users *use
 	if (!c)
 		return -ENOMEM;
 	pthread_mutex_init(&c->lock, NULL);
-	c->last = &c->first;
 	c->done = done;
 	c->arg = arg;
 	c->stranger = user_get(users, (uid_t)-1);

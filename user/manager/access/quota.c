@@ -7,6 +7,7 @@
 #include "manager/access/quota.h"
 
 #include <bpf/bpf.h>
+#include <sys/resource.h>
 
 #include "common/errtext.h"
 #include "common/util.h"
@@ -25,10 +26,90 @@ struct held_log {
 
 struct users {
 	struct user *by_uid;
+	size_t all[QUOTAS]; /* of all but root */
 	struct bpf_state *bpf;
 	bool (*release)(void *arg, __u32 node);
 	void *arg;
 };
+
+/*
+ * Of one user, and of all users together; what is above that is kept for root. all 0: a share of
+ * what the machine has (quota_all).
+ */
+static const struct {
+	const char *word;
+	size_t each, all;
+} limits[QUOTAS] = {
+	[QUOTA_SESSIONS] = { "sessions", 2048, 0 },
+	[QUOTA_MONITORS] = { "monitors", 16, 256 },
+	[QUOTA_NETS] = { "networks", 64, IPN_MAX_NETS - 32 },
+	[QUOTA_NODES] = { "ports", 1024, IPN_MAX_NODES - 512 },
+	[QUOTA_PLACES] = { "places", IPN_MAX_PORTS / 4, IPN_MAX_PORTS - IPN_MAX_PORTS / 8 },
+	[QUOTA_MEMORY] = { "memory", 512UL << 20, 0 },
+};
+
+static size_t files_limit(void)
+{
+	struct rlimit files;
+
+	return getrlimit(RLIMIT_NOFILE, &files) ? 1024 : files.rlim_cur;
+}
+
+size_t quota_each(enum quota q)
+{
+	return limits[q].each < quota_all(q) ? limits[q].each : quota_all(q);
+}
+
+size_t quota_all(enum quota q)
+{
+	static size_t memory;
+
+	if (q == QUOTA_SESSIONS) /* half of the descriptors: ports and networks need some, too */
+		return files_limit() / 2;
+	if (q != QUOTA_MEMORY)
+		return limits[q].all;
+	if (!memory)
+		memory = (size_t)sysconf(_SC_PHYS_PAGES) / 2 * (size_t)sysconf(_SC_PAGESIZE);
+	return memory;
+}
+
+const char *quota_word(enum quota q)
+{
+	return limits[q].word;
+}
+
+void user_add(struct users *users, struct user *u, enum quota q, size_t more)
+{
+	u->has[q] += more;
+	if (u->uid)
+		users->all[q] += more;
+}
+
+void user_sub(struct users *users, struct user *u, enum quota q, size_t less)
+{
+	u->has[q] -= less;
+	if (u->uid)
+		users->all[q] -= less;
+}
+
+size_t users_total(const struct users *users, enum quota q)
+{
+	return users->all[q];
+}
+
+void users_each(struct users *users, void (*fn)(void *arg, const struct user *u), void *arg)
+{
+	struct user *u, *tmp;
+
+	HASH_ITER(hh, users->by_uid, u, tmp) {
+		bool has = __atomic_load_n(&u->closing, __ATOMIC_RELAXED);
+
+		for (enum quota q = 0; q < QUOTAS; q++)
+			has |= u->has[q] != 0;
+		if (has)
+			fn(arg, u);
+	}
+}
 
 struct user *user_get(struct users *users, uid_t uid)
 {
@@ -41,11 +122,12 @@ struct user *user_get(struct users *users, uid_t uid)
 	if (!u)
 		return NULL;
 	u->uid = uid;
+	u->last_job = &u->first_job;
 	HASH_ADD(hh, users->by_uid, uid, sizeof(u->uid), u);
 	return u;
 }
 
-static void held_reap(struct user *u)
+static void held_reap(struct users *users, struct user *u)
 {
 	struct held_log **at = &u->held, *log;
 
@@ -60,7 +142,7 @@ static void held_reap(struct user *u)
 		}
 		*at = log->next;
 		u->nheld--;
-		u->memory -= log->bytes;
+		user_sub(users, u, QUOTA_MEMORY, log->bytes);
 		free(log);
 	}
 	u->reap_at = u->nheld < REAP_MIN / 2 ? REAP_MIN : 2 * u->nheld;
@@ -95,18 +177,18 @@ void user_log_gone(struct users *users, struct user *u, __u32 log_class, __u32 i
 	__u32 id;
 
 	if (u->uid == 0 || bpf_map_lookup_elem(users->bpf->fd_logs[log_class], &index, &id)) {
-		u->memory -= bytes;
+		user_sub(users, u, QUOTA_MEMORY, bytes);
 		return;
 	}
 	log = malloc(sizeof(*log));
 	if (!log) {
-		u->memory -= bytes;
+		user_sub(users, u, QUOTA_MEMORY, bytes);
 		return;
 	}
 	*log = (struct held_log){ u->held, id, log_class, index, bytes };
 	u->held = log;
 	if (++u->nheld >= u->reap_at)
-		held_reap(u);
+		held_reap(users, u);
 }
 
 void users_set_bpf(struct users *users, struct bpf_state *bpf)
@@ -145,29 +227,45 @@ void users_free(struct users *users)
 	free(users);
 }
 
-int user_may(struct users *users, struct user *u, __u32 nets, __u32 nodes, size_t memory,
-	     struct errtext *e)
+/* Why it may not: its own limit, or that of all. NULL: it may. */
+static const char *over(const struct users *users, const struct user *u, enum quota q, size_t more)
 {
+	if (u->has[q] + more > quota_each(q))
+		return "a user";
+	return users->all[q] + more > quota_all(q) ? "all users together" : NULL;
+}
+
+int user_may(struct users *users, struct user *u, enum quota q, size_t more, struct errtext *e)
+{
+	const char *who;
+	size_t has, most;
+
 	if (u->uid == 0)
 		return 0;
-	if (u->nets + nets > QUOTA_NETS)
-		return err_text(e, -EDQUOT, "uid %u has %u networks, the most a user may have",
-				u->uid, u->nets);
-	if (u->nodes + nodes > QUOTA_NODES)
-		return err_text(e, -EDQUOT, "uid %u has %u ports, the most a user may have", u->uid,
-				u->nodes);
-	if (u->memory + memory > QUOTA_MEMORY) {
-		held_reap(u);
-		if (u->memory + memory > QUOTA_MEMORY) {
-			held_release(users, u);
-			held_reap(u);
-		}
+	who = over(users, u, q, more);
+	if (who && q == QUOTA_MEMORY) {
+		held_reap(users, u);
+		who = over(users, u, q, more);
 	}
-	if (u->memory + memory > QUOTA_MEMORY)
-		return err_text(e, -EDQUOT,
-				"uid %u would hold %zu MiB of messages, the most a user may is %lu "
-				"(choose a smaller pool or MTU; what readers of networks that have "
-				"ended keep open counts, too)",
-				u->uid, (u->memory + memory) >> 20, QUOTA_MEMORY >> 20);
-	return 0;
+	if (who && q == QUOTA_MEMORY) {
+		held_release(users, u);
+		held_reap(users, u);
+		who = over(users, u, q, more);
+	}
+	if (!who)
+		return 0;
+	has = u->has[q] + more > quota_each(q) ? u->has[q] : users->all[q];
+	most = u->has[q] + more > quota_each(q) ? quota_each(q) : quota_all(q);
+	if (q != QUOTA_MEMORY)
+		return err_text(
+			e, -EDQUOT,
+			"uid %u asks for %zu %s more: %s may have %zu, and %zu are taken (see: "
+			"ipn-fabric quota show)",
+			u->uid, more, limits[q].word, who, most, has);
+	return err_text(
+		e, -EDQUOT,
+		"uid %u asks for %zu MiB of messages more: %s may have %zu, and %zu are taken "
+		"(choose a smaller pool or MTU; what readers of networks that have ended keep "
+		"open counts, too; see: ipn-fabric quota show)",
+		u->uid, more >> 20, who, most >> 20, has >> 20);
 }

@@ -19,24 +19,37 @@
 struct bpf_state;
 struct errtext;
 
-#define QUOTA_SESSIONS 2048
-#define QUOTA_NETS 64
-#define QUOTA_NODES 1024
-#define QUOTA_MONITORS 16          /* each costs something at every event */
-#define QUOTA_MEMORY (512UL << 20) /* bytes of logs */
+/*
+ * What is counted. Each has a limit for one user and one for all users together; root has neither,
+ * so what lies above the second is kept for root.
+ */
+enum quota {
+	QUOTA_SESSIONS, /* control connections */
+	QUOTA_MONITORS, /* of them; each costs something at every event */
+	QUOTA_NETS,
+	QUOTA_NODES,  /* ports in use */
+	QUOTA_PLACES, /* ports that networks have room for */
+	QUOTA_MEMORY, /* bytes of logs, tables of routers, AF_XDP memory */
+	QUOTAS
+};
 
+/* The most of it for one user, for all of them; its word. */
+size_t quota_each(enum quota q);
+size_t quota_all(enum quota q);
+const char *quota_word(enum quota q);
+
+struct closing_job;
 struct held_log;
 struct user {
 	uid_t uid;
-	__u32 sessions;
-	__u32 monitors;
-	__u32 nets;
-	__u32 nodes;
-	size_t memory;
+	size_t has[QUOTAS];
 	__u64 used, used_at;   /* us of the manager's time, lately: control/session.c */
 	struct held_log *held; /* logs that are held though their networks and ports are gone */
 	__u32 nheld, reap_at;
-	unsigned int closing; /* of its descriptors, under way: async_close.c; atomic */
+	/* async_close.c; under its lock */
+	struct closing_job *first_job, **last_job;
+	unsigned int closers; /* threads */
+	unsigned int closing; /* of its descriptors, under way; atomic */
 	UT_hash_handle hh;
 };
 
@@ -52,9 +65,16 @@ void users_free(struct users *users);
 
 /* The user of a uid, made when it is new. NULL: no memory. */
 struct user *user_get(struct users *users, uid_t uid);
-/* May it hold so much more? root may. 0 or -EDQUOT. */
-int user_may(struct users *users, struct user *u, __u32 nets, __u32 nodes, size_t memory,
-	     struct errtext *e);
+/* May it have so much more of it? root may. 0 or -EDQUOT. */
+int user_may(struct users *users, struct user *u, enum quota q, size_t more, struct errtext *e);
+/* Counts that it has more, or less. */
+void user_add(struct users *users, struct user *u, enum quota q, size_t more);
+void user_sub(struct users *users, struct user *u, enum quota q, size_t less);
+/* Calls fn for each user that has something. */
+void users_each(struct users *users, void (*fn)(void *arg, const struct user *u), void *arg);
+/* What all users but root have of it. */
+size_t users_total(const struct users *users, enum quota q);
+
 /*
  * The log at `index` of its map will be handed out no more; the user's memory goes down by `bytes`
  * as soon as nobody holds it. To be called before it is replaced.

@@ -188,16 +188,16 @@ int req_monitor(struct request *q)
 		return r;
 	if (s->net)
 		return err_text(&q->e, -EISCONN, "this connection has a network already");
-	if (s->user->uid && s->user->monitors >= QUOTA_MONITORS)
-		return err_text(&q->e, -EDQUOT, "uid %u has %u monitors, the most a user may have",
-				s->user->uid, s->user->monitors);
+	r = user_may(s->f->users, s->user, QUOTA_MONITORS, 1, &q->e);
+	if (r)
+		return r;
 	r = monitor_begin(s->c);
 	if (r < 0)
 		return err_text(&q->e, r, "cannot look for overruns: %s", strerror(-r));
 	if (only)
 		memcpy(s->only, only->info.path, sizeof(s->only));
 	s->monitor = true;
-	s->user->monitors++;
+	user_add(s->f->users, s->user, QUOTA_MONITORS, 1);
 	return 0;
 }
 

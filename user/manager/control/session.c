@@ -246,7 +246,7 @@ static void session_destroy(struct session *s)
 {
 	sd_event_source_disable_unref(s->source);
 	close(s->fd);
-	s->user->sessions--;
+	user_sub(s->f->users, s->user, QUOTA_SESSIONS, 1);
 	if (s->prev)
 		s->prev->next = s->next;
 	else
@@ -291,7 +291,7 @@ void session_free(struct session *s)
 		xsk_forget(s->job);
 	s->job = NULL;
 	session_unbind(s);
-	s->user->monitors -= s->monitor;
+	user_sub(s->f->users, s->user, QUOTA_MONITORS, s->monitor);
 	s->monitor = false;
 	if (!s->ending) {
 		s->ending = true;
@@ -388,6 +388,8 @@ static int on_packet(sd_event_source *source, int fd, uint32_t events, void *arg
 static int session_new(struct control *c, int fd)
 {
 	struct session *s = calloc(1, sizeof(*s));
+	struct errtext e;
+	bool may;
 	int r;
 
 	if (!s)
@@ -405,12 +407,13 @@ static int session_new(struct control *c, int fd)
 	r = sd_event_add_io(c->f->event, &s->source, fd, EPOLLIN, on_packet, s);
 	if (r < 0)
 		goto err_peer;
-	s->user->sessions++;
+	may = !user_may(s->f->users, s->user, QUOTA_SESSIONS, 1, &e);
+	user_add(s->f->users, s->user, QUOTA_SESSIONS, 1);
 	s->next = c->sessions;
 	if (s->next)
 		s->next->prev = s;
 	c->sessions = s;
-	if (s->user->uid && s->user->sessions > QUOTA_SESSIONS)
+	if (!may)
 		session_free(s);
 	return 0;
 err_peer:

@@ -295,6 +295,26 @@ static int net_size(const struct ipn_net_info *info, size_t *bytes, struct errte
 	return 0;
 }
 
+static int net_quota(struct fabric *f, struct user *u, const struct ipn_net_info *info,
+		     size_t bytes, struct errtext *e)
+{
+	int r = user_may(f->users, u, QUOTA_NETS, 1, e);
+
+	if (!r)
+		r = user_may(f->users, u, QUOTA_PLACES, info->numnodes, e);
+	return r ? r : user_may(f->users, u, QUOTA_MEMORY, bytes, e);
+}
+
+static void net_count_in(struct net *net, struct user *u)
+{
+	struct users *users = net->f->users;
+
+	user_add(users, u, QUOTA_NETS, 1);
+	user_add(users, u, QUOTA_PLACES, net->info.numnodes);
+	user_add(users, u, QUOTA_MEMORY,
+		 net_log_bytes(net->log_class, net->slots) + net_tables_bytes(&net->info));
+}
+
 int net_add(struct fabric *f, const struct ipn_net_info *wanted, int path_fd,
 	    const struct perm_inode *inode, struct net **out, struct errtext *e)
 {
@@ -310,7 +330,7 @@ int net_add(struct fabric *f, const struct ipn_net_info *wanted, int path_fd,
 	if (!r)
 		r = net_size(&info, &bytes, e);
 	if (!r)
-		r = user_may(f->users, u, 1, 0, bytes, e);
+		r = net_quota(f, u, &info, bytes, e);
 	if (r)
 		return r;
 	net = net_alloc(f, &info);
@@ -336,8 +356,7 @@ int net_add(struct fabric *f, const struct ipn_net_info *wanted, int path_fd,
 	}
 	HASH_ADD(hh, f->nets, key, sizeof(net->key), net);
 	f->net_by_id[net->id] = net;
-	u->nets++;
-	u->memory += bytes;
+	net_count_in(net, u);
 	event_emit(f, &(struct event){ .type = EVENT_NET_ADD, .net = net });
 	*out = net;
 	return 0;
@@ -362,8 +381,9 @@ void net_del(struct net *net)
 	net_policy_tell(net, NULL, IPN_CALL_DELNET);
 	net_unpublish(net);
 	if (u) {
-		u->nets--;
-		u->memory -= net_tables_bytes(&net->info);
+		user_sub(f->users, u, QUOTA_NETS, 1);
+		user_sub(f->users, u, QUOTA_PLACES, net->info.numnodes);
+		user_sub(f->users, u, QUOTA_MEMORY, net_tables_bytes(&net->info));
 		user_log_gone(f->users, u, net->log_class, IPN_LOG_OF_NET(net->id),
 			      net_log_bytes(net->log_class, net->slots));
 	}
@@ -448,8 +468,7 @@ int net_adopt(struct fabric *f, __u32 id, const struct ipn_net_info *info)
 	__atomic_store_n(&f->bpf->net_fast[id].numnodes, net->info.numnodes, __ATOMIC_RELEASE);
 	HASH_ADD(hh, f->nets, key, sizeof(net->key), net);
 	f->net_by_id[id] = net;
-	u->nets++;
-	u->memory += net_log_bytes(net->log_class, net->slots) + net_tables_bytes(&net->info);
+	net_count_in(net, u);
 	if (net->info.policy == IPN_POLICY_L3)
 		l3_adopt(f->bpf, id);
 	return 0;

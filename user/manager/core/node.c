@@ -160,7 +160,9 @@ int node_new(struct net *net, const struct node_want *want, size_t memory, struc
 
 	if (!u)
 		return -ENOMEM;
-	r = user_may(f->users, u, 0, 1, memory, e);
+	r = user_may(f->users, u, QUOTA_NODES, 1, e);
+	if (!r)
+		r = user_may(f->users, u, QUOTA_MEMORY, memory, e);
 	if (!r)
 		r = net_policy_newport(net, want->kind, want->flags, want->uid, &number, e);
 	if (!r)
@@ -191,8 +193,8 @@ int node_new(struct net *net, const struct node_want *want, size_t memory, struc
 	node->info.pid = want->pid;
 	if (want->descr)
 		memcpy(node->info.descr, want->descr, sizeof(node->info.descr));
-	u->nodes++;
-	u->memory += memory;
+	user_add(f->users, u, QUOTA_NODES, 1);
+	user_add(f->users, u, QUOTA_MEMORY, memory);
 	net->ports[port] = node;
 	f->node_by_id[node->in.node] = node;
 	*out = node;
@@ -226,7 +228,7 @@ static void quota_return(const struct node *node)
 
 	if (!u)
 		return;
-	u->nodes--;
+	user_sub(users, u, QUOTA_NODES, 1);
 	if (node->memory)
 		user_log_gone(users, u, net->log_class, IPN_LOG_OF_NODE(node->in.node),
 			      node->memory);
@@ -399,8 +401,8 @@ static void node_insert(struct node *node)
 	}
 	if (!u)
 		return; /* it was there before */
-	u->nodes++;
-	u->memory += node->memory;
+	user_add(f->users, u, QUOTA_NODES, 1);
+	user_add(f->users, u, QUOTA_MEMORY, node->memory);
 }
 
 int node_adopt(struct fabric *f, const struct ipn_port_in *found)

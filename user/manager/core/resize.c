@@ -32,6 +32,7 @@
 #include "common/errtext.h"
 #include "common/log.h"
 #include "common/util.h"
+#include "manager/access/quota.h"
 #include "manager/core/net.h"
 #include "manager/core/net_policy.h"
 #include "manager/core/node.h"
@@ -166,6 +167,30 @@ static int ask_policy(struct net *net, __u32 numnodes)
 	return net_policy_call(net, NULL, IPN_CALL_RESIZENET, &call);
 }
 
+/* Places count for who made the network. */
+static int quota_check(struct net *net, __u32 numnodes, struct errtext *e)
+{
+	struct users *users = net->f->users;
+	struct user *u = user_get(users, net->info.uid);
+
+	if (!u)
+		return -ENOMEM;
+	return numnodes <= net->info.numnodes
+		       ? 0
+		       : user_may(users, u, QUOTA_PLACES, numnodes - net->info.numnodes, e);
+}
+
+static void quota_change(struct net *net, __u32 numnodes)
+{
+	struct users *users = net->f->users;
+	struct user *u = user_get(users, net->info.uid);
+
+	if (!u)
+		return; /* quota_check has got it */
+	user_sub(users, u, QUOTA_PLACES, net->info.numnodes);
+	user_add(users, u, QUOTA_PLACES, numnodes);
+}
+
 int net_resize(struct net *net, __u32 numnodes, struct errtext *e)
 {
 	struct ipn_net_info now = net->info;
@@ -182,6 +207,9 @@ int net_resize(struct net *net, __u32 numnodes, struct errtext *e)
 	}
 	if (numnodes == net->info.numnodes)
 		return 0;
+	r = quota_check(net, numnodes, e);
+	if (r)
+		return r;
 	ports = calloc(numnodes, sizeof(struct node *));
 	if (!ports)
 		return -ENOMEM;
@@ -205,6 +233,7 @@ int net_resize(struct net *net, __u32 numnodes, struct errtext *e)
 		       (numnodes < net->info.numnodes ? numnodes : net->info.numnodes));
 	free(net->ports);
 	net->ports = ports;
+	quota_change(net, numnodes);
 	net->info.numnodes = numnodes;
 	return 0;
 }
