@@ -154,7 +154,7 @@ struct ipn_net_info {
 	__u64 ino;
 	__u64 btime; /* birth time of the inode, ns; tells a reused number apart */
 	char path[IPN_PATH_MAX];
-	__u8 pad2[4];
+	__u32 account; /* whose quota it counts for: uid, or who owns its user namespace */
 };
 
 /* map `net_fast`, index: network id. What programs need of a network; mapped by the manager. */
@@ -194,7 +194,7 @@ struct ipn_port_in {
 	__u32 flags; /* enum ipn_port_flag */
 	enum ipn_policy_number policy;
 	__u32 mtu;
-	__u32 pad;
+	__u32 account; /* whose quota it counts for, as in ipn_net_info */
 	__u32 node; /* index in stats, bells, pages; IPN_MAX_NETS + node in logs */
 	__u32 gen;  /* differs for each holder of this port number: old fdb entries do not match */
 	__u32 flood_at; /* index of a device in `flood_list`, after the network's port_base */

@@ -40,8 +40,10 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/capability.h>
+#include <linux/nsfs.h>
 #include <poll.h>
 #include <sys/fsuid.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -272,6 +274,54 @@ static bool status_caps(const char *status, const char *field, unsigned long lon
 }
 
 /*
+ * The owner of the user namespace below ours that `ns` is or is in; -1: it is ours, or in none of
+ * ours.
+ */
+static uid_t namespace_owner(int ns)
+{
+	_cleanup_close_ int at = fcntl(ns, F_DUPFD_CLOEXEC, 0);
+	struct stat ours, here;
+	uid_t owner = (uid_t)-1;
+
+	if (at < 0 || stat("/proc/self/ns/user", &ours))
+		return (uid_t)-1;
+	for (int depth = 0; depth < 64 && !fstat(at, &here); depth++) {
+		uid_t uid;
+		int parent;
+
+		if (here.st_dev == ours.st_dev && here.st_ino == ours.st_ino)
+			return owner;
+		if (ioctl(at, NS_GET_OWNER_UID, &uid))
+			return (uid_t)-1;
+		owner = uid;
+		parent = ioctl(at, NS_GET_PARENT);
+		if (parent < 0)
+			return (uid_t)-1;
+		close(at);
+		at = parent;
+	}
+	return (uid_t)-1;
+}
+
+uid_t perm_account(int sock, pid_t pid, uid_t uid)
+{
+	_cleanup_close_ int pidfd = -1, ns = -1;
+	char path[48];
+	uid_t owner;
+
+	if (pid <= 0)
+		return uid;
+	pidfd = peer_pidfd(sock, pid);
+	snprintf(path, sizeof(path), "/proc/%d/ns/user", pid);
+	ns = pidfd < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+	/* alive still: so the pid was its own */
+	if (ns < 0 || (syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) < 0 && errno != EPERM))
+		return uid;
+	owner = namespace_owner(ns);
+	return owner == (uid_t)-1 ? uid : owner;
+}
+
+/*
  * Capabilities of the peer that count, as the head of this file says; 0 whenever in doubt.
  */
 static unsigned long long peer_caps(int sock, const struct perm_peer *peer)
@@ -338,6 +388,7 @@ int perm_peer_get(int sock, struct perm_peer *peer)
 		return r;
 	caps = peer_caps(sock, &p);
 	p.caps = caps;
+	p.account = perm_account(sock, p.pid, p.uid);
 	*peer = p;
 	return 0;
 }

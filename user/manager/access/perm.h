@@ -21,6 +21,11 @@ struct perm_peer {
 	gid_t gid;
 	gid_t *groups;
 	int ngroups;
+	/*
+	 * Whose quota it uses: uid, or, for a process in a user namespace below ours, the owner of
+	 * that: all uids that a user has there count as one.
+	 */
+	uid_t account;
 	__u64 caps; /* in the manager's user namespace, a bit for each; see perm.c for which count */
 };
 
@@ -33,6 +38,8 @@ static inline bool perm_cap(const struct perm_peer *peer, int cap)
 /* From SO_PEERCRED, SO_PEERGROUPS, and the capabilities of that very process (checked by pidfd). */
 int perm_peer_get(int sock, struct perm_peer *peer);
 void perm_peer_free(struct perm_peer *peer);
+/* perm_peer.account of the process at the other end of a socket, whose pid and uid it says. */
+uid_t perm_account(int sock, pid_t pid, uid_t uid);
 
 /*
  * The r, w, x the peer has on the inode of `fd` (an O_PATH descriptor), mode bits and ACLs, as the

@@ -87,11 +87,10 @@ bool rights_manages(const struct perm_peer *peer, int fd)
 	       acl_gives_x(fd, &inode, peer);
 }
 
-static int denied(enum right right, const struct perm_peer *peer, const char *path, int r,
-		  const char *who, struct errtext *e)
+static int denied(enum right right, const struct perm_peer *peer, int r, const char *who,
+		  struct errtext *e)
 {
-	return err_text(e, r, "uid %u may not %s%s%s (only %s)", peer->uid, rights[right].what,
-			path ? ": " : "", path ?: "", who);
+	return err_text(e, r, "uid %u may not %s (only %s)", peer->uid, rights[right].what, who);
 }
 
 static int check_mask(enum right right, const struct perm_peer *peer, int fd, const char *path,
@@ -115,7 +114,7 @@ static int check_mask(enum right right, const struct perm_peer *peer, int fd, co
 		return 0;
 	if (who == WHO_ANY && rights_manages(peer, fd))
 		return 0;
-	return denied(right, peer, path, who == WHO_X ? -EPERM : -EACCES, needs[who].letters, e);
+	return denied(right, peer, who == WHO_X ? -EPERM : -EACCES, needs[who].letters, e);
 }
 
 int rights_check(enum right right, const struct perm_peer *peer, int fd, const char *path,
@@ -128,21 +127,21 @@ int rights_check(enum right right, const struct perm_peer *peer, int fd, const c
 	case WHO_MANAGER_BOUND:
 		if (rights_manages(peer, fd))
 			return 0;
-		return denied(right, peer, path, -EPERM,
+		return denied(right, peer, -EPERM,
 			      "its owner, its group or an ACL entry with x, or CAP_NET_ADMIN", e);
 	case WHO_NET_ADMIN:
-		return net_admin ? 0
-				 : denied(right, peer, path, -EPERM,
-					  "with CAP_NET_ADMIN: run as root", e);
+		return net_admin
+			       ? 0
+			       : denied(right, peer, -EPERM, "with CAP_NET_ADMIN: run as root", e);
 	case WHO_POLICY:
 		if (net_admin && perm_cap(peer, CAP_BPF) && perm_cap(peer, CAP_PERFMON))
 			return 0;
-		return denied(right, peer, path, -EPERM,
+		return denied(right, peer, -EPERM,
 			      "with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN: run as root", e);
 	case WHO_SYS_ADMIN:
 		if (perm_cap(peer, CAP_SYS_ADMIN))
 			return 0;
-		return denied(right, peer, path, -EPERM, "with CAP_SYS_ADMIN: run as root", e);
+		return denied(right, peer, -EPERM, "with CAP_SYS_ADMIN: run as root", e);
 	default:
 		return check_mask(right, peer, fd, path, e);
 	}

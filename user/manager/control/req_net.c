@@ -33,6 +33,7 @@ int req_net_add(struct request *q)
 		.mode = add->mode,
 		.persistent = !!add->persistent,
 		.uid = s->peer.uid,
+		.account = s->peer.account,
 	};
 	struct perm_inode inode;
 	struct net *net;

@@ -59,6 +59,7 @@ int req_connect(struct request *q)
 		.kind = IPN_KIND_PROC,
 		.port = connect->port,
 		.uid = s->peer.uid,
+		.account = s->peer.account,
 		.pid = (__u32)s->peer.pid,
 		.netns_fd = -1,
 	};
@@ -178,6 +179,7 @@ static int netdev_conn(struct request *q, const struct ipn_ctl_netdev *in, const
 		.port = in->port,
 		.flags = IPN_PF_READER | IPN_PF_WRITER | IPN_PF_HELD,
 		.uid = s->peer.uid,
+		.account = s->peer.account,
 		.pid = (__u32)s->peer.pid,
 		.name = name,
 		.netns_fd = -1,

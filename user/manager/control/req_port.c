@@ -23,6 +23,7 @@ int req_attach(struct request *q)
 		.port = attach->port,
 		.flags = IPN_PF_READER | IPN_PF_WRITER,
 		.uid = s->peer.uid,
+		.account = s->peer.account,
 		.netns_fd = q->nfds > 1 ? q->fds[1] : -1,
 		.frames = attach->frames,
 		.frame_size = attach->frame_size,
@@ -62,7 +63,9 @@ int req_cable(struct request *q)
 	const struct ipn_ctl_cable *cable = q->body;
 	struct session *s = q->s;
 	char descr[IPN_DESCR_MAX];
-	struct node_want want = { .uid = s->peer.uid, .netns_fd = -1, .descr = descr };
+	struct node_want want = {
+		.uid = s->peer.uid, .account = s->peer.account, .netns_fd = -1, .descr = descr
+	};
 	struct net *nets[2] = { NULL, NULL };
 	struct node *ends[2];
 	int r;

@@ -400,7 +400,7 @@ static int session_new(struct control *c, int fd)
 	r = perm_peer_get(fd, &s->peer);
 	if (r)
 		goto err;
-	s->user = user_get(c->f->users, s->peer.uid);
+	s->user = user_get(c->f->users, s->peer.account);
 	r = -ENOMEM;
 	if (!s->user)
 		goto err_peer;

@@ -319,7 +319,7 @@ int net_add(struct fabric *f, const struct ipn_net_info *wanted, int path_fd,
 	    const struct perm_inode *inode, struct net **out, struct errtext *e)
 {
 	struct ipn_net_info info = *wanted;
-	struct user *u = user_get(f->users, info.uid);
+	struct user *u = user_get(f->users, info.account);
 	struct net *net;
 	size_t bytes;
 	int r;
@@ -368,7 +368,7 @@ err:
 void net_del(struct net *net)
 {
 	struct fabric *f = net->f;
-	struct user *u = user_get(f->users, net->info.uid);
+	struct user *u = user_get(f->users, net->info.account);
 
 	event_emit(f, &(struct event){ .type = EVENT_NET_DEL, .net = net });
 	net->dying = true; /* the last node must not end it a second time */
@@ -437,7 +437,7 @@ static int path_reopen(const struct ipn_net_info *info, struct perm_inode *inode
 
 int net_adopt(struct fabric *f, __u32 id, const struct ipn_net_info *info)
 {
-	struct user *u = user_get(f->users, info->uid);
+	struct user *u = user_get(f->users, info->account);
 	struct perm_inode inode;
 	struct net *net;
 	int r;

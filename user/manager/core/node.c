@@ -152,7 +152,7 @@ int node_new(struct net *net, const struct node_want *want, size_t memory, struc
 	     struct errtext *e)
 {
 	struct fabric *f = net->f;
-	struct user *u = user_get(f->users, want->uid);
+	struct user *u = user_get(f->users, want->account);
 	struct node *node;
 	__s32 number = want->port;
 	__u32 port = 0;
@@ -190,6 +190,7 @@ int node_new(struct net *net, const struct node_want *want, size_t memory, struc
 	node->in.mtu = net->info.mtu;
 	node->in.gen = ++f->gen;
 	node->in.uid = want->uid;
+	node->in.account = want->account;
 	node->info.pid = want->pid;
 	if (want->descr)
 		memcpy(node->info.descr, want->descr, sizeof(node->info.descr));
@@ -224,7 +225,7 @@ static void quota_return(const struct node *node)
 {
 	struct net *net = node->net;
 	struct users *users = net->f->users;
-	struct user *u = user_get(users, node->in.uid);
+	struct user *u = user_get(users, node->in.account);
 
 	if (!u)
 		return;
@@ -386,7 +387,7 @@ static void node_insert(struct node *node)
 {
 	struct net *net = node->net;
 	struct fabric *f = net->f;
-	struct user *u = user_get(f->users, node->in.uid);
+	struct user *u = user_get(f->users, node->in.account);
 
 	HASH_ADD(hh, f->nodes, ifindex, sizeof(node->ifindex), node);
 	f->node_by_id[node->in.node] = node;
@@ -414,8 +415,9 @@ int node_adopt(struct fabric *f, const struct ipn_port_in *found)
 	struct node *node;
 	int r;
 
-	if (!net || !kind || !user_get(f->users, port->uid) || port->number >= net->info.numnodes ||
-	    net->ports[port->number] || port->node >= IPN_MAX_NODES || f->node_by_id[port->node])
+	if (!net || !kind || !user_get(f->users, port->account) ||
+	    port->number >= net->info.numnodes || net->ports[port->number] ||
+	    port->node >= IPN_MAX_NODES || f->node_by_id[port->node])
 		return -EINVAL;
 	if (!in_maps(net, kind, port))
 		return -ESTALE;

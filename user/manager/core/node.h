@@ -23,6 +23,7 @@ struct node_want {
 	__s32 port;  /* or IPN_PORTNO_ANY */
 	__u32 flags; /* IPN_PF_READER, IPN_PF_WRITER, IPN_PF_HELD */
 	__u32 uid;
+	__u32 account; /* whose quota it uses */
 	__u32 pid;
 	const char *name;  /* of its interface; LINK_NAME_AUTO: the next that is free */
 	int netns_fd;      /* veth: -1 none */

@@ -171,7 +171,7 @@ static int ask_policy(struct net *net, __u32 numnodes)
 static int quota_check(struct net *net, __u32 numnodes, struct errtext *e)
 {
 	struct users *users = net->f->users;
-	struct user *u = user_get(users, net->info.uid);
+	struct user *u = user_get(users, net->info.account);
 
 	if (!u)
 		return -ENOMEM;
@@ -183,7 +183,7 @@ static int quota_check(struct net *net, __u32 numnodes, struct errtext *e)
 static void quota_change(struct net *net, __u32 numnodes)
 {
 	struct users *users = net->f->users;
-	struct user *u = user_get(users, net->info.uid);
+	struct user *u = user_get(users, net->info.account);
 
 	if (!u)
 		return; /* quota_check has got it */

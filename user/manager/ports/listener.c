@@ -38,6 +38,7 @@
 #include "common/log.h"
 #include "common/util.h"
 #include "manager/access/async_close.h"
+#include "manager/access/perm.h"
 #include "manager/core/events.h"
 #include "manager/core/net.h"
 #include "manager/core/node.h"
@@ -174,6 +175,7 @@ static int client_try(struct pending *p)
 	if (fd < 0)
 		return fd;
 	want.uid = peer.uid;
+	want.account = perm_account(p->fd, peer.pid, peer.uid);
 	want.pid = (__u32)peer.pid;
 	if (q.port)
 		want.port = (__s32)q.port;
@@ -482,6 +484,7 @@ static int unix_join(struct listener *listener, const struct sockaddr_un *peer)
 				  .port = listener->info.port,
 				  .flags = IPN_PF_READER | IPN_PF_WRITER,
 				  .uid = listener->info.uid,
+				  .account = listener->info.uid,
 				  .name = "unix",
 				  .netns_fd = -1,
 				  .descr = listener->descr };
