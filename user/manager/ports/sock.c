@@ -48,6 +48,13 @@
  * than its queue takes, or the kernel's worker would wait a tick each time.
  */
 #define SEND_BUFFER (1 << 20) /* the kernel doubles it */
+/*
+ * What waits for programs that do not read is the kernel's memory, and a program may raise the
+ * length of its own queue as it likes. So the ports of one user share this much; the more ports,
+ * the smaller the buffer of each.
+ */
+#define SEND_BUFFERS (256 << 20) /* bytes, as the kernel counts */
+#define SEND_BUFFER_MIN (1 << 15)
 #define CHECK_US 100000
 #define CHECK_IDLE_US 200000 /* when nothing waited at the last one */
 
@@ -62,6 +69,7 @@ struct sock {
 	int dir_fd;        /* of the listener */
 	char file[FDSTORE_FILE_MAX];
 	bool complete;
+	int buffer; /* bytes, as asked for; 0: not known */
 };
 
 static struct node *sock_node(struct fabric *f, __u32 id)
@@ -166,12 +174,41 @@ static int check_begin(struct fabric *f)
 	return 0;
 }
 
+/* Sets the send buffers of a user's ports, when their number has passed a power of two. */
+static void buffers_share(struct fabric *f, __u32 account)
+{
+	__u32 n = 0, room = 1;
+	int size;
+
+	for (__u32 id = 0; id < IPN_MAX_NODES; id++) {
+		const struct node *node = sock_node(f, id);
+
+		n += node && node->in.account == account;
+	}
+	while (room < n)
+		room *= 2;
+	size = (int)(SEND_BUFFERS / 2 / room);
+	if (size > SEND_BUFFER)
+		size = SEND_BUFFER;
+	if (size < SEND_BUFFER_MIN)
+		size = SEND_BUFFER_MIN;
+	for (__u32 id = 0; id < IPN_MAX_NODES; id++) {
+		struct node *node = sock_node(f, id);
+
+		if (!node || node->in.account != account || node->sock->buffer == size)
+			continue;
+		node->sock->buffer = size;
+		if (setsockopt(node->sock->fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)))
+			setsockopt(node->sock->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	}
+}
+
 /* Its step between `port_in` and `port_out`. */
 static int sock_begin(struct node *node, int fd)
 {
 	struct fabric *f = node->net->f;
 	struct ipn_sk_query query = { .node = node->in.node };
-	int r, size = SEND_BUFFER;
+	int r;
 	struct ipn_sk entry = { .ifindex = node->ifindex, .policy = node->in.policy };
 
 	node->sock = calloc(1, sizeof(*node->sock));
@@ -182,8 +219,7 @@ static int sock_begin(struct node *node, int fd)
 	node->sock->fd = fd;
 	node->sock->stream = node->sock->dir_fd = -1;
 	node->sock->listener_id = FDSTORE_NO_LISTENER;
-	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)))
-		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	buffers_share(f, node->in.account);
 	r = check_begin(f);
 	f->socks++;
 	if (r >= 0)
