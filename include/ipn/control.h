@@ -66,6 +66,8 @@ enum ipn_ctl_type {
 	IPN_CTL_CABLE = 31, /* ipn_ctl_cable        -> ipn_ctl_port[2]   fds: path, path */
 	IPN_CTL_XSK_OPEN = 38, /* ipn_ctl_xsk_open  -> ipn_ctl_xsk       fds: path; reply: two */
 
+	IPN_CTL_QUOTA_LIST = 39, /* ipn_ctl_list    -> ipn_ctl_page + ipn_ctl_quota[] */
+
 	IPN_CTL_VDE = 36,  /* ipn_ctl_listener          -> -                 fds: path */
 	IPN_CTL_UNIX = 37, /* ipn_ctl_listener          -> -                 fds: path */
 	IPN_CTL_TYPES = 64,
@@ -365,6 +367,19 @@ struct ipn_ctl_policy {
 	__u32 calls;   /* bit per enum ipn_policy_call that it has */
 	__u32 nets;    /* networks that use it */
 	char name[IPN_POLICY_NAME_MAX];
+};
+
+/*
+ * What a user has of one resource, and the most it may have. Root is told of all users and of all
+ * together; others of themselves. Root itself has no limit (most: 0).
+ */
+#define IPN_QUOTA_ALL 0xffffffffU /* uid: all users but root together */
+struct ipn_ctl_quota {
+	__u32 uid;
+	__u32 pad;
+	__u64 used;
+	__u64 most;
+	char what[16]; /* "sessions", "networks", "ports", "places", "memory" (bytes), "closing" */
 };
 
 /*

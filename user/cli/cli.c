@@ -21,6 +21,7 @@ static int (*const run[CLI_COMMANDS])(const struct cli_args *args) = {
 	[CLI_FDB_SHOW] = cmd_fdb_show,
 	[CLI_MONITOR] = cmd_monitor,
 	[CLI_POLICY_LOAD] = cmd_policy_load,
+	[CLI_QUOTA_SHOW] = cmd_quota_show,
 	[CLI_POLICY_LIST] = cmd_policy_list,
 	[CLI_POLICY_UNLOAD] = cmd_policy_unload,
 	[CLI_ADDR_ADD] = cmd_l3_change,

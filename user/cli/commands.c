@@ -229,6 +229,13 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 			  CLI_REQUIRED, "its name, for `net add --policy`" },
 		},
 	},
+	[CLI_QUOTA_SHOW] = {
+		.name = "quota show",
+		.summary = "show what users hold, and the most they may",
+		.text = "A user is shown what is counted for it; root all users, and what they hold "
+			"together.",
+		.params = { JSON },
+	},
 	[CLI_POLICY_LIST] = {
 		.name = "policy list",
 		.summary = "list the policies there are",

@@ -77,6 +77,7 @@ int cmd_stats(const struct cli_args *args);
 int cmd_fdb_show(const struct cli_args *args);
 int cmd_monitor(const struct cli_args *args);
 int cmd_policy_load(const struct cli_args *args);
+int cmd_quota_show(const struct cli_args *args);
 int cmd_policy_list(const struct cli_args *args);
 int cmd_policy_unload(const struct cli_args *args);
 int cmd_l3_change(const struct cli_args *args);

@@ -14,7 +14,7 @@
  * thread knows of the manager is struct user, and an eventfd by which the manager hears that one is
  * done.
  *
- * Bounds: a user with CLOSING_MAX descriptors under way is not read from until there are fewer
+ * Bounds: a user with ASYNC_CLOSE_USER descriptors under way is not read from until there are fewer
  * (user_stuck). Its threads are few; root has more.
  *
  * Failure: without memory or threads a job waits, or its descriptor stays open; both are said. A
@@ -38,7 +38,6 @@
 #define THREADS_ALL 4096 /* what the machine must bear: 64 kB of stack each, touched little */
 #define THREADS_USER 2
 #define THREADS_ROOT 32
-#define CLOSING_MAX 16
 #define STACK_SIZE 65536
 
 struct closing_job {
@@ -167,7 +166,7 @@ ssize_t stranger_recv(struct async_close *c, int fd, void *buf, size_t size)
 
 bool user_stuck(const struct user *u)
 {
-	return __atomic_load_n(&u->closing, __ATOMIC_SEQ_CST) >= CLOSING_MAX;
+	return __atomic_load_n(&u->closing, __ATOMIC_SEQ_CST) >= ASYNC_CLOSE_USER;
 }
 
 static int on_done(sd_event_source *source, int fd, uint32_t events, void *arg)

@@ -10,6 +10,8 @@
 struct user;
 struct users;
 
+#define ASYNC_CLOSE_USER 16 /* descriptors of one user under way, and no more are taken */
+
 struct async_close;
 /* done: a descriptor is closed, so a user may be stuck no more. */
 int async_close_new(struct async_close **out, sd_event *event, struct users *users,

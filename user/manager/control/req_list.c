@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Requests that only look, and what concerns the fabric as a whole. */
 #include <bpf/bpf.h>
+#include <linux/capability.h>
 #include <time.h>
 
 #include "common/clock.h"
 #include "common/util.h"
+#include "manager/access/async_close.h"
 #include "manager/access/quota.h"
 #include "manager/control/monitor.h"
 #include "manager/control/request.h"
@@ -20,6 +22,7 @@
 #define PORTS_PER_PAGE 32
 #define NETS_PER_PAGE 128
 #define FDB_BATCH 256
+#define QUOTAS_PER_PAGE 128
 _Static_assert(sizeof(struct ipn_ctl_page) + PORTS_PER_PAGE * sizeof(struct ipn_ctl_port) <=
 		       REPLY_ROOM,
 	       "a page of ports fits a packet");
@@ -28,6 +31,9 @@ _Static_assert(sizeof(struct ipn_ctl_page) + NETS_PER_PAGE * sizeof(struct ipn_c
 		       REPLY_ROOM,
 	       "a page of networks fits a packet");
 
+_Static_assert(sizeof(struct ipn_ctl_page) + QUOTAS_PER_PAGE * sizeof(struct ipn_ctl_quota) <=
+		       REPLY_ROOM,
+	       "a page of quotas fits a packet");
 _Static_assert(sizeof(struct ipn_ctl_page) + FDB_BATCH * sizeof(struct ipn_ctl_fdb) <= REPLY_ROOM,
 	       "a page of addresses fits a packet");
 
@@ -175,6 +181,60 @@ int req_fdb_list(struct request *q)
 	page->next = r ? 0 : (__u64)out + 1;
 	page->count = fdb_page(net, (void *)(page + 1), keys, values, n);
 	q->reply_len = sizeof(*page) + page->count * sizeof(struct ipn_ctl_fdb);
+	return 0;
+}
+
+/* Rows of a page, counted through all that there are. */
+struct quota_page {
+	struct request *q;
+	struct ipn_ctl_page *page;
+	__u64 at, from;
+};
+
+static void quota_row(struct quota_page *p, __u32 uid, const char *what, __u64 used, __u64 most)
+{
+	struct ipn_ctl_quota *out = (void *)(p->page + 1);
+
+	if (p->at++ < p->from)
+		return;
+	if (p->page->count == QUOTAS_PER_PAGE) {
+		if (!p->page->next)
+			p->page->next = p->at - 1;
+		return;
+	}
+	out += p->page->count++;
+	*out = (struct ipn_ctl_quota){ .uid = uid, .used = used, .most = uid ? most : 0 };
+	util_copy(out->what, sizeof(out->what), what);
+}
+
+static void quota_user(void *arg, const struct user *u)
+{
+	struct quota_page *p = arg;
+	const struct perm_peer *peer = &p->q->s->peer;
+	unsigned int closing = __atomic_load_n(&u->closing, __ATOMIC_RELAXED);
+
+	if (u->uid != peer->account && !perm_cap(peer, CAP_SYS_ADMIN))
+		return;
+	for (enum quota q = 0; q < QUOTAS; q++)
+		if (u->has[q])
+			quota_row(p, u->uid, quota_word(q), u->has[q], quota_each(q));
+	if (closing)
+		quota_row(p, u->uid, "closing", closing, ASYNC_CLOSE_USER);
+}
+
+int req_quota_list(struct request *q)
+{
+	const struct ipn_ctl_list *list = q->body;
+	struct users *users = q->s->f->users;
+	struct quota_page p = { .q = q, .page = (void *)q->reply, .from = list->from };
+
+	memset(p.page, 0, sizeof(*p.page));
+	if (perm_cap(&q->s->peer, CAP_SYS_ADMIN))
+		for (enum quota i = 0; i < QUOTAS; i++)
+			quota_row(&p, IPN_QUOTA_ALL, quota_word(i), users_total(users, i),
+				  quota_all(i));
+	users_each(users, quota_user, &p);
+	q->reply_len = sizeof(*p.page) + p.page->count * sizeof(struct ipn_ctl_quota);
 	return 0;
 }
 

@@ -108,6 +108,7 @@ const struct request_kind request_kinds[IPN_CTL_TYPES] = {
 	[IPN_CTL_UNIX] = { req_listener, sizeof(struct ipn_ctl_listener), 1, 1, false },
 	[IPN_CTL_NETDEV] = { req_netdev, sizeof(struct ipn_ctl_netdev), 0, 0, false },
 	[IPN_CTL_CABLE] = { req_cable, sizeof(struct ipn_ctl_cable), 2, 2, true },
+	[IPN_CTL_QUOTA_LIST] = { req_quota_list, sizeof(struct ipn_ctl_list), 0, 0, false },
 	[IPN_CTL_XSK_OPEN] = { req_xsk_open, sizeof(struct ipn_ctl_xsk_open), 1, 1, true },
 };
 

@@ -82,6 +82,7 @@ int req_info(struct request *q);
 int req_net_list(struct request *q);
 int req_port_list(struct request *q);
 int req_fdb_list(struct request *q);
+int req_quota_list(struct request *q);
 int req_monitor(struct request *q);
 int req_down(struct request *q);
 
