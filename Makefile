@@ -122,7 +122,7 @@ $(if $(SAME_NAME),$(error two test sources make $(SAME_NAME): give one of them a
 
 # --- goals ---------------------------------------------------------------------------------------
 
-.PHONY: all lib bpf tests benches help install clean deps demo test lint bench format FORCE
+.PHONY: all lib bpf tests benches help install clean deps demo test lint model bench format FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -137,6 +137,7 @@ help:
 	'make            build everything but tests and benches into build/' \
 	'make test       install what is missing (root), build, test; T="-j N -k PATTERN -v"' \
 	'make lint       the same for the checks of the source' \
+	'make model      the same for the models of the protocols in shared memory' \
 	'make demo       the same for the guided demo' \
 	'make bench      the same for the measurements against other switches' \
 	'make format     clang-format over all C files' \
@@ -160,6 +161,9 @@ lint:
 	scripts/install-deps build test lint
 	+$(MAKE) --no-print-directory all
 	scripts/lint
+model:
+	scripts/install-deps model
+	tests/model/run
 demo:
 	scripts/install-deps build demo
 	+$(MAKE) --no-print-directory all

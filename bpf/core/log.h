@@ -13,6 +13,13 @@
  * In each case the message is dropped, counted as BUSY, and nobody's data is torn. The claim and
  * the publication are full barriers: the first keeps our stores behind the claim, so that a reader
  * that sees our bytes also sees seq changed; the second is the writer's half of wake.h.
+ *
+ * A message that cannot be copied to its end has already spoilt what stood in the slot. So seq must
+ * not become again what it was, or a reader that looked before the claim would take the rest for
+ * whole. It becomes n: newer than what was there, claimable, and the seq of no message of this slot
+ * (message n - 1 stands in another one).
+ *
+ * The labels L1 to L8 are those of the same steps in tests/model/log.pml.
  */
 #ifndef IPN_BPF_LOG_H
 #define IPN_BPF_LOG_H
@@ -23,6 +30,7 @@
 /* Ethernet addresses: a VLAN tag that the kernel holds apart goes behind them. */
 #define TAG_AT 12
 #define TAG_LEN 4
+#define SKIP_TRIES 4
 
 /* Copies the message, len > 0 bytes, max the room in the slot. */
 INLINE long log_copy(const struct ipn_ctx *c, const struct ipn_msg *m, __u8 *data, __u64 len,
@@ -51,6 +59,21 @@ INLINE long log_copy(const struct ipn_ctx *c, const struct ipn_msg *m, __u8 *dat
 	return ctx_load(c, m->off, data, len);
 }
 
+/*
+ * Message n will not come. A newer one that was given up in this slot stays: its writer may have
+ * been here long before us, and readers may stand at it. A swap fails only if another writer of the
+ * slot gave up just now, so a few tries are enough.
+ */
+INLINE void slot_skip(struct ipn_slot *slot, __u64 n)
+{
+	for (int i = 0; i < SKIP_TRIES; i++) {
+		__u64 old = READ_ONCE(slot->skip);
+
+		if (old > n || CAS(&slot->skip, old, n + 1) == old)
+			return;
+	}
+}
+
 /* Returns as log_write. */
 INLINE int log_write_class(const struct ipn_ctx *c, const struct ipn_msg *m, void *logs,
 			   const __u32 max, __u32 id, __u32 mask, __u32 lossless, __u32 port)
@@ -76,17 +99,17 @@ INLINE int log_write_class(const struct ipn_ctx *c, const struct ipn_msg *m, voi
 		if (why)
 			return why == POOL_FULL ? IPN_DROP_POOL : IPN_DROP_BUSY;
 	} else {
-		n = FETCH_ADD(&head->head, 1);
+		n = FETCH_ADD(&head->head, 1); /* L1 */
 	}
 	at = 1 + (n & mask);
 	slot = bpf_map_lookup_elem(log, &at);
 	if (!slot)
 		return IPN_DROP_NO_LOG;
-	old = READ_ONCE(slot->seq);
+	old = READ_ONCE(slot->seq); /* L2 */
 	if ((old & ~IPN_SEQ_BUSY) > n)
 		return IPN_DROP_BUSY;
-	if ((old & IPN_SEQ_BUSY) || CAS(&slot->seq, old, (n + 1) | IPN_SEQ_BUSY) != old) {
-		FULL_BARRIER(XCHG(&slot->skip, n + 1));
+	if ((old & IPN_SEQ_BUSY) || CAS(&slot->seq, old, (n + 1) | IPN_SEQ_BUSY) != old) { /* L3 */
+		slot_skip(slot, n);                                                        /* L4 */
 		return IPN_DROP_BUSY;
 	}
 
@@ -99,16 +122,16 @@ INLINE int log_write_class(const struct ipn_ctx *c, const struct ipn_msg *m, voi
 	if (room >= 2) {
 		len = room - 1;
 		barrier_var(len);
-		if (len > max || log_copy(c, m, slot->data, len, max)) {
-			FULL_BARRIER(XCHG(&slot->skip, n + 1));
-			FULL_BARRIER(XCHG(&slot->seq, old));
+		if (len > max || log_copy(c, m, slot->data, len, max)) { /* L5 */
+			slot_skip(slot, n);                              /* L7 */
+			FULL_BARRIER(XCHG(&slot->seq, n));               /* L8 */
 			return IPN_DROP_BAD_FRAME;
 		}
 	}
 	slot->len = len;
 	slot->src = m->port;
-	FULL_BARRIER(XCHG(&slot->seq, n + 1));
-	if (lossless && port == IPN_PORT_NONE && READ_ONCE(head->waiting))
+	FULL_BARRIER(XCHG(&slot->seq, n + 1)); /* L6; S1 and S2 of rx.c; R1 and R2 of pool.h */
+	if (lossless && port == IPN_PORT_NONE && READ_ONCE(head->waiting)) /* R3 of pool.h */
 		pool_moved(id);
 	return -1;
 }

@@ -38,6 +38,13 @@
  * wait for the bell. Who clears the bit because it found room was counted among them, and rings
  * when it goes on; who only looks (poll) leaves it.
  *
+ * Taking a number is N1 to N4 below, counting C1 to C5: tests/model/pool.pml has the same labels,
+ * and checks all of this. For the manager R1 is dest_set() in node_del() and node_shutdown(), and
+ * R2 the store of the count of readers in node_count(), which is SEQ_CST.
+ *
+ * A number and its slot are in one log, though the own log of a port is looked up for each of them:
+ * between two holders of a port there is a grace period, since the second gets a new room bell.
+ *
  * A reader may store any cursor into its page. Beyond the head it counts as the head; far behind,
  * as what the log still holds: it can hold up senders, as any reader can who does not read, and
  * lose only its own messages. Who asks for room names the port whose log was full; it is looked up
@@ -69,10 +76,10 @@ static long pool_reader(__u32 i, struct pool_count *p)
 	struct ipn_page *page;
 	__u64 c;
 
-	page = wake_page(p->net, port, &node, IPN_PF_READER);
+	page = wake_page(p->net, port, &node, IPN_PF_READER); /* C2 */
 	if (!page)
 		return 0;
-	c = READ_ONCE(page->cursor);
+	c = READ_ONCE(page->cursor); /* C3 */
 	if (c > p->head)
 		c = p->head;
 	if (c < p->c1) {
@@ -96,7 +103,7 @@ static long pool_own(__u32 i, struct pool_count *p)
 		return 1;
 	p->at = n + 1;
 	slot = bpf_map_lookup_elem(p->log, &at);
-	if (slot && READ_ONCE(slot->seq) == n + 1 && READ_ONCE(slot->src) == p->a) {
+	if (slot && READ_ONCE(slot->seq) == n + 1 && READ_ONCE(slot->src) == p->a) { /* C4 */
 		p->own++;
 		if (p->first == n)
 			p->first = n + 1;
@@ -115,7 +122,7 @@ static int pool_count(struct ipn_net_fast *net, void *log)
 	head = bpf_map_lookup_elem(log, &zero);
 	if (!head)
 		return 0;
-	p.head = READ_ONCE(head->head);
+	p.head = READ_ONCE(head->head); /* C1 */
 	bpf_loop(net->numnodes, pool_reader, &p, 0);
 	if (p.c1 == ~0ULL) { /* nobody reads */
 		WRITE_ONCE(head->limit, p.head + net->pool);
@@ -136,7 +143,7 @@ static int pool_count(struct ipn_net_fast *net, void *log)
 		limit = p.head;
 	if (limit > p.first + slots)
 		limit = p.first + slots;
-	WRITE_ONCE(head->limit, limit);
+	WRITE_ONCE(head->limit, limit); /* C5 */
 	return p.head < limit;
 }
 
@@ -185,14 +192,14 @@ struct pool_take {
 
 static long pool_try(__u32 i, struct pool_take *t)
 {
-	__u64 n = READ_ONCE(t->head->head);
+	__u64 n = READ_ONCE(t->head->head); /* N1 */
 
-	if (n >= READ_ONCE(t->head->limit) && !pool_room(t->id)) {
+	if (n >= READ_ONCE(t->head->limit) && !pool_room(t->id)) { /* N2, N3 */
 		t->result = POOL_FULL;
 		return 1;
 	}
 	/* with a limit that was counted anew, the head is looked at again */
-	if (n >= READ_ONCE(t->head->limit) || CAS(&t->head->head, n, n + 1) != n)
+	if (n >= READ_ONCE(t->head->limit) || CAS(&t->head->head, n, n + 1) != n) /* N4 */
 		return 0;
 	t->n = n;
 	t->result = POOL_OK;
@@ -296,7 +303,7 @@ static long pool_ring(__u32 i, struct pool_wake *w)
 	if (!w->bits)
 		return 1;
 	if (wake_page(w->net, any_number(w->net, w->first + low_bit(w->bits)), &node, 0))
-		room_ring(node);
+		room_ring(node); /* R7 */
 	w->bits &= w->bits - 1;
 	return 0;
 }
@@ -307,7 +314,7 @@ static long pool_ring_word(__u32 i, struct pool_wake *w)
 
 	if (!READ_ONCE(w->net->full[word]))
 		return 0;
-	w->bits = XCHG(&w->net->full[word], 0);
+	w->bits = XCHG(&w->net->full[word], 0); /* R6 */
 	w->first = word * 64;
 	bpf_loop(64, pool_ring, w, 0);
 	return 0;
@@ -329,9 +336,9 @@ GLOBAL int pool_moved(__u32 id)
 	struct ipn_net_fast *net = bpf_map_lookup_elem(&ipn_net_fast, &id);
 	struct ipn_log_head *head = pool_head(net, id);
 
-	if (!net || !head || !READ_ONCE(head->waiting) || !pool_room(id))
+	if (!net || !head || !READ_ONCE(head->waiting) || !pool_room(id)) /* R3, R4 */
 		return 0;
-	FULL_BARRIER(XCHG(&head->waiting, 0));
+	FULL_BARRIER(XCHG(&head->waiting, 0)); /* R5 */
 	return pool_ring_all(id);
 }
 
@@ -345,9 +352,9 @@ GLOBAL int pool_own_moved(__u32 id, __u32 port)
 	if (!net || net->policy == IPN_POLICY_BROADCAST)
 		return 0;
 	head = own_head(net, port, &page);
-	if (!head || !READ_ONCE(head->waiting) || !own_room(net, head, page))
+	if (!head || !READ_ONCE(head->waiting) || !own_room(net, head, page)) /* R3, R4 */
 		return 0;
-	FULL_BARRIER(XCHG(&head->waiting, 0));
+	FULL_BARRIER(XCHG(&head->waiting, 0)); /* R5 */
 	return pool_ring_all(id);
 }
 
@@ -378,23 +385,23 @@ GLOBAL int pool_wait(__u32 id, __u32 port, __u32 full)
 	page = wake_page(net, port, &node, 0);
 	if (!page)
 		return 0;
-	FETCH_OR(&net->full[word], 1ULL << (port & 63));
+	FETCH_OR(&net->full[word], 1ULL << (port & 63)); /* S1 */
 	full = net->policy == IPN_POLICY_BROADCAST ? 0 : full & ~IPN_TX_ROOM_LOOK;
 	if (full) {
 		head = own_head(net, full - 1, &reader);
 		room = 1;
 		if (head && reader) {
-			FULL_BARRIER(XCHG(&head->waiting, 1));
-			room = own_room(net, head, reader);
+			FULL_BARRIER(XCHG(&head->waiting, 1)); /* S2 */
+			room = own_room(net, head, reader);    /* S3 */
 		}
 	} else {
 		head = pool_head(net, id);
 		if (!head)
 			return 0;
-		FULL_BARRIER(XCHG(&head->waiting, 1));
-		room = pool_room(id);
+		FULL_BARRIER(XCHG(&head->waiting, 1)); /* S2 */
+		room = pool_room(id);                  /* S3 */
 	}
-	if (!room) {
+	if (!room) { /* S4 */
 		WRITE_ONCE(page->room, 0);
 		return 0;
 	}

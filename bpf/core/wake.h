@@ -24,6 +24,9 @@
  * the word is looked at again, and if it is not empty, sleep_any is set and its bits are served:
  * their readers may have missed a message of somebody who saw sleep_any without them.
  *
+ * The steps of whoever looks are K1 to K11 below, those of the frame that arms A1 to A3: the same
+ * labels are in tests/model/wake.pml, which checks all of this.
+ *
  * Interrupts are off around the wakeups where the kernel lets us, so that the wakeups of all
  * readers share one self-interrupt: that is the dearest part of it.
  */
@@ -92,9 +95,9 @@ INLINE void wake_arm(struct ipn_net_fast *net, __u32 port)
 	struct ipn_page *page = wake_page(net, port, &node, 0);
 
 	if (page)
-		FULL_BARRIER(XCHG(&page->armed, 1));
-	FETCH_OR(&net->sleep[word], 1ULL << (port & 63));
-	FETCH_OR(&net->sleep_any, 1ULL << word);
+		FULL_BARRIER(XCHG(&page->armed, 1));      /* A1 */
+	FETCH_OR(&net->sleep[word], 1ULL << (port & 63)); /* A2 */
+	FETCH_OR(&net->sleep_any, 1ULL << word);          /* A3 */
 }
 
 /* Looked in vain: may the bit stay? A lost or false count of `awake` does no harm. */
@@ -114,21 +117,21 @@ INLINE void wake_port(struct ipn_net_fast *net, __u32 port)
 	__u32 word = (port / 64) & (IPN_SLEEP_WORDS - 1), node = 0;
 	struct ipn_page *page = wake_page(net, port, &node, 0);
 
-	if (!page || !XCHG(&page->sleep, 0)) {
+	if (!page || !XCHG(&page->sleep, 0)) { /* K3 */
 		if (page && wake_stays(page))
 			return;
-		FETCH_AND(&net->sleep[word], ~(1ULL << (port & 63)));
-		page = wake_page(net, port, &node, 0);
+		FETCH_AND(&net->sleep[word], ~(1ULL << (port & 63))); /* K4 */
+		page = wake_page(net, port, &node, 0);                /* K5 */
 		if (!page)
 			return;
-		FULL_BARRIER(XCHG(&page->armed, 0));
+		FULL_BARRIER(XCHG(&page->armed, 0)); /* K6 */
 		WRITE_ONCE(page->awake, 0);
-		if (!XCHG(&page->sleep, 0))
+		if (!XCHG(&page->sleep, 0)) /* K7 */
 			return;
 	} else if (READ_ONCE(page->awake)) {
 		WRITE_ONCE(page->awake, 0);
 	}
-	bell_ring(node, IPN_EVENT_WAKE, 0);
+	bell_ring(node, IPN_EVENT_WAKE, 0); /* K8 */
 }
 
 /* Number of zero bits below the lowest one; v is not 0. */
@@ -182,14 +185,14 @@ static long wake_word(__u32 i, struct wake_all *w)
 	n = any_number(w->net, low_bit(w->any)) & (IPN_SLEEP_WORDS - 1);
 	w->any &= w->any - 1;
 	word.first = n * 64;
-	word.bits = READ_ONCE(w->net->sleep[n]);
+	word.bits = READ_ONCE(w->net->sleep[n]); /* K2 */
 	bpf_loop(64, wake_bit, &word, 0);
 	if (READ_ONCE(w->net->sleep[n]))
 		return 0;
-	FETCH_AND(&w->net->sleep_any, ~(1ULL << n));
-	word.bits = READ_ONCE(w->net->sleep[n]);
+	FETCH_AND(&w->net->sleep_any, ~(1ULL << n)); /* K9 */
+	word.bits = READ_ONCE(w->net->sleep[n]);     /* K10 */
 	if (word.bits) {
-		FETCH_OR(&w->net->sleep_any, 1ULL << n);
+		FETCH_OR(&w->net->sleep_any, 1ULL << n); /* K11 */
 		bpf_loop(64, wake_bit, &word, 0);
 	}
 	return 0;
@@ -203,7 +206,7 @@ NOINLINE int wake_sleepers(__u32 id)
 
 	if (!all.net)
 		return 0;
-	all.any = READ_ONCE(all.net->sleep_any);
+	all.any = READ_ONCE(all.net->sleep_any); /* K1 */
 	if (bpf_local_irq_save && bpf_local_irq_restore) {
 		bpf_local_irq_save(&flags);
 		bpf_loop(IPN_SLEEP_WORDS, wake_word, &all, 0);
@@ -219,7 +222,7 @@ INLINE void wake_one(struct ipn_net_fast *net, __u32 port)
 {
 	__u32 word = (port / 64) & (IPN_SLEEP_WORDS - 1);
 
-	if (READ_ONCE(net->sleep[word]) & 1ULL << (port & 63))
+	if (READ_ONCE(net->sleep[word]) & 1ULL << (port & 63)) /* K2 */
 		wake_port(net, port);
 }
 

@@ -24,6 +24,9 @@
  *   Messages that are shown (rx_peek) stay where they are, and what another process sends through
  *   the same descriptor after fork() is not looked at.
  *
+ *   The steps of a reader carry the labels G1 to G5, as in tests/model/log.pml, which checks them
+ *   with those of a writer. Waiting, below, is checked in tests/model/wake.pml.
+ *
  * Two logs
  *   On a switch network a node has a log of its own for unicast. rx_next() is the only place that
  *   chooses: its own first, but after NODE_RUN in a row the network's gets a turn.
@@ -141,20 +144,20 @@ static inline uint64_t log_head(const struct rx_log *log)
 
 static inline enum slot_state slot_look(const struct ipn_slot *slot, uint64_t n)
 {
-	uint64_t seq = load_acquire(&slot->seq);
+	uint64_t seq = load_acquire(&slot->seq); /* G2 */
 
 	if (likely(seq == n + 1))
 		return SLOT_READY;
 	if ((seq & ~IPN_SEQ_BUSY) > n + 1)
 		return SLOT_LAPPED;
-	return load_acquire(&slot->skip) == n + 1 ? SLOT_HOLE : SLOT_EMPTY;
+	return load_acquire(&slot->skip) == n + 1 ? SLOT_HOLE : SLOT_EMPTY; /* G3 */
 }
 
 /* Is message n, used since it was SLOT_READY, still in its slot? */
 static inline bool slot_whole(const struct ipn_slot *slot, uint64_t n)
 {
 	fence_acquire();
-	return likely(load_relaxed(&slot->seq) == n + 1);
+	return likely(load_relaxed(&slot->seq) == n + 1); /* G5 */
 }
 
 static inline bool slot_is_own(const struct rx *rx, const struct ipn_slot *slot)
@@ -253,7 +256,7 @@ static void log_overrun(struct rx *rx, struct rx_log *log, uint64_t head)
 /* Holds the reader to the pool. */
 static inline void log_trim(struct rx *rx, struct rx_log *log)
 {
-	uint64_t head = log_head(log);
+	uint64_t head = log_head(log); /* G1 */
 
 	if (unlikely((int64_t)(head - log->cursor) > (int64_t)rx->pool))
 		log_overrun(rx, log, head);
@@ -431,15 +434,15 @@ static void rx_publish(struct ipn_sock *s)
 
 	if (!page)
 		return;
-	store_relaxed(&page->cursor, rx->log[RX_NET].cursor);
-	store_relaxed(&page->node_cursor, rx->log[RX_NODE].cursor);
+	store_relaxed(&page->cursor, rx->log[RX_NET].cursor);       /* R1 of pool.h */
+	store_relaxed(&page->node_cursor, rx->log[RX_NODE].cursor); /* R1 */
 	store_relaxed(&page->rx_packets, rx->packets);
 	store_relaxed(&page->rx_bytes, rx->bytes);
 	store_relaxed(&page->overrun, rx->overrun);
 	rx->overrun_published = rx->overrun;
 	if (unlikely(rx->lossless)) {
-		__atomic_thread_fence(__ATOMIC_SEQ_CST);
-		if (log_awaited(&rx->log[RX_NET]) || log_awaited(&rx->log[RX_NODE]))
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);                             /* R2 */
+		if (log_awaited(&rx->log[RX_NET]) || log_awaited(&rx->log[RX_NODE])) /* R3 */
 			tx_op(s, IPN_TX_MOVED);
 	}
 }
@@ -716,12 +719,12 @@ static uint64_t wait_deadline(struct ipn_sock *s, struct rx_wait *w)
 
 void rx_wait_begin(struct ipn_sock *s)
 {
-	__atomic_add_fetch(&s->waiters, 1, __ATOMIC_SEQ_CST);
+	__atomic_add_fetch(&s->waiters, 1, __ATOMIC_SEQ_CST); /* W1 */
 }
 
 void rx_wait_end(struct ipn_sock *s)
 {
-	if (__atomic_sub_fetch(&s->waiters, 1, __ATOMIC_SEQ_CST))
+	if (__atomic_sub_fetch(&s->waiters, 1, __ATOMIC_SEQ_CST)) /* W6 */
 		tx_op(s, IPN_TX_RING);
 }
 
@@ -751,7 +754,7 @@ int rx_arm(struct ipn_sock *s)
 {
 	struct ipn_page *page = s->rx.page;
 
-	__atomic_store_n(&page->sleep, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&page->sleep, 1, __ATOMIC_SEQ_CST); /* W3 */
 	if (__atomic_load_n(&page->armed, __ATOMIC_SEQ_CST))
 		return 0;
 	return tx_op(s, IPN_TX_SLEEP);
@@ -938,7 +941,7 @@ static ssize_t rx_take(struct ipn_sock *s, struct rx_log *log, const struct ipn_
 	struct rx *rx = &s->rx;
 	uint64_t n = log->cursor;
 	size_t len = slot_len(log, slot);
-	size_t done = copy_out(iov, iovcnt, slot->data, len);
+	size_t done = copy_out(iov, iovcnt, slot->data, len); /* G4 */
 
 	if (!slot_whole(slot, n)) {
 		log_lose(rx, log);
