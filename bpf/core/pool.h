@@ -107,7 +107,7 @@ static long pool_own(__u32 i, struct pool_count *p)
 /* Counts, and keeps the limit that comes of it. Is there room? */
 static int pool_count(struct ipn_net_fast *net, void *log)
 {
-	struct pool_count p = { .net = net, .log = log, .c1 = ~0ULL, .c2 = ~0ULL };
+	struct pool_count p = { .net = net, .log = log };
 	__u64 slots = (__u64)net->log_mask + 1, pending, limit;
 	struct ipn_log_head *head;
 	__u32 zero = 0;
@@ -116,6 +116,7 @@ static int pool_count(struct ipn_net_fast *net, void *log)
 	if (!head)
 		return 0;
 	p.head = READ_ONCE(head->head);
+	p.c1 = p.c2 = any_number64(net, ~0ULL);
 	bpf_loop(net->numnodes, pool_reader, &p, 0);
 	if (p.c1 == ~0ULL) { /* nobody reads */
 		WRITE_ONCE(head->limit, p.head + net->pool);

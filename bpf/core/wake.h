@@ -56,6 +56,22 @@ INLINE __u32 any_number(const struct ipn_net_fast *net, __u32 n)
 	return n ^ unknown;
 }
 
+/*
+ * The same for all 64 bits. Before Linux 6.7 the verifier goes through the callback of bpf_loop
+ * once only, with what the caller has put into its context, and the kernel takes out what is dead
+ * in that one turn. So a value which the callback compares and changes starts with one of these,
+ * not with a constant: tests/vm/verifier.sh finds what was taken out.
+ */
+INLINE __u64 any_number64(const struct ipn_net_fast *net, __u64 n)
+{
+	__u64 unknown = READ_ONCE(net->port_base);
+
+	unknown |= unknown << 32;
+	n ^= unknown;
+	barrier_var(n);
+	return n ^ unknown;
+}
+
 /* Wakes who waits for room in a LOSSLESS network's pool. */
 INLINE long room_ring(__u32 node)
 {
