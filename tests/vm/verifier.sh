@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# no_kernel_takes_out_what_is_needed: what the verifier of Linux 6.1 does not reach, the kernel takes
-# out of a program. Nothing that a newer kernel keeps may be among it. And there, too, programs are
-# no harder to verify than the table says. With IPN_TEST_KERNELS=all, the same for Linux 6.12.
+# no_kernel_takes_out_what_is_needed: what the verifier of Linux 6.1 does not reach, that kernel
+# takes out of a program. Nothing that this machine's kernel keeps may be among it. And there, too,
+# programs are no harder to verify than the table says. IPN_TEST_KERNELS=all: also Linux 6.12.
 
 here=$(dirname "$0")
 scripts=$here/../../scripts
