@@ -188,16 +188,18 @@ _wait_gone() # PID SECONDS
 
 # --- the fabric ----------------------------------------------------------------------------------
 
-# start_fabric [ARGUMENTS OF up]: a manager in the background, FABRIC_PID, ready when this returns.
+# start_fabric [ARGUMENTS OF up]: a manager in the background, FABRIC_PID, ready when this returns;
+# at most IPN_TEST_PATIENCE seconds (20) later.
 start_fabric()
 {
-	local end=$((${EPOCHREALTIME/[.,]/} + 20000000))
+	local end=$((${EPOCHREALTIME/[.,]/} + ${IPN_TEST_PATIENCE:-20} * 1000000))
 
 	ipn-fabric up --foreground "$@" >>"$FABRIC_LOG" 2>&1 &
 	FABRIC_PID=$!
 	until ipn-fabric show >/dev/null 2>&1; do
 		kill -0 $FABRIC_PID 2>/dev/null || fail "the manager ended: ipn-fabric up $*"
-		[ "${EPOCHREALTIME/[.,]/}" -lt $end ] || fail "the manager is not ready after 20 s"
+		[ "${EPOCHREALTIME/[.,]/}" -lt $end ] ||
+			fail "the manager is not ready after ${IPN_TEST_PATIENCE:-20} s"
 		sleep 0.02
 	done
 }

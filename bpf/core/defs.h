@@ -20,6 +20,8 @@
 
 #define INLINE static __always_inline
 #define NOINLINE static __attribute__((noinline))
+/* The verifier looks at it once, whoever calls it, and knows nothing of its arguments there. */
+#define GLOBAL __attribute__((noinline, weak))
 
 /*
  * The usual way of a message is to be one piece of code: programs run in cold caches, and what is

@@ -415,7 +415,7 @@ INLINE int deliver_port(const struct ipn_ctx *c, struct ipn_msg *m, struct ipn_n
 	}
 	if (why >= 0)
 		return drop(c, m->node, why);
-	wake_one(net, port);
+	wake_one(net, m->net, port);
 	return act_drop(c);
 }
 

@@ -61,6 +61,13 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, IPN_MAX_NODES);
+	__type(key, __u32);
+	__type(value, struct ipn_ring);
+} ipn_rings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct ipn_abi);

@@ -114,7 +114,7 @@ static long pool_own(__u32 i, struct pool_count *p)
 /* Counts, and keeps the limit that comes of it. Is there room? */
 static int pool_count(struct ipn_net_fast *net, void *log)
 {
-	struct pool_count p = { .net = net, .log = log, .c1 = ~0ULL, .c2 = ~0ULL };
+	struct pool_count p = { .net = net, .log = log };
 	__u64 slots = (__u64)net->log_mask + 1, pending, limit;
 	struct ipn_log_head *head;
 	__u32 zero = 0;
@@ -123,6 +123,7 @@ static int pool_count(struct ipn_net_fast *net, void *log)
 	if (!head)
 		return 0;
 	p.head = READ_ONCE(head->head); /* C1 */
+	p.c1 = p.c2 = any_number64(net, ~0ULL);
 	bpf_loop(net->numnodes, pool_reader, &p, 0);
 	if (p.c1 == ~0ULL) { /* nobody reads */
 		WRITE_ONCE(head->limit, p.head + net->pool);
@@ -173,8 +174,6 @@ INLINE struct ipn_log_head *pool_head(const struct ipn_net_fast *net, __u32 id)
  * Global functions, which the verifier looks at once per program, not at each place from which
  * they are called.
  */
-#define GLOBAL __attribute__((noinline, weak))
-
 GLOBAL int pool_room(__u32 id)
 {
 	struct ipn_net_fast *net = bpf_map_lookup_elem(&ipn_net_fast, &id);

@@ -29,6 +29,14 @@
  *
  * Interrupts are off around the wakeups where the kernel lets us, so that the wakeups of all
  * readers share one self-interrupt: that is the dearest part of it.
+ *
+ * Dear bells. A process can watch its bell as often as it has descriptors, and each ring walks all
+ * those watches at its sender's expense. So wakeups are timed. When they took longer than their
+ * number explains, each bell of the network is timed by itself for the next IPN_RING_SUSPECT rounds
+ * (`suspect`). Whose bell was dear IPN_RING_STRIKES times in a row is taken off the list of those
+ * who are looked at, as one that is awake (K4 to K7), and is not armed again for RING_REST times
+ * what a ring cost. Until then its libipn looks by itself, each 10 ms, as when it could not be
+ * armed. So a hostile reader costs senders a few dear rings, and half a percent of their time.
  */
 #ifndef IPN_BPF_WAKE_H
 #define IPN_BPF_WAKE_H
@@ -54,6 +62,22 @@ INLINE __u32 any_number(const struct ipn_net_fast *net, __u32 n)
 {
 	__u32 unknown = READ_ONCE(net->port_base);
 
+	n ^= unknown;
+	barrier_var(n);
+	return n ^ unknown;
+}
+
+/*
+ * The same for all 64 bits. Before Linux 6.7 the verifier goes through the callback of bpf_loop
+ * once only, with what the caller has put into its context, and the kernel takes out what is dead
+ * in that one turn. So a value which the callback compares and changes starts with one of these,
+ * not with a constant: tests/vm/verifier.sh finds what was taken out.
+ */
+INLINE __u64 any_number64(const struct ipn_net_fast *net, __u64 n)
+{
+	__u64 unknown = READ_ONCE(net->port_base);
+
+	unknown |= unknown << 32;
 	n ^= unknown;
 	barrier_var(n);
 	return n ^ unknown;
@@ -88,12 +112,60 @@ INLINE struct ipn_page *wake_page(const struct ipn_net_fast *net, __u32 port, __
 	return page ? bpf_map_lookup_elem(page, &zero) : NULL;
 }
 
+#define RING_REST 200 /* times what it cost */
+
+/* Is its bell too dear to be rung now? */
+INLINE int ring_rests(__u32 node)
+{
+	struct ipn_ring *r = bpf_map_lookup_elem(&ipn_rings, &node);
+
+	return r && unlikely(READ_ONCE(r->strikes) >= IPN_RING_STRIKES) &&
+	       bpf_ktime_get_ns() < READ_ONCE(r->until);
+}
+
+/* Rings it and looks how long that takes. 1: it was dear, and not for the first time. */
+GLOBAL int ring_timed(__u32 node)
+{
+	struct ipn_ring *r = bpf_map_lookup_elem(&ipn_rings, &node);
+	unsigned long flags;
+	__u64 began = bpf_ktime_get_ns(), took;
+
+	if (bpf_local_irq_save && bpf_local_irq_restore) {
+		bpf_local_irq_save(&flags);
+		bell_ring(node, IPN_EVENT_WAKE, 0);
+		bpf_local_irq_restore(&flags);
+	} else {
+		bell_ring(node, IPN_EVENT_WAKE, 0);
+	}
+	took = bpf_ktime_get_ns() - began;
+	if (!r)
+		return 0;
+	if (took < IPN_RING_DEAR_NS) {
+		WRITE_ONCE(r->strikes, 0);
+		return 0;
+	}
+	if (READ_ONCE(r->strikes) + 1 < IPN_RING_STRIKES) {
+		r->strikes++;
+		return 0;
+	}
+	WRITE_ONCE(r->strikes, IPN_RING_STRIKES);
+	WRITE_ONCE(r->until, bpf_ktime_get_ns() + took * RING_REST);
+	r->rests++;
+	return 1;
+}
+
 /* For the reader at this port, who has set `sleep`. */
 INLINE void wake_arm(struct ipn_net_fast *net, __u32 port)
 {
 	__u32 word = (port / 64) & (IPN_SLEEP_WORDS - 1), node;
 	struct ipn_page *page = wake_page(net, port, &node, 0);
 
+	if (page && ring_rests(node)) {
+		WRITE_ONCE(page->rests, 1);
+		return;
+	}
+	if (page && READ_ONCE(page->rests))
+		WRITE_ONCE(page->rests, 0);
 	if (page)
 		FULL_BARRIER(XCHG(&page->armed, 1));      /* A1 */
 	FETCH_OR(&net->sleep[word], 1ULL << (port & 63)); /* A2 */
@@ -111,27 +183,70 @@ INLINE int wake_stays(struct ipn_page *page)
 	return 1;
 }
 
-/* The bit of this port is set. */
-INLINE void wake_port(struct ipn_net_fast *net, __u32 port)
+/* Takes the bit of this port away. 1: its reader sleeps all the same, and is to be rung. */
+INLINE int wake_clear(struct ipn_net_fast *net, __u32 port, __u32 *node)
 {
-	__u32 word = (port / 64) & (IPN_SLEEP_WORDS - 1), node = 0;
-	struct ipn_page *page = wake_page(net, port, &node, 0);
+	__u32 word = (port / 64) & (IPN_SLEEP_WORDS - 1);
+	struct ipn_page *page;
+
+	FETCH_AND(&net->sleep[word], ~(1ULL << (port & 63))); /* K4 */
+	page = wake_page(net, port, node, 0);                 /* K5 */
+	if (!page)
+		return 0;
+	FULL_BARRIER(XCHG(&page->armed, 0)); /* K6 */
+	WRITE_ONCE(page->awake, 0);
+	return XCHG(&page->sleep, 0) != 0; /* K7 */
+}
+
+/* Its bell could not be rung: it sleeps still. */
+GLOBAL int wake_again(__u32 node)
+{
+	struct ipn_page *page = bpf_map_lookup_elem(&ipn_pages, &node);
+	__u32 zero = 0;
+
+	page = page ? bpf_map_lookup_elem(page, &zero) : NULL;
+	if (page)
+		FULL_BARRIER(XCHG(&page->sleep, 1));
+	return 0;
+}
+
+/* The bit of this port is set. Returns how many bells were rung. */
+GLOBAL int wake_port(__u32 id, __u32 port)
+{
+	struct ipn_net_fast *net = bpf_map_lookup_elem(&ipn_net_fast, &id);
+	struct ipn_page *page;
+	__u32 node = 0;
+
+	if (!net)
+		return 0;
+	page = wake_page(net, port, &node, 0);
 
 	if (!page || !XCHG(&page->sleep, 0)) { /* K3 */
-		if (page && wake_stays(page))
-			return;
-		FETCH_AND(&net->sleep[word], ~(1ULL << (port & 63))); /* K4 */
-		page = wake_page(net, port, &node, 0);                /* K5 */
-		if (!page)
-			return;
-		FULL_BARRIER(XCHG(&page->armed, 0)); /* K6 */
-		WRITE_ONCE(page->awake, 0);
-		if (!XCHG(&page->sleep, 0)) /* K7 */
-			return;
+		if ((page && wake_stays(page)) || !wake_clear(net, port, &node))
+			return 0;
 	} else if (READ_ONCE(page->awake)) {
 		WRITE_ONCE(page->awake, 0);
 	}
-	bell_ring(node, IPN_EVENT_WAKE, 0); /* K8 */
+	if (likely(!READ_ONCE(net->suspect))) {
+		/* only one whose lock somebody holds for long cannot be: it is at the next message */
+		if (unlikely(bell_ring(node, IPN_EVENT_WAKE, 0))) /* K8 */
+			wake_again(node);
+		return 1;
+	}
+	if (ring_timed(node) && wake_clear(net, port, &node))
+		bell_ring(node, IPN_EVENT_WAKE, 0);
+	return 1;
+}
+
+/* n bells were rung since `began`: was that too dear? */
+INLINE void wake_judge(struct ipn_net_fast *net, __u64 began, __u32 n)
+{
+	__u32 left = READ_ONCE(net->suspect);
+
+	if (left)
+		WRITE_ONCE(net->suspect, left - 1);
+	else if (n && bpf_ktime_get_ns() - began > (n + 1ULL) * IPN_RING_DEAR_NS)
+		WRITE_ONCE(net->suspect, IPN_RING_SUSPECT);
 }
 
 /* Number of zero bits below the lowest one; v is not 0. */
@@ -157,27 +272,32 @@ INLINE __u32 low_bit(__u64 v)
 
 struct wake_word {
 	struct ipn_net_fast *net;
+	__u32 id;
 	__u64 bits;
 	__u32 first; /* port */
+	__u32 rung;
 };
 
 static long wake_bit(__u32 i, struct wake_word *w)
 {
 	if (!w->bits)
 		return 1;
-	wake_port(w->net, any_number(w->net, w->first + low_bit(w->bits)));
+	/* a number that the verifier would follow would be another state at each turn */
+	w->rung = any_number(w->net, w->rung + wake_port(w->id, w->first + low_bit(w->bits)));
 	w->bits &= w->bits - 1;
 	return 0;
 }
 
 struct wake_all {
 	struct ipn_net_fast *net;
+	__u32 id;
 	__u64 any;
+	__u32 rung;
 };
 
 static long wake_word(__u32 i, struct wake_all *w)
 {
-	struct wake_word word = { .net = w->net };
+	struct wake_word word = { .net = w->net, .id = w->id };
 	__u32 n;
 
 	if (!w->any)
@@ -187,6 +307,7 @@ static long wake_word(__u32 i, struct wake_all *w)
 	word.first = n * 64;
 	word.bits = READ_ONCE(w->net->sleep[n]); /* K2 */
 	bpf_loop(64, wake_bit, &word, 0);
+	w->rung = any_number(w->net, w->rung + word.rung);
 	if (READ_ONCE(w->net->sleep[n]))
 		return 0;
 	FETCH_AND(&w->net->sleep_any, ~(1ULL << n)); /* K9 */
@@ -201,29 +322,37 @@ static long wake_word(__u32 i, struct wake_all *w)
 /* After a message went into the network's log. */
 NOINLINE int wake_sleepers(__u32 id)
 {
-	struct wake_all all = { .net = bpf_map_lookup_elem(&ipn_net_fast, &id) };
+	struct wake_all all = { .net = bpf_map_lookup_elem(&ipn_net_fast, &id), .id = id };
 	unsigned long flags;
+	__u64 began;
 
 	if (!all.net)
 		return 0;
+	began = bpf_ktime_get_ns();
 	all.any = READ_ONCE(all.net->sleep_any); /* K1 */
-	if (bpf_local_irq_save && bpf_local_irq_restore) {
+	if (bpf_local_irq_save && bpf_local_irq_restore && !READ_ONCE(all.net->suspect)) {
 		bpf_local_irq_save(&flags);
 		bpf_loop(IPN_SLEEP_WORDS, wake_word, &all, 0);
 		bpf_local_irq_restore(&flags);
 	} else {
 		bpf_loop(IPN_SLEEP_WORDS, wake_word, &all, 0);
 	}
+	wake_judge(all.net, began, all.rung);
 	return 0;
 }
 
 /* After a message went into the own log of the node at this port. */
-INLINE void wake_one(struct ipn_net_fast *net, __u32 port)
+INLINE void wake_one(struct ipn_net_fast *net, __u32 id, __u32 port)
 {
 	__u32 word = (port / 64) & (IPN_SLEEP_WORDS - 1);
+	__u64 began;
+	__u32 n;
 
-	if (READ_ONCE(net->sleep[word]) & 1ULL << (port & 63)) /* K2 */
-		wake_port(net, port);
+	if (!(READ_ONCE(net->sleep[word]) & 1ULL << (port & 63))) /* K2 */
+		return;
+	began = bpf_ktime_get_ns();
+	n = wake_port(id, port);
+	wake_judge(net, began, n);
 }
 
 #endif

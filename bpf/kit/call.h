@@ -51,7 +51,7 @@ static __always_inline int ipn_call_send(const struct ipn_call *call, __u32 port
 	if (log_write(&c, &m, net->log_class, IPN_LOG_OF_NODE(dest->node), net->log_mask, 0,
 		      port) >= 0)
 		return -1;
-	wake_one(net, port);
+	wake_one(net, m.net, port);
 	return 0;
 }
 

@@ -173,7 +173,8 @@ struct ipn_net_fast {
 	__u32 devices;   /* ports that are interfaces */
 	__u32 socks;     /* sock ports */
 	__u32 epoch;     /* grows when what policies look at changes: see bpf/core/flow.h */
-	__u64 pad1;
+	__u32 suspect;   /* BPF: rounds in which each bell is timed: bpf/core/wake.h */
+	__u32 pad1;
 	__u64 sleep_any; /* bit w set: sleep[w] may be non-zero */
 	__u64 pad2[7];
 	__u64 sleep[IPN_SLEEP_WORDS]; /* bit per port: its process may sleep, look into its page */
@@ -341,9 +342,21 @@ struct ipn_page {
 	__u64 room;  /* answer to IPN_TX_ROOM: 1 there is, 0 there is not, the port's bit is set */
 	__u64 taken; /* of a batch that was refused as IPN_TX_FULL or _AGAIN: so many went first */
 	__u64 awake; /* written by programs: looks in vain, one after the other */
-	__u64 pad2[3];
+	__u64 rests; /* written by programs: the bell is not rung, the node must look by itself */
+	__u64 pad2[2];
 };
 #define IPN_WAKE_LOOKS 32 /* in vain, and nobody looks any more until the node arms again */
+
+/* map `rings`, index: node. What ringing its bell costs; written by programs: bpf/core/wake.h. */
+struct ipn_ring {
+	__u64 until;   /* ns, monotonic: it is not to be rung before */
+	__u32 strikes; /* dear rings in a row; IPN_RING_STRIKES: it is dear */
+	__u32 pad;
+	__u64 rests; /* how often it was left alone for some time */
+};
+#define IPN_RING_DEAR_NS 50000 /* a ring that takes longer is dear */
+#define IPN_RING_STRIKES 3
+#define IPN_RING_SUSPECT 64 /* rounds */
 
 /* Readers and writers of the network, and a number that tells one change from the next. */
 #define IPN_COUNTS(number, readers, writers) \
@@ -505,6 +518,7 @@ IPN_ABI_ASSERT(ipn_port_out, 24);
 IPN_ABI_ASSERT(ipn_fdb_key, 12);
 IPN_ABI_ASSERT(ipn_fdb, 16);
 IPN_ABI_ASSERT(ipn_learn, 16);
+IPN_ABI_ASSERT(ipn_ring, 24);
 IPN_ABI_ASSERT(ipn_stats, 32 + 8 * IPN_DROP_MAX);
 IPN_ABI_ASSERT(ipn_log_head, 64);
 IPN_ABI_ASSERT(ipn_slot, IPN_SLOT_HDR);

@@ -28,6 +28,7 @@ static const struct {
 	{ "learns", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_learn), IPN_MAX_NODES + IPN_MAX_NETS },
 	{ "fdb", BPF_MAP_TYPE_LRU_HASH, sizeof(struct ipn_fdb_key), sizeof(struct ipn_fdb), 0 },
 	{ "stats", BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(struct ipn_stats), IPN_MAX_NODES },
+	{ "rings", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct ipn_ring), IPN_MAX_NODES },
 	{ "bells", BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, IPN_MAX_NODES },
 	{ "rooms", BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, IPN_MAX_NODES },
 	{ "pages", BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, IPN_MAX_NODES },

@@ -5,6 +5,8 @@
  * receives such frames on the tap (BPF_F_TEST_XDP_LIVE_FRAMES) with any metadata we like. Or in a
  * tag, if there are no metadata.
  */
+#include <sys/utsname.h>
+
 #include "ways.h"
 
 #define TAG_AT 12
@@ -223,6 +225,18 @@ static void without_metadata_a_tag_is_the_verdict(void **state)
 
 /* --- both halves --------------------------------------------------------------------------- */
 
+#define TAGGED_MIN 16 /* with a tag for a verdict, shorter frames do not go to devices */
+
+static bool taps_take_metadata(void)
+{
+	unsigned int major = 0, minor = 0;
+	struct utsname uts;
+
+	assert_ok(uname(&uts));
+	sscanf(uts.release, "%u.%u", &major, &minor);
+	return major > 6 || (major == 6 && minor >= 15);
+}
+
 /* What a process writes to its tap, through both programs as they stand at it in life. */
 static void what_a_process_writes_comes_out_of_the_devices(void **state)
 {
@@ -239,8 +253,12 @@ static void what_a_process_writes_comes_out_of_the_devices(void **state)
 		process->want.in_packets++;
 		process->want.in_bytes += lens[i];
 		log_expect(&net->log, process->in.number, message, lens[i]);
-		clone_expect(device, message, lens[i]);
-		clone_expect(other, message, lens[i]);
+		if (lens[i] < TAGGED_MIN && !taps_take_metadata()) {
+			process->want.drop[IPN_DROP_RUNT]++;
+		} else {
+			clone_expect(device, message, lens[i]);
+			clone_expect(other, message, lens[i]);
+		}
 		quiet_expect();
 	}
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * pool PATH SENDERS READERS MESSAGES SLOW VICTIMS [switch]
+ * pool PATH SENDERS READERS MESSAGES SLOW VICTIMS [switch|both]
  *
  * A LOSSLESS network under load: SENDERS processes send MESSAGES each, READERS processes verify
  * that nothing is lost, doubled or out of order, and that all saw one order; the first reader
@@ -11,6 +11,8 @@
  * Every second sender sends in batches. On a switch network, three messages of four go to one
  * reader each, at random, victims included, and two senders are threads that share a descriptor.
  * The order is that of what goes to all, and of what goes to one, from each sender.
+ * With `both`, the sender, the only one, does not shut its receive side down and is there first:
+ * its own messages, which it does not read, must not count for those who do.
  */
 #include <ipn/ipn.h>
 
@@ -53,7 +55,7 @@ static struct shared {
 
 static const char *path;
 static int senders, readers, messages, slow;
-static bool is_switch;
+static bool is_switch, both;
 
 static void die(const char *what)
 {
@@ -219,7 +221,7 @@ static void sender(uint32_t id, uint32_t count)
 		wait_for_start(-1);
 		_exit(0);
 	}
-	mine.fd = join(SHUT_RD);
+	mine.fd = join(both ? NEITHER : SHUT_RD);
 	if (id < VICTIM)
 		wait_for_start(-1);
 	other = mine;
@@ -317,7 +319,7 @@ int main(int argc, char **argv)
 
 	if (argc < 7) {
 		fprintf(stderr,
-			"usage: pool PATH SENDERS READERS MESSAGES SLOW VICTIMS [switch]\n");
+			"usage: pool PATH SENDERS READERS MESSAGES SLOW VICTIMS [switch|both]\n");
 		return 2;
 	}
 	path = argv[1];
@@ -326,14 +328,20 @@ int main(int argc, char **argv)
 	messages = atoi(argv[4]);
 	slow = atoi(argv[5]);
 	nvictims = atoi(argv[6]);
-	is_switch = argc > 7;
+	is_switch = argc > 7 && !strcmp(argv[7], "switch");
+	both = argc > 7 && !strcmp(argv[7], "both");
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 		      0);
-	if (shared == MAP_FAILED || senders > MAX || readers > MAX || nvictims > MAX)
+	if (shared == MAP_FAILED || (both && senders + nvictims > 1) || senders > MAX ||
+	    readers > MAX || nvictims > MAX)
 		die("set-up");
+	for (int i = 0; both && i < senders; i++)
+		members[count++] = start(run_sender, i);
+	while (atomic_load(&shared->ready) < count)
+		pause_us(1000);
 	for (int i = 0; i < readers; i++)
 		members[count++] = start(reader, i);
-	for (int i = 0; i < senders; i++)
+	for (int i = 0; !both && i < senders; i++)
 		members[count++] = start(run_sender, i);
 	while (atomic_load(&shared->ready) < count)
 		pause_us(1000);

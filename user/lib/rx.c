@@ -753,11 +753,14 @@ void rx_drain(struct ipn_sock *s)
 int rx_arm(struct ipn_sock *s)
 {
 	struct ipn_page *page = s->rx.page;
+	int r;
 
 	__atomic_store_n(&page->sleep, 1, __ATOMIC_SEQ_CST); /* W3 */
 	if (__atomic_load_n(&page->armed, __ATOMIC_SEQ_CST))
 		return 0;
-	return tx_op(s, IPN_TX_SLEEP);
+	r = tx_op(s, IPN_TX_SLEEP);
+	/* senders do not look into the page of one whose bell is dear (bpf/core/wake.h) */
+	return r || !__atomic_load_n(&page->rests, __ATOMIC_RELAXED) ? r : -EBUSY;
 }
 
 /*

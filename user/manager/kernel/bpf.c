@@ -257,6 +257,7 @@ static void take_fds(struct bpf_state *b)
 	b->fd_flood_list = bpf_map__fd(b->hooks->maps.ipn_flood_list);
 	b->fd_fdb = bpf_map__fd(b->hooks->maps.ipn_fdb);
 	b->fd_stats = bpf_map__fd(b->hooks->maps.ipn_stats);
+	b->fd_rings = bpf_map__fd(b->hooks->maps.ipn_rings);
 	b->fd_bells = bpf_map__fd(b->hooks->maps.ipn_bells);
 	b->fd_rooms = bpf_map__fd(b->hooks->maps.ipn_rooms);
 	b->fd_pages = bpf_map__fd(b->hooks->maps.ipn_pages);
@@ -1025,8 +1026,11 @@ int bpf_stats_get(struct bpf_state *b, __u32 node, struct ipn_stats *sum)
 int bpf_stats_zero(struct bpf_state *b, __u32 node)
 {
 	_cleanup_free_ struct ipn_stats *each = calloc(b->ncpus, sizeof(*each));
+	const struct ipn_ring ring = { 0 };
 
 	if (!each)
 		return -ENOMEM;
+	if (bpf_map_update_elem(b->fd_rings, &node, &ring, BPF_ANY))
+		return -errno;
 	return bpf_map_update_elem(b->fd_stats, &node, each, BPF_ANY) ? -errno : 0;
 }

@@ -29,7 +29,7 @@ struct bpf_state {
 
 	int fd_abi, fd_net_info, fd_net_fast, fd_port_in, fd_port_cache, fd_port_info, fd_port_out,
 		fd_flood_list, fd_fdb, fd_stats;
-	int fd_bells, fd_rooms, fd_pages, fd_logs[IPN_LOG_CLASSES];
+	int fd_rings, fd_bells, fd_rooms, fd_pages, fd_logs[IPN_LOG_CLASSES];
 	int prog_xdp, prog_xdp_dev, prog_tc, prog_tc_tap, prog_tc_segmenter, prog_tc_grab,
 		prog_tc_cable;
 	int prog_notify, prog_sk_query;
@@ -148,7 +148,7 @@ int bpf_socks_query(struct bpf_state *b, struct ipn_sk_query *queries, __u32 n);
 /* Is there a program for messages of sock ports on networks with this policy? */
 bool bpf_policy_takes_socks(struct bpf_state *b, __u32 policy);
 
-/* Counters of a node, summed over CPUs; and set to zero. */
+/* Counters of a node, summed over CPUs; and set to zero, with what is known of its bell. */
 int bpf_stats_get(struct bpf_state *b, __u32 node, struct ipn_stats *sum);
 int bpf_stats_zero(struct bpf_state *b, __u32 node);
 
