@@ -40,7 +40,7 @@ suite_pack()
 		"$top"/tests/bpf/*_test.c; do
 		options+=(--file "$file:ipn/${file#"$top"/}")
 	done
-	for file in bash ip jq nsenter setfacl setpriv timeout unshare; do
+	for file in bash ip jq nsenter ping setfacl setpriv timeout unshare; do
 		options+=(--program "$file")
 	done
 	for file in tun veth bridge sch_ingress cls_bpf; do
