@@ -95,7 +95,7 @@ static int clsact(void **state)
 
 static int tiny_mtu(void **state)
 {
-	return world_of(IPN_HOOK_TCX, 60);
+	return world_of(IPN_HOOK_TCX, 62);
 }
 
 static int world_done(void **state)
@@ -357,14 +357,15 @@ static void segments_with_a_tag_obey_the_mtu(void **state)
 /* A device's own MTU cannot be as small as a network's. */
 static void segments_obey_an_mtu_that_no_device_has(void **state)
 {
-	static const struct row rows_60[] = {
-		{ "of 60 bytes", TO_DEVICE, 12, true, 6, false, false, 0 },
-		{ "of 61 bytes", TO_DEVICE, 70, true, 7, false, false, DROP(MTU) },
+	/* 8 bytes of payload at least: of less, some kernels make 8 */
+	static const struct row rows_62[] = {
+		{ "of 62 bytes", TO_DEVICE, 16, true, 8, false, false, 0 },
+		{ "of 63 bytes", TO_DEVICE, 72, true, 9, false, false, DROP(MTU) },
 	};
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(rows_60); i++)
-		row_run(&rows_60[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(rows_62); i++)
+		row_run(&rows_62[i]);
 }
 
 /* --- where a redirect goes ----------------------------------------------------------------- */

@@ -316,6 +316,12 @@ static void join(void)
 	OK(X(ioctl)(fd, IPN_SETPERSIST, 1));
 	ERR(by_name(second, IPN_JOIN_NETDEV, "confjoin0"), EADDRNOTAVAIL);
 	OK(X(close)(fd));
+	/* the manager notices the end a little later */
+	for (int i = 0; i < 500; i++) {
+		if (!by_name(other, IPN_JOIN_NETDEV, "confjoin0") || errno != EADDRNOTAVAIL)
+			break;
+		usleep(10000);
+	}
 	ERR(by_name(other, IPN_JOIN_NETDEV, "confjoin0"), EPERM); /* of another network */
 	ifr.ifr_ifindex = (int)if_nametoindex("confjoin0");
 	OK(X(ioctl)(second, IPN_JOIN_NETDEV, &ifr)); /* by index */
