@@ -343,7 +343,8 @@ struct ipn_page {
 	__u64 taken; /* of a batch that was refused as IPN_TX_FULL or _AGAIN: so many went first */
 	__u64 awake; /* written by programs: looks in vain, one after the other */
 	__u64 rests; /* written by programs: the bell is not rung, the node must look by itself */
-	__u64 pad2[2];
+	__u64 revoked; /* written by the manager: IPN_PF_READER, IPN_PF_WRITER that were taken away */
+	__u64 pad2[1];
 };
 #define IPN_WAKE_LOOKS 32 /* in vain, and nobody looks any more until the node arms again */
 

@@ -113,15 +113,35 @@ as_user $OTHER ipn-fabric net add "$NETS/theirs" --mode 0777
 as_user $OTHER ipn-fabric net del "$NETS/theirs"
 [ ! -e "$NETS/theirs" ] || fail "net del left its path"
 
-step "chmod: who is in stays, who comes is judged anew"
+step "chmod: who is in loses what he lost, who comes is judged anew; others lose nothing"
 net later 0777
+node root_reads socket "connect $NETS/later"
 AS=as_nobody node early socket "connect $NETS/later"
-chmod 0770 "$NETS/later"
-by as_nobody "ok EACCES" socket "connect $NETS/later"
-tell early "send hi" "ok 2"
 chmod 0774 "$NETS/later"
+gone_is() # NAME CALL WANTED
+{
+	tell "$1" "$2"
+	[[ $OUT == "$3" ]]
+}
+wait_until 20 gone_is early "send hi" EPIPE
 by as_nobody "ok ok EPIPE" socket "connect $NETS/later" "send hi"
+by "" "ok ok ok 2" socket "connect $NETS/later" "send ho"
+tell early "recv 2000" "ok ho"
+# what early sent before it lost w came, too
+until tell root_reads "recv 2000"; [ "$OUT" = "ok ho" ]; do
+	[ "$OUT" = "ok hi" ] || fail "another reader lost something: $OUT"
+done
+chmod 0770 "$NETS/later"
+wait_until 20 gone_is early "send hi" ECONNRESET
+by as_nobody "ok EACCES" socket "connect $NETS/later"
 leave early
+leave root_reads
+if setfacl -m u:65534:rw "$NETS/later" 2>/dev/null; then
+	AS=as_nobody node early socket "connect $NETS/later"
+	setfacl -b "$NETS/later"
+	wait_until 20 gone_is early "send hi" ECONNRESET
+	leave early
+fi
 chown 65534 "$NETS/later"
 chmod 0700 "$NETS/later"
 by as_nobody "ok ok ok ok 2" socket "bind $NETS/later" connect "send hi"

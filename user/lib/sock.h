@@ -205,9 +205,16 @@ static inline int sock_no_data(const struct ipn_sock *s)
 									   : -ENOTCONN;
 }
 
+/* What is shut down: by the program, or because the right to it was taken away. */
 static inline uint32_t sock_shut(const struct ipn_sock *s)
 {
-	return __atomic_load_n(&s->shut, __ATOMIC_SEQ_CST);
+	const struct ipn_page *page = __atomic_load_n(&s->rx.page, __ATOMIC_RELAXED);
+	uint32_t shut = __atomic_load_n(&s->shut, __ATOMIC_SEQ_CST);
+
+	_Static_assert((int)SOCK_SHUT_RD == (int)IPN_PF_READER, "one coding");
+	_Static_assert((int)SOCK_SHUT_WR == (int)IPN_PF_WRITER, "one coding");
+	return page ? shut | (__atomic_load_n(&page->revoked, __ATOMIC_RELAXED) & SOCK_SHUT_BOTH)
+		    : shut;
 }
 
 static inline uint32_t sock_gone(const struct ipn_sock *s)

@@ -136,7 +136,7 @@ static int tx_open(const struct ipn_sock *s)
 		return sock_no_data(s);
 	if (sock_gone(s))
 		return -ECONNRESET;
-	shut = __atomic_load_n(&s->shut, __ATOMIC_RELAXED);
+	shut = sock_shut(s);
 	if (shut & SOCK_SHUT_WR)
 		return shut == SOCK_SHUT_BOTH ? -ECONNRESET : -EPIPE;
 	return 0;

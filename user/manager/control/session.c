@@ -28,6 +28,7 @@
 #include "manager/control/monitor.h"
 #include "manager/control/packet.h"
 #include "manager/control/request.h"
+#include "manager/control/revoke.h"
 #include "manager/core/events.h"
 #include "manager/core/net.h"
 #include "manager/core/objects.h"
@@ -479,6 +480,7 @@ static void on_event(void *arg, const struct event *event)
 	struct control *c = arg;
 
 	monitor_event(c, event);
+	revoke_event(c, event);
 	if (event->type == EVENT_NET_GONE)
 		net_gone(c, event->net);
 	else if (event->type == EVENT_NODE_GONE && event->node->session)
@@ -495,9 +497,12 @@ int control_new(struct control **out, struct fabric *f, const struct control_opt
 	c->f = f;
 	c->opts = *opts;
 	c->started = clock_us();
-	c->listen_fd = -1;
-	r = events_subscribe(f, on_event, c);
+	c->listen_fd = c->inotify_fd = -1;
+	r = revoke_begin(c);
+	if (!r)
+		r = events_subscribe(f, on_event, c);
 	if (r) {
+		revoke_end(c);
 		free(c);
 		return r;
 	}
@@ -510,6 +515,7 @@ void control_free(struct control *c)
 	if (!c)
 		return;
 	sessions_forget(c);
+	revoke_end(c);
 	sd_event_source_disable_unref(c->overruns);
 	util_close_fd(&c->listen_fd);
 	free(c);

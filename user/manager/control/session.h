@@ -37,6 +37,12 @@ struct control {
 	__u64 started; /* us */
 	int listen_fd;
 	sd_event_source *overruns; /* monitor.c; NULL: there never was a monitor */
+
+	/* revoke.c */
+	int inotify_fd;
+	sd_event_source *inotify, *gather;
+	int watches[IPN_MAX_NETS]; /* by network; -1: none */
+	bool changed[IPN_MAX_NETS];
 };
 
 struct session {

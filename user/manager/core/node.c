@@ -23,6 +23,7 @@
 #include <sys/socket.h>
 
 #include "common/errtext.h"
+#include "common/log.h"
 #include "common/util.h"
 #include "manager/access/quota.h"
 #include "manager/core/counts.h"
@@ -300,6 +301,25 @@ int node_shutdown(struct node *node, int how)
 	if (node->net->info.flags & IPN_FLAG_LOSSLESS)
 		bpf_pool_wake(node->net->f->bpf, node->net->id);
 	return r;
+}
+
+void node_revoke(struct node *node, __u32 flags)
+{
+	struct bpf_state *b = node->net->f->bpf;
+	int r;
+
+	node->in.flags &= ~flags;
+	r = node_publish(node);
+	if (r)
+		log_err("port %u of %s: cannot take rights away: %s", node->in.number,
+			node->net->info.path, strerror(-r));
+	if (node->page)
+		__atomic_or_fetch(&node->page->revoked, flags, __ATOMIC_SEQ_CST);
+	bpf_notify(b, node->in.node, IPN_EVENT_WAKE, 0);
+	if (!(node->net->info.flags & IPN_FLAG_LOSSLESS))
+		return;
+	bpf_room_ring(b, node->in.node);
+	bpf_pool_wake(b, node->net->id);
 }
 
 void node_describe(struct node *node, struct ipn_ctl_port *out, bool stats)

@@ -55,6 +55,8 @@ void node_del(struct node *node, int why, bool gone);
 /* Only lets go of it. */
 void node_free(struct node *node);
 int node_shutdown(struct node *node, int how);
+/* Takes rights away (IPN_PF_READER, IPN_PF_WRITER), and tells its process. */
+void node_revoke(struct node *node, __u32 flags);
 /* Takes over how its interface is: up or not. */
 int node_link_state(struct node *node, const struct link_info *link);
 void node_describe(struct node *node, struct ipn_ctl_port *out, bool stats);
