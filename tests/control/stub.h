@@ -58,6 +58,8 @@ unsigned int stub_maps_made(void);
 unsigned int stub_fds(void);
 /* Entries of a hash; or entries of an array of maps that are set. */
 unsigned int stub_count(const char *map);
+/* Sockets of sock ports that this process has end with it. */
+void stub_socks_exit(void);
 /* What a callback of a loaded policy returns. */
 void stub_policy_returns(int r);
 /* How often a program was run, by name. */

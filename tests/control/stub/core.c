@@ -57,7 +57,7 @@ void stub_die_after(unsigned long n, bool at_once)
 /* The memory that the manager stores into: of the networks, and pages of processes. */
 static bool stored_into(const struct obj *o)
 {
-	return o->kind == OBJ_MAP && o->mem &&
+	return o->kind == OBJ_MAP &&
 	       (!strcmp(o->name, "ipn_net_fast") || !strcmp(o->name, "ipn_page"));
 }
 
@@ -78,7 +78,7 @@ static void die(void)
 			abort();
 		s->id = o->id;
 		s->size = size;
-		memcpy(s->data, o->mem, size);
+		memcpy(s->data, map_mem(o), size);
 		s->next = stub.saved;
 		stub.saved = s;
 	}

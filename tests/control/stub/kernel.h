@@ -27,6 +27,7 @@ struct obj {
 	char name[32];
 	bool shared; /* one of the fabric's: it stays */
 	bool pinned;
+	bool held;  /* by a descriptor that is not the stub's: objs_collect */
 	__u32 type; /* enum bpf_map_type, bpf_prog_type */
 
 	/* maps */
@@ -36,6 +37,7 @@ struct obj {
 	struct entry *entries; /* hashes */
 	struct obj **inner;    /* arrays of maps, of programs; which of them is set */
 	__u64 *sockets;        /* maps of sockets: their inodes, or 0 where nothing is set */
+	unsigned int used;     /* so many of these */
 	unsigned int refs;     /* arrays of maps that it is in */
 	/* programs */
 	unsigned int runs;
@@ -88,6 +90,7 @@ int obj_fd(const struct obj *o); /* another descriptor of it */
 struct obj *map_new(enum bpf_map_type type, const char *name, __u32 key, __u32 value, __u32 max);
 void map_clear(struct obj *m);
 __u8 *map_mem(struct obj *m);
+/* Frees maps that nobody has any more. */
 void objs_collect(void);
 /* Sockets in maps that nobody holds any more. */
 void maps_reap(void);

@@ -8,6 +8,7 @@
 #include "kernel.h"
 
 #define PAGE 4096UL
+#define COLLECT 256 /* maps, and those that nobody has are looked for */
 
 /* --- objects --- */
 
@@ -69,32 +70,38 @@ int obj_fd(const struct obj *o)
 	return fd < 0 ? stub_error(errno) : fd;
 }
 
-/* Has somebody else a descriptor of it? */
-static bool held(__u64 ino, int own)
+/* Marks what somebody else has a descriptor of. */
+static void mark_held(void)
 {
-	struct dirent *e;
-	struct stat st;
-	bool found = false;
 	DIR *d = opendir("/proc/self/fd");
+	const struct dirent *e;
+	struct obj *o, *tmp;
+	struct stat st;
 
-	while (!found && d && (e = readdir(d))) {
+	HASH_ITER(by_id, stub.by_id, o, tmp)
+		o->held = false;
+	while (d && (e = readdir(d))) {
 		int fd = atoi(e->d_name);
+		__u64 ino;
 
-		found = e->d_name[0] != '.' && fd != own && !fstat(fd, &st) && st.st_ino == ino;
+		if (e->d_name[0] == '.' || fstat(fd, &st))
+			continue;
+		ino = st.st_ino;
+		HASH_FIND(by_ino, stub.by_ino, &ino, sizeof(ino), o);
+		if (o && fd != o->fd)
+			o->held = true;
 	}
 	if (d)
 		closedir(d);
-	return found;
 }
 
-/* Maps that nothing has any more. */
 void objs_collect(void)
 {
 	struct obj *o, *tmp;
 
+	mark_held();
 	HASH_ITER(by_id, stub.by_id, o, tmp) {
-		if (o->kind == OBJ_MAP && !o->refs && !o->shared && !o->pinned &&
-		    !held(o->ino, o->fd))
+		if (!o->held && !o->refs && !o->shared && !o->pinned)
 			obj_free(o);
 	}
 }
@@ -184,6 +191,13 @@ static void inner_set(struct obj *m, __u32 at, struct obj *to)
 	m->inner[at] = to;
 }
 
+static void socket_set(struct obj *m, __u32 at, __u64 ino)
+{
+	m->used += !!ino;
+	m->used -= !!m->sockets[at];
+	m->sockets[at] = ino;
+}
+
 void map_clear(struct obj *m)
 {
 	struct entry *e, *tmp;
@@ -200,14 +214,47 @@ void map_clear(struct obj *m)
 	m->sockets = NULL;
 }
 
+/* Has any process the unix socket of this inode? */
+static bool unix_alive(__u64 ino)
+{
+	FILE *f = fopen("/proc/net/unix", "re");
+	char line[512];
+	unsigned long long n;
+	bool found = false;
+
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = sscanf(line, "%*s %*s %*s %*s %*s %*s %llu", &n) == 1 && n == ino;
+	if (f)
+		fclose(f);
+	return found;
+}
+
 /* Nobody has the socket any more: the kernel takes it out of its maps. */
 void maps_reap(void)
 {
-	struct obj *m = obj_named("ipn_xsks", OBJ_MAP);
+	struct obj *xsks = obj_named("ipn_xsks", OBJ_MAP), *socks = obj_named("ipn_socks", OBJ_MAP);
 
-	for (__u32 i = 0; m && i < m->max; i++)
-		if (m->sockets[i] && !xsk_alive(m->sockets[i]))
-			m->sockets[i] = 0;
+	for (__u32 i = 0; xsks && xsks->used && i < xsks->max; i++) {
+		if (xsks->sockets[i] && !xsk_alive(xsks->sockets[i]))
+			socket_set(xsks, i, 0);
+	}
+	for (__u32 i = 0; socks && socks->used && i < socks->max; i++) {
+		if (socks->sockets[i] && !unix_alive(socks->sockets[i]))
+			socket_set(socks, i, 0);
+	}
+}
+
+void stub_socks_exit(void)
+{
+	const struct obj *socks = obj_named("ipn_socks", OBJ_MAP);
+	struct stat st;
+	int fd;
+
+	for (__u32 i = 0; socks && socks->used && i < socks->max; i++) {
+		for (fd = 3; socks->sockets[i] && fd < 1024; fd++)
+			if (!fstat(fd, &st) && st.st_ino == socks->sockets[i])
+				close(fd);
+	}
 }
 
 int stub_map(const char *name)
@@ -237,6 +284,8 @@ int bpf_map_create(enum bpf_map_type type, const char *name, __u32 key, __u32 va
 	int err = stub_enter("map_create", false); /* it goes with its descriptor */
 
 	(void)opts;
+	if (stub.next_id % COLLECT == 0)
+		objs_collect();
 	return err ? stub_error(err) : obj_fd(map_new(type, name, key, value, max));
 }
 
@@ -339,7 +388,7 @@ static int update(struct obj *m, const void *key, const void *value, __u64 flags
 	if (of_sockets(m)) {
 		if (fstat(fd, &st))
 			return EBADF;
-		m->sockets[at] = st.st_ino;
+		socket_set(m, at, st.st_ino);
 		return 0;
 	}
 	to = obj_of_fd(fd, m->type == BPF_MAP_TYPE_PROG_ARRAY ? OBJ_PROG : OBJ_MAP);
@@ -380,7 +429,7 @@ static int delete (struct obj *m, const void *key)
 		return err;
 	if (of_sockets(m)) {
 		err = m->sockets[at] ? 0 : ENOENT;
-		m->sockets[at] = 0;
+		socket_set(m, at, 0);
 		return err;
 	}
 	if (!of_objs(m))
@@ -474,9 +523,9 @@ int bpf_map_get_fd_by_id(__u32 id)
 	HASH_FIND(by_id, stub.by_id, &id, sizeof(id), m);
 	if (!m || m->kind != OBJ_MAP)
 		return stub_error(ENOENT);
-	if (!m->refs && !m->shared && !m->pinned && !held(m->ino, m->fd)) {
-		obj_free(m);
-		return stub_error(ENOENT);
+	if (!m->refs && !m->shared && !m->pinned) {
+		objs_collect();
+		HASH_FIND(by_id, stub.by_id, &id, sizeof(id), m);
 	}
-	return obj_fd(m);
+	return m ? obj_fd(m) : stub_error(ENOENT);
 }

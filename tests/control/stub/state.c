@@ -374,7 +374,7 @@ int bpf_map__fd(const struct bpf_map *map)
 
 int bpf_map__reuse_fd(struct bpf_map *map, int fd)
 {
-	(void)map;
+	bpf_map__set_pin_path(map, NULL); /* of the last start */
 	return obj_of_fd(fd, OBJ_MAP) ? 0 : -EBADF;
 }
 
