@@ -75,9 +75,23 @@ static int adopt_segmenter(struct fabric *f)
 	return bpf_attach_clsact(f->bpf->abi.segmenter_out, f->bpf->prog_tc_segmenter);
 }
 
+static void net_take_over(struct fabric *f, __u32 id, const struct ipn_net_info *info)
+{
+	int r = net_adopt(f, id, info);
+
+	if (!r)
+		return;
+	if (r == -ESTALE)
+		log_notice("removed network %s, which was left half made", info->path);
+	else
+		log_err("network %s: cannot take it over: %s", info->path, strerror(-r));
+	__atomic_store_n(&f->bpf->net_fast[id % IPN_MAX_NETS].policy, 0, __ATOMIC_RELEASE);
+	net_forget(f, id, info);
+}
+
 static int adopt_nets(struct fabric *f)
 {
-	int fd = f->bpf->fd_net_info, r;
+	int fd = f->bpf->fd_net_info;
 	struct ipn_net_info info;
 	__u32 id, next;
 	bool more = !bpf_map_get_next_key(fd, NULL, &id);
@@ -86,14 +100,7 @@ static int adopt_nets(struct fabric *f)
 		more = !bpf_map_get_next_key(fd, &id, &next);
 		if (!bpf_map_lookup_elem(fd, &id, &info)) {
 			info.path[sizeof(info.path) - 1] = '\0';
-			r = net_adopt(f, id, &info);
-			if (r) {
-				log_err("network %s: cannot take it over: %s", info.path,
-					strerror(-r));
-				bpf_map_delete_elem(fd, &id);
-				__atomic_store_n(&f->bpf->net_fast[id % IPN_MAX_NETS].policy, 0,
-						 __ATOMIC_RELEASE);
-			}
+			net_take_over(f, id, &info);
 		}
 		id = next;
 	}
