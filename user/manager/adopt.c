@@ -138,12 +138,31 @@ static int ports_take_over(struct fabric *f)
 	return 0;
 }
 
+/* A port that joins is in `port_info` before it is in `port_in`, and leaves it after that. */
+static void port_infos_clear(struct fabric *f)
+{
+	int fd = f->bpf->fd_port_info;
+	__u32 ifindex, next;
+	bool more = !bpf_map_get_next_key(fd, NULL, &ifindex);
+
+	while (more) {
+		struct node *node;
+
+		more = !bpf_map_get_next_key(fd, &ifindex, &next);
+		HASH_FIND(hh, f->nodes, &ifindex, sizeof(ifindex), node);
+		if (!node)
+			bpf_map_delete_elem(fd, &ifindex);
+		ifindex = next;
+	}
+}
+
 static int adopt_ports(struct fabric *f)
 {
 	int r;
 
 	f->adopting = true;
 	r = ports_take_over(f);
+	port_infos_clear(f);
 	f->adopting = false;
 	return r;
 }
