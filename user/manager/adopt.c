@@ -198,9 +198,20 @@ static int stray(const struct link_info *link, void *arg)
 	return 0;
 }
 
+static bool interface_there(__u32 ifindex, void *arg)
+{
+	const struct fabric *f = arg;
+	struct link_info link;
+
+	return link_get(f->link, ifindex, &link) != -ENODEV;
+}
+
+/* With them, or with ports that were left half made, go interfaces that have pins still. */
 static int adopt_strays(struct fabric *f)
 {
-	return link_each(f->link, stray, f);
+	int r = link_each(f->link, stray, f);
+
+	return r ? r : bpf_links_clear(f->bpf, interface_there, f);
 }
 
 static int adopt_holders(struct fabric *f)

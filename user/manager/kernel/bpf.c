@@ -748,6 +748,27 @@ void bpf_detach(struct bpf_state *b, __u32 ifindex)
 			unlink(path);
 }
 
+int bpf_links_clear(struct bpf_state *b, bool (*there)(__u32 ifindex, void *arg), void *arg)
+{
+	char path[512];
+	struct dirent *e;
+	DIR *d;
+
+	if (pin_path(b, path, sizeof(path), "link"))
+		return -ENAMETOOLONG;
+	d = opendir(path);
+	if (!d)
+		return -errno;
+	while ((e = readdir(d))) {
+		if (e->d_name[0] == '.' || there(strtoul(e->d_name, NULL, 10), arg) ||
+		    pin_path(b, path, sizeof(path), "link/%s", e->d_name))
+			continue;
+		unlink(path);
+	}
+	closedir(d);
+	return 0;
+}
+
 int bpf_attach_cable(struct bpf_state *b, __u32 ifindex)
 {
 	if (b->abi.hook == IPN_HOOK_CLSACT)
