@@ -91,7 +91,8 @@ CORE_OBJS := $(filter-out $(O)/user/main.o,$(FABRIC_OBJS))
 TEST_OBJS := $(call obj,tests/unit/*.c tests/bpf/*.c tests/control/*_test.c)
 # The manager on a kernel in memory.
 STUB_OBJS := $(call obj,tests/control/rig.c tests/control/stub/*.c)
-STUBBED_OBJS := $(filter-out $(O)/user/manager/kernel/%,$(CORE_OBJS)) $(STUB_OBJS)
+STUBBED_OBJS := $(STUB_OBJS) \
+	$(filter-out $(O)/user/manager/kernel/% $(O)/user/common/log.o,$(CORE_OBJS))
 HELPER_OBJS := $(call obj,tests/e2e/*.c tests/vm/*.c)
 BENCH_OBJS := $(call obj,tests/bench/*.c)
 CONF_OBJS := $(call obj,tests/conformance/*.c)

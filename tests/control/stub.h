@@ -45,6 +45,8 @@ bool stub_has_failed(void);
  */
 void stub_die_after(unsigned long n, bool at_once);
 bool stub_dead(void);
+/* Did it store something between its last change and its death, which was not at once? */
+bool stub_stored(void);
 /* The manager is gone: what it stored too late is taken back, and calls work again. */
 void stub_revive(void);
 

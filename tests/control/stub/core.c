@@ -47,13 +47,6 @@ void stub_fail(const char *call, unsigned long n, int err)
 	stub.failed = false;
 }
 
-void stub_die_after(unsigned long n, bool at_once)
-{
-	stub.dying = true;
-	stub.left = n;
-	stub.at_once = at_once;
-}
-
 /* The memory that the manager stores into: of the networks, and pages of processes. */
 static bool stored_into(const struct obj *o)
 {
@@ -82,6 +75,38 @@ static void die(void)
 		s->next = stub.saved;
 		stub.saved = s;
 	}
+}
+
+/* A sum of that memory, to see whether something was stored. */
+static __u64 memory_sum(void)
+{
+	struct obj *o, *tmp;
+	__u64 sum = 0;
+
+	HASH_ITER(by_id, stub.by_id, o, tmp) {
+		const __u64 *word;
+
+		if (!stored_into(o) || (!o->mem && strcmp(o->name, "ipn_net_fast") != 0))
+			continue;
+		word = (const __u64 *)(void *)map_mem(o);
+		for (size_t i = 0; i < (size_t)o->value_size * o->max / sizeof(*word); i++)
+			sum = sum * 31 + word[i];
+	}
+	return sum;
+}
+
+void stub_die_after(unsigned long n, bool at_once)
+{
+	stub.dying = true;
+	stub.left = n;
+	stub.stored = true; /* if it comes to the end */
+	stub.sum = n ? 0 : memory_sum();
+	stub.at_once = at_once;
+}
+
+bool stub_stored(void)
+{
+	return stub.stored;
 }
 
 void stub_revive(void)
@@ -114,6 +139,7 @@ int stub_enter(const char *call, bool change)
 	if (!change)
 		return 0;
 	if (stub.dying && !stub.left) {
+		stub.stored = stub.sum != memory_sum();
 		die();
 		return EIO;
 	}
@@ -124,8 +150,12 @@ int stub_enter(const char *call, bool change)
 
 void stub_leave(void)
 {
-	if (stub.dying && !--stub.left && stub.at_once)
+	if (!stub.dying || --stub.left)
+		return;
+	if (stub.at_once)
 		die();
+	else
+		stub.sum = memory_sum();
 }
 
 int stub_error(int err)

@@ -61,6 +61,8 @@ struct stub {
 	bool dying, at_once, dead;
 	unsigned long left; /* changes that have an effect still */
 	struct saved *saved;
+	bool stored;
+	__u64 sum;
 
 	int policy_result, load_err;
 	unsigned int load_ms;

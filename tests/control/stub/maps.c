@@ -410,7 +410,7 @@ int bpf_map_update_elem(int fd, const void *key, const void *value, __u64 flags)
 	return err ? stub_error(err) : 0;
 }
 
-static int delete (struct obj *m, const void *key)
+static int erase(struct obj *m, const void *key)
 {
 	struct entry *e;
 	__u32 at;
@@ -446,7 +446,7 @@ int bpf_map_delete_elem(int fd, const void *key)
 
 	if (err)
 		return stub_error(err);
-	err = m ? delete (m, key) : EBADF;
+	err = m ? erase(m, key) : EBADF;
 	stub_leave();
 	return err ? stub_error(err) : 0;
 }

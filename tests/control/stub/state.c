@@ -417,7 +417,7 @@ int bpf_object__load(struct bpf_object *obj)
 		const struct obj *o = map_of(map);
 
 		path = bpf_map__pin_path(map);
-		if (o && path && access(path, F_OK) && bpf_obj_pin(o->fd, path))
+		if (o && path && !o->pinned && bpf_obj_pin(o->fd, path))
 			return -errno;
 	}
 	return 0;
