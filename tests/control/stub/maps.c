@@ -306,6 +306,33 @@ static struct entry *hash_find(struct obj *m, const void *key)
 	return e;
 }
 
+static bool prefix_holds(const struct entry *e, const __u8 *key, __u32 *len)
+{
+	__u32 want;
+
+	memcpy(len, e->key, sizeof(*len));
+	memcpy(&want, key, sizeof(want));
+	if (*len > want || memcmp(e->key + sizeof(want), key + sizeof(want), *len / 8) != 0)
+		return false;
+	return !(*len % 8) || !((e->key[sizeof(want) + *len / 8] ^ key[sizeof(want) + *len / 8]) >>
+				(8 - *len % 8));
+}
+
+/* The longest prefix that the key is in. */
+static struct entry *prefix_find(struct obj *m, const void *key)
+{
+	struct entry *best = NULL, *e, *tmp;
+	__u32 len, best_len = 0;
+
+	HASH_ITER(hh, m->entries, e, tmp) {
+		if (!prefix_holds(e, key, &len) || (best && len < best_len))
+			continue;
+		best = e;
+		best_len = len;
+	}
+	return best;
+}
+
 static int index_of(const struct obj *m, const void *key, __u32 *at)
 {
 	memcpy(at, key, sizeof(*at));
@@ -318,7 +345,8 @@ static int lookup(struct obj *m, const void *key, void *value)
 	int err;
 
 	if (is_hash(m)) {
-		struct entry *e = hash_find(m, key);
+		struct entry *e = m->type == BPF_MAP_TYPE_LPM_TRIE ? prefix_find(m, key)
+								   : hash_find(m, key);
 
 		if (e)
 			memcpy(value, e->key + m->key_size, m->value_size);
