@@ -185,6 +185,14 @@ static int mark_check(struct loader *l)
 	return 0;
 }
 
+int policy_file_check(const __u8 *data, size_t size, struct errtext *e)
+{
+	struct loader l = { .data = (__u8 *)data, .size = size, .e = e };
+	int r = elf_check(&l);
+
+	return r ? r : mark_check(&l);
+}
+
 static bool pin_name_ok(const char *s)
 {
 	size_t len = strlen(s);
@@ -392,9 +400,7 @@ static void __attribute__((noreturn)) child(struct loader *l, int out)
 	l->e = &result.e;
 	r = file_read(l);
 	if (!r)
-		r = elf_check(l);
-	if (!r)
-		r = mark_check(l);
+		r = policy_file_check(l->data, l->size, l->e);
 	if (!r)
 		r = object_load(l);
 	if (!r)
