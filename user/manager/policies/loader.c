@@ -151,9 +151,11 @@ static int mark_check(struct loader *l)
 
 	elf_version(EV_CURRENT);
 	elf = elf_memory((char *)l->data, l->size);
-	if (!elf || elf_getshdrstrndx(elf, &names))
+	if (!elf || elf_getshdrstrndx(elf, &names)) {
+		elf_end(elf);
 		return err_text(l->e, -ENOEXEC, "cannot be read as an ELF file: %s",
 				elf_errmsg(-1));
+	}
 	while (!data && (scn = elf_nextscn(elf, scn))) {
 		const char *name = gelf_getshdr(scn, &s) ? elf_strptr(elf, names, s.sh_name) : NULL;
 
