@@ -349,4 +349,5 @@ install: $(PROGRAMS) lib $(KIT) $(MANPAGES) $(B)/ipn-fabric.service
 	[ -n "$(DESTDIR)" ] || ldconfig || true
 
 -include $(patsubst %.o,%.d,$(FABRIC_OBJS) $(TEST_OBJS) $(HELPER_OBJS) $(BENCH_OBJS) $(BPF_OBJS) \
-	$(STUB_OBJS) $(CONF_OBJS) $(CONF_PLAIN_OBJS) $(EXAMPLES) $(TEST_POLICIES) $(SHIM_OBJS) $(SHIM_LIB_OBJS))
+	$(STUB_OBJS) $(CONF_OBJS) $(CONF_PLAIN_OBJS) $(EXAMPLES) $(TEST_POLICIES) $(SHIM_OBJS) \
+	$(SHIM_LIB_OBJS))

@@ -459,7 +459,7 @@ static int open_listener(void)
 	return listener_open(net_named("switch"), &want, descr, &rig.e);
 }
 
-/* Its listener stays what it is: a socket that nobody put into the fdstore ends with the manager. */
+/* No fdstore has its socket: it ends with the manager. */
 static int join_sock(void)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
@@ -867,9 +867,77 @@ static void each_operation(void **state)
 	stage[0] = '\0';
 }
 
+/* The manager dies while it starts; the next one starts. */
+static void the_first_start(void **state)
+{
+	unsigned int deaths = 0;
+	unsigned long k = 0;
+	bool died = true;
+
+	(void)state;
+	while (died) {
+		snprintf(stage, sizeof(stage), "first start: death after change %lu", k);
+		rig_new(&rig);
+		rig.no_fdstore = true;
+		stub_die_after(k, false);
+		rig_start(&rig);
+		died = stub_dead();
+		if (rig.up)
+			rig_stop(&rig);
+		stub_revive();
+		start();
+		check_no_more();
+		check_nets();
+		check_interfaces();
+		check_pins();
+		rig_free(&rig);
+		deaths += died;
+		k += k < 8 ? 1 : 5; /* most of them are pins of programs, one like the other */
+	}
+	print_message("%-24s %8s %8u\n", "first start", "", deaths);
+	stage[0] = '\0';
+}
+
+/* The manager dies while it takes over a network with a port of each kind; so does the next. */
+static void the_next_start(void **state)
+{
+	unsigned int deaths = 0;
+	unsigned long k = 0;
+	struct sight before;
+	bool died = true;
+
+	(void)state;
+	assert_int_equal(net_full(), 0);
+	assert_int_equal(join_cable(), 0);
+	assert_int_equal(open_listener(), 0);
+	rig_run(&rig);
+	before = look();
+	while (died) {
+		snprintf(stage, sizeof(stage), "next start: death after change %lu", k);
+		rig_stop(&rig);
+		stub_die_after(k, false);
+		rig_start(&rig);
+		died = stub_dead();
+		if (rig.up)
+			rig_stop(&rig);
+		stub_revive();
+		start();
+		check_all();
+		assert_true(same(look(), before));
+		deaths += died;
+		k += k < 90 && k % 4 ? 3 : 1; /* the first are pins of programs, too */
+	}
+	print_message("%-24s %8s %8u\n", "next start", "", deaths);
+	clean();
+	check_all();
+	stage[0] = '\0';
+}
+
 int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_first_start),
+		cmocka_unit_test_setup_teardown(the_next_start, setup, teardown),
 		cmocka_unit_test_setup_teardown(each_operation, setup, teardown),
 		{ "each_operation_at_clsact", each_operation, setup, teardown, (void *)"clsact" },
 	};
