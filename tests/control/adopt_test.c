@@ -35,7 +35,7 @@
 #include "manager/ports/sock.h"
 
 #define UID 1000 /* whose quotas are used */
-#define SCAN 512 /* ports that the tests use at most, all networks together */
+#define SCAN 128 /* ports that the tests use at most, all networks together */
 #define BASE_NETS 4
 #define BASE_PORTS 3
 
