@@ -9,6 +9,8 @@
 #                                   with the above: build/ipn-fabric
 #   user/preload/*.c                with user/lib/*.c: build/libipn-shim.so, for `ipn-fabric run`
 #   tests/{unit,bpf}/X_test.c       build/tests/X_test, linked with all but user/main.c
+#   tests/control/X_test.c          build/tests/X_test, the same on a kernel in memory: with
+#                                   tests/control/*.c and stub/*.c in place of the manager's kernel/
 #   tests/{e2e,vm}/X.c              build/tests/X, linked with libipn.a
 #   tests/conformance/*.c           build/tests/conformance-lib, with libipn.a, and again with plain
 #                                   socket calls: build/tests/conformance-plain
@@ -86,7 +88,11 @@ LIB_OBJS := $(call obj,user/common/*.c user/lib/*.c)
 FABRIC_OBJS := $(LIB_OBJS) \
 	$(call obj,user/main.c user/cli/*.c user/manager/*.c user/manager/*/*.c)
 CORE_OBJS := $(filter-out $(O)/user/main.o,$(FABRIC_OBJS))
-TEST_OBJS := $(call obj,tests/unit/*.c tests/bpf/*.c)
+TEST_OBJS := $(call obj,tests/unit/*.c tests/bpf/*.c tests/control/*_test.c)
+# The manager on a kernel in memory.
+STUB_OBJS := $(call obj,tests/control/rig.c tests/control/stub/*.c)
+STUBBED_OBJS := $(STUB_OBJS) \
+	$(filter-out $(O)/user/manager/kernel/% $(O)/user/common/log.o,$(CORE_OBJS))
 HELPER_OBJS := $(call obj,tests/e2e/*.c tests/vm/*.c)
 BENCH_OBJS := $(call obj,tests/bench/*.c)
 CONF_OBJS := $(call obj,tests/conformance/*.c)
@@ -217,8 +223,8 @@ $(O)/plain/%.o: %.c $(O)/flags.user
 	$(call run,CC,$(CC) $(CPPFLAGS_ALL) -DCONFORMANCE_PLAIN $(CFLAGS_ALL) -MMD -MP -c -o $@ $<)
 
 # The skeletons must be there before the first compilation; after that the .d files know.
-WITH_SKELETONS := $(O)/user/manager/% $(O)/tests/bpf/%
-$(filter $(WITH_SKELETONS),$(FABRIC_OBJS) $(TEST_OBJS)): | $(SKELETONS)
+WITH_SKELETONS := $(O)/user/manager/% $(O)/tests/bpf/% $(O)/tests/control/%
+$(filter $(WITH_SKELETONS),$(FABRIC_OBJS) $(TEST_OBJS) $(STUB_OBJS)): | $(SKELETONS)
 
 # Debug information stays out of the object that the manager carries; BTF stays in.
 define bpf_rule
@@ -315,6 +321,7 @@ $(B)/$(2)/%: $(O)/$(1)/%.o $(3)
 endef
 $(eval $(call link_rule,tests/unit,tests,$(CORE_OBJS),$(TEST_LIBS) $(FABRIC_LIBS)))
 $(eval $(call link_rule,tests/bpf,tests,$(CORE_OBJS),$(TEST_LIBS) $(FABRIC_LIBS)))
+$(eval $(call link_rule,tests/control,tests,$(STUBBED_OBJS),$(TEST_LIBS) $(FABRIC_LIBS)))
 $(eval $(call link_rule,tests/e2e,tests,$(B)/libipn.a,$(LIBIPN_LIBS)))
 $(eval $(call link_rule,tests/vm,tests,$(B)/libipn.a,$(LIBIPN_LIBS)))
 $(eval $(call link_rule,tests/bench,bench,$(B)/libipn.a,$(BENCH_LIBS) $(LIBIPN_LIBS)))
@@ -346,4 +353,5 @@ install: $(PROGRAMS) lib $(KIT) $(MANPAGES) $(B)/ipn-fabric.service
 	[ -n "$(DESTDIR)" ] || ldconfig || true
 
 -include $(patsubst %.o,%.d,$(FABRIC_OBJS) $(TEST_OBJS) $(HELPER_OBJS) $(BENCH_OBJS) $(BPF_OBJS) \
-	$(CONF_OBJS) $(CONF_PLAIN_OBJS) $(EXAMPLES) $(TEST_POLICIES) $(SHIM_OBJS) $(SHIM_LIB_OBJS))
+	$(STUB_OBJS) $(CONF_OBJS) $(CONF_PLAIN_OBJS) $(EXAMPLES) $(TEST_POLICIES) $(SHIM_OBJS) \
+	$(SHIM_LIB_OBJS))

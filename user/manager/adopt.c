@@ -75,9 +75,23 @@ static int adopt_segmenter(struct fabric *f)
 	return bpf_attach_clsact(f->bpf->abi.segmenter_out, f->bpf->prog_tc_segmenter);
 }
 
+static void net_take_over(struct fabric *f, __u32 id, const struct ipn_net_info *info)
+{
+	int r = net_adopt(f, id, info);
+
+	if (!r)
+		return;
+	if (r == -ESTALE)
+		log_notice("removed network %s, which was left half made", info->path);
+	else
+		log_err("network %s: cannot take it over: %s", info->path, strerror(-r));
+	__atomic_store_n(&f->bpf->net_fast[id % IPN_MAX_NETS].policy, 0, __ATOMIC_RELEASE);
+	net_forget(f, id, info);
+}
+
 static int adopt_nets(struct fabric *f)
 {
-	int fd = f->bpf->fd_net_info, r;
+	int fd = f->bpf->fd_net_info;
 	struct ipn_net_info info;
 	__u32 id, next;
 	bool more = !bpf_map_get_next_key(fd, NULL, &id);
@@ -86,14 +100,7 @@ static int adopt_nets(struct fabric *f)
 		more = !bpf_map_get_next_key(fd, &id, &next);
 		if (!bpf_map_lookup_elem(fd, &id, &info)) {
 			info.path[sizeof(info.path) - 1] = '\0';
-			r = net_adopt(f, id, &info);
-			if (r) {
-				log_err("network %s: cannot take it over: %s", info.path,
-					strerror(-r));
-				bpf_map_delete_elem(fd, &id);
-				__atomic_store_n(&f->bpf->net_fast[id % IPN_MAX_NETS].policy, 0,
-						 __ATOMIC_RELEASE);
-			}
+			net_take_over(f, id, &info);
 		}
 		id = next;
 	}
@@ -131,12 +138,31 @@ static int ports_take_over(struct fabric *f)
 	return 0;
 }
 
+/* A port that joins is in `port_info` before it is in `port_in`, and leaves it after that. */
+static void port_infos_clear(struct fabric *f)
+{
+	int fd = f->bpf->fd_port_info;
+	__u32 ifindex, next;
+	bool more = !bpf_map_get_next_key(fd, NULL, &ifindex);
+
+	while (more) {
+		struct node *node;
+
+		more = !bpf_map_get_next_key(fd, &ifindex, &next);
+		HASH_FIND(hh, f->nodes, &ifindex, sizeof(ifindex), node);
+		if (!node)
+			bpf_map_delete_elem(fd, &ifindex);
+		ifindex = next;
+	}
+}
+
 static int adopt_ports(struct fabric *f)
 {
 	int r;
 
 	f->adopting = true;
 	r = ports_take_over(f);
+	port_infos_clear(f);
 	f->adopting = false;
 	return r;
 }
@@ -172,24 +198,20 @@ static int stray(const struct link_info *link, void *arg)
 	return 0;
 }
 
-/* Whose pins belong to somebody? */
-static bool pins_known(void *arg, __u32 ifindex)
+static bool interface_there(__u32 ifindex, void *arg)
 {
-	struct fabric *f = arg;
-	struct ipn_xskport far;
-	struct node *node;
+	const struct fabric *f = arg;
+	struct link_info link;
 
-	HASH_FIND(hh, f->nodes, &ifindex, sizeof(ifindex), node);
-	return node || ifindex == f->bpf->abi.segmenter_out ||
-	       !bpf_map_lookup_elem(f->bpf->fd_xskports, &ifindex, &far);
+	return link_get(f->link, ifindex, &link) != -ENODEV;
 }
 
+/* With them, or with ports that were left half made, go interfaces that have pins still. */
 static int adopt_strays(struct fabric *f)
 {
 	int r = link_each(f->link, stray, f);
 
-	bpf_detach_unknown(f->bpf, pins_known, f);
-	return r;
+	return r ? r : bpf_links_clear(f->bpf, interface_there, f);
 }
 
 static int adopt_holders(struct fabric *f)

@@ -210,15 +210,20 @@ static int check(struct fabric *f, struct ipn_net_info *info, struct errtext *e)
 	return r;
 }
 
+void net_forget(struct fabric *f, __u32 id, const struct ipn_net_info *info)
+{
+	struct bpf_state *b = f->bpf;
+
+	if (info->policy == IPN_POLICY_L3)
+		l3_free(b, id);
+	bpf_map_delete_elem(b->fd_net_info, &id);
+	bpf_map_delete_elem(b->fd_logs[ipn_log_class_of(info->mtu)], &id);
+}
+
 /* The reverse of net_make. */
 static void net_unmake(struct net *net)
 {
-	struct bpf_state *b = net->f->bpf;
-
-	if (net->info.policy == IPN_POLICY_L3)
-		l3_free(b, net->id);
-	bpf_map_delete_elem(b->fd_net_info, &net->id);
-	bpf_map_delete_elem(b->fd_logs[net->log_class], &net->id);
+	net_forget(net->f, net->id, &net->info);
 }
 
 /* Its tables and its log, before anybody knows of it. On failure nothing of them is left. */
@@ -444,6 +449,8 @@ int net_adopt(struct fabric *f, __u32 id, const struct ipn_net_info *info)
 
 	if (id >= IPN_MAX_NETS || !u)
 		return -EINVAL;
+	if (!f->bpf->net_fast[id].policy) /* published last, and taken back before it ends */
+		return -ESTALE;
 	net = net_alloc(f, info);
 	if (!net)
 		return -ENOMEM;

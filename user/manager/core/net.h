@@ -27,8 +27,10 @@ void net_unused(struct net *net);
 /* Only lets go of it. */
 void net_free(struct net *net);
 void net_describe(struct net *net, struct ipn_ctl_net *out);
-/* Takes over an entry of `net_info`. */
+/* Takes over an entry of `net_info`. -ESTALE: the network was left half made or half removed. */
 int net_adopt(struct fabric *f, __u32 id, const struct ipn_net_info *info);
+/* Removes such an entry and what stands with it. Programs do not see the network any more. */
+void net_forget(struct fabric *f, __u32 id, const struct ipn_net_info *info);
 /* When its ports are taken over: clears what no port is behind, and tells what may have changed. */
 void net_adopted(struct net *net);
 /* Removes the path of a network that `net add` made, if it still is the same inode. */

@@ -756,6 +756,27 @@ void bpf_detach(struct bpf_state *b, __u32 ifindex)
 			unlink(path);
 }
 
+int bpf_links_clear(struct bpf_state *b, bool (*there)(__u32 ifindex, void *arg), void *arg)
+{
+	char path[512];
+	struct dirent *e;
+	DIR *d;
+
+	if (pin_path(b, path, sizeof(path), "link"))
+		return -ENAMETOOLONG;
+	d = opendir(path);
+	if (!d)
+		return -errno;
+	while ((e = readdir(d))) {
+		if (e->d_name[0] == '.' || there(strtoul(e->d_name, NULL, 10), arg) ||
+		    pin_path(b, path, sizeof(path), "link/%s", e->d_name))
+			continue;
+		unlink(path);
+	}
+	closedir(d);
+	return 0;
+}
+
 int bpf_attach_cable(struct bpf_state *b, __u32 ifindex)
 {
 	if (b->abi.hook == IPN_HOOK_CLSACT)
@@ -774,24 +795,6 @@ int bpf_attach_grab(struct bpf_state *b, __u32 ifindex)
 		return attach_link(b, ifindex, b->prog_tc_grab, ATTACH_TCX_INGRESS, "grab");
 	r = bpf_tc_hook_create(&hook);
 	return r && r != -EEXIST ? r : bpf_tc_attach(&hook, &opts);
-}
-
-void bpf_detach_unknown(struct bpf_state *b, bool (*known)(void *arg, __u32 ifindex), void *arg)
-{
-	char path[512];
-	struct dirent *e;
-	__u32 ifindex;
-	DIR *d;
-
-	if (pin_path(b, path, sizeof(path), "%s", "link"))
-		return;
-	d = opendir(path);
-	if (!d)
-		return;
-	while ((e = readdir(d)))
-		if (sscanf(e->d_name, "%u-", &ifindex) == 1 && !known(arg, ifindex))
-			unlinkat(dirfd(d), e->d_name, 0);
-	closedir(d);
 }
 
 void bpf_detach_clsact_grab(__u32 ifindex, bool qdisc)

@@ -116,8 +116,8 @@ bool bpf_grabbed(__u32 ifindex);
 bool bpf_grab_pinned(struct bpf_state *b, __u32 ifindex);
 /* Drops the pins of an interface's links. */
 void bpf_detach(struct bpf_state *b, __u32 ifindex);
-/* The same for all interfaces that are not known. */
-void bpf_detach_unknown(struct bpf_state *b, bool (*known)(void *arg, __u32 ifindex), void *arg);
+/* Drops those of all interfaces that are not `there`. */
+int bpf_links_clear(struct bpf_state *b, bool (*there)(__u32 ifindex, void *arg), void *arg);
 /* Is tcx there? Tried on `ifindex`. */
 bool bpf_tcx_works(struct bpf_state *b, __u32 ifindex);
 

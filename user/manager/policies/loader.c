@@ -151,9 +151,11 @@ static int mark_check(struct loader *l)
 
 	elf_version(EV_CURRENT);
 	elf = elf_memory((char *)l->data, l->size);
-	if (!elf || elf_getshdrstrndx(elf, &names))
+	if (!elf || elf_getshdrstrndx(elf, &names)) {
+		elf_end(elf);
 		return err_text(l->e, -ENOEXEC, "cannot be read as an ELF file: %s",
 				elf_errmsg(-1));
+	}
 	while (!data && (scn = elf_nextscn(elf, scn))) {
 		const char *name = gelf_getshdr(scn, &s) ? elf_strptr(elf, names, s.sh_name) : NULL;
 
@@ -183,6 +185,14 @@ static int mark_check(struct loader *l)
 				IPN_KIT_MAJOR_OF(mark.kit), IPN_KIT_MINOR_OF(mark.kit),
 				IPN_KIT_MAJOR, IPN_KIT_MINOR);
 	return 0;
+}
+
+int policy_file_check(const __u8 *data, size_t size, struct errtext *e)
+{
+	struct loader l = { .data = (__u8 *)data, .size = size, .e = e };
+	int r = elf_check(&l);
+
+	return r ? r : mark_check(&l);
 }
 
 static bool pin_name_ok(const char *s)
@@ -392,9 +402,7 @@ static void __attribute__((noreturn)) child(struct loader *l, int out)
 	l->e = &result.e;
 	r = file_read(l);
 	if (!r)
-		r = elf_check(l);
-	if (!r)
-		r = mark_check(l);
+		r = policy_file_check(l->data, l->size, l->e);
 	if (!r)
 		r = object_load(l);
 	if (!r)

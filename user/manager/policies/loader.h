@@ -3,6 +3,7 @@
 #define IPN_MANAGER_LOADER_H
 
 #include <linux/types.h>
+#include <stddef.h>
 #include <systemd/sd-event.h>
 
 struct errtext;
@@ -19,5 +20,11 @@ int policy_load(struct policies *ps, sd_event *event, int file, __u32 number, co
 		policy_loaded_fn done, void *arg, struct loading **out, struct errtext *e);
 void policy_load_cancel(struct loading *l);
 void policy_load_cancel_all(struct policies *ps);
+
+/*
+ * What is asked of an object before libbpf reads it: that its sections are in it, and that it was
+ * compiled for this fabric. Errors: -ENOEXEC, -EINVAL it is no policy, -EPROTO of another version.
+ */
+int policy_file_check(const __u8 *data, size_t size, struct errtext *e);
 
 #endif

@@ -1,0 +1,952 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The manager dies at any moment of its work, and the next one takes over.
+ *
+ * Each operation of the table below is run again and again, on networks with ports that have
+ * nothing to do with it. The k-th change of the kernel is the last that has an effect, for every k;
+ * what the manager stores into mapped memory after that counts once as stored, and once not. Then
+ * another manager starts, and all maps, interfaces, pins and quotas must agree with its objects,
+ * the operation must be done or not begun, and the other ports must be as they were. A table of
+ * what came out is printed.
+ */
+#include "rig.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <bpf/bpf.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "manager/access/perm.h"
+#include "manager/access/quota.h"
+#include "manager/core/interfaces.h"
+#include "manager/core/net.h"
+#include "manager/core/node.h"
+#include "manager/core/port_kind.h"
+#include "manager/core/resize.h"
+#include "manager/kernel/bpf.h"
+#include "manager/policies/l3.h"
+#include "manager/ports/cable.h"
+#include "manager/ports/listener.h"
+#include "manager/ports/port.h"
+#include "manager/ports/proc.h"
+#include "manager/ports/sock.h"
+
+#define UID 1000 /* whose quotas are used */
+#define SCAN 128 /* ports that the tests use at most, all networks together */
+#define BASE_NETS 4
+#define BASE_PORTS 3
+
+/* A port that has nothing to do with the operation, as the maps have it. */
+struct base_port {
+	__u32 ifindex, at, flood, flood_at;
+	struct ipn_port_in in;
+	struct ipn_port_out out;
+};
+
+static struct rig rig;
+static struct base_port base[BASE_PORTS];
+static struct proc_fds base_fds, op_fds;
+static int netns_fd = -1, client = -1;
+static char stage[128]; /* where it is, said when it fails */
+static const struct proc_fds no_fds = { -1, -1, -1, -1, -1, -1 };
+
+static struct net *net_named(const char *name)
+{
+	struct net *net, *tmp;
+
+	HASH_ITER(hh, rig.f.nets, net, tmp)
+		if (!strcmp(net->info.path, rig_path(&rig, name)))
+			return net;
+	return NULL;
+}
+
+static void read_map(const char *name, const void *key, void *value)
+{
+	if (bpf_map_lookup_elem(stub_map(name), key, value))
+		fail_msg("%s: no entry", name);
+}
+
+/* --- what must be true of every fabric that was taken over --- */
+
+static void check_port_in(const struct node *node)
+{
+	struct ipn_port_in in, cached;
+	struct ipn_port_info info;
+	__u32 at = node->ifindex & (IPN_PORT_CACHE - 1);
+
+	read_map("ipn_port_in", &node->ifindex, &in);
+	assert_memory_equal(&in, &node->in, sizeof(in));
+	read_map("ipn_port_info", &node->ifindex, &info);
+	assert_memory_equal(&info, &node->info, sizeof(info));
+	read_map("ipn_port_cache", &at, &cached);
+	if (cached.ifindex == node->ifindex)
+		assert_memory_equal(&cached, &node->in, sizeof(cached));
+	assert_int_equal(node->net->ports[node->in.number] == node, 1);
+	assert_int_equal(rig.f.node_by_id[node->in.node] == node, 1);
+}
+
+static void check_port_out(const struct node *node)
+{
+	__u32 at = node->net->info.port_base + node->in.number, flood;
+	struct ipn_port_out out;
+
+	read_map("ipn_port_out", &at, &out);
+	assert_int_equal(out.kind, node->in.kind);
+	assert_int_equal(out.flags, node->in.flags);
+	assert_int_equal(out.ifindex, node->in.ifindex);
+	assert_int_equal(out.node, node->in.node);
+	assert_int_equal(out.gen, node->in.gen);
+	assert_true(node->in.gen <= rig.f.gen);
+	if (!(node->kind->flags & KIND_DEVICE))
+		return;
+	flood = node->net->info.port_base + node->in.flood_at;
+	read_map("ipn_flood_list", &flood, &at);
+	assert_int_equal(at, node->net->info.port_base + node->in.number + 1);
+	assert_true(node->in.flood_at < rig.f.bpf->net_fast[node->net->id].flood_len);
+}
+
+static const struct node *node_of_interface(__u32 ifindex)
+{
+	const struct node *node;
+
+	HASH_FIND(hh, rig.f.nodes, &ifindex, sizeof(ifindex), node);
+	return node;
+}
+
+static struct net *net_of_place(__u32 at)
+{
+	struct net *net, *tmp;
+
+	HASH_ITER(hh, rig.f.nets, net, tmp)
+		if (at >= net->info.port_base && at < net->info.port_base + net->info.numnodes)
+			return net;
+	return NULL;
+}
+
+/* No entry without a port behind it, but where no network is: a network clears its place first. */
+static void check_no_more(void)
+{
+	assert_int_equal(stub_count("ipn_port_in"), HASH_COUNT(rig.f.nodes));
+	assert_int_equal(stub_count("ipn_port_info"), HASH_COUNT(rig.f.nodes));
+	assert_int_equal(stub_count("ipn_socks"), rig.f.socks);
+	assert_int_equal(stub_count("ipn_sk_ports"), rig.f.socks);
+	for (__u32 at = 0; at < SCAN; at++) {
+		const struct net *net = net_of_place(at);
+		struct ipn_port_in cached;
+		struct ipn_port_out out;
+		const struct node *node;
+		__u32 flood;
+
+		read_map("ipn_port_out", &at, &out);
+		if (out.kind && net)
+			assert_non_null(net->ports[at - net->info.port_base]);
+		read_map("ipn_flood_list", &at, &flood);
+		if (flood && net) {
+			assert_ptr_equal(net_of_place(flood - 1), net);
+			node = net->ports[flood - 1 - net->info.port_base];
+			assert_non_null(node);
+			assert_int_equal(node->in.flood_at, at - net->info.port_base);
+		}
+		read_map("ipn_port_cache", &at, &cached);
+		if (cached.ifindex)
+			assert_non_null(node_of_interface(cached.ifindex));
+	}
+}
+
+static void check_counts(const struct net *net)
+{
+	const struct ipn_net_fast *fast = &rig.f.bpf->net_fast[net->id];
+	__u32 readers = 0, devices = 0, cables = 0, socks = 0, ports = 0;
+
+	for (__u32 i = 0; i < net->info.numnodes; i++) {
+		const struct node *n = net->ports[i];
+
+		if (!n)
+			continue;
+		ports++;
+		readers += n->in.kind == IPN_KIND_PROC && (n->in.flags & IPN_PF_READER);
+		cables += n->in.kind == IPN_KIND_CABLE;
+		socks += n->in.kind == IPN_KIND_SOCK;
+		devices += (n->kind->flags & KIND_DEVICE) && n->in.kind != IPN_KIND_CABLE;
+	}
+	assert_int_equal(net->nports, ports);
+	assert_int_equal(fast->readers, readers);
+	assert_int_equal(fast->devices, devices);
+	assert_int_equal(fast->cables, cables);
+	assert_int_equal(fast->socks, socks);
+}
+
+static void check_net(const struct net *net)
+{
+	const struct ipn_net_fast *fast = &rig.f.bpf->net_fast[net->id];
+	struct ipn_net_info info;
+	__u32 id;
+
+	read_map("ipn_net_info", &net->id, &info);
+	assert_memory_equal(&info, &net->info, sizeof(info));
+	assert_int_equal(fast->policy, net->info.policy);
+	assert_int_equal(fast->mtu, net->info.mtu);
+	assert_int_equal(fast->numnodes, net->info.numnodes);
+	assert_int_equal(fast->port_base, net->info.port_base);
+	assert_int_equal(fast->log_class, net->log_class);
+	assert_int_equal(fast->log_mask, net->slots - 1);
+	assert_int_equal(fast->flags, net->info.flags);
+	assert_int_equal(fast->pool, net->info.pool);
+	assert_true(fast->flood_len <= net->info.numnodes);
+	assert_int_equal(bpf_map_lookup_elem(rig.f.bpf->fd_logs[net->log_class], &net->id, &id), 0);
+	assert_true(net->log_fd >= 0 && net->head);
+	assert_int_equal(!bpf_map_lookup_elem(rig.f.bpf->fd_l3_route4, &net->id, &id),
+			 net->info.policy == IPN_POLICY_L3);
+	check_counts(net);
+}
+
+static void check_nets(void)
+{
+	struct net *net, *tmp;
+
+	HASH_ITER(hh, rig.f.nets, net, tmp)
+		check_net(net);
+	assert_int_equal(stub_count("ipn_net_info"), HASH_COUNT(rig.f.nets));
+	for (__u32 id = 0; id < IPN_MAX_NETS; id++) {
+		if (rig.f.net_by_id[id])
+			continue;
+		if (rig.f.bpf->net_fast[id].policy)
+			fail_msg("net_fast[%u] has policy %u and no network", id,
+				 rig.f.bpf->net_fast[id].policy);
+	}
+}
+
+static void check_interfaces(void)
+{
+	const struct ipn_abi *abi = &rig.f.bpf->abi;
+	const struct node *node, *tmp;
+
+	for (const struct stub_if *i = stub_if_first(); i; i = i->next) {
+		bool ours = i->group == abi->group || i->group == batch_delete_group(&rig.f);
+
+		node = node_of_interface(i->ifindex);
+		if (ours && !node && i->ifindex != abi->segmenter &&
+		    i->ifindex != abi->segmenter_out)
+			fail_msg("interface %s is nobody's", i->name);
+		if (!strcmp(i->kind, "dummy") && !node && (i->promisc || i->filters || i->clsact))
+			fail_msg("interface %s was not given back", i->name);
+	}
+	HASH_ITER(hh, rig.f.nodes, node, tmp)
+		if (!(node->kind->flags & KIND_NO_LINK))
+			assert_non_null(stub_if_get(node->ifindex));
+}
+
+/* Each pin is of an interface of a port, or of the far end of one. */
+static void check_pins(void)
+{
+	DIR *d = opendir(rig_path(&rig, "ipn-fabric/v1/link"));
+	const struct dirent *e;
+
+	assert_non_null(d);
+	while ((e = readdir(d))) {
+		__u32 ifindex = (__u32)strtoul(e->d_name, NULL, 10);
+		const struct stub_if *i = stub_if_get(ifindex);
+
+		if (e->d_name[0] == '.')
+			continue;
+		if (!i)
+			fail_msg("pin %s of an interface that is gone", e->d_name);
+		if (ifindex != rig.f.bpf->abi.segmenter_out && !node_of_interface(ifindex) &&
+		    !(i->peer && node_of_interface(i->peer)))
+			fail_msg("pin %s of an interface that is no port's", e->d_name);
+	}
+	closedir(d);
+}
+
+static void check_xsk(void)
+{
+	const struct node *node, *tmp;
+	unsigned int n = 0;
+
+	HASH_ITER(hh, rig.f.nodes, node, tmp)
+		n += node->in.kind == IPN_KIND_XSK && !(node->in.flags & IPN_PF_OWN);
+	assert_int_equal(stub_count("ipn_xskports"), n);
+	for (__u32 at = 0; at < SCAN; at++) {
+		struct ipn_xsk_cache cached;
+		struct ipn_xskport x;
+
+		read_map("ipn_xsk_cache", &at, &cached);
+		if (cached.ifindex)
+			read_map("ipn_xskports", &cached.ifindex, &x);
+	}
+}
+
+static void check_quota(__u32 uid)
+{
+	const struct user *u = user_get(rig.f.users, uid);
+	const struct node *node, *ntmp;
+	const struct net *net, *tmp;
+	__u32 nets = 0, nodes = 0;
+	size_t memory = 0;
+
+	HASH_ITER(hh, rig.f.nets, net, tmp) {
+		if (net->info.uid != uid)
+			continue;
+		nets++;
+		memory += net_log_bytes(net->log_class, net->slots);
+		if (net->info.policy == IPN_POLICY_L3)
+			memory += l3_bytes(net->info.routes);
+	}
+	HASH_ITER(hh, rig.f.nodes, node, ntmp) {
+		if (node->in.uid != uid)
+			continue;
+		nodes++;
+		memory += node->memory;
+	}
+	assert_int_equal(u->nets, nets);
+	assert_int_equal(u->nodes, nodes);
+	if (!u->held)
+		assert_int_equal(u->memory, memory);
+}
+
+static void base_read(const struct node *node, struct base_port *b)
+{
+	memset(b, 0, sizeof(*b));
+	b->ifindex = node->ifindex;
+	b->at = node->net->info.port_base + node->in.number;
+	read_map("ipn_port_in", &b->ifindex, &b->in);
+	read_map("ipn_port_out", &b->at, &b->out);
+	if (!(node->kind->flags & KIND_DEVICE))
+		return;
+	b->flood_at = node->net->info.port_base + node->in.flood_at;
+	read_map("ipn_flood_list", &b->flood_at, &b->flood);
+}
+
+static void check_base(void)
+{
+	for (int i = 0; i < BASE_PORTS; i++) {
+		const struct node *node = node_of_interface(base[i].ifindex);
+		struct base_port now;
+
+		assert_non_null(node);
+		base_read(node, &now);
+		assert_memory_equal(&now, &base[i], sizeof(now));
+	}
+}
+
+static void check_all(void)
+{
+	const struct node *node, *tmp;
+
+	HASH_ITER(hh, rig.f.nodes, node, tmp) {
+		check_port_in(node);
+		check_port_out(node);
+	}
+	check_no_more();
+	check_nets();
+	check_interfaces();
+	check_pins();
+	check_xsk();
+	check_quota(0);
+	check_quota(UID);
+	check_base();
+}
+
+/* --- the operations --- */
+
+static int join_at(struct net *net, enum ipn_kind kind, const char *name, bool own, __s32 port)
+{
+	const struct node_want want = { .kind = kind,
+					.port = port,
+					.flags = IPN_PF_READER | IPN_PF_WRITER,
+					.uid = UID,
+					.name = name,
+					.own = own,
+					.netns_fd = kind == IPN_KIND_VETH ? netns_fd : -1 };
+	struct node *node;
+
+	return port_attach(net, &want, &node, &rig.e);
+}
+
+static int join(struct net *net, enum ipn_kind kind, const char *name, bool own)
+{
+	return join_at(net, kind, name, own, IPN_PORTNO_ANY);
+}
+
+static int proc_join(struct net *net, __u32 uid, struct proc_fds *fds)
+{
+	const struct node_want want = { .kind = IPN_KIND_PROC,
+					.port = IPN_PORTNO_ANY,
+					.flags = IPN_PF_READER | IPN_PF_WRITER,
+					.uid = uid,
+					.netns_fd = -1 };
+	struct node *node;
+	__u64 cursor;
+
+	return proc_connect(net, &want, &node, fds, &cursor, &rig.e);
+}
+
+static int net_make(const char *name, struct ipn_net_info info)
+{
+	info.uid = UID;
+	info.persistent = 1;
+	if (!info.numnodes)
+		info.numnodes = 8;
+	return rig_net(&rig, name, &info) ? 0 : -EIO;
+}
+
+static int join_proc_switch(void)
+{
+	return proc_join(net_named("switch"), UID, &op_fds);
+}
+
+static int join_proc_hub(void)
+{
+	return proc_join(net_named("hub"), UID, &op_fds);
+}
+
+static int join_proc_lossless(void)
+{
+	return proc_join(net_named("lossless"), UID, &op_fds);
+}
+
+static int join_tap(void)
+{
+	return join(net_named("switch"), IPN_KIND_TAP, "op", false);
+}
+
+static int join_veth(void)
+{
+	return join(net_named("switch"), IPN_KIND_VETH, "op", false);
+}
+
+static int join_host(void)
+{
+	return join(net_named("switch"), IPN_KIND_HOST, "op", false);
+}
+
+static int join_grab(void)
+{
+	return join(net_named("switch"), IPN_KIND_GRAB, "eth0", false);
+}
+
+static int join_xsk(void)
+{
+	return join(net_named("switch"), IPN_KIND_XSK, "op", false);
+}
+
+static int join_xsk_own(void)
+{
+	return join(net_named("switch"), IPN_KIND_XSK, "op", true);
+}
+
+static int join_cable(void)
+{
+	struct net *const nets[2] = { net_named("switch"), net_named("hub") };
+	const struct node_want want = { .uid = UID, .netns_fd = -1 };
+	const __s32 ports[2] = { IPN_PORTNO_ANY, IPN_PORTNO_ANY };
+	struct node *ends[2];
+
+	return cable_add(nets, &want, ports, ends, &rig.e);
+}
+
+static int open_listener(void)
+{
+	struct ipn_listener want = {
+		.kind = IPN_LISTENER_UNIX, .mode = 0600, .uid = UID, .port = IPN_PORTNO_ANY
+	};
+	char descr[IPN_DESCR_MAX] = "";
+
+	util_copy(want.path, sizeof(want.path), rig_path(&rig, "listener"));
+	return listener_open(net_named("switch"), &want, descr, &rig.e);
+}
+
+/* No fdstore has its socket: it ends with the manager. */
+static int join_sock(void)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	const struct node_want want = { .kind = IPN_KIND_SOCK,
+					.port = IPN_PORTNO_ANY,
+					.flags = IPN_PF_READER | IPN_PF_WRITER,
+					.uid = UID,
+					.name = "op",
+					.netns_fd = -1 };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct node *node;
+
+	util_copy(addr.sun_path, sizeof(addr.sun_path), rig_path(&rig, "client"));
+	assert_int_equal(connect(fd, (void *)&addr, sizeof(addr)), 0);
+	stub_sock_uid(UID);
+	return sock_attach(net_named("switch"), &want, fd, &node, &rig.e);
+}
+
+static int before_sock(void)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int r = open_listener();
+
+	util_copy(addr.sun_path, sizeof(addr.sun_path), rig_path(&rig, "client"));
+	client = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	unlink(addr.sun_path);
+	assert_int_equal(bind(client, (void *)&addr, sizeof(addr)), 0);
+	return r;
+}
+
+static int before_leave_sock(void)
+{
+	int r = before_sock();
+
+	return r ? r : join_sock();
+}
+
+static int net_switch(void)
+{
+	return net_make("op", (struct ipn_net_info){ .policy = IPN_POLICY_SWITCH });
+}
+
+static int net_lossless(void)
+{
+	return net_make("op", (struct ipn_net_info){ .policy = IPN_POLICY_BROADCAST,
+						     .flags = IPN_FLAG_LOSSLESS });
+}
+
+static int net_l3(void)
+{
+	return net_make("op", (struct ipn_net_info){ .policy = IPN_POLICY_L3 });
+}
+
+/* A network with a port of each kind that needs nobody else. */
+static int net_full(void)
+{
+	struct net *net;
+	int r = net_switch();
+
+	net = net_named("op");
+	if (!r)
+		r = proc_join(net, UID, &op_fds);
+	if (!r)
+		r = join(net, IPN_KIND_TAP, "op0", false);
+	if (!r)
+		r = join(net, IPN_KIND_HOST, "op1", false);
+	if (!r)
+		r = join(net, IPN_KIND_XSK, "op2", false);
+	if (!r)
+		r = join(net, IPN_KIND_GRAB, "eth0", false);
+	return r;
+}
+
+/* Others stand right behind it, so it has to move. */
+static int net_wedged(void)
+{
+	int r = net_full();
+
+	return r ? r : net_make("op2", (struct ipn_net_info){ .policy = IPN_POLICY_BROADCAST });
+}
+
+/* Its list of devices is longer than it will be, and most of it are holes. */
+static int net_holes(void)
+{
+	int r = net_switch();
+	struct net *net = net_named("op");
+	char name[IPN_NAME_MAX];
+
+	for (__s32 port = 7; !r && port >= 0; port--) {
+		snprintf(name, sizeof(name), "op%d", port);
+		r = join_at(net, IPN_KIND_TAP, name, false, port);
+	}
+	for (__u32 i = 5; !r && i < 8; i++)
+		node_del(net->ports[i], 0, false);
+	return r;
+}
+
+static int del_net(void)
+{
+	net_del(net_named("op"));
+	return 0;
+}
+
+static int grow(void)
+{
+	return net_resize(net_named("op"), 16, &rig.e);
+}
+
+static int shrink(void)
+{
+	return net_resize(net_named("op"), 5, &rig.e);
+}
+
+/* The last port of the switch. */
+static int leave(void)
+{
+	struct net *net = net_named("switch");
+
+	for (__u32 i = net->info.numnodes; i-- > 0;) {
+		if (!net->ports[i])
+			continue;
+		node_del(net->ports[i], 0, false);
+		return 0;
+	}
+	return -ENOENT;
+}
+
+static int leave_lossless(void)
+{
+	node_del(net_named("lossless")->ports[0], 0, false);
+	return 0;
+}
+
+static int close_listener(void)
+{
+	return listener_close(net_named("switch"), rig_path(&rig, "listener"), &rig.e);
+}
+
+static int half_close(void)
+{
+	return node_shutdown(net_named("lossless")->ports[0], SHUT_RD);
+}
+
+static int persist(void)
+{
+	struct net *net = net_named("switch");
+
+	for (__u32 i = net->info.numnodes; i-- > 0;)
+		if (net->ports[i])
+			return port_persist(net->ports[i], true);
+	return -ENOENT;
+}
+
+static const struct op {
+	const char *name;
+	int (*before)(void);
+	int (*run)(void);
+	bool hooks; /* it attaches programs of devices, or detaches them */
+	bool parts; /* it takes ports away one after the other: some may be left */
+} ops[] = {
+	{ "join proc, switch", NULL, join_proc_switch, false, false },
+	{ "join proc, broadcast", NULL, join_proc_hub, false, false },
+	{ "join proc, LOSSLESS", NULL, join_proc_lossless, false, false },
+	{ "join tap", NULL, join_tap, true, false },
+	{ "join veth", NULL, join_veth, true, false },
+	{ "join host", NULL, join_host, true, false },
+	{ "join grab", NULL, join_grab, true, false },
+	{ "join xsk", NULL, join_xsk, true, false },
+	{ "join xsk, own", NULL, join_xsk_own, true, false },
+	{ "join cable", NULL, join_cable, true, false },
+	{ "join sock", before_sock, join_sock, false, false },
+	{ "leave proc, switch", join_proc_switch, leave, false, false },
+	{ "leave proc, LOSSLESS", join_proc_lossless, leave_lossless, false, false },
+	{ "leave tap", join_tap, leave, true, false },
+	{ "leave veth", join_veth, leave, true, false },
+	{ "leave host", join_host, leave, true, false },
+	{ "leave grab", join_grab, leave, true, false },
+	{ "leave xsk", join_xsk, leave, true, false },
+	{ "leave xsk, own", join_xsk_own, leave, true, false },
+	{ "leave cable", join_cable, leave, true, false },
+	{ "leave sock", before_leave_sock, leave, false, false },
+	{ "open listener", NULL, open_listener, false, false },
+	{ "close listener", open_listener, close_listener, false, false },
+	{ "net add, switch", NULL, net_switch, false, false },
+	{ "net add, LOSSLESS", NULL, net_lossless, false, false },
+	{ "net add, l3", NULL, net_l3, false, false },
+	{ "net del, full", net_full, del_net, false, true },
+	{ "net del, l3", net_l3, del_net, false, false },
+	{ "resize, stays", net_full, grow, false, false },
+	{ "resize, moves", net_wedged, grow, false, false },
+	{ "resize, shorter", net_full, shrink, false, false },
+	{ "resize, shorter, moves", net_holes, shrink, false, false },
+	{ "shutdown", join_proc_lossless, half_close, false, false },
+	{ "persist", join_tap, persist, false, false },
+};
+
+/* --- the machinery --- */
+
+/* What can be seen of an operation. */
+struct sight {
+	unsigned int nets, nodes, listeners;
+	__u32 numnodes, readers;
+};
+
+static struct sight look(void)
+{
+	const struct net *op = net_named("op");
+
+	return (struct sight){
+		.nets = HASH_COUNT(rig.f.nets),
+		.nodes = HASH_COUNT(rig.f.nodes),
+		.listeners = stub_count("ipn_listeners"),
+		.numnodes = op ? op->info.numnodes : 0,
+		.readers = rig.f.bpf->net_fast[net_named("lossless")->id].readers,
+	};
+}
+
+static bool same(struct sight a, struct sight b)
+{
+	return a.nets == b.nets && a.nodes == b.nodes && a.listeners == b.listeners &&
+	       a.numnodes == b.numnodes && a.readers == b.readers;
+}
+
+static void start(void)
+{
+	if (rig_start(&rig))
+		fail_msg("cannot start: %s", rig.e.text);
+	rig_run(&rig);
+}
+
+static bool is_base(const struct node *node)
+{
+	for (int i = 0; i < BASE_PORTS; i++)
+		if (base[i].ifindex == node->ifindex)
+			return true;
+	return false;
+}
+
+/* All but the base goes. */
+static void clean(void)
+{
+	while (rig.f.listeners)
+		assert_int_equal(listener_close(rig.f.listeners->net, rig.f.listeners->info.path,
+						&rig.e),
+				 0);
+	for (__u32 i = 0; i < IPN_MAX_NETS; i++) {
+		struct net *net = rig.f.net_by_id[i];
+
+		if (net && !strncmp(strrchr(net->info.path, '/'), "/op", 3))
+			net_del(net);
+	}
+	for (__u32 i = 0; i < IPN_MAX_NODES; i++)
+		if (rig.f.node_by_id[i] && !is_base(rig.f.node_by_id[i]))
+			node_del(rig.f.node_by_id[i], 0, false);
+	interfaces_orphans_end(&rig.f);
+	proc_fds_close(&op_fds);
+	util_close_fd(&client);
+	client = -1;
+	rig_run(&rig);
+}
+
+static void base_make(void)
+{
+	static const struct {
+		const char *name;
+		struct ipn_net_info info;
+	} nets[BASE_NETS] = {
+		{ "switch", { .policy = IPN_POLICY_SWITCH } },
+		{ "hub", { .policy = IPN_POLICY_BROADCAST } },
+		{ "lossless", { .policy = IPN_POLICY_BROADCAST, .flags = IPN_FLAG_LOSSLESS } },
+		{ "l3", { .policy = IPN_POLICY_L3 } },
+	};
+	struct net *net;
+
+	for (int i = 0; i < BASE_NETS; i++)
+		assert_int_equal(net_make(nets[i].name, nets[i].info), 0);
+	stub_if_add("eth0");
+	net = net_named("switch");
+	assert_int_equal(join(net, IPN_KIND_TAP, "base0", false), 0);
+	assert_int_equal(join(net, IPN_KIND_HOST, "base1", false), 0);
+	assert_int_equal(proc_join(net_named("hub"), 0, &base_fds), 0);
+	base_read(net->ports[0], &base[0]);
+	base_read(net->ports[1], &base[1]);
+	base_read(net_named("hub")->ports[0], &base[2]);
+	/* as the first restart has them: a tap that nobody has opened is down */
+	rig_stop(&rig);
+	start();
+	base_read(net_named("switch")->ports[0], &base[0]);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	base_fds = op_fds = no_fds;
+	netns_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	rig_new(&rig);
+	rig.no_fdstore = true;
+	rig.clsact = *state != NULL;
+	start();
+	base_make();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	if (stage[0])
+		print_error("it failed in: %s\n", stage);
+	rig_free(&rig);
+	proc_fds_close(&base_fds);
+	proc_fds_close(&op_fds);
+	util_close_fd(&client);
+	util_close_fd(&netns_fd);
+	return 0;
+}
+
+struct outcome {
+	unsigned int deaths, done, undone, parts;
+};
+
+/* One death. False: the operation was at its end before. */
+static bool die_at(const struct op *op, unsigned long k, bool at_once, struct sight after,
+		   struct outcome *out)
+{
+	struct sight before, now;
+	bool died;
+
+	if (op->before)
+		assert_int_equal(op->before(), 0);
+	rig_run(&rig);
+	before = look();
+	snprintf(stage, sizeof(stage), "%s: death after change %lu%s", op->name, k,
+		 at_once ? ", at once" : "");
+	stub_die_after(k, at_once);
+	op->run();
+	died = stub_dead();
+	snprintf(stage + strlen(stage), sizeof(stage) - strlen(stage), " (%s)", stub_last_change());
+	rig_stop(&rig);
+	stub_revive();
+	start();
+	check_all();
+	now = look();
+	out->deaths++;
+	if (same(now, after))
+		out->done++;
+	else if (same(now, before))
+		out->undone++;
+	else if (op->parts && now.nets == before.nets && now.nodes < before.nodes)
+		out->parts++;
+	else
+		fail_msg("neither done nor undone");
+	clean();
+	check_all();
+	return died;
+}
+
+/* What the operation leads to, over a restart. */
+static struct sight ends_as(const struct op *op, unsigned long *changes)
+{
+	struct sight after;
+
+	snprintf(stage, sizeof(stage), "%s: to its end", op->name);
+	if (op->before)
+		assert_int_equal(op->before(), 0);
+	rig_run(&rig);
+	*changes = stub_changes();
+	assert_int_equal(op->run(), 0);
+	*changes = stub_changes() - *changes;
+	rig_stop(&rig);
+	stub_revive();
+	start();
+	check_all();
+	after = look();
+	clean();
+	check_all();
+	return after;
+}
+
+static void each_operation(void **state)
+{
+	(void)state;
+	print_message("%-24s %8s %8s %8s %8s %8s\n", "operation", "changes", "deaths", "done",
+		      "undone", "partly");
+	for (size_t i = 0; i < ARRAY_SIZE(ops); i++) {
+		const struct op *op = &ops[i];
+		struct outcome out = { 0 };
+		unsigned long changes;
+		unsigned long k = 0;
+		struct sight after;
+		bool more;
+
+		if (rig.clsact && !op->hooks)
+			continue;
+		after = ends_as(op, &changes);
+
+		do {
+			more = die_at(op, k, false, after, &out);
+			if (stub_stored())
+				die_at(op, k, true, after, &out);
+			k++;
+		} while (more);
+		print_message("%-24s %8lu %8u %8u %8u %8u\n", op->name, changes, out.deaths,
+			      out.done, out.undone, out.parts);
+	}
+	stage[0] = '\0';
+}
+
+/* The manager dies while it starts; the next one starts. */
+static void the_first_start(void **state)
+{
+	unsigned int deaths = 0;
+	unsigned long k = 0;
+	bool died = true;
+
+	(void)state;
+	while (died) {
+		snprintf(stage, sizeof(stage), "first start: death after change %lu", k);
+		rig_new(&rig);
+		rig.no_fdstore = true;
+		stub_die_after(k, false);
+		rig_start(&rig);
+		died = stub_dead();
+		if (rig.up)
+			rig_stop(&rig);
+		stub_revive();
+		start();
+		check_no_more();
+		check_nets();
+		check_interfaces();
+		check_pins();
+		rig_free(&rig);
+		deaths += died;
+		k += k < 8 ? 1 : 5; /* most of them are pins of programs, one like the other */
+	}
+	print_message("%-24s %8s %8u\n", "first start", "", deaths);
+	stage[0] = '\0';
+}
+
+/* The manager dies while it takes over a network with a port of each kind; so does the next. */
+static void the_next_start(void **state)
+{
+	unsigned int deaths = 0;
+	unsigned long k = 0;
+	struct sight before;
+	bool died = true;
+
+	(void)state;
+	assert_int_equal(net_full(), 0);
+	assert_int_equal(join_cable(), 0);
+	assert_int_equal(open_listener(), 0);
+	rig_run(&rig);
+	before = look();
+	while (died) {
+		snprintf(stage, sizeof(stage), "next start: death after change %lu", k);
+		rig_stop(&rig);
+		stub_die_after(k, false);
+		rig_start(&rig);
+		died = stub_dead();
+		if (rig.up)
+			rig_stop(&rig);
+		stub_revive();
+		start();
+		check_all();
+		assert_true(same(look(), before));
+		deaths += died;
+		k += k < 90 && k % 4 ? 3 : 1; /* the first are pins of programs, too */
+	}
+	print_message("%-24s %8s %8u\n", "next start", "", deaths);
+	clean();
+	check_all();
+	stage[0] = '\0';
+}
+
+int main(int argc, char *argv[])
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_first_start),
+		cmocka_unit_test_setup_teardown(the_next_start, setup, teardown),
+		cmocka_unit_test_setup_teardown(each_operation, setup, teardown),
+		{ "each_operation_at_clsact", each_operation, setup, teardown, (void *)"clsact" },
+	};
+
+	(void)argc;
+	(void)argv;
+	if (geteuid()) {
+		printf("skip: sockets of networks are made by mknod: needs root\n");
+		return 77;
+	}
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
