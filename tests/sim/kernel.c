@@ -255,7 +255,7 @@ static long hash_update(struct sim_map *m, const void *key, const void *value)
 	return 0;
 }
 
-long bpf_map_update_elem(void *map, const void *key, const void *value, __u64 flags)
+static long map_update(void *map, const void *key, const void *value)
 {
 	struct sim_map *m = map_of(map);
 	uint8_t *to;
@@ -267,6 +267,17 @@ long bpf_map_update_elem(void *map, const void *key, const void *value, __u64 fl
 		return -ENOENT;
 	sim_copy(to, value, m->value_size);
 	return 0;
+}
+
+/* A system call, if the manager makes it: like a program, it comes to its end. */
+long bpf_map_update_elem(void *map, const void *key, const void *value, __u64 flags)
+{
+	long r;
+
+	sim_program_begin();
+	r = map_update(map, key, value);
+	sim_program_end();
+	return r;
 }
 
 long bpf_map_delete_elem(void *map, const void *key)
@@ -492,11 +503,9 @@ int kernel_notify(uint32_t node, uint32_t op, uint32_t event, uint32_t arg)
 	struct ipn_notify ctx = { .node = node, .op = op, .event = { event, arg } };
 	int r;
 
-	if (sim_current)
-		sim_current->in_program++;
+	sim_program_begin();
 	r = ipn_notify(&ctx);
-	if (sim_current)
-		sim_current->in_program--;
+	sim_program_end();
 	return r;
 }
 
@@ -527,10 +536,9 @@ ssize_t sim_writev(int fd, const struct iovec *iov, int n)
 	}
 	ctx.data_meta = ctx.data;
 	ctx.data_end = ctx.data + (__u32)len;
-	sim_current->in_program++;
-	sim_current->programs++;
+	sim_program_begin();
 	ipn_xdp(&ctx);
-	sim_current->in_program--;
+	sim_program_end();
 	sim_yield(2, NULL, "return from write");
 	return (ssize_t)len;
 }

@@ -314,6 +314,22 @@ static void die_if_killed(void)
 		sim_exit();
 }
 
+void sim_program_begin(void)
+{
+	if (!sim_current)
+		return;
+	if (!sim_current->in_program++)
+		sim_current->programs++;
+}
+
+void sim_program_end(void)
+{
+	if (!sim_current)
+		return;
+	sim_current->in_program--;
+	die_if_killed();
+}
+
 static void account(void)
 {
 	sim_steps += (uint64_t)(slice_begun - slice);

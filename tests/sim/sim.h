@@ -113,6 +113,9 @@ void sim_wake(struct sim_task *t);
 /* The next deadline has come. False: there is none. */
 bool sim_time_passes(void);
 void sim_drain_all(void);
+/* Around a program: who is killed in it dies when it has ended. */
+void sim_program_begin(void);
+void sim_program_end(void);
 /* A yield point. */
 void sim_yield(uint32_t weight, const void *at, const char *what);
 /* Another task is chosen, or this one again. */

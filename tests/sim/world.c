@@ -55,7 +55,14 @@ static void port_out_set(const struct proc *p, uint32_t flags, bool present)
 		.node = p->node,
 		.gen = p->gen,
 	};
+	const struct ipn_port_out *now = kernel_peek(&ipn_port_out, at);
 
+	if (present && now->gen != dest.gen) {
+		struct ipn_port_out nobody = dest;
+
+		nobody.kind = IPN_KIND_NONE;
+		bpf_map_update_elem(&ipn_port_out, &at, &nobody, BPF_ANY);
+	}
 	bpf_map_update_elem(&ipn_port_out, &at, &dest, BPF_ANY);
 }
 
