@@ -239,6 +239,7 @@ static void node_join(struct proc *p)
 		port_out_set(p, flags_of(p), true);
 		cursor = __atomic_load_n(&world.net_log.head->head, __ATOMIC_SEQ_CST);
 		__atomic_store_n(&p->page->cursor, cursor, __ATOMIC_SEQ_CST);
+		kernel_notify(NET, IPN_NOTIFY_POOL, 0, 0);
 	}
 	node_publish(p);
 	connect_map(p, cursor);

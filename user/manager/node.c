@@ -501,12 +501,15 @@ int node_connect(struct net *net, const struct node_want *want, struct node **ou
 	if (!r && lossless) {
 		/*
 		 * From its entry in port_out on, the pool is counted with this node: never from
-		 * further back than it will begin, and it begins where it already counts.
+		 * further back than it will begin, and it begins where it already counts. When its
+		 * cursor moves up there, that may make room for who was refused in between.
 		 */
 		__atomic_store_n(&node->page->cursor, *cursor, __ATOMIC_SEQ_CST);
 		r = port_out_set(node, true);
 		*cursor = __atomic_load_n(&net->head->head, __ATOMIC_SEQ_CST);
 		__atomic_store_n(&node->page->cursor, *cursor, __ATOMIC_SEQ_CST);
+		if (!r)
+			bpf_pool_wake(m->bpf, net->id);
 	}
 	if (!r)
 		r = node_publish(node);
