@@ -166,7 +166,7 @@ void check_atomic(void *at, uint64_t before, uint64_t after)
 
 /*
  * Messages behind n that count for the pool: those of others, and whatever is not there, whoever
- * sent it. (What is still to come when its slot is needed is lost, too: see rx_stash.) Where several
+ * sent it. Where several threads send or read, what was still to come may be there by now.
  */
 static uint64_t others_behind(const struct proc *p, const struct log *l, uint64_t n)
 {
