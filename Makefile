@@ -15,6 +15,7 @@
 #   tests/conformance/*.c           build/tests/conformance-lib, with libipn.a, and again with plain
 #                                   socket calls: build/tests/conformance-plain
 #   tests/policies/X.bpf.c          build/tests/X.bpf.o
+#   tests/sim/*                     build/tests/sim, by tests/sim/build
 #   tests/plain/X.c                 build/tests/X and X-fortified, plain programs: no libipn
 #   tests/bench/X.c                 build/bench/X, linked with libipn.a
 #   docs/X.N.scd                    build/man/X.N
@@ -123,25 +124,30 @@ HEADERS := $(addprefix include/ipn/,ipn.h xsk.h l3.h af_ipn.h abi.h control.h po
 # `make install` puts it down.
 KIT := $(B)/include/ipn/kit/private.h
 
+SIM_SOURCES := $(wildcard tests/sim/* tests/sim/include/bpf/* bpf/*/*.[ch] include/ipn/*.h \
+	user/lib/*.[ch] user/common/*.h)
+SEEDS ?= 10000000
+
 SAME_NAME := $(shell printf '%s\n' $(TESTS) $(HELPERS) | sort | uniq -d)
 $(if $(SAME_NAME),$(error two test sources make $(SAME_NAME): give one of them another name))
 
 # --- goals ---------------------------------------------------------------------------------------
 
-.PHONY: all lib bpf tests benches help install clean deps demo test lint model bench format FORCE
+.PHONY: all lib bpf tests benches help install clean deps demo test lint model bench format soak FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 all: $(PROGRAMS) lib bpf $(MANPAGES)
 lib: $(LIBRARIES) $(B)/libipn.pc
 bpf: $(BPF_OBJS) $(SKELETONS) $(EXAMPLES)
-tests: $(TESTS) $(HELPERS) $(CONFORMANCE) $(TEST_POLICIES)
+tests: $(TESTS) $(HELPERS) $(CONFORMANCE) $(TEST_POLICIES) $(B)/tests/sim
 benches: $(BENCHES)
 
 help:
 	@printf '%s\n' \
 	'make            build everything but tests and benches into build/' \
 	'make test       install what is missing (root), build, test; T="-j N -k PATTERN -v"' \
+	'make soak       the simulation of the data path for SEEDS=10000000 seeds, on all CPUs' \
 	'make lint       the same for the checks of the source' \
 	'make model      the same for the models of the protocols in shared memory' \
 	'make demo       the same for the guided demo' \
@@ -163,6 +169,8 @@ test:
 	scripts/install-deps build test
 	+$(MAKE) --no-print-directory all tests
 	tests/run $(T)
+soak: $(B)/tests/sim
+	$< --seeds $(SEEDS) --jobs $(shell nproc)
 lint:
 	scripts/install-deps build test lint
 	+$(MAKE) --no-print-directory all
@@ -330,6 +338,11 @@ $(B)/tests/conformance-lib: $(CONF_OBJS) $(B)/libipn.a
 	$(call run,LD,$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -pie -o $@ $^ $(LIBIPN_LIBS))
 $(B)/tests/conformance-plain: $(CONF_PLAIN_OBJS)
 	$(call run,LD,$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -pie -o $@ $^ -lpthread)
+
+# The simulation: what of the product runs in it is compiled in another way.
+$(B)/tests/sim: $(SIM_SOURCES)
+	@mkdir -p $(@D)
+	$(call run,SIM,CC='$(CC)' tests/sim/build $@)
 
 # --- install -------------------------------------------------------------------------------------
 

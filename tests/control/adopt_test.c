@@ -301,10 +301,10 @@ static void check_quota(__u32 uid)
 		nodes++;
 		memory += node->memory;
 	}
-	assert_int_equal(u->nets, nets);
-	assert_int_equal(u->nodes, nodes);
+	assert_int_equal(u->has[QUOTA_NETS], nets);
+	assert_int_equal(u->has[QUOTA_NODES], nodes);
 	if (!u->held)
-		assert_int_equal(u->memory, memory);
+		assert_int_equal(u->has[QUOTA_MEMORY], memory);
 }
 
 static void base_read(const struct node *node, struct base_port *b)

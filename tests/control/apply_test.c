@@ -104,9 +104,9 @@ static void nothing_is_left(void)
 	assert_int_equal(stub_count("ipn_listeners"), 0);
 	assert_int_equal(stub_count("ipn_l3_route4"), 0);
 	assert_int_equal(stub_count("ipn_l3_ports"), 0);
-	assert_int_equal(u->nets, 0);
-	assert_int_equal(u->nodes, 0);
-	assert_int_equal(u->memory, 0);
+	assert_int_equal(u->has[QUOTA_NETS], 0);
+	assert_int_equal(u->has[QUOTA_NODES], 0);
+	assert_int_equal(u->has[QUOTA_MEMORY], 0);
 	for (const struct stub_if *i = stub_if_first(); i; i = i->next)
 		if (i != eth0 && i->ifindex != rig.f.bpf->abi.segmenter &&
 		    i->ifindex != rig.f.bpf->abi.segmenter_out)

@@ -93,22 +93,22 @@ static void sessions(void **state)
 	int first = user_open(), second, root;
 
 	(void)state;
-	assert_int_equal(u->sessions, 1);
-	u->sessions = QUOTA_SESSIONS;
+	assert_int_equal(u->has[QUOTA_SESSIONS], 1);
+	user_add(rig.f.users, u, QUOTA_SESSIONS, quota_each(QUOTA_SESSIONS) - 1);
 	second = user_open();
 	assert_int_equal(info(second), -EPIPE);
-	assert_int_equal(u->sessions, QUOTA_SESSIONS);
+	assert_int_equal(u->has[QUOTA_SESSIONS], quota_each(QUOTA_SESSIONS));
 	root = ctl_open(&rig);
 	assert_int_equal(info(root), 0);
 	assert_int_equal(info(first), 0);
-	u->sessions = 1;
+	user_sub(rig.f.users, u, QUOTA_SESSIONS, quota_each(QUOTA_SESSIONS) - 1);
 	ctl_close(&rig, second);
 	second = user_open();
 	assert_int_equal(info(second), 0);
 	ctl_close(&rig, first);
 	ctl_close(&rig, second);
 	ctl_close(&rig, root);
-	assert_int_equal(u->sessions, 0);
+	assert_int_equal(u->has[QUOTA_SESSIONS], 0);
 }
 
 static void networks(void **state)
@@ -116,16 +116,16 @@ static void networks(void **state)
 	int s = user_open(), root = ctl_open(&rig);
 
 	(void)state;
-	u->nets = QUOTA_NETS - 1;
+	user_add(rig.f.users, u, QUOTA_NETS, quota_each(QUOTA_NETS) - 1);
 	assert_int_equal(add(s, "one"), 0);
 	assert_int_equal(add(s, "two"), -EDQUOT);
-	assert_int_equal(u->nets, QUOTA_NETS);
+	assert_int_equal(u->has[QUOTA_NETS], quota_each(QUOTA_NETS));
 	assert_int_equal(add(root, "roots"), 0);
 	assert_int_equal(del(s, "one"), 0);
 	assert_int_equal(add(s, "two"), 0);
-	assert_int_equal(u->nets, QUOTA_NETS);
+	assert_int_equal(u->has[QUOTA_NETS], quota_each(QUOTA_NETS));
 	assert_int_equal(del(root, "two"), 0); /* it is his who made it */
-	assert_int_equal(u->nets, QUOTA_NETS - 1);
+	assert_int_equal(u->has[QUOTA_NETS], quota_each(QUOTA_NETS) - 1);
 	ctl_close(&rig, s);
 	ctl_close(&rig, root);
 }
@@ -137,44 +137,45 @@ static void ports(void **state)
 
 	(void)state;
 	assert_int_equal(add(root, "net"), 0);
-	u->nodes = QUOTA_NODES - 1;
+	user_add(rig.f.users, u, QUOTA_NODES, quota_each(QUOTA_NODES) - 1);
 	assert_int_equal(join(s, "net"), 0);
 	mine = reply;
 	assert_int_equal(join(second, "net"), -EDQUOT);
 	assert_int_equal(join(root, "net"), 0);
 	theirs = reply;
-	assert_int_equal(u->nodes, QUOTA_NODES);
+	assert_int_equal(u->has[QUOTA_NODES], quota_each(QUOTA_NODES));
 	ctl_close(&rig, s);
-	assert_int_equal(u->nodes, QUOTA_NODES - 1);
+	assert_int_equal(u->has[QUOTA_NODES], quota_each(QUOTA_NODES) - 1);
 	reply_close(&mine);
 	assert_int_equal(join(second, "net"), 0);
 	reply_close(&reply);
 	reply_close(&theirs);
 	ctl_close(&rig, second);
 	ctl_close(&rig, root);
-	assert_int_equal(u->nodes, QUOTA_NODES - 1);
+	assert_int_equal(u->has[QUOTA_NODES], quota_each(QUOTA_NODES) - 1);
 }
 
 static void monitors(void **state)
 {
-	int s[QUOTA_MONITORS + 1], root = ctl_open(&rig);
+	int most = (int)quota_each(QUOTA_MONITORS), s[64], root = ctl_open(&rig);
 
 	(void)state;
-	for (int i = 0; i <= QUOTA_MONITORS; i++) {
+	assert_true(most < (int)(sizeof(s) / sizeof(*s)));
+	for (int i = 0; i <= most; i++) {
 		int r;
 
 		s[i] = user_open();
 		r = ctl_call(&rig, s[i], IPN_CTL_MONITOR, NULL, 0, NULL, 0, &reply);
-		assert_int_equal(r, i < QUOTA_MONITORS ? 0 : -EDQUOT);
+		assert_int_equal(r, i < most ? 0 : -EDQUOT);
 	}
 	assert_int_equal(ctl_call(&rig, root, IPN_CTL_MONITOR, NULL, 0, NULL, 0, &reply), 0);
 	ctl_close(&rig, s[0]);
 	assert_int_equal(
-		ctl_call(&rig, s[QUOTA_MONITORS], IPN_CTL_MONITOR, NULL, 0, NULL, 0, &reply), 0);
-	for (int i = 1; i <= QUOTA_MONITORS; i++)
+		ctl_call(&rig, s[most], IPN_CTL_MONITOR, NULL, 0, NULL, 0, &reply), 0);
+	for (int i = 1; i <= most; i++)
 		close(s[i]);
 	rig_run(&rig);
-	assert_int_equal(u->monitors, 0);
+	assert_int_equal(u->has[QUOTA_MONITORS], 0);
 	ctl_close(&rig, root);
 }
 
@@ -190,7 +191,7 @@ static void memory_of_logs(void **state)
 
 	(void)state;
 	assert_int_equal(big(s, "one"), 0);
-	assert_true(u->memory > QUOTA_MEMORY / 4);
+	assert_true(u->has[QUOTA_MEMORY] > quota_each(QUOTA_MEMORY) / 4);
 	assert_int_equal(big(s, "two"), 0);
 	assert_int_equal(big(s, "three"), 0);
 	assert_int_equal(big(s, "four"), -EDQUOT);
@@ -235,9 +236,9 @@ static void logs_of_ports_that_left_are_given_back(void **state)
 		assert_int_equal(join(joining, "net"), 0);
 		reply_close(&reply);
 		ctl_close(&rig, joining);
-		assert_true(u->memory <= QUOTA_MEMORY);
+		assert_true(u->has[QUOTA_MEMORY] <= quota_each(QUOTA_MEMORY));
 	}
-	assert_int_equal(u->nodes, 0);
+	assert_int_equal(u->has[QUOTA_NODES], 0);
 	ctl_close(&rig, s);
 	ctl_close(&rig, root);
 }
@@ -250,17 +251,17 @@ static void what_fails_costs_nothing(void **state)
 
 	(void)state;
 	for (unsigned long n = 1; r; n++) {
-		memory = u->memory;
+		memory = u->has[QUOTA_MEMORY];
 		stub_fail(NULL, n, ENOMEM);
 		r = add(s, "net");
 		stub_fail(NULL, 0, 0);
 		if (!r)
 			break;
-		assert_int_equal(u->nets, 0);
-		assert_int_equal(u->memory, memory);
+		assert_int_equal(u->has[QUOTA_NETS], 0);
+		assert_int_equal(u->has[QUOTA_MEMORY], memory);
 		assert_int_equal(stub_count("ipn_net_info"), 0);
 	}
-	assert_int_equal(u->nets, 1);
+	assert_int_equal(u->has[QUOTA_NETS], 1);
 	r = -1;
 	for (unsigned long n = 1; r; n++) {
 		int joining = user_open();
@@ -270,7 +271,7 @@ static void what_fails_costs_nothing(void **state)
 		stub_fail(NULL, 0, 0);
 		reply_close(&reply);
 		ctl_close(&rig, joining);
-		assert_int_equal(u->nodes, 0);
+		assert_int_equal(u->has[QUOTA_NODES], 0);
 		assert_int_equal(stub_count("ipn_port_in"), 0);
 		assert_int_equal(stub_count("ipn_port_info"), 0);
 	}

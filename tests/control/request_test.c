@@ -264,7 +264,7 @@ static void headers_that_contradict_themselves(void **state)
 static void ends_the_session(const void *packet, size_t len, unsigned int nfds)
 {
 	const unsigned int before = rig_fds();
-	int s = ctl_open(&rig), fds[FDS_MAX] = { 0 };
+	int s = ctl_open(&rig), fds[FDPASS_MAX] = { 0 };
 
 	for (unsigned int i = 0; i < nfds; i++)
 		fds[i] = i ? fds[0] : fd_pipe();
@@ -294,7 +294,7 @@ static void packets_that_cannot_be_answered(void **state)
 	ends_the_session(packet, sizeof(packet), 1);
 	*hdr = good;
 	ends_the_session(packet, sizeof(good), IPN_CTL_MAX_FDS + 1);
-	ends_the_session(packet, sizeof(good), FDS_MAX);
+	ends_the_session(packet, sizeof(good), FDPASS_MAX);
 }
 
 static void unread_packets_are_closed_with_their_descriptors(void **state)

@@ -114,6 +114,12 @@ static bool poll_yield(struct poller *p)
 	return found;
 }
 
+/* Is its bell waited for? */
+static bool on_bell(const struct poller *p, nfds_t i)
+{
+	return p->socks[i] && p->raw[i].fd >= 0;
+}
+
 /* Its room bell, if it is waited for. */
 static int room_fd(const struct poller *p, nfds_t i)
 {
@@ -131,7 +137,7 @@ static int poll_sleep(struct poller *p, uint64_t deadline)
 		uint64_t until = deadline;
 
 		for (nfds_t i = 0; i < p->nfds; i++) {
-			if (p->socks[i])
+			if (on_bell(p, i))
 				rx_drain(p->socks[i]);
 			if (room_fd(p, i) >= 0)
 				tx_room_drain(p->socks[i]);
@@ -185,7 +191,7 @@ static int poll_run(struct poller *p, uint64_t deadline)
 	}
 	poll_check(p);
 	for (nfds_t i = 0; i < p->nfds; i++) {
-		if (p->socks[i])
+		if (on_bell(p, i))
 			rx_wait_begin(p->socks[i]);
 		if (room_fd(p, i) >= 0)
 			tx_wait_begin(p->socks[i]);
@@ -194,13 +200,18 @@ static int poll_run(struct poller *p, uint64_t deadline)
 	for (nfds_t i = 0; i < p->nfds; i++) {
 		if (room_fd(p, i) >= 0)
 			tx_wait_end(p->socks[i]);
-		if (p->socks[i])
+		if (on_bell(p, i))
 			rx_wait_end(p->socks[i]);
 	}
 	return r;
 }
 
-/* Finds out what is whose. A descriptor of libipn that is not connected has nothing to say. */
+/*
+ * Finds out what is whose. A descriptor of libipn that is not connected has nothing to say.
+ * Who waits for room and for no message leaves the bell alone: it would consume what rings for a
+ * thread that waits for a message on the same descriptor, and sleep on. The end of the port and a
+ * shutdown ring the room bell, too.
+ */
 static void poll_sort(struct poller *p)
 {
 	for (nfds_t i = 0; i < p->nfds; i++) {
@@ -222,6 +233,8 @@ static void poll_sort(struct poller *p)
 			if (s->rx.lossless && wants_output(p->fds[i].events)) {
 				room->fd = s->room.fd;
 				p->nraw = 2 * p->nfds;
+				if (!wants_input(&p->fds[i]))
+					p->raw[i].fd = -1;
 			}
 		} else {
 			sock_put(s);

@@ -226,10 +226,27 @@ static void log_scan_own(const struct rx *rx, struct rx_log *log, uint64_t head)
 	}
 }
 
+/* Own messages that log_scan_own has not come to, behind one that is still to come. */
+static uint64_t log_own_beyond(const struct rx *rx, const struct rx_log *log, uint64_t head)
+{
+	uint64_t own = 0;
+
+	if (!load_relaxed(&rx->sent) || log == &rx->log[RX_NODE])
+		return 0;
+	for (uint64_t n = log->scanned; n < head; n++) {
+		const struct ipn_slot *slot = log_slot(log, n);
+
+		own += slot_look(slot, n) == SLOT_READY && slot_is_own(rx, slot) &&
+		       slot_whole(slot, n);
+	}
+	return own;
+}
+
 /* The cursor is more than the pool behind head: loses the oldest, so that `pool` are left. */
 static void log_overrun(struct rx *rx, struct rx_log *log, uint64_t head)
 {
 	const uint64_t slots = log->mask + 1;
+	uint64_t own;
 
 	if (head - log->cursor > slots) {
 		rx_lost(rx, head - slots - log->cursor);
@@ -237,19 +254,27 @@ static void log_overrun(struct rx *rx, struct rx_log *log, uint64_t head)
 		log->scanned = 0;
 	}
 	log_scan_own(rx, log, head);
-	while (head - log->cursor > rx->pool + (uint64_t)log->own_ahead) {
+	if (head - log->cursor <= rx->pool + (uint64_t)log->own_ahead)
+		return;
+	own = log->own_ahead + log_own_beyond(rx, log, head);
+	while (head - log->cursor > rx->pool + own) {
 		const struct ipn_slot *slot = log_slot(log, log->cursor);
 
-		if (!log->own_ahead || log->cursor >= log->scanned) {
+		if (log->own_ahead && log->cursor >= log->scanned) { /* overwritten since */
+			own -= log->own_ahead;
 			log->own_ahead = 0;
+		}
+		if (!own) {
 			rx_lost(rx, head - rx->pool - log->cursor);
 			log_move(log, head - rx->pool);
 			return;
 		}
-		if (slot_look(slot, log->cursor) == SLOT_READY && slot_is_own(rx, slot))
+		if (slot_look(slot, log->cursor) == SLOT_READY && slot_is_own(rx, slot)) {
 			log_skip_own(log);
-		else
+			own--;
+		} else {
 			log_lose(rx, log);
+		}
 	}
 }
 

@@ -447,8 +447,9 @@ int link_del(struct link_ctx *ctx, __u32 ifindex)
 	return -err;
 }
 
+/* The body of a function that changes one field of an interface. */
 #define SET(what, field, value)                     \
-	{                                           \
+	do {                                        \
 		struct stub_if *i = if_at(ifindex); \
 		int err = stub_enter(what, true);   \
                                                     \
@@ -460,26 +461,45 @@ int link_del(struct link_ctx *ctx, __u32 ifindex)
 			err = ENODEV;               \
 		stub_leave();                       \
 		return -err;                        \
-	}
+	} while (0)
 
-int link_set_gso(struct link_ctx *ctx, __u32 ifindex, __u32 gso) SET("link_set_gso", gso, gso)
+int link_set_gso(struct link_ctx *ctx, __u32 ifindex, __u32 gso)
+{
+	SET("link_set_gso", gso, gso);
+}
 
-	int link_set_group(struct link_ctx *ctx, __u32 ifindex, __u32 group) SET("link_set_group",
-										 group, group)
+int link_set_group(struct link_ctx *ctx, __u32 ifindex, __u32 group)
+{
+	SET("link_set_group", group, group);
+}
 
-		int link_set_mtu(struct link_ctx *ctx, __u32 ifindex, __u32 mtu) SET("link_set_mtu",
-										     mtu, mtu)
+int link_set_mtu(struct link_ctx *ctx, __u32 ifindex, __u32 mtu)
+{
+	SET("link_set_mtu", mtu, mtu);
+}
 
-			int link_set_promisc(struct link_ctx *ctx, __u32 ifindex, bool on)
-				SET("link_set_promisc", promisc, on)
+int link_set_promisc(struct link_ctx *ctx, __u32 ifindex, bool on)
+{
+	SET("link_set_promisc", promisc, on);
+}
 
-					int link_set_mac(struct link_ctx *ctx, __u32 ifindex,
-							 const __u8 mac[6])
-						SET("link_set_mac", type,
-						    mac[0] & 1 ? i->type : ARPHRD_ETHER)
+int link_set_mac(struct link_ctx *ctx, __u32 ifindex, const __u8 mac[6])
+{
+	SET("link_set_mac", type, mac[0] & 1 ? i->type : ARPHRD_ETHER);
+}
 
-							int link_del_group(struct link_ctx *ctx,
-									   __u32 group)
+int link_set_up(struct link_ctx *ctx, __u32 ifindex)
+{
+	SET("link_set_up", flags, i->flags | IFF_UP);
+}
+
+bool link_netns_reachable(__u32 inode)
+{
+	(void)inode;
+	return true;
+}
+
+int link_del_group(struct link_ctx *ctx, __u32 group)
 {
 	int err = stub_enter("link_del_group", true);
 	bool more = !err, any = false;

@@ -79,9 +79,16 @@ static int flood_take(struct node *node)
 	return r;
 }
 
+/*
+ * Programs read an entry while it is stored, word by word. All that a new holder has comes before
+ * the word that makes it be believed: else senders would, for that moment, look into the page and
+ * the log of the one before, and might go to sleep for room in a pool that nobody reads.
+ */
 int node_port_out_set(struct node *node, bool present)
 {
 	__u32 at = port_out_at(node);
+	int fd = node->net->f->bpf->fd_port_out;
+	struct ipn_port_out now, nobody;
 	struct ipn_port_out dest = {
 		.kind = present ? node->in.kind : IPN_KIND_NONE,
 		.flags = node->in.flags,
@@ -90,8 +97,13 @@ int node_port_out_set(struct node *node, bool present)
 		.gen = node->in.gen,
 	};
 
-	return bpf_map_update_elem(node->net->f->bpf->fd_port_out, &at, &dest, BPF_ANY) ? -errno
-											: 0;
+	if (present && (bpf_map_lookup_elem(fd, &at, &now) || now.gen != dest.gen)) {
+		nobody = dest;
+		nobody.kind = IPN_KIND_NONE;
+		if (bpf_map_update_elem(fd, &at, &nobody, BPF_ANY))
+			return -errno;
+	}
+	return bpf_map_update_elem(fd, &at, &dest, BPF_ANY) ? -errno : 0;
 }
 
 int node_info_store(struct node *node)

@@ -96,12 +96,15 @@ static int cursor_take(struct node *node, __u64 *cursor)
 	if (net->info.flags & IPN_FLAG_LOSSLESS) {
 		/*
 		 * From its entry in port_out on, the pool is counted with this node: never from
-		 * further back than it will begin, and it begins where it already counts.
+		 * further back than it will begin, and it begins where it already counts. When its
+		 * cursor moves up there, that may make room for who was refused in between.
 		 */
 		__atomic_store_n(&node->page->cursor, *cursor, __ATOMIC_SEQ_CST);
 		r = node_port_out_set(node, true);
 		*cursor = __atomic_load_n(&net->head->head, __ATOMIC_SEQ_CST);
 		__atomic_store_n(&node->page->cursor, *cursor, __ATOMIC_SEQ_CST);
+		if (!r)
+			bpf_pool_wake(net->f->bpf, net->id);
 	}
 	return r ? r : node_publish(node);
 }
