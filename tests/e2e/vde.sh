@@ -150,15 +150,20 @@ for ((i = 0; i < 5; i++)); do
 	tell a "fill $s $a 60 1000" 1000
 	tell a "fill $s $a 1500 200" 200
 	tell a "fill $b $a 60 10" 10
-	tell b "count 300" 10
+	tell b "count 300 10" 10
 done
 [ "$(stat_of "$NETS/lan" 2 .drops.slow)" -gt 3000 ] || fail "the slow one has lost nothing"
 assert_eq 0 "$(stat_of "$NETS/lan" 7 .drops.slow)" "lost by another"
-tell slow "count 300"
+tell slow "count 1000"
 tell a "fill $s $a 60 5" 5
-tell slow "count 300" 5
+tell slow "count 300 5" 5
 crash slow
 wait_until 20 has_ports "$NETS/lan" 3
+
+step "a kernel worker that comes late loses nothing for one who reads"
+tell b "count 300"
+tell a "hog $b $a 40 900" 40
+tell b "count 300 40" 40
 
 step "bad requests are turned away, and disturb nobody"
 # raw [MAGIC VERSION TYPE PATH]: little endian words
