@@ -8,7 +8,8 @@
 #   user/main.c, user/cli/*.c, user/manager/*.c, user/manager/*/*.c
 #                                   with the above: build/ipn-fabric
 #   user/preload/*.c                with user/lib/*.c: build/libipn-shim.so, for `ipn-fabric run`
-#   tests/{unit,bpf}/X_test.c       build/tests/X_test, linked with all but user/main.c
+#   tests/{unit,bpf}/X_test.c       build/tests/X_test, linked with tests/cases.c and all but
+#                                   user/main.c
 #   tests/{e2e,vm}/X.c              build/tests/X, linked with libipn.a
 #   tests/conformance/*.c           build/tests/conformance-lib, with libipn.a, and again with plain
 #                                   socket calls: build/tests/conformance-plain
@@ -75,7 +76,8 @@ MULTIARCH = $(eval MULTIARCH := $(shell $(CC) -print-multiarch))$(MULTIARCH)
 
 LIBIPN_LIBS := -lpthread
 FABRIC_LIBS := -lxdp -lbpf -lelf -lz -lsystemd -lmnl -ljansson -linih -lpthread
-TEST_LIBS := -lcmocka
+# tests/cases.c chooses which of a program's tests run.
+TEST_LIBS := -Wl,--wrap=_cmocka_run_group_tests -lcmocka
 BENCH_LIBS := -lvdeplug
 
 # --- what there is -------------------------------------------------------------------------------
@@ -87,6 +89,7 @@ FABRIC_OBJS := $(LIB_OBJS) \
 	$(call obj,user/main.c user/cli/*.c user/manager/*.c user/manager/*/*.c)
 CORE_OBJS := $(filter-out $(O)/user/main.o,$(FABRIC_OBJS))
 TEST_OBJS := $(call obj,tests/unit/*.c tests/bpf/*.c)
+CASES_OBJ := $(O)/tests/cases.o
 HELPER_OBJS := $(call obj,tests/e2e/*.c tests/vm/*.c)
 BENCH_OBJS := $(call obj,tests/bench/*.c)
 CONF_OBJS := $(call obj,tests/conformance/*.c)
@@ -122,7 +125,7 @@ $(if $(SAME_NAME),$(error two test sources make $(SAME_NAME): give one of them a
 
 # --- goals ---------------------------------------------------------------------------------------
 
-.PHONY: all lib bpf tests benches help install clean deps demo test lint bench format FORCE
+.PHONY: all lib bpf tests benches help install clean deps demo check test lint bench format FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -135,10 +138,11 @@ benches: $(BENCHES)
 help:
 	@printf '%s\n' \
 	'make            build everything but tests and benches into build/' \
-	'make test       install what is missing (root), build, test; T="-j N -k PATTERN -v"' \
-	'make lint       the same for the checks of the source' \
-	'make demo       the same for the guided demo' \
-	'make bench      the same for the measurements against other switches' \
+	'make check      build and run the tests (as root); T="-j N -k PATTERN -v" for tests/run' \
+	'make test       install the packages that are missing (as root), then make check' \
+	'make lint       install, build, check the source' \
+	'make demo       install, build, show the guided demo' \
+	'make bench      install, build, measure against other switches' \
 	'make format     clang-format over all C files' \
 	'make deps       install the Debian packages for a build (root)' \
 	'make install    PREFIX=/usr/local DESTDIR=' \
@@ -154,7 +158,8 @@ deps:
 	scripts/install-deps build
 test:
 	scripts/install-deps build test
-	+$(MAKE) --no-print-directory all tests
+	+$(MAKE) --no-print-directory check
+check: all tests
 	tests/run $(T)
 lint:
 	scripts/install-deps build test lint
@@ -309,8 +314,8 @@ $(B)/$(2)/%: $(O)/$(1)/%.o $(3)
 	@mkdir -p $$(@D)
 	$$(call run,LD,$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_ALL) -pie -o $$@ $$^ $(4))
 endef
-$(eval $(call link_rule,tests/unit,tests,$(CORE_OBJS),$(TEST_LIBS) $(FABRIC_LIBS)))
-$(eval $(call link_rule,tests/bpf,tests,$(CORE_OBJS),$(TEST_LIBS) $(FABRIC_LIBS)))
+$(eval $(call link_rule,tests/unit,tests,$(CASES_OBJ) $(CORE_OBJS),$$(TEST_LIBS) $$(FABRIC_LIBS)))
+$(eval $(call link_rule,tests/bpf,tests,$(CASES_OBJ) $(CORE_OBJS),$$(TEST_LIBS) $$(FABRIC_LIBS)))
 $(eval $(call link_rule,tests/e2e,tests,$(B)/libipn.a,$(LIBIPN_LIBS)))
 $(eval $(call link_rule,tests/vm,tests,$(B)/libipn.a,$(LIBIPN_LIBS)))
 $(eval $(call link_rule,tests/bench,bench,$(B)/libipn.a,$(BENCH_LIBS) $(LIBIPN_LIBS)))
@@ -341,5 +346,5 @@ install: $(PROGRAMS) lib $(KIT) $(MANPAGES) $(B)/ipn-fabric.service
 		$(INSTALL) -D -m 644 scripts/completion.bash $(DESTDIR)$(COMPLETIONDIR)/ipn-fabric
 	[ -n "$(DESTDIR)" ] || ldconfig || true
 
--include $(patsubst %.o,%.d,$(FABRIC_OBJS) $(TEST_OBJS) $(HELPER_OBJS) $(BENCH_OBJS) $(BPF_OBJS) \
+-include $(patsubst %.o,%.d,$(FABRIC_OBJS) $(TEST_OBJS) $(CASES_OBJ) $(HELPER_OBJS) $(BENCH_OBJS) $(BPF_OBJS) \
 	$(CONF_OBJS) $(CONF_PLAIN_OBJS) $(EXAMPLES) $(TEST_POLICIES) $(SHIM_OBJS) $(SHIM_LIB_OBJS))

@@ -205,6 +205,8 @@ steady_stop() # NAME MS
 	read -r sent received lost delay < <(tail -n 1 "$IPN_TEST_TMP/.steady.$1")
 	echo "   pair $1: $sent sent, $received received, $lost lost, longest delay $delay ms"
 	[ "$sent" -gt 0 ] && [ "$sent" = "$received" ] && [ "$lost" = 0 ] ||
-		fail "pair $1: $sent sent, $received received"
+		fail "pair $1: $sent sent, $received received
+$(sed '$d' "$IPN_TEST_TMP/.steady.$1")
+$(ipn-fabric stats)"
 	[ "$delay" -le "$2" ] || fail "pair $1: a message took $delay ms"
 }
