@@ -16,7 +16,7 @@ calls()
 	local wanted=$1
 
 	shift
-	OUT=$($AS timeout 60 ipncall "$@" 2>&1) || fail "ipncall $*: $OUT"
+	OUT=$($AS timeout "$(limit 60)" ipncall "$@" 2>&1) || fail "ipncall $*: $OUT"
 	OUT=${OUT//$'\n'/ }
 	[ "$OUT" = "$wanted" ] || fail "ipncall $*: wanted '$wanted', got '$OUT'"
 }
@@ -74,7 +74,8 @@ ask()
 answer() # NAME SECONDS [WANTED]
 {
 	OUT=
-	IFS= read -r -t "$2" OUT <&"${NODE_OUT[$1]}" || fail "node $1: no answer within $2 s"
+	IFS= read -r -t "$(limit "$2")" OUT <&"${NODE_OUT[$1]}" ||
+		fail "node $1: no answer within $(limit "$2") s"
 	[ $# -lt 3 ] || assert_eq "$3" "$OUT" "$1"
 }
 
@@ -144,6 +145,51 @@ snapshot()
 	ps -eo comm= -o args= | grep '^ipn-fabric ' | grep -v ' show --json' | sort || true
 }
 
+# Is nothing that a snapshot shows about to go? All processes that are ports live, and there are no
+# more pins and interfaces than ports (and the segmenter).
+settled() # SNAPSHOT
+{
+	local show pid
+
+	show=$(grep '^{' <<<"$1") || return 0 # no manager: nothing goes
+	for pid in $(jq '.ports[].pid | select(. != 0)' <<<"$show"); do
+		[ -d "/proc/$pid" ] || return 1
+	done
+	# Beside those of ports there are the segmenter's.
+	[ "$(grep -o '/link/[0-9]*-' <<<"$1" | sort -u | wc -l)" -le \
+		"$(jq '[.ports[] | select(.kind != "sock")] | length + 1' <<<"$show")" ] &&
+		[ "$(grep '^link ipn[cpv][0-9]*$' <<<"$1" | wc -l)" -le \
+			"$(jq '[.ports[].kind | select(. != "sock" and . != "tap" and . != "grab")] |
+				length' <<<"$show")" ]
+}
+
+# A snapshot when what was under way is done: who compares with it later compares with what stays.
+still()
+{
+	local now end
+
+	end=$((SECONDS + $(limit 20)))
+	until now=$(snapshot) && settled "$now"; do
+		[ $SECONDS -le $end ] || fail "something does not go:
+$now"
+		sleep 0.05
+	done
+	echo "$now"
+}
+
+# same_again BEFORE WHAT [COMMAND]: what the command (snapshot) says becomes BEFORE again. What has
+# ended takes a moment to be gone.
+same_again()
+{
+	local now end
+
+	end=$((SECONDS + $(limit 20)))
+	until now=$("${3:-snapshot}") && [ "$1" = "$now" ]; do
+		[ $SECONDS -le $end ] || same "$1" "$now" "$2"
+		sleep 0.05
+	done
+}
+
 # same BEFORE AFTER WHAT
 same()
 {
@@ -163,10 +209,15 @@ stat_of()
 	ipn-fabric stats --json "$1" | jq -r ".[] | select(.port == $2) | $3"
 }
 
-# A process has got so far that it waits in the kernel.
+# A process has got so far that it waits in the kernel, and not for a command on descriptor 0: that
+# one it has not read yet.
 asleep()
 {
-	[[ $(awk '{ print $3 }' "/proc/$1/stat") == S ]]
+	local call first
+
+	[[ $(awk '{ print $3 }' "/proc/$1/stat") == S ]] || return 1
+	[ -r "/proc/$1/syscall" ] || return 0
+	read -r call first _ <"/proc/$1/syscall" && [ "$call" != running ] && [ "$first" != 0x0 ]
 }
 
 # Descriptors the manager holds, but for the timer that it makes when it first needs one.
@@ -194,7 +245,34 @@ steady_start()
 	wait_until 20 grep -q ready "$IPN_TEST_TMP/.steady.$name"
 }
 
-# Not one message was lost, and none took longer than MS.
+# pings_start NAME CONTAINER ADDRESS: an echo request every 20 ms, until pings_stop
+declare -A PINGS_PID=()
+pings_start()
+{
+	nsenter --net="/run/netns/$2" ping -n -i 0.02 "$3" >"$IPN_TEST_TMP/.pings.$1" 2>&1 &
+	PINGS_PID[$1]=$!
+}
+
+# All were answered. The last ones were perhaps under way: what counts is that there is no hole.
+pings_stop() # NAME
+{
+	local last
+
+	last=$(grep -c 'icmp_seq=' "$IPN_TEST_TMP/.pings.$1") || true
+	wait_until 20 _pings_after "$1" "$last" # one that was sent after all that happened
+	kill -INT "${PINGS_PID[$1]}"
+	wait "${PINGS_PID[$1]}" || true
+	sed -n 's/.*bytes from.* icmp_seq=\([0-9]*\).*/\1/p' "$IPN_TEST_TMP/.pings.$1" | sort -nu |
+		awk '$1 != NR { print "the first without an answer: number " NR; exit 1 }' ||
+		fail "pings were lost: $(tail -n 4 "$IPN_TEST_TMP/.pings.$1")"
+}
+
+_pings_after() # NAME N
+{
+	[ "$(grep -c 'icmp_seq=' "$IPN_TEST_TMP/.pings.$1")" -gt $(($2 + 2)) ]
+}
+
+# Not one message was lost, and none took longer than MS, times IPN_TEST_SLOW.
 steady_stop() # NAME MS
 {
 	local pid=${STEADY_PID[$1]} sent received lost delay
@@ -208,5 +286,5 @@ steady_stop() # NAME MS
 		fail "pair $1: $sent sent, $received received
 $(sed '$d' "$IPN_TEST_TMP/.steady.$1")
 $(ipn-fabric stats)"
-	[ "$delay" -le "$2" ] || fail "pair $1: a message took $delay ms"
+	[ "$delay" -le "$(limit "$2")" ] || fail "pair $1: a message took $delay ms"
 }

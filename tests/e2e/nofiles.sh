@@ -17,7 +17,7 @@ step "a client: each call fails as a whole, whichever descriptor is the one too 
 start_fabric
 ipn-fabric net add "$NETS/lan" --policy switch
 ipn-fabric net add "$NETS/hub"
-before=$(snapshot)
+before=$(still)
 fds=$(manager_fds)
 quiet()
 {

@@ -68,7 +68,7 @@ start=${EPOCHREALTIME/[.,]/}
 node ear socket "connect $NETS/hub"
 node mouth socket "connect $NETS/hub"
 tell mouth "send now" "ok 3"
-tell ear "recv 1000" "ok now"
+tell ear "recv 20000" "ok now"
 ipn-fabric net add "$NETS/other"
 expect_err "is being loaded" ipn-fabric policy load "$OBJECT" --number 9 --name another
 expect_err "is being loaded" ipn-fabric policy load "$OBJECT" --number 10 --name slow

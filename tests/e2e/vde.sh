@@ -11,7 +11,11 @@ ALL=ffffffffffff
 
 sysctl -qw net.unix.max_dgram_qlen=64
 start_fabric
-BEFORE=$(snapshot)
+objects() # all but what is shown
+{
+	snapshot | sed '/^{/d'
+}
+BEFORE=$(objects)
 ipn-fabric net add "$NETS/lan" --policy switch --pool 1024 --nodes 64
 ipn-fabric attach "$NETS/lan" --vde "$DIR" --mode 0777 >/dev/null
 
@@ -179,7 +183,7 @@ pad() # HEX BYTES
 }
 raw()
 {
-	OUT=$(timeout 30 vdeclient "$DIR" raw "$1")
+	OUT=$(timeout "$(limit 30)" vdeclient "$DIR" raw "$1")
 	assert_eq closed "$OUT" "request $2"
 }
 magic=cefaedfe version=03000000 type=00000000 family=0100
@@ -210,7 +214,7 @@ ROOTS=$!
 wait_until 20 test -S "$IPN_TEST_TMP/roots"
 chmod 755 "$IPN_TEST_TMP"
 name=$(printf '%s' "$IPN_TEST_TMP/roots" | od -An -tx1 -v | tr -d ' \n')
-OUT=$(as_nobody timeout 30 vdeclient "$DIR" raw "$magic$version$type$family$(pad "$name" 108)")
+OUT=$(as_nobody timeout "$(limit 30)" vdeclient "$DIR" raw "$magic$version$type$family$(pad "$name" 108)")
 assert_eq closed "$OUT" "request of nobody for root's socket"
 kill $ROOTS
 AS=as_nobody
@@ -267,5 +271,5 @@ ipn-fabric net del "$NETS/jumbo"
 [ ! -e "$DIR" ] && [ ! -e "$DIR.jumbo" ] || fail "$DIR was left behind"
 crash a
 crash b
-same "$(sed '/^{/d' <<<"$BEFORE")" "$(snapshot | sed '/^{/d')" "after all"
+same_again "$BEFORE" "after all" objects
 stop_fabric

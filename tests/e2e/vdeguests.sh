@@ -28,7 +28,7 @@ qemu()
 # hears MAC: the process gets a frame of that address
 hears()
 {
-	local end=$((SECONDS + 30))
+	local end=$((SECONDS + $(limit 30)))
 
 	while [ $SECONDS -lt $end ]; do
 		tell ear "recvhex 1000"
