@@ -149,18 +149,27 @@ snapshot()
 # more pins and interfaces than ports (and the segmenter).
 settled() # SNAPSHOT
 {
-	local show pid
+	local line pid nports nlinks pids links=0
+	local -A pins=()
 
-	show=$(grep '^{' <<<"$1") || return 0 # no manager: nothing goes
-	for pid in $(jq '.ports[].pid | select(. != 0)' <<<"$show"); do
+	while IFS= read -r line; do
+		if [[ $line =~ /link/([0-9]+)- ]]; then
+			pins[${BASH_REMATCH[1]}]=1
+		elif [[ $line =~ ^link\ ipn[cpv][0-9]+$ ]]; then
+			links=$((links + 1))
+		fi
+	done <<<"$1"
+	[[ $line == "{"* || $1 == *$'\n{'* ]] || return 0 # no manager: nothing goes
+	[ $((${#pins[@]} + links)) -gt 1 ] || return 0
+	read -r nports nlinks pids < <(grep '^{' <<<"$1" | jq -r '.ports |
+		([.[] | select(.kind != "sock")] | length | tostring) + " " +
+		([.[].kind | select(. != "sock" and . != "tap" and . != "grab")] | length |
+			tostring) + " " +
+		([.[].pid | select(. != 0) | tostring] | join(" "))')
+	for pid in $pids; do
 		[ -d "/proc/$pid" ] || return 1
 	done
-	# Beside those of ports there are the segmenter's.
-	[ "$(grep -o '/link/[0-9]*-' <<<"$1" | sort -u | wc -l)" -le \
-		"$(jq '[.ports[] | select(.kind != "sock")] | length + 1' <<<"$show")" ] &&
-		[ "$(grep '^link ipn[cpv][0-9]*$' <<<"$1" | wc -l)" -le \
-			"$(jq '[.ports[].kind | select(. != "sock" and . != "tap" and . != "grab")] |
-				length' <<<"$show")" ]
+	[ ${#pins[@]} -le $((nports + 1)) ] && [ $links -le "$nlinks" ]
 }
 
 # A snapshot when what was under way is done: who compares with it later compares with what stays.
