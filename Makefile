@@ -346,5 +346,6 @@ install: $(PROGRAMS) lib $(KIT) $(MANPAGES) $(B)/ipn-fabric.service
 		$(INSTALL) -D -m 644 scripts/completion.bash $(DESTDIR)$(COMPLETIONDIR)/ipn-fabric
 	[ -n "$(DESTDIR)" ] || ldconfig || true
 
--include $(patsubst %.o,%.d,$(FABRIC_OBJS) $(TEST_OBJS) $(CASES_OBJ) $(HELPER_OBJS) $(BENCH_OBJS) $(BPF_OBJS) \
+-include $(patsubst %.o,%.d,$(FABRIC_OBJS) $(TEST_OBJS) $(CASES_OBJ) $(HELPER_OBJS) \
+	$(BENCH_OBJS) $(BPF_OBJS) \
 	$(CONF_OBJS) $(CONF_PLAIN_OBJS) $(EXAMPLES) $(TEST_POLICIES) $(SHIM_OBJS) $(SHIM_LIB_OBJS))

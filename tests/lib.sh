@@ -208,7 +208,8 @@ start_fabric()
 	FABRIC_PID=$!
 	until ipn-fabric show >/dev/null 2>&1; do
 		kill -0 $FABRIC_PID 2>/dev/null || fail "the manager ended: ipn-fabric up $*"
-		[ "${EPOCHREALTIME/[.,]/}" -lt $end ] || fail "the manager is not ready after $seconds s"
+		[ "${EPOCHREALTIME/[.,]/}" -lt $end ] ||
+			fail "the manager is not ready after $seconds s"
 		sleep 0.02
 	done
 }

@@ -32,7 +32,7 @@ complain()
 steady_start lan "$NETS/lan"
 steady_start hub "$NETS/hub"
 steady_start quiet "$NETS/quiet"
-fds=$(manager_fds)
+fds=$(still_fds)
 fds_what=$(manager_fds_what)
 before=$(still)
 

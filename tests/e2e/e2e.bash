@@ -147,7 +147,7 @@ snapshot()
 
 # Is nothing that a snapshot shows about to go? All processes that are ports live, and there are no
 # more pins and interfaces than ports (and the segmenter).
-settled() # SNAPSHOT
+snapshot_settled() # SNAPSHOT
 {
 	local line pid nports nlinks pids links=0
 	local -A pins=()
@@ -178,7 +178,7 @@ still()
 	local now end
 
 	end=$((SECONDS + $(limit 20)))
-	until now=$(snapshot) && settled "$now"; do
+	until now=$(snapshot) && snapshot_settled "$now"; do
 		[ $SECONDS -le $end ] || fail "something does not go:
 $now"
 		sleep 0.05
@@ -233,6 +233,20 @@ asleep()
 manager_fds()
 {
 	find "/proc/$FABRIC_PID/fd" -mindepth 1 ! -lname '*timerfd*' 2>/dev/null | wc -l || true
+}
+
+# The same, when sessions that have ended are closed: the number stays as it is for half a second.
+still_fds()
+{
+	local now fds same=0
+
+	fds=$(manager_fds)
+	while [ $same -lt 10 ]; do
+		sleep 0.05
+		now=$(manager_fds)
+		same=$((now == fds ? same + 1 : 0)) fds=$now
+	done
+	echo "$fds"
 }
 
 # What they are, without their numbers.

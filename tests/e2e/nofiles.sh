@@ -18,7 +18,7 @@ start_fabric
 ipn-fabric net add "$NETS/lan" --policy switch
 ipn-fabric net add "$NETS/hub"
 before=$(still)
-fds=$(manager_fds)
+fds=$(still_fds)
 quiet()
 {
 	[ "$before" = "$(snapshot)" ] && [ "$fds" = "$(manager_fds)" ]

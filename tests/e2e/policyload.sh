@@ -93,7 +93,7 @@ told '.event == "unloaded" and .name == "slow" and .number == 9'
 wait_until 20 grep -q "unloaded  *slow  number 9" "$log.text"
 
 step "who asked has gone: so does the load"
-fds=$(manager_fds)
+fds=$(still_fds)
 load_stopped 9 slow
 kill -KILL $LOADER
 wait $LOADER 2>/dev/null || true

@@ -62,7 +62,8 @@ wait_until 20 grep -q ready "$IPN_TEST_TMP/sender"
 chmod 744 "$NETS/stream" # by the owner of the path, at any time
 receivers=()
 for i in {1..5}; do
-	timeout "$(limit 60)" ipn-fabric run plain receiver "$NETS/stream" 3000 >"$IPN_TEST_TMP/r$i" &
+	timeout "$(limit 60)" ipn-fabric run plain receiver "$NETS/stream" 3000 \
+		>"$IPN_TEST_TMP/r$i" &
 	receivers+=($!)
 done
 as_nobody timeout "$(limit 60)" ipn-fabric run plain-fortified receiver "$NETS/stream" 3000 \

@@ -214,7 +214,8 @@ ROOTS=$!
 wait_until 20 test -S "$IPN_TEST_TMP/roots"
 chmod 755 "$IPN_TEST_TMP"
 name=$(printf '%s' "$IPN_TEST_TMP/roots" | od -An -tx1 -v | tr -d ' \n')
-OUT=$(as_nobody timeout "$(limit 30)" vdeclient "$DIR" raw "$magic$version$type$family$(pad "$name" 108)")
+OUT=$(as_nobody timeout "$(limit 30)" vdeclient "$DIR" raw \
+	"$magic$version$type$family$(pad "$name" 108)")
 assert_eq closed "$OUT" "request of nobody for root's socket"
 kill $ROOTS
 AS=as_nobody

@@ -10,7 +10,7 @@ ipn-fabric net add "$NETS/lan" --policy switch --nodes 1100 --pool 256
 ipn-fabric attach "$NETS/lan" --vde "$DIR" --mode 0777 >/dev/null
 
 step "a thousand clients"
-FDS=$(manager_fds)
+FDS=$(still_fds)
 mkfifo "$IPN_TEST_TMP/crowd"
 START=${EPOCHREALTIME/[.,]/}
 vdeclient "$DIR" crowd 1000 <"$IPN_TEST_TMP/crowd" >"$IPN_TEST_TMP/crowd.out" 2>&1 &
@@ -93,5 +93,5 @@ assert_eq 0 "$(ipn-fabric stats --json "$NETS/lan" | jq '[.[] | select(.in_packe
 step "the manager is as it was"
 for n in one two flood; do crash $n; done
 wait_until 20 has_ports "$NETS/lan" 0
-[ "$(manager_fds)" -le $((FDS + 8)) ] || fail "descriptors: $FDS before, $(manager_fds) after"
+[ "$(still_fds)" -le $((FDS + 8)) ] || fail "descriptors: $FDS before, $(manager_fds) after"
 stop_fabric

@@ -175,7 +175,8 @@ s.setsockopt(socket.IPPROTO_UDP, 103, 1400)
 for i in range(30):
     s.sendto(bytes(1400 * 20), ("10.6.0.9", 7778))
 EOF
-in_netns box timeout "$(limit 60)" python3 -c 'import socket; socket.create_connection(("10.6.0.9", 80), 1)' \
+in_netns box timeout "$(limit 60)" \
+	python3 -c 'import socket; socket.create_connection(("10.6.0.9", 80), 1)' \
 	2>/dev/null || true
 peer_stop a
 [[ $OUT =~ tcp\ ([0-9]+)\ udp\ 600\ bad_sums\ 0\ bad_lengths\ 0\ biggest\ 1442$ &&
