@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Linked into every cmocka program of tests/unit and tests/bpf: with $IPN_TEST_CASE set it runs
- * only the tests whose name matches that extended regular expression (tests/run -k SUITE/NAME:CASE).
+ * only the tests whose name matches that extended regular expression (tests/run -k TEST:CASE).
  * The linker leads calls of _cmocka_run_group_tests here (--wrap, see Makefile), so that the
  * programs need to know nothing of it. If no name matches, the program fails and prints the names.
  */
