@@ -125,7 +125,7 @@ $(if $(SAME_NAME),$(error two test sources make $(SAME_NAME): give one of them a
 
 # --- goals ---------------------------------------------------------------------------------------
 
-.PHONY: all lib bpf tests benches help install clean deps demo check test lint bench format FORCE
+.PHONY: all lib bpf tests benches help install clean deps demo test lint bench format FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -140,9 +140,9 @@ help:
 	'make            build everything but tests and benches into build/' \
 	'make check      build and run the tests (as root); T="-j N -k PATTERN -v" for tests/run' \
 	'make test       install the packages that are missing (as root), then make check' \
-	'make lint       install, build, check the source' \
-	'make demo       install, build, show the guided demo' \
-	'make bench      install, build, measure against other switches' \
+	'make lint       the same for the checks of the source' \
+	'make demo       the same for the guided demo' \
+	'make bench      the same for the measurements against other switches' \
 	'make format     clang-format over all C files' \
 	'make deps       install the Debian packages for a build (root)' \
 	'make install    PREFIX=/usr/local DESTDIR=' \
@@ -159,6 +159,7 @@ deps:
 test:
 	scripts/install-deps build test
 	+$(MAKE) --no-print-directory check
+.PHONY: check
 check: all tests
 	tests/run $(T)
 lint:
