@@ -109,18 +109,23 @@ PLUG=$!
 wait_until 20 has_ports "$NETS/lan" 5
 ping -q -c 3 -i 0.2 -W 20 10.9.0.1 >/dev/null || fail "no ping from VDE to the container"
 in_netns red ping -q -c 3 -i 0.2 -W 20 10.9.0.2 >/dev/null || fail "no ping to VDE"
-in_netns red iperf3 -s -1 >/dev/null 2>&1 &
-wait_until 20 in_netns red sh -c 'ss -ltn | grep -q 5201'
-iperf3 -c 10.9.0.1 -t 1 -J >"$IPN_TEST_TMP/up.json" || fail "no TCP from VDE to the container"
-in_netns red iperf3 -s -1 >/dev/null 2>&1 &
-wait_until 20 in_netns red sh -c 'ss -ltn | grep -q 5201'
-iperf3 -c 10.9.0.1 -t 1 -R -J >"$IPN_TEST_TMP/down.json" || fail "no TCP to VDE"
-for way in up down; do
-	jq -r --arg way $way '.end.sum_received.bits_per_second / 1e6 | floor |
-		"   TCP \($way): \(.) Mb/s"' "$IPN_TEST_TMP/$way.json"
-	jq -e '.end.sum_received.bytes > 1e6' "$IPN_TEST_TMP/$way.json" >/dev/null ||
-		fail "TCP $way: next to nothing went through"
-done
+tcp() # WAY [OPTION]
+{
+	local server out=$IPN_TEST_TMP/$1.json
+
+	in_netns red iperf3 -s -1 >/dev/null 2>&1 &
+	server=$!
+	wait_until 20 in_netns red sh -c 'ss -ltn | grep -q 5201'
+	timeout "$(limit 60)" iperf3 -c 10.9.0.1 -n 20M -J "${@:2}" >"$out" ||
+		fail "no TCP $1: $(cat "$out")"
+	wait $server || true # or the next client would find this one
+	jq -e '.end.sum_received.bytes > 1e6' "$out" >/dev/null ||
+		fail "TCP $1: next to nothing went through: $(cat "$out")"
+	jq -r --arg way "$1" '.end.sum_received.bits_per_second / 1e6 | floor |
+		"   TCP \($way): \(.) Mb/s"' "$out"
+}
+tcp up
+tcp down -R
 kill $PLUG
 wait $PLUG 2>/dev/null || true
 wait_until 20 has_ports "$NETS/lan" 4
