@@ -197,12 +197,13 @@ _wait_gone() # PID SECONDS
 
 # --- the fabric ----------------------------------------------------------------------------------
 
-# start_fabric [ARGUMENTS OF up]: a manager in the background, FABRIC_PID, ready when this returns.
+# start_fabric [ARGUMENTS OF up]: a manager in the background, FABRIC_PID, ready when this returns;
+# at most IPN_TEST_PATIENCE seconds (20) later.
 start_fabric()
 {
 	local seconds end
 
-	seconds=$(limit 20)
+	seconds=$(limit "${IPN_TEST_PATIENCE:-20}")
 	end=$((${EPOCHREALTIME/[.,]/} + seconds * 1000000))
 	ipn-fabric up --foreground "$@" >>"$FABRIC_LOG" 2>&1 &
 	FABRIC_PID=$!
