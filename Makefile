@@ -8,7 +8,8 @@
 #   user/main.c, user/cli/*.c, user/manager/*.c, user/manager/*/*.c
 #                                   with the above: build/ipn-fabric
 #   user/preload/*.c                with user/lib/*.c: build/libipn-shim.so, for `ipn-fabric run`
-#   tests/{unit,bpf}/X_test.c       build/tests/X_test, linked with all but user/main.c
+#   tests/{unit,bpf}/X_test.c       build/tests/X_test, linked with tests/cases.c and all but
+#                                   user/main.c
 #   tests/control/X_test.c          build/tests/X_test, the same on a kernel in memory: with
 #                                   tests/control/*.c and stub/*.c in place of the manager's kernel/
 #   tests/{e2e,vm}/X.c              build/tests/X, linked with libipn.a
@@ -78,7 +79,8 @@ MULTIARCH = $(eval MULTIARCH := $(shell $(CC) -print-multiarch))$(MULTIARCH)
 
 LIBIPN_LIBS := -lpthread
 FABRIC_LIBS := -lxdp -lbpf -lelf -lz -lsystemd -lmnl -ljansson -linih -lpthread
-TEST_LIBS := -lcmocka
+# tests/cases.c chooses which of a program's tests run.
+TEST_LIBS = -Wl,--wrap=_cmocka_run_group_tests -lcmocka $(FABRIC_LIBS)
 BENCH_LIBS := -lvdeplug
 
 # --- what there is -------------------------------------------------------------------------------
@@ -90,6 +92,7 @@ FABRIC_OBJS := $(LIB_OBJS) \
 	$(call obj,user/main.c user/cli/*.c user/manager/*.c user/manager/*/*.c)
 CORE_OBJS := $(filter-out $(O)/user/main.o,$(FABRIC_OBJS))
 TEST_OBJS := $(call obj,tests/unit/*.c tests/bpf/*.c tests/control/*_test.c)
+CASES_OBJ := $(O)/tests/cases.o
 # The manager on a kernel in memory.
 STUB_OBJS := $(call obj,tests/control/rig.c tests/control/stub/*.c)
 STUBBED_OBJS := $(STUB_OBJS) \
@@ -133,7 +136,8 @@ $(if $(SAME_NAME),$(error two test sources make $(SAME_NAME): give one of them a
 
 # --- goals ---------------------------------------------------------------------------------------
 
-.PHONY: all lib bpf tests benches help install clean deps demo test lint model bench format soak FORCE
+.PHONY: all lib bpf tests benches help install clean deps demo test lint model bench format soak \
+	check FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -146,7 +150,8 @@ benches: $(BENCHES)
 help:
 	@printf '%s\n' \
 	'make            build everything but tests and benches into build/' \
-	'make test       install what is missing (root), build, test; T="-j N -k PATTERN -v"' \
+	'make check      build and run the tests (as root); T="-j N -k PATTERN -v" for tests/run' \
+	'make test       install the packages that are missing (as root), then make check' \
 	'make soak       the simulation of the data path for SEEDS=10000000 seeds, on all CPUs' \
 	'make lint       the same for the checks of the source' \
 	'make model      the same for the models of the protocols in shared memory' \
@@ -167,7 +172,8 @@ deps:
 	scripts/install-deps build
 test:
 	scripts/install-deps build test
-	+$(MAKE) --no-print-directory all tests
+	+$(MAKE) --no-print-directory check
+check: all tests
 	tests/run $(T)
 soak: $(B)/tests/sim
 	$< --seeds $(SEEDS) --jobs $(shell nproc)
@@ -327,9 +333,9 @@ $(B)/$(2)/%: $(O)/$(1)/%.o $(3)
 	@mkdir -p $$(@D)
 	$$(call run,LD,$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_ALL) -pie -o $$@ $$^ $(4))
 endef
-$(eval $(call link_rule,tests/unit,tests,$(CORE_OBJS),$(TEST_LIBS) $(FABRIC_LIBS)))
-$(eval $(call link_rule,tests/bpf,tests,$(CORE_OBJS),$(TEST_LIBS) $(FABRIC_LIBS)))
-$(eval $(call link_rule,tests/control,tests,$(STUBBED_OBJS),$(TEST_LIBS) $(FABRIC_LIBS)))
+$(eval $(call link_rule,tests/unit,tests,$(CASES_OBJ) $(CORE_OBJS),$$(TEST_LIBS)))
+$(eval $(call link_rule,tests/bpf,tests,$(CASES_OBJ) $(CORE_OBJS),$$(TEST_LIBS)))
+$(eval $(call link_rule,tests/control,tests,$(CASES_OBJ) $(STUBBED_OBJS),$$(TEST_LIBS)))
 $(eval $(call link_rule,tests/e2e,tests,$(B)/libipn.a,$(LIBIPN_LIBS)))
 $(eval $(call link_rule,tests/vm,tests,$(B)/libipn.a,$(LIBIPN_LIBS)))
 $(eval $(call link_rule,tests/bench,bench,$(B)/libipn.a,$(BENCH_LIBS) $(LIBIPN_LIBS)))
@@ -365,6 +371,6 @@ install: $(PROGRAMS) lib $(KIT) $(MANPAGES) $(B)/ipn-fabric.service
 		$(INSTALL) -D -m 644 scripts/completion.bash $(DESTDIR)$(COMPLETIONDIR)/ipn-fabric
 	[ -n "$(DESTDIR)" ] || ldconfig || true
 
--include $(patsubst %.o,%.d,$(FABRIC_OBJS) $(TEST_OBJS) $(HELPER_OBJS) $(BENCH_OBJS) $(BPF_OBJS) \
-	$(STUB_OBJS) $(CONF_OBJS) $(CONF_PLAIN_OBJS) $(EXAMPLES) $(TEST_POLICIES) $(SHIM_OBJS) \
-	$(SHIM_LIB_OBJS))
+-include $(patsubst %.o,%.d,$(FABRIC_OBJS) $(TEST_OBJS) $(CASES_OBJ) $(HELPER_OBJS) \
+	$(BENCH_OBJS) $(BPF_OBJS) $(STUB_OBJS) $(CONF_OBJS) $(CONF_PLAIN_OBJS) $(EXAMPLES) \
+	$(TEST_POLICIES) $(SHIM_OBJS) $(SHIM_LIB_OBJS))

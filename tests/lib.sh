@@ -14,6 +14,8 @@
 #
 #   $IPN_TEST_TMP   directory of the test         $IPN_FABRIC_RUN_DIR, $IPN_FABRIC_BPFFS  in it
 #   $IPN_ROOT       the source tree               $IPN_BUILD  build/, where every user can reach it
+#   $IPN_TEST_SLOW  all time limits are multiplied by that: they end what hangs, and must not be
+#                   what a test is about (`limit SECONDS` for `timeout` and the like)
 #
 # `ip netns exec` mounts a new /sys: pins in /sys/fs/bpf would vanish. Use in_netns.
 
@@ -78,7 +80,7 @@ _at_exit()
 		tail -n 50 "$FABRIC_LOG"
 	fi >&2
 	if [ -n "$FABRIC_PID" ] && kill -0 "$FABRIC_PID" 2>/dev/null; then
-		timeout 30 ipn-fabric down >/dev/null 2>&1
+		timeout "$(limit 30)" ipn-fabric down >/dev/null 2>&1
 		_wait_gone "$FABRIC_PID" 2 || kill -KILL "$FABRIC_PID" 2>/dev/null
 	fi
 	exit $status
@@ -152,10 +154,17 @@ $ERR"
 	[[ $ERR == *"$text"* ]] || fail "$*: wanted an error with '$text', got: $ERR"
 }
 
+# limit N: a time limit, on this machine
+limit()
+{
+	echo $(($1 * ${IPN_TEST_SLOW:-1}))
+}
+
 # wait_until SECONDS COMMAND...: until the command succeeds.
 wait_until()
 {
-	local end=$((${EPOCHREALTIME/[.,]/} + $1 * 1000000)) seconds=$1
+	local seconds=$(($1 * ${IPN_TEST_SLOW:-1}))
+	local end=$((${EPOCHREALTIME/[.,]/} + seconds * 1000000))
 
 	shift
 	until _capture "$@" && [ "$STATUS" = 0 ]; do
@@ -178,7 +187,7 @@ has()
 
 _wait_gone() # PID SECONDS
 {
-	local end=$((${EPOCHREALTIME/[.,]/} + $2 * 1000000))
+	local end=$((${EPOCHREALTIME/[.,]/} + $(limit "$2") * 1000000))
 
 	while kill -0 "$1" 2>/dev/null; do
 		[ "${EPOCHREALTIME/[.,]/}" -lt $end ] || return 1
@@ -192,14 +201,16 @@ _wait_gone() # PID SECONDS
 # at most IPN_TEST_PATIENCE seconds (20) later.
 start_fabric()
 {
-	local end=$((${EPOCHREALTIME/[.,]/} + ${IPN_TEST_PATIENCE:-20} * 1000000))
+	local seconds end
 
+	seconds=$(limit "${IPN_TEST_PATIENCE:-20}")
+	end=$((${EPOCHREALTIME/[.,]/} + seconds * 1000000))
 	ipn-fabric up --foreground "$@" >>"$FABRIC_LOG" 2>&1 &
 	FABRIC_PID=$!
 	until ipn-fabric show >/dev/null 2>&1; do
 		kill -0 $FABRIC_PID 2>/dev/null || fail "the manager ended: ipn-fabric up $*"
 		[ "${EPOCHREALTIME/[.,]/}" -lt $end ] ||
-			fail "the manager is not ready after ${IPN_TEST_PATIENCE:-20} s"
+			fail "the manager is not ready after $seconds s"
 		sleep 0.02
 	done
 }
@@ -210,7 +221,7 @@ stop_fabric()
 	local status=0
 
 	ipn-fabric down || fail "ipn-fabric down failed"
-	_wait_gone "$FABRIC_PID" 10 || fail "the manager is still there 10 s after down"
+	_wait_gone "$FABRIC_PID" 10 || fail "the manager is still there after down"
 	wait "$FABRIC_PID" || status=$?
 	FABRIC_PID=
 	assert_eq 0 $status "exit status of the manager after down"

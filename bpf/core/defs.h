@@ -70,12 +70,20 @@ struct sk_buff_head {
 typedef struct {
 	__u32 val;
 } kuid_t;
+typedef struct {
+	int counter;
+} atomic_t;
+typedef struct refcount_struct {
+	atomic_t refs;
+} refcount_t;
 struct sock_common {
 	unsigned long skc_flags;
 } __attribute__((preserve_access_index));
 struct sock {
 	struct sock_common __sk_common;
 	struct sk_buff_head sk_receive_queue;
+	refcount_t sk_wmem_alloc;
+	int sk_sndbuf;
 	__u32 sk_max_ack_backlog;
 	void *sk_user_data;
 	kuid_t sk_uid;

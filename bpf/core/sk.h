@@ -8,7 +8,8 @@
  * sleeps until that has caught up. But what the recipient has no room for waits there as well, and
  * one who does not read could stop others. So when its queue is full, SK_WAITING messages may wait
  * for it; what is more is dropped and counted at that port. What was under way when the queue
- * became full, the manager throws away (user/manager/sock.c).
+ * became full, the manager throws away (user/manager/ports/sock.c). What waits for the worker
+ * alone, which is late on a busy machine, stays.
  */
 #ifndef IPN_BPF_SK_H
 #define IPN_BPF_SK_H
@@ -42,13 +43,29 @@ INLINE __u32 sk_waiting(const struct unix_sock *us)
 	return n;
 }
 
+INLINE int sk_full(const struct sock *peer)
+{
+	__u32 max = peer->sk_max_ack_backlog;
+
+	return peer->sk_receive_queue.qlen >= max;
+}
+
+/*
+ * Must the kernel's worker wait until the recipient reads? Its queue is full, or what lies in that
+ * has used up half of the send buffer of our socket, which is all that the worker may use.
+ */
+INLINE int sk_stuck(const struct unix_sock *us, const struct sock *peer)
+{
+	return sk_full(peer) || us->sk.sk_wmem_alloc.refs.counter >= us->sk.sk_sndbuf >> 1;
+}
+
 /* Is the port of this node behind with reading? */
 GLOBAL int sk_slow(__u32 node)
 {
 	struct bpf_sock *sk = bpf_map_lookup_elem(&ipn_socks, &node);
 	struct unix_sock *us;
 	struct sock *peer;
-	__u32 waiting, max;
+	__u32 waiting;
 	int slow = 1;
 
 	if (!sk)
@@ -58,10 +75,8 @@ GLOBAL int sk_slow(__u32 node)
 		waiting = sk_waiting(us);
 		peer = us->peer;
 		slow = 0;
-		if (waiting >= SK_WAITING && peer) {
-			max = peer->sk_max_ack_backlog;
-			slow = peer->sk_receive_queue.qlen >= max;
-		}
+		if (waiting >= SK_WAITING && peer)
+			slow = sk_full(peer);
 	}
 	bpf_sk_release(sk);
 	return slow;

@@ -418,11 +418,11 @@ INLINE void sk_look(struct ipn_sk_query *look)
 	us = bpf_skc_to_unix_sock(sk);
 	if (us) {
 		look->waiting = sk_waiting(us);
-		if (look->waiting)
-			BPF_CORE_READ_INTO(&first, sk_psock_of(us), ingress_skb.next);
-		look->first = first;
 		peer = us->peer;
 		if (peer) {
+			if (look->waiting && sk_stuck(us, peer))
+				BPF_CORE_READ_INTO(&first, sk_psock_of(us), ingress_skb.next);
+			look->first = first;
 			look->uid = peer->sk_uid.val;
 			look->dead = peer->__sk_common.skc_flags >> SOCK_DEAD & 1;
 			look->peer = (__u64)peer;

@@ -447,7 +447,7 @@ struct ipn_sk_query {
 	__u64 peer;    /* that socket, key in `sk_ports`; 0: ours is connected to none */
 	__u32 waiting; /* messages redirected to ours that are not sent yet */
 	__u32 dead;    /* that socket is closed */
-	__u64 first;   /* tells the first of them from others */
+	__u64 first;   /* tells the first of them from others; 0: they wait for nobody to read */
 };
 
 /*

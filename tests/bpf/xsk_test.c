@@ -153,7 +153,7 @@ static bool held(void)
 
 static bool wait_until_not_held(void)
 {
-	for (int i = 0; i < 500 && held(); i++)
+	for (int i = 0; i < 2000 && held(); i++)
 		usleep(10000);
 	return !held();
 }

@@ -21,7 +21,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define ROW_SECONDS 15
+#define ROW_SECONDS 15 /* times $IPN_TEST_SLOW */
 
 static const struct rows *const tables[] = {
 	&rows_calls,  &rows_messages, &rows_wait,     &rows_options, &rows_badinput, &rows_perm,
@@ -33,6 +33,7 @@ static const struct rows *const tables[] = {
 
 static int verdict_fd = -1; /* in a row's processes: where a failed check says why */
 static bool json;
+static int row_seconds = ROW_SECONDS;
 
 _Noreturn void conf_fail(const char *file, int line, const char *fmt, ...)
 {
@@ -95,14 +96,14 @@ static void row_wait(pid_t pid, int fd, char *why, size_t size)
 
 	why[0] = '\0';
 	/* the pipe ends with the last process of the row, or the first reason comes before */
-	for (int left = ROW_SECONDS * 100; left; left--) {
+	for (int left = row_seconds * 100; left; left--) {
 		r = poll(&p, 1, 10);
 		info.si_pid = 0;
 		if (r > 0 ||
 		    (!waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) && info.si_pid))
 			break;
 		if (left == 1)
-			snprintf(why, size, "does not end within %d s", ROW_SECONDS);
+			snprintf(why, size, "does not end within %d s", row_seconds);
 	}
 	if (!why[0] && poll(&p, 1, 0) > 0 && read(fd, why, size - 1) > 0)
 		why[size - 1] = '\0';
@@ -205,7 +206,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = { { "list", no_argument, NULL, 'l' },
 						 { "json", no_argument, NULL, 'j' },
 						 { 0 } };
-	const char *pattern = ".", *tmp = getenv("TMPDIR");
+	const char *pattern = ".", *tmp = getenv("TMPDIR"), *slow = getenv("IPN_TEST_SLOW");
 	unsigned int passed = 0, failed = 0;
 	char own[PATH_MAX] = "", *dir = NULL;
 	bool list = false;
@@ -232,6 +233,8 @@ int main(int argc, char **argv)
 	}
 	if (optind != argc || regcomp(&re, pattern, REG_EXTENDED | REG_NOSUB))
 		return usage();
+	if (slow && atoi(slow) > 0)
+		row_seconds *= atoi(slow);
 	if (!list && !dir) {
 		snprintf(own, sizeof(own), "%s/conf.XXXXXX", tmp && *tmp ? tmp : "/tmp");
 		dir = mkdtemp(own);

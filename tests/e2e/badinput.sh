@@ -8,15 +8,15 @@
 # and everything is as it was before.
 refused()
 {
-	local wanted=$1 text=$2 before after word words _
+	local wanted=$1 text=$2 before after word words end
 
 	shift 2
 	if [ "$1" = as_nobody ]; then
 		shift
 		set -- setpriv --reuid=65534 --regid=65534 --clear-groups -- "$@"
 	fi
-	before=$(snapshot)
-	_capture timeout 30 "$@"
+	before=$(still)
+	_capture timeout "$(limit 30)" "$@"
 	[ "$STATUS" = "$wanted" ] || complain "$*: wanted status $wanted, got $STATUS: $OUT$ERR"
 	[[ -n $ERR && $ERR != *$'\n'* ]] ||
 		complain "$*: wanted one line of error, got: ${ERR//$'\n'/ // }"
@@ -25,13 +25,13 @@ refused()
 		[[ $ERR == *"$word"* ]] || complain "$*: wanted '$word' in: $ERR"
 	done
 	# A process that was connected takes a moment to be gone.
-	for _ in {1..50}; do
-		after=$(snapshot)
-		[ "$before" != "$after" ] || return 0
-		sleep 0.05
-	done
-	complain "$*: left behind:
+	end=$((SECONDS + $(limit 10)))
+	until after=$(snapshot) && [ "$before" = "$after" ]; do
+		[ $SECONDS -gt $end ] || { sleep 0.05 && continue; }
+		complain "$*: left behind:
 $(diff <(echo "$before") <(echo "$after") || true)"
+		break
+	done
 }
 
 # One bad row must not hide the next ones.
@@ -191,7 +191,7 @@ ipn-fabric down
 assert_eq "" "$(left "$IPN_FABRIC_RUN_DIR" "$IPN_FABRIC_BPFFS")" "left behind"
 
 step "pins of another version: up refuses, down removes them"
-before=$(snapshot)
+before=$(still)
 start_fabric
 ipn-fabric net add "$NETS/old" --policy switch
 container box
@@ -206,7 +206,7 @@ refused 1 "version|99|down" ipn-fabric up
 expect_status 0 ipn-fabric down
 rm -f "$NETS/old" # whose name only the maps knew, which this version cannot read
 ip netns del box
-same "$before" "$(snapshot)" "down of another version's fabric"
+same_again "$before" "down of another version's fabric"
 
 start_fabric
 

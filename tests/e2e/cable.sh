@@ -35,10 +35,10 @@ ipn-fabric net add "$NETS/b" --mtu 65535 --pool 64
 
 
 step "a process of each network receives what one of the other sends"
-before=$(snapshot)
+before=$(still)
 node a socket "connect $NETS/a"
 node b socket "oob on" "connect $NETS/b"
-tell b "oobrecv 1000" "ok 1 1"
+tell b "oobrecv 20000" "ok 1 1"
 assert_eq "port 1 of $NETS/a
 port 1 of $NETS/b" "$(ipn-fabric cable "$NETS/a" "$NETS/b" --descr uplink)" "what cable prints"
 tell b "oobrecv 20000" "ok 2 2"
@@ -113,7 +113,7 @@ while tell b "oobrecv 100"; do # 5 messages of the batch may be left, and the co
 done
 leave a
 leave b
-same "$before" "$(snapshot)" "uncable"
+same_again "$before" "uncable"
 for how in "detach a" "detach b" "net b" "net a" "link"; do
 	read -r what where <<<"$how"
 	ipn-fabric net add "$NETS/x"
@@ -133,7 +133,7 @@ for how in "detach a" "detach b" "net b" "net a" "link"; do
 			ipn-fabric net del "$NETS/$net"
 		}
 	done
-	same "$before" "$(snapshot)" "$how"
+	same_again "$before" "$how"
 done
 node own "socket 1" "bind $NETS/own"
 ipn-fabric cable "$NETS/own" "$NETS/a" >/dev/null
@@ -186,15 +186,15 @@ assert_eq $((4 * HOPS)) "$(crossed)" "crossings"
 
 step "a storm into the ring ends with it"
 tell r3 "sendmany 2000" ok
-sleep 0.5
-settled() # no copy moves any more
+settled() # no copy moves any more: the number is the same ten times
 {
 	local was=$LAST
 
 	LAST=$(crossed)
-	[ "$was" = "$LAST" ]
+	SAME=$((was == LAST ? SAME + 1 : 0))
+	[ $SAME -ge 10 ]
 }
-LAST=0
+LAST=0 SAME=0
 wait_until 20 settled
 device=$(ipn-fabric stats --json | jq '[.[] | select(.kind == "cable") | .drops.device] | add')
 echo "   2000 messages, $((LAST - 4 * HOPS)) copies crossed, $device were too many"
@@ -281,7 +281,8 @@ wait_until 20 grep -q ':1B58 00000000:0000 0A' "/proc/$server/net/tcp"
 end=$(port_of "$NETS/right" "$NETS/left")
 before=$(stat_of "$NETS/right" "$end" .in_packets)
 start=${EPOCHREALTIME/[.,]/}
-in_netns one timeout 30 bash -c "cat $IPN_TEST_TMP/file >/dev/tcp/10.8.0.2/7000" || fail "TCP"
+in_netns one timeout "$(limit 30)" bash -c "cat $IPN_TEST_TMP/file >/dev/tcp/10.8.0.2/7000" ||
+	fail "TCP"
 wait $server || fail "TCP: the server"
 took=$((${EPOCHREALTIME/[.,]/} - start))
 packets=$(($(stat_of "$NETS/right" "$end" .in_packets) - before))

@@ -6,7 +6,7 @@
 
 # This machine may be busy: a new process alone can take a second to run.
 DELAY_MS=2000
-ANSWER_S=10
+ANSWER_S=$(limit 10)
 
 start_fabric
 umask 0
@@ -32,9 +32,9 @@ complain()
 steady_start lan "$NETS/lan"
 steady_start hub "$NETS/hub"
 steady_start quiet "$NETS/quiet"
-fds=$(manager_fds)
+fds=$(still_fds)
 fds_what=$(manager_fds_what)
-before=$(snapshot)
+before=$(still)
 
 answers_fast()
 {
@@ -66,7 +66,7 @@ settled_or_say()
 
 attack() # ARGUMENT...: as nobody, until it ends
 {
-	setpriv --reuid=65534 --regid=65534 --clear-groups -- timeout 60 hostile "$@"
+	setpriv --reuid=65534 --regid=65534 --clear-groups -- timeout "$(limit 60)" hostile "$@"
 }
 
 # attack_start ARGUMENT...: goes on until attack_stop; what it says first is in OUT.

@@ -34,9 +34,9 @@ traffic() # WHEN
 
 	mac=$(in_netns box1 ip -j link show eth0 | jq -r '.[].address' | tr -d :)
 	in_netns box1 frames inject eth0 "ffffffffffff$mac$data"
-	tell ear "recvhex 2000" "ok ffffffffffff$mac$data"
+	tell ear "recvhex 20000" "ok ffffffffffff$mac$data"
 	in_netns box1 frames inject eth0 "02000000aaaa$mac$data"
-	tell ear "recvhex 2000" "ok 02000000aaaa$mac$data"
+	tell ear "recvhex 20000" "ok 02000000aaaa$mac$data"
 	nsenter --net=/run/netns/box2 frames sniff eth0 60000 0x88b6 >"$IPN_TEST_TMP/sniff" &
 	local sniffer=$!
 	wait_until 20 grep -q ready "$IPN_TEST_TMP/sniff"

@@ -9,15 +9,16 @@ umask 0
 ipn-fabric net add "$NETS/quiet" --pool 512
 steady_start quiet "$NETS/quiet"
 before=$(links)
-fds=$(manager_fds)
+fds=$(still_fds)
 as_nobody ipn-fabric net add "$NETS/wide" --nodes 2000
 
 # Others see nothing of it: there is an answer, and a new member. This machine may be busy, too.
 go_on() # WHAT
 {
-	timeout 30 ipn-fabric show "$NETS/quiet" >/dev/null ||
+	timeout "$(limit 30)" ipn-fabric show "$NETS/quiet" >/dev/null ||
 		fail "no answer to show within 10 s $1"
-	[ "$(timeout 30 ipncall socket "connect $NETS/quiet" close | tail -n 1)" = ok ] ||
+	OUT=$(timeout "$(limit 30)" ipncall socket "connect $NETS/quiet" close | tail -n 1)
+	[ "$OUT" = ok ] ||
 		fail "no way in within 10 s $1"
 }
 

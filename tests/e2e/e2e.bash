@@ -16,7 +16,7 @@ calls()
 	local wanted=$1
 
 	shift
-	OUT=$($AS timeout 60 ipncall "$@" 2>&1) || fail "ipncall $*: $OUT"
+	OUT=$($AS timeout "$(limit 60)" ipncall "$@" 2>&1) || fail "ipncall $*: $OUT"
 	OUT=${OUT//$'\n'/ }
 	[ "$OUT" = "$wanted" ] || fail "ipncall $*: wanted '$wanted', got '$OUT'"
 }
@@ -74,7 +74,8 @@ ask()
 answer() # NAME SECONDS [WANTED]
 {
 	OUT=
-	IFS= read -r -t "$2" OUT <&"${NODE_OUT[$1]}" || fail "node $1: no answer within $2 s"
+	IFS= read -r -t "$(limit "$2")" OUT <&"${NODE_OUT[$1]}" ||
+		fail "node $1: no answer within $(limit "$2") s"
 	[ $# -lt 3 ] || assert_eq "$3" "$OUT" "$1"
 }
 
@@ -144,6 +145,60 @@ snapshot()
 	ps -eo comm= -o args= | grep '^ipn-fabric ' | grep -v ' show --json' | sort || true
 }
 
+# Is nothing that a snapshot shows about to go? All processes that are ports live, and there are no
+# more pins and interfaces than ports (and the segmenter).
+snapshot_settled() # SNAPSHOT
+{
+	local line pid nports nlinks pids links=0
+	local -A pins=()
+
+	while IFS= read -r line; do
+		if [[ $line =~ /link/([0-9]+)- ]]; then
+			pins[${BASH_REMATCH[1]}]=1
+		elif [[ $line =~ ^link\ ipn[cpv][0-9]+$ ]]; then
+			links=$((links + 1))
+		fi
+	done <<<"$1"
+	[[ $line == "{"* || $1 == *$'\n{'* ]] || return 0 # no manager: nothing goes
+	[ $((${#pins[@]} + links)) -gt 1 ] || return 0
+	read -r nports nlinks pids < <(grep '^{' <<<"$1" | jq -r '.ports |
+		([.[] | select(.kind != "sock")] | length | tostring) + " " +
+		([.[].kind | select(. != "sock" and . != "tap" and . != "grab")] | length |
+			tostring) + " " +
+		([.[].pid | select(. != 0) | tostring] | join(" "))')
+	for pid in $pids; do
+		[ -d "/proc/$pid" ] || return 1
+	done
+	[ ${#pins[@]} -le $((nports + 1)) ] && [ $links -le "$nlinks" ]
+}
+
+# A snapshot when what was under way is done: who compares with it later compares with what stays.
+still()
+{
+	local now end
+
+	end=$((SECONDS + $(limit 20)))
+	until now=$(snapshot) && snapshot_settled "$now"; do
+		[ $SECONDS -le $end ] || fail "something does not go:
+$now"
+		sleep 0.05
+	done
+	echo "$now"
+}
+
+# same_again BEFORE WHAT [COMMAND]: what the command (snapshot) says becomes BEFORE again. What has
+# ended takes a moment to be gone.
+same_again()
+{
+	local now end
+
+	end=$((SECONDS + $(limit 20)))
+	until now=$("${3:-snapshot}") && [ "$1" = "$now" ]; do
+		[ $SECONDS -le $end ] || same "$1" "$now" "$2"
+		sleep 0.05
+	done
+}
+
 # same BEFORE AFTER WHAT
 same()
 {
@@ -163,16 +218,35 @@ stat_of()
 	ipn-fabric stats --json "$1" | jq -r ".[] | select(.port == $2) | $3"
 }
 
-# A process has got so far that it waits in the kernel.
+# A process has got so far that it waits in the kernel, and not for a command on descriptor 0: that
+# one it has not read yet.
 asleep()
 {
-	[[ $(awk '{ print $3 }' "/proc/$1/stat") == S ]]
+	local call first
+
+	[[ $(awk '{ print $3 }' "/proc/$1/stat") == S ]] || return 1
+	[ -r "/proc/$1/syscall" ] || return 0
+	read -r call first _ <"/proc/$1/syscall" && [ "$call" != running ] && [ "$first" != 0x0 ]
 }
 
 # Descriptors the manager holds, but for the timer that it makes when it first needs one.
 manager_fds()
 {
 	find "/proc/$FABRIC_PID/fd" -mindepth 1 ! -lname '*timerfd*' 2>/dev/null | wc -l || true
+}
+
+# The same, when sessions that have ended are closed: the number stays as it is for half a second.
+still_fds()
+{
+	local now fds same=0
+
+	fds=$(manager_fds)
+	while [ $same -lt 10 ]; do
+		sleep 0.05
+		now=$(manager_fds)
+		same=$((now == fds ? same + 1 : 0)) fds=$now
+	done
+	echo "$fds"
 }
 
 # What they are, without their numbers.
@@ -194,7 +268,34 @@ steady_start()
 	wait_until 20 grep -q ready "$IPN_TEST_TMP/.steady.$name"
 }
 
-# Not one message was lost, and none took longer than MS.
+# pings_start NAME CONTAINER ADDRESS: an echo request every 20 ms, until pings_stop
+declare -A PINGS_PID=()
+pings_start()
+{
+	nsenter --net="/run/netns/$2" ping -n -i 0.02 "$3" >"$IPN_TEST_TMP/.pings.$1" 2>&1 &
+	PINGS_PID[$1]=$!
+}
+
+# All were answered. The last ones were perhaps under way: what counts is that there is no hole.
+pings_stop() # NAME
+{
+	local last
+
+	last=$(grep -c 'icmp_seq=' "$IPN_TEST_TMP/.pings.$1") || true
+	wait_until 20 _pings_after "$1" "$last" # one that was sent after all that happened
+	kill -INT "${PINGS_PID[$1]}"
+	wait "${PINGS_PID[$1]}" || true
+	sed -n 's/.*bytes from.* icmp_seq=\([0-9]*\).*/\1/p' "$IPN_TEST_TMP/.pings.$1" | sort -nu |
+		awk '$1 != NR { print "the first without an answer: number " NR; exit 1 }' ||
+		fail "pings were lost: $(tail -n 4 "$IPN_TEST_TMP/.pings.$1")"
+}
+
+_pings_after() # NAME N
+{
+	[ "$(grep -c 'icmp_seq=' "$IPN_TEST_TMP/.pings.$1")" -gt $(($2 + 2)) ]
+}
+
+# Not one message was lost, and none took longer than MS, times IPN_TEST_SLOW.
 steady_stop() # NAME MS
 {
 	local pid=${STEADY_PID[$1]} sent received lost delay
@@ -205,6 +306,8 @@ steady_stop() # NAME MS
 	read -r sent received lost delay < <(tail -n 1 "$IPN_TEST_TMP/.steady.$1")
 	echo "   pair $1: $sent sent, $received received, $lost lost, longest delay $delay ms"
 	[ "$sent" -gt 0 ] && [ "$sent" = "$received" ] && [ "$lost" = 0 ] ||
-		fail "pair $1: $sent sent, $received received"
-	[ "$delay" -le "$2" ] || fail "pair $1: a message took $delay ms"
+		fail "pair $1: $sent sent, $received received
+$(sed '$d' "$IPN_TEST_TMP/.steady.$1")
+$(ipn-fabric stats)"
+	[ "$delay" -le "$(limit "$2")" ] || fail "pair $1: a message took $delay ms"
 }

@@ -56,7 +56,8 @@ wanted=$(sha256sum <"$IPN_TEST_TMP/file")
 frames serve 7000 >"$IPN_TEST_TMP/got" &
 server=$!
 wait_until 20 grep -q ':1B58 00000000:0000 0A' "/proc/$server/net/tcp"
-in_netns street timeout 30 bash -c "cat $IPN_TEST_TMP/file >/dev/tcp/10.9.0.1/7000" || fail "TCP"
+in_netns street timeout "$(limit 30)" bash -c "cat $IPN_TEST_TMP/file >/dev/tcp/10.9.0.1/7000" ||
+	fail "TCP"
 wait $server || fail "TCP: the server"
 assert_eq "$wanted" "$(sha256sum <"$IPN_TEST_TMP/got")" "what came over TCP"
 for reason in segmenter bad_frame redirect; do

@@ -76,13 +76,13 @@ node out socket "connect $NETS/small" "use 1" socket "connect $NETS/eth"
 for len in 0 1 13 14 60 231 232; do
 	tell out "use 0"
 	tell out "sendlen $len" "ok $len"
-	tell small "recvlen 2000" "ok $len"
+	tell small "recvlen 20000" "ok $len"
 done
 tell out "sendlen 233" "EOVERFLOW"
 for len in 0 14 232 233 1514 2023 2024; do
 	tell out "use 1"
 	tell out "sendlen $len" "ok $len"
-	tell eth "recvlen 2000" "ok $len"
+	tell eth "recvlen 20000" "ok $len"
 done
 tell out "sendlen 2025" "EOVERFLOW"
 leave small
@@ -94,8 +94,8 @@ node a socket "connect $NETS/hub"
 node b socket "connect $NETS/hub"
 tell a "send one" "ok 3"
 tell b "send two" "ok 3"
-tell a "recv 2000" "ok two"
-tell b "recv 2000" "ok one"
+tell a "recv 20000" "ok two"
+tell b "recv 20000" "ok one"
 tell a "recv 50" "EAGAIN"
 tell b "recv 50" "EAGAIN"
 leave a
@@ -135,7 +135,7 @@ step "one who joins later gets what is sent from then on"
 node late socket "connect $NETS/lossy"
 tell late "recv 50" "EAGAIN"
 tell out "send now" "ok 3"
-tell late "recv 2000" "ok now"
+tell late "recv 20000" "ok now"
 
 step "recv: as it is, in hexadecimal, as JSON"
 ipn-fabric net add "$NETS/lines" >/dev/null
@@ -144,7 +144,7 @@ for how in plain hex json both; do
 	options=()
 	[ $how = plain ] || [ $how = json ] || options+=(--hex)
 	[ $how != json ] && [ $how != both ] || options+=(--json)
-	ipn-fabric recv "$NETS/lines" --count 3 --timeout 60 "${options[@]}" \
+	ipn-fabric recv "$NETS/lines" --count 3 --timeout "$(limit 60)" "${options[@]}" \
 		>"$IPN_TEST_TMP/recv.$how" &
 done
 wait_until 20 readers 4

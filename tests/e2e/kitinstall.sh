@@ -67,7 +67,7 @@ hub()
 	node from socket "connect $NETS/$1"
 	node to socket "connect $NETS/$1"
 	tell from "sendhex 68656c6c6f" "ok 5"
-	tell to "recvhex 2000" "ok ${2:-}68656c6c6f"
+	tell to "recvhex 20000" "ok ${2:-}68656c6c6f"
 	leave from
 	leave to
 	ipn-fabric net del "$NETS/$1"

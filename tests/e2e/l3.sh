@@ -69,7 +69,7 @@ ipn-fabric neigh show "$NET" --json |
 step "a port nobody listens at, an address nobody has, a prefix without a route"
 told() # CONTAINER ADDRESS TEXT [OPTION...]
 {
-	in_netns "$1" ping -n -c 1 -W 2 "${@:4}" "$2" >"$IPN_TEST_TMP/ping" 2>&1 || true
+	in_netns "$1" ping -n -c 1 -W 20 "${@:4}" "$2" >"$IPN_TEST_TMP/ping" 2>&1 || true
 	grep -qi "$3" "$IPN_TEST_TMP/ping"
 }
 told red 10.2.0.99 'from 10.1.0.1.*host unreachable' -c 6 -i 1 -W 1 ||
@@ -178,7 +178,7 @@ stream() # FROM TO-CONTAINER ADDRESS
 	in_netns "$2" iperf3 -s -1 >/dev/null 2>&1 &
 	pid=$!
 	wait_until 20 in_netns "$2" sh -c 'ss -Hltn sport = 5201 | grep .'
-	in_netns "$1" timeout 30 iperf3 -c "$3" -n 40M -J >"$IPN_TEST_TMP/iperf" ||
+	in_netns "$1" timeout "$(limit 30)" iperf3 -c "$3" -n 40M -J >"$IPN_TEST_TMP/iperf" ||
 		fail "no stream from $1 to $3: $(jq -r .error "$IPN_TEST_TMP/iperf")"
 	wait $pid || true
 	echo "   $1 to $3: $(jq '.end.sum_received.bits_per_second / 1e6 | floor' \
@@ -235,7 +235,7 @@ ipn-fabric route add "$NET" 10.21.0.0/16 via 10.2.0.2
 pings green 10.1.0.2
 told green 10.66.0.1 'time to live exceeded' || fail "$(cat "$IPN_TEST_TMP/ping")"
 before=$(drops 2 wrong_port)
-told red 10.66.0.1 'time=' && fail "who answers for 10.66.0.1?"
+told red 10.66.0.1 'time=' -W 1 && fail "who answers for 10.66.0.1?"
 assert_eq $((before + 1)) "$(drops 2 wrong_port)" "what comes back where its source is not"
 
 step "a smaller MTU behind a port is told to senders"
@@ -266,7 +266,7 @@ chmod 776 "$NET"
 expect_err 'may not hold the network' as_nobody ipn-fabric addr show "$NET"
 expect_err 'may not hold the network' as_nobody ipn-fabric route add "$NET" default via 10.2.0.2
 ipn-fabric addr del "$NET" 10.1.0.1/24 --port 1
-told red 10.2.0.2 'time=' && fail "red still gets through"
+told red 10.2.0.2 'time=' -W 1 && fail "red still gets through"
 expect_err 'has no address' ipn-fabric addr del "$NET" 10.1.0.1/24 --port 1
 ipn-fabric net del "$NET"
 for map in l3_ports l3_static; do

@@ -57,10 +57,10 @@ assert_eq "$before" "$(links; bare)" "after down with nothing there"
 step "a second up says that it runs, and changes nothing"
 ipn-fabric up
 populate
-during=$(snapshot)
+during=$(still)
 expect_err "runs already" ipn-fabric up
 expect_err "runs already" ipn-fabric up --foreground
-assert_eq "$during" "$(snapshot)" "after the second up"
+same_again "$during" "after the second up"
 ipn-fabric down
 
 step "up again after down, ten times"
@@ -165,9 +165,9 @@ assert_eq '[0,"veth","eth0",""] [1,"host","h0",""] [3,"tap","vm0","the machine"]
 		paste -sd' ')" "ports of the file"
 assert_eq 770 "$(stat -c %a "$NETS/lan")" "mode of the path"
 in_netns box ip link show eth0 | has 'mtu 8986' || fail "MTU of the interface"
-during=$(snapshot)
+during=$(still)
 expect_err "runs already" ipn-fabric up --config "$IPN_TEST_TMP/conf"
-assert_eq "$during" "$(snapshot)" "after the second up"
+same_again "$during" "after the second up"
 
 step "--config again after kill -9: the same, nothing twice"
 shown=$(ipn-fabric show --json | jq 'del(.fabric)')

@@ -69,7 +69,7 @@ for _ in {1..150}; do
 	calls "ok ok ok ok ok ok" "socket 1" "connect $NETS/hub" "shutdown rd" "shutdown wr" close \
 		"socket 1"
 done
-timeout 2 ipn-fabric show >/dev/null || fail "the manager waits for a monitor"
+timeout "$(limit 20)" ipn-fabric show >/dev/null || fail "the manager waits for a monitor"
 kill -CONT $all
 ipn-fabric net add "$NETS/late"
 told '.event == "lost-events" and .messages > 0'

@@ -142,7 +142,7 @@ frames_of_tcp() # FROM TO ADDRESS
 	local server=$!
 	wait_until 20 bash -c "nsenter --net=/run/netns/$2 ss -Hltn | grep -q 5001"
 	head -c 8000000 /dev/urandom >"$IPN_TEST_TMP/sent"
-	in_netns "$1" timeout 60 bash -c "cat '$IPN_TEST_TMP/sent' >/dev/tcp/$3/5001"
+	in_netns "$1" timeout "$(limit 60)" bash -c "cat '$IPN_TEST_TMP/sent' >/dev/tcp/$3/5001"
 	wait $server
 	cmp "$IPN_TEST_TMP/sent" "$IPN_TEST_TMP/got" || fail "TCP from $1 to $2 is not the same"
 }

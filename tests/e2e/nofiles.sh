@@ -17,8 +17,8 @@ step "a client: each call fails as a whole, whichever descriptor is the one too 
 start_fabric
 ipn-fabric net add "$NETS/lan" --policy switch
 ipn-fabric net add "$NETS/hub"
-before=$(snapshot)
-fds=$(manager_fds)
+before=$(still)
+fds=$(still_fds)
 quiet()
 {
 	[ "$before" = "$(snapshot)" ] && [ "$fds" = "$(manager_fds)" ]

@@ -10,8 +10,8 @@ ipn-fabric net add "$NETS/lan" --policy switch
 
 step "the own join, then others come and go in every way"
 node ear "socket 1" "oob on" "connect $NETS/hub"
-tell ear "events 1000 pri" "ok pri"
-tell ear "oobrecv 1000" "ok 1 1"
+tell ear "events 20000 pri" "ok pri"
+tell ear "oobrecv 20000" "ok 1 1"
 tell ear "oobrecv 20" EAGAIN
 node other "socket 1" "connect $NETS/hub"
 tell ear "oobrecv 20000" "ok 2 2"
@@ -33,16 +33,16 @@ tell ear "oobrecv 20" EAGAIN
 step "before data, and a flood of data does not displace it"
 node mouth "socket 1" "connect $NETS/hub"
 tell mouth "sendmany 5000" ok
-tell ear "events 1000" "ok in pri rdnorm out"
-tell ear "oobrecv 1000" "ok 2 2"
-tell ear "events 1000" "ok in rdnorm out"
-tell ear "oobrecv 1000" "ok data"
+tell ear "events 20000" "ok in pri rdnorm out"
+tell ear "oobrecv 20000" "ok 2 2"
+tell ear "events 20000" "ok in rdnorm out"
+tell ear "oobrecv 20000" "ok data"
 
 step "the newest takes the place of older ones that were not read"
 tell ear "recvall 20"
 node third "socket 1" "connect $NETS/hub"
 node fourth "socket 1" "connect $NETS/hub"
-tell ear "oobrecv 1000" "ok 4 4"
+tell ear "oobrecv 20000" "ok 4 4"
 tell ear "oobrecv 20" EAGAIN
 
 step "only who wants it: and what changed before that is old"
@@ -53,25 +53,25 @@ tell mouth "oobrecv 20" EAGAIN
 tell mouth "oob on"
 tell mouth "oobrecv 20" EAGAIN
 leave third
-tell mouth "oobrecv 1000" "ok 2 2"
-tell ear "oobrecv 1000" "ok 2 2"
+tell mouth "oobrecv 20000" "ok 2 2"
+tell ear "oobrecv 20000" "ok 2 2"
 tell mouth "oob off"
 leave ear
 tell mouth "oobrecv 20" EAGAIN
 
 step "a sender whose receive side is shut down still hears of readers"
 node sender "socket 1" "oob on" "shutdown rd" "connect $NETS/hub"
-tell sender "oobrecv 1000" "ok 1 2"
+tell sender "oobrecv 20000" "ok 1 2"
 tell mouth "send hello" "ok 5"
 tell sender "oobrecv 20" EAGAIN
 leave mouth
-tell sender "oobrecv 1000" "ok 0 1"
+tell sender "oobrecv 20000" "ok 0 1"
 tell sender "oob off"
 tell sender "oobrecv 20" EPIPE
 
 step "asleep, on a switch, and over the death of the manager"
 node ear socket "oob on" "connect $NETS/lan"
-tell ear "oobrecv 1000" "ok 1 1"
+tell ear "oobrecv 20000" "ok 1 1"
 ask ear "oobrecv 20000"
 wait_until 20 asleep "${NODE_PID[ear]}"
 node other socket "connect $NETS/lan"
@@ -82,9 +82,9 @@ kill_fabric
 crash other
 start_fabric
 answer ear 40 "ok pri"
-tell ear "oobrecv 1000" "ok 1 1"
+tell ear "oobrecv 20000" "ok 1 1"
 tell ear "oobrecv 20" EAGAIN
 node other socket "connect $NETS/lan"
-tell ear "oobrecv 1000" "ok 2 2"
+tell ear "oobrecv 20000" "ok 2 2"
 
 stop_fabric

@@ -10,7 +10,7 @@ ip link add wire0 type veth peer name wire1
 ip link set wire0 up
 ip link set wire1 up
 container box
-before=$(snapshot)
+before=$(still)
 
 attach_all()
 {
@@ -36,7 +36,7 @@ for name in h0 t0 wire0 v0; do
 done
 ip link show wire0 >/dev/null || fail "the grabbed interface is gone"
 ipn-fabric detach "$NETS/lan" --port "$(ipn-fabric show --json "$NETS/lan" | jq '.ports[0].port')"
-same "$before" "$(snapshot)" "ports that were ended"
+same_again "$before" "ports that were ended"
 
 step "the command line does the same"
 attach_all

@@ -503,7 +503,7 @@ tell q "recvall 50"
 tell p "recvall 50"
 first=$(stat_of "$NETS/frames" 2 .in_packets)
 tell p "sendhex ${eth}$(printf 'x%.0s' {1..50} | od -v -An -tx1 | tr -d ' \n')"
-tell q "recvhex 2000"
+tell q "recvhex 20000"
 [[ $OUT == "ok $eth"*7878 ]] || fail "what the other process got: $OUT"
 stamp=${OUT:31:8}
 wait "$reader" || fail "the containers did not get it: $(cat "$TMP/seen")"
@@ -511,13 +511,13 @@ grep -q "^red $eth${stamp}7878" "$TMP/seen" || fail "red: $(cat "$TMP/seen")"
 grep -q "^blue $eth${stamp}7878" "$TMP/seen" || fail "blue: $(cat "$TMP/seen")"
 grep -q "^blue ffffffffffff02000000000188b5........66726f6d20726564" "$TMP/seen" ||
 	fail "blue from red: $(cat "$TMP/seen")"
-tell q "recvhex 2000"
+tell q "recvhex 20000"
 [[ $OUT == "ok ffffffffffff02000000000188b5"*66726f6d20726564* ]] ||
 	fail "a process, from a container: $OUT"
 assert_eq 1 "$(($(stat_of "$NETS/frames" 2 .in_packets) - first))" "counted once"
 before=$(stat_of "$NETS/frames" 2 .drops.runt)
 tell p "send tiny" "ok 4"
-tell q "recvlen 2000" "ok 8"
+tell q "recvlen 20000" "ok 8"
 assert_eq 1 "$(($(stat_of "$NETS/frames" 2 .drops.runt) - before))" "too short for a device"
 
 step "TCP between containers: what is yet to be cut is cut before a policy that sends"
@@ -541,7 +541,7 @@ done
 node listener socket "connect $NETS/tcp"
 in_netns red ip addr add 10.8.0.1/24 dev eth1
 in_netns blue ip addr add 10.8.0.2/24 dev eth1
-in_netns red timeout 60 python3 -c '
+in_netns red timeout "$(limit 60)" python3 -c '
 import socket
 s = socket.create_server(("10.8.0.1", 7000))
 c = s.accept()[0]
@@ -553,7 +553,7 @@ while True:
     n += len(d)
 print(n)' >"$TMP/tcp" &
 server=$!
-in_netns blue timeout 60 python3 -c '
+in_netns blue timeout "$(limit 60)" python3 -c '
 import socket, time
 for _ in range(100):
     try:
@@ -565,7 +565,7 @@ s.sendall(b"x" * 3000000)
 s.close()'
 wait $server || fail "no TCP through a policy that sends"
 assert_eq 3000000 "$(cat "$TMP/tcp")" "bytes by TCP"
-longest=$(ask listener "recvlen 1000"; answer listener 40; echo "${OUT#ok }")
+longest=$(ask listener "recvlen 20000"; answer listener 40; echo "${OUT#ok }")
 [ "$longest" -le 1514 ] || fail "a process got $longest bytes"
 for reason in mtu policy redirect segmenter bad_frame; do
 	assert_eq 0 "$(stat_of "$NETS/tcp" 1 ".drops.$reason")" "drops: $reason"

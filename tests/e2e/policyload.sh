@@ -68,7 +68,7 @@ start=${EPOCHREALTIME/[.,]/}
 node ear socket "connect $NETS/hub"
 node mouth socket "connect $NETS/hub"
 tell mouth "send now" "ok 3"
-tell ear "recv 1000" "ok now"
+tell ear "recv 20000" "ok now"
 ipn-fabric net add "$NETS/other"
 expect_err "is being loaded" ipn-fabric policy load "$OBJECT" --number 9 --name another
 expect_err "is being loaded" ipn-fabric policy load "$OBJECT" --number 10 --name slow
@@ -93,7 +93,7 @@ told '.event == "unloaded" and .name == "slow" and .number == 9'
 wait_until 20 grep -q "unloaded  *slow  number 9" "$log.text"
 
 step "who asked has gone: so does the load"
-fds=$(manager_fds)
+fds=$(still_fds)
 load_stopped 9 slow
 kill -KILL $LOADER
 wait $LOADER 2>/dev/null || true

@@ -52,7 +52,7 @@ done
 [ "$(base "$NETS/lan")" != "$was" ] || fail "the network did not move"
 wait $ping || true
 grep -q ' 400 received' "$IPN_TEST_TMP/ping" || fail "$(cat "$IPN_TEST_TMP/ping")"
-steady_stop pair 500
+steady_stop pair 2000
 
 step "the list of devices fits again when the network gets small"
 ipn-fabric detach "$NETS/lan" --port 0

@@ -98,7 +98,7 @@ by as_nobody "ok ok ok 2" socket "connect $NETS/own" "send hi"
 by "as_user $OTHER" "ok EACCES EPERM" socket "connect $NETS/own" "bind $NETS/own"
 tell owner connect ok
 by as_nobody "ok ok ok 3" socket "connect $NETS/own" "send you"
-tell owner "recv 2000" "ok you"
+tell owner "recv 20000" "ok you"
 leave owner
 by as_nobody "ok ECONNREFUSED" socket "connect $NETS/own"
 by as_nobody "ok ECONNREFUSED" "socket 1" "bind $NETS/own"
@@ -181,12 +181,12 @@ mount --bind "$NETS" "$NETS/mount"
 node a socket "connect $NETS/one"
 for path in two three mount/one ./../nets/one; do
 	by as_nobody "ok ok ok ${#path}" socket "connect $NETS/$path" "send $path"
-	tell a "recv 2000" "ok $path"
+	tell a "recv 20000" "ok $path"
 done
 expect_err "network already" ipn-fabric net add "$NETS/two"
 mv "$NETS/one" "$NETS/renamed"
 by as_nobody "ok ok ok 2" socket "connect $NETS/renamed" "send hi"
-tell a "recv 2000" "ok hi"
+tell a "recv 20000" "ok hi"
 leave a
 umount "$NETS/mount"
 cp -a "$NETS/renamed" "$NETS/copy"

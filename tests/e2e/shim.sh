@@ -9,7 +9,7 @@ run_case() # CASE PATH...: each with and without what glibc checks
 	local program
 
 	for program in plain plain-fortified; do
-		timeout 60 ipn-fabric run "$program" "$@" ||
+		timeout "$(limit 60)" ipn-fabric run "$program" "$@" ||
 			fail "$program $1: status $?"
 	done
 }
@@ -44,7 +44,7 @@ for name in one two three four; do
 	for other in one two three four; do
 		[ $other = $name ] || others+=($other)
 	done
-	timeout 60 ipn-fabric run plain peer "$NETS/peers" $name "${others[@]}" &
+	timeout "$(limit 60)" ipn-fabric run plain peer "$NETS/peers" $name "${others[@]}" &
 	peers+=($!)
 	[ $name != one ] || wait_until 20 has_ports "$NETS/peers" 1
 done
@@ -54,7 +54,7 @@ done
 
 step "one sender, many receivers, one of them with no rights but to read"
 mkfifo "$IPN_TEST_TMP/go"
-timeout 60 ipn-fabric run plain sender "$NETS/stream" 3000 <"$IPN_TEST_TMP/go" \
+timeout "$(limit 60)" ipn-fabric run plain sender "$NETS/stream" 3000 <"$IPN_TEST_TMP/go" \
 	>"$IPN_TEST_TMP/sender" &
 sender=$!
 exec 5>"$IPN_TEST_TMP/go"
@@ -62,10 +62,11 @@ wait_until 20 grep -q ready "$IPN_TEST_TMP/sender"
 chmod 744 "$NETS/stream" # by the owner of the path, at any time
 receivers=()
 for i in {1..5}; do
-	timeout 60 ipn-fabric run plain receiver "$NETS/stream" 3000 >"$IPN_TEST_TMP/r$i" &
+	timeout "$(limit 60)" ipn-fabric run plain receiver "$NETS/stream" 3000 \
+		>"$IPN_TEST_TMP/r$i" &
 	receivers+=($!)
 done
-as_nobody timeout 60 ipn-fabric run plain-fortified receiver "$NETS/stream" 3000 \
+as_nobody timeout "$(limit 60)" ipn-fabric run plain-fortified receiver "$NETS/stream" 3000 \
 	>"$IPN_TEST_TMP/r6" &
 receivers+=($!)
 for i in {1..6}; do
@@ -85,7 +86,7 @@ wait $sender || fail "the sender: status $?"
 
 step "plain programs and those of libipn are one network"
 node n socket "connect $NETS/hub"
-timeout 60 ipn-fabric run plain peer "$NETS/hub" plain other &
+timeout "$(limit 60)" ipn-fabric run plain peer "$NETS/hub" plain other &
 pid=$!
 tell n "recv 10000" "ok plain"
 tell n "send other" "ok 5"

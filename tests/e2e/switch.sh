@@ -102,7 +102,7 @@ done
 wait_until 20 heard two "$to_two" "$unknown" "$to_all" "$group"
 wait_until 20 heard three "$unknown" "$to_all" "$group"
 for frame in "$unknown" "$to_all" "$group"; do
-	tell ear "recvhex 2000" "ok $frame"
+	tell ear "recvhex 20000" "ok $frame"
 done
 tell ear "recv 50" EAGAIN
 heard stranger "" || fail "a frame went over to another network"
@@ -116,9 +116,9 @@ tell mouth "sendhex $two$me$TYPE$DATA" "ok 64"
 tell mouth "sendhex ffffffffffff$me$TYPE${DATA}77" "ok 65"
 wait_until 20 heard two "$two$me$TYPE$DATA" "ffffffffffff$me$TYPE${DATA}77"
 wait_until 20 heard three "ffffffffffff$me$TYPE${DATA}77"
-tell ear "recvhex 2000" "ok ffffffffffff$me$TYPE${DATA}77"
+tell ear "recvhex 20000" "ok ffffffffffff$me$TYPE${DATA}77"
 in_netns two frames inject eth0 "$me$two$TYPE$DATA"
-tell mouth "recvhex 2000" "ok $me$two$TYPE$DATA"
+tell mouth "recvhex 20000" "ok $me$two$TYPE$DATA"
 tell mouth "sendhex $me$me$TYPE$DATA" "ok 64" # to itself: dropped
 tell mouth "recv 50" EAGAIN
 tell ear "recv 50" EAGAIN
@@ -137,7 +137,7 @@ tagged=ffffffffffff${one}8100a064$TYPE$DATA
 : >"$IPN_TEST_TMP/sniff.two"
 sniff two 8100
 in_netns one frames inject eth0 "$tagged"
-tell ear "recvhex 2000" "ok $tagged"
+tell ear "recvhex 20000" "ok $tagged"
 wait_until 20 heard two "$tagged"
 : >"$IPN_TEST_TMP/sniff.two"
 tell mouth "sendhex ffffffffffff${me}81000064$TYPE$DATA" "ok 68"
@@ -155,7 +155,7 @@ tcp() # FROM TO ADDRESS, "" for the host
 	${2:+nsenter --net=/run/netns/$2} frames serve 7000 >"$IPN_TEST_TMP/got" &
 	server=$!
 	wait_until 20 grep -q ':1B58 00000000:0000 0A' "/proc/$server/net/tcp"
-	${1:+nsenter --net=/run/netns/$1} timeout 60 \
+	${1:+nsenter --net=/run/netns/$1} timeout "$(limit 60)" \
 		bash -c "cat $IPN_TEST_TMP/file >/dev/tcp/$3/7000" || fail "TCP from '$1' to $3"
 	wait $server || fail "TCP from '$1' to $3: the server"
 	assert_eq "$wanted" "$(sha256sum <"$IPN_TEST_TMP/got")" "TCP from '$1' to $3"
@@ -197,8 +197,8 @@ in_netns one frames inject eth0 "${full}00" 3
 in_netns one frames inject eth0 "${full}00000000"
 in_netns one frames inject eth0 "$full"
 in_netns one ip link set eth0 mtu 1500
-tell ear "recvlen 2000" "ok 1514"
-tell ear "recvlen 2000" "ok 1514"
+tell ear "recvlen 20000" "ok 1514"
+tell ear "recvlen 20000" "ok 1514"
 tell ear "recvlen 50" EAGAIN
 leave ear
 assert_eq $((before + 4)) "$(stat_of "$NETS/lan" 1 .drops.mtu)" "frames longer than the MTU"
@@ -214,7 +214,7 @@ a=$(stat_of "$NETS/sum" 5 .out_packets)
 for len in 14 60 100 1514; do
 	body=$(head -c $((2 * (len - 14))) /dev/zero | tr '\0' 1)
 	tell a "sendhex ffffffffffff$me$TYPE$body" "ok $len"
-	tell b "recvlen 2000" "ok $len"
+	tell b "recvlen 20000" "ok $len"
 done
 tell b "recv 20" EAGAIN
 assert_eq "4 1688" "$(stat_of "$NETS/sum" 0 '"\(.in_packets) \(.in_bytes)"')" "sender"

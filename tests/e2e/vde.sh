@@ -11,7 +11,11 @@ ALL=ffffffffffff
 
 sysctl -qw net.unix.max_dgram_qlen=64
 start_fabric
-BEFORE=$(snapshot)
+objects() # all but what is shown
+{
+	snapshot | sed '/^{/d'
+}
+BEFORE=$(objects)
 ipn-fabric net add "$NETS/lan" --policy switch --pool 1024 --nodes 64
 ipn-fabric attach "$NETS/lan" --vde "$DIR" --mode 0777 >/dev/null
 
@@ -105,18 +109,23 @@ PLUG=$!
 wait_until 20 has_ports "$NETS/lan" 5
 ping -q -c 3 -i 0.2 -W 20 10.9.0.1 >/dev/null || fail "no ping from VDE to the container"
 in_netns red ping -q -c 3 -i 0.2 -W 20 10.9.0.2 >/dev/null || fail "no ping to VDE"
-in_netns red iperf3 -s -1 >/dev/null 2>&1 &
-wait_until 20 in_netns red sh -c 'ss -ltn | grep -q 5201'
-iperf3 -c 10.9.0.1 -t 1 -J >"$IPN_TEST_TMP/up.json" || fail "no TCP from VDE to the container"
-in_netns red iperf3 -s -1 >/dev/null 2>&1 &
-wait_until 20 in_netns red sh -c 'ss -ltn | grep -q 5201'
-iperf3 -c 10.9.0.1 -t 1 -R -J >"$IPN_TEST_TMP/down.json" || fail "no TCP to VDE"
-for way in up down; do
-	jq -r --arg way $way '.end.sum_received.bits_per_second / 1e6 | floor |
-		"   TCP \($way): \(.) Mb/s"' "$IPN_TEST_TMP/$way.json"
-	jq -e '.end.sum_received.bytes > 1e6' "$IPN_TEST_TMP/$way.json" >/dev/null ||
-		fail "TCP $way: next to nothing went through"
-done
+tcp() # WAY [OPTION]
+{
+	local server out=$IPN_TEST_TMP/$1.json
+
+	in_netns red iperf3 -s -1 >/dev/null 2>&1 &
+	server=$!
+	wait_until 20 in_netns red sh -c 'ss -ltn | grep -q 5201'
+	timeout "$(limit 60)" iperf3 -c 10.9.0.1 -n 20M -J "${@:2}" >"$out" ||
+		fail "no TCP $1: $(cat "$out")"
+	wait $server || true # or the next client would find this one
+	jq -e '.end.sum_received.bytes > 1e6' "$out" >/dev/null ||
+		fail "TCP $1: next to nothing went through: $(cat "$out")"
+	jq -r --arg way "$1" '.end.sum_received.bits_per_second / 1e6 | floor |
+		"   TCP \($way): \(.) Mb/s"' "$out"
+}
+tcp up
+tcp down -R
 kill $PLUG
 wait $PLUG 2>/dev/null || true
 wait_until 20 has_ports "$NETS/lan" 4
@@ -150,15 +159,20 @@ for ((i = 0; i < 5; i++)); do
 	tell a "fill $s $a 60 1000" 1000
 	tell a "fill $s $a 1500 200" 200
 	tell a "fill $b $a 60 10" 10
-	tell b "count 300" 10
+	tell b "count 300 10" 10
 done
 [ "$(stat_of "$NETS/lan" 2 .drops.slow)" -gt 3000 ] || fail "the slow one has lost nothing"
 assert_eq 0 "$(stat_of "$NETS/lan" 7 .drops.slow)" "lost by another"
-tell slow "count 300"
+tell slow "count 1000"
 tell a "fill $s $a 60 5" 5
-tell slow "count 300" 5
+tell slow "count 300 5" 5
 crash slow
 wait_until 20 has_ports "$NETS/lan" 3
+
+step "a kernel worker that comes late loses nothing for one who reads"
+tell b "count 300"
+tell a "hog $b $a 40 900" 40
+tell b "count 300 40" 40
 
 step "bad requests are turned away, and disturb nobody"
 # raw [MAGIC VERSION TYPE PATH]: little endian words
@@ -174,7 +188,7 @@ pad() # HEX BYTES
 }
 raw()
 {
-	OUT=$(timeout 30 vdeclient "$DIR" raw "$1")
+	OUT=$(timeout "$(limit 30)" vdeclient "$DIR" raw "$1")
 	assert_eq closed "$OUT" "request $2"
 }
 magic=cefaedfe version=03000000 type=00000000 family=0100
@@ -205,7 +219,8 @@ ROOTS=$!
 wait_until 20 test -S "$IPN_TEST_TMP/roots"
 chmod 755 "$IPN_TEST_TMP"
 name=$(printf '%s' "$IPN_TEST_TMP/roots" | od -An -tx1 -v | tr -d ' \n')
-OUT=$(as_nobody timeout 30 vdeclient "$DIR" raw "$magic$version$type$family$(pad "$name" 108)")
+OUT=$(as_nobody timeout "$(limit 30)" vdeclient "$DIR" raw \
+	"$magic$version$type$family$(pad "$name" 108)")
 assert_eq closed "$OUT" "request of nobody for root's socket"
 kill $ROOTS
 AS=as_nobody
@@ -262,5 +277,5 @@ ipn-fabric net del "$NETS/jumbo"
 [ ! -e "$DIR" ] && [ ! -e "$DIR.jumbo" ] || fail "$DIR was left behind"
 crash a
 crash b
-same "$(sed '/^{/d' <<<"$BEFORE")" "$(snapshot | sed '/^{/d')" "after all"
+same_again "$BEFORE" "after all" objects
 stop_fabric

@@ -6,7 +6,9 @@
  *		send HEX        sends the bytes, "ok" or the error
  *		fill MAC MAC LEN N   sends N frames of LEN bytes from the second to the first
  *		address recv MS         the next message, as hexadecimal; "none"
- *		count MS        messages that come until none has come for MS
+ *		count MS [N]    messages that come until none has come for MS; before there are
+ *				N it waits longer, up to LATE_MS
+ *		hog MAC MAC N MS     as fill; nothing else may run on its CPU until MS later
  *		bye             an empty message
  *		stream          "open", or "closed" when the fabric ended the port
  *		quit            ends
@@ -26,6 +28,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -37,6 +40,8 @@
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+
+#define LATE_MS 20000 /* so late may something be on a busy machine */
 
 struct client {
 	int stream, data;
@@ -122,6 +127,14 @@ static void wait_end(void)
 		;
 }
 
+static int64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
 static void fill(int fd, const char *line)
 {
 	static unsigned char frame[70000];
@@ -167,15 +180,48 @@ static void receive(int fd, int ms)
 	putchar('\n');
 }
 
-static void count(int fd, int ms)
+static void count(int fd, const char *line)
 {
 	static unsigned char data[70000];
 	struct pollfd p = { .fd = fd, .events = POLLIN };
-	unsigned long n = 0;
+	unsigned long n = 0, wanted = 0;
+	int ms = 0;
 
-	while (poll(&p, 1, ms) > 0 && recv(fd, data, sizeof(data), MSG_DONTWAIT) > 0)
+	sscanf(line, "count %d %lu", &ms, &wanted);
+	while (poll(&p, 1, n < wanted && ms < LATE_MS ? LATE_MS : ms) > 0 &&
+	       recv(fd, data, sizeof(data), MSG_DONTWAIT) > 0)
 		n++;
 	printf("%lu\n", n);
+}
+
+/* So the kernel's worker, which has to deliver the frames on the same CPU, comes late. */
+static void hog(int fd, const char *line)
+{
+	const struct sched_param fifo = { .sched_priority = 1 }, other = { 0 };
+	char to[16], from[16], frames[64];
+	cpu_set_t cpus, all;
+	unsigned int n;
+	int64_t end;
+	int ms;
+
+	if (sscanf(line, "hog %12s %12s %u %d", to, from, &n, &ms) != 4) {
+		puts("bad");
+		return;
+	}
+	snprintf(frames, sizeof(frames), "fill %s %s 60 %u", to, from, n);
+	CPU_ZERO(&cpus);
+	CPU_SET((unsigned int)sched_getcpu(), &cpus);
+	if (sched_getaffinity(0, sizeof(all), &all) || sched_setaffinity(0, sizeof(cpus), &cpus) ||
+	    sched_setscheduler(0, SCHED_FIFO, &fifo)) {
+		puts(strerror(errno));
+		return;
+	}
+	end = now_ns() + ms * 1000000LL;
+	fill(fd, frames);
+	while (now_ns() < end)
+		;
+	sched_setscheduler(0, SCHED_OTHER, &other);
+	sched_setaffinity(0, sizeof(all), &all);
 }
 
 static bool stream_open(int fd)
@@ -212,14 +258,6 @@ static void on_term(int sig)
 {
 	(void)sig;
 	stop = 1;
-}
-
-static int64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
 static void take(struct receiver *r, const struct frame *f, ssize_t len)
@@ -317,7 +355,9 @@ static void commands(struct client *c)
 		} else if (!strncmp(line, "recv ", 5)) {
 			receive(c->data, atoi(line + 5));
 		} else if (!strncmp(line, "count ", 6)) {
-			count(c->data, atoi(line + 6));
+			count(c->data, line);
+		} else if (!strncmp(line, "hog ", 4)) {
+			hog(c->data, line);
 		} else if (!strncmp(line, "bye", 3)) {
 			puts(send(c->data, "", 0, 0) ? strerror(errno) : "ok");
 		} else if (!strncmp(line, "stream", 6)) {

@@ -28,7 +28,7 @@ qemu()
 # hears MAC: the process gets a frame of that address
 hears()
 {
-	local end=$((SECONDS + 30))
+	local end=$((SECONDS + $(limit 30)))
 
 	while [ $SECONDS -lt $end ]; do
 		tell ear "recvhex 1000"
@@ -89,12 +89,24 @@ TMPDIR=$IPN_TEST_TMP HOME=$IPN_TEST_TMP setsid linux.uml mem=64M \
 	initrd="$IPN_TEST_TMP/root.cpio" con=null con0=null,fd:1 quiet \
 	"eth0=daemon,,unix,$DIR/ctl" </dev/null >"$IPN_TEST_TMP/uml" 2>&1 &
 UML=$!
-wait_until 20 has_ports "$NETS/lan" 3
-wait_until 20 ping -q -c 1 -W 1 10.5.0.7
-wait_until 20 grep -aq "guest reached the host" "$IPN_TEST_TMP/uml"
-restart
-wait_until 20 ping -q -c 1 -W 1 10.5.0.7
-pkill -KILL -s $UML # its processes are a session of their own
+uml_died() # at its first process, as on a CPU with more registers than it knows of (AMX)
+{
+	grep -aq fatal_sigsegv "$IPN_TEST_TMP/uml"
+}
+uml_answers()
+{
+	uml_died || ping -q -c 1 -W 1 10.5.0.7
+}
+wait_until 20 uml_answers
+if uml_died; then
+	echo "   user-mode-linux does not run on this CPU"
+else
+	has_ports "$NETS/lan" 3 || fail "a guest that answers is no port"
+	wait_until 20 grep -aq "guest reached the host" "$IPN_TEST_TMP/uml"
+	restart
+	wait_until 20 ping -q -c 1 -W 1 10.5.0.7
+	pkill -KILL -s $UML # its processes are a session of their own
+fi
 wait $UML 2>/dev/null || true
 wait_until 20 has_ports "$NETS/lan" 2
 

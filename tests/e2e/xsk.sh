@@ -12,7 +12,7 @@ peer()
 
 	shift
 	rm -f "$IPN_TEST_TMP/.peer.$name"
-	as_nobody timeout 90 xskpeer "$NETS/lan" "$@" >"$IPN_TEST_TMP/.peer.$name" 2>&1 &
+	as_nobody timeout "$(limit 90)" xskpeer "$NETS/lan" "$@" >"$IPN_TEST_TMP/.peer.$name" 2>&1 &
 	PEER[$name]=$!
 	wait_until 20 grep -q . "$IPN_TEST_TMP/.peer.$name"
 	grep -q ready "$IPN_TEST_TMP/.peer.$name" ||
@@ -50,7 +50,7 @@ peer_kill()
 # xsk_open WANTED [PATH [NAME]]: what a process, nobody, gets.
 xsk_open()
 {
-	OUT=$(as_nobody timeout 60 xskpeer "${2-$NETS/lan}" "${3-x0}" open || true)
+	OUT=$(as_nobody timeout "$(limit 60)" xskpeer "${2-$NETS/lan}" "${3-x0}" open || true)
 	[ "$OUT" = "$1" ] || fail "open ${2-lan} ${3-x0}: wanted '$1', got '$OUT'"
 }
 
@@ -150,7 +150,7 @@ peer a x0 echo 60
 in_netns box ping -q -c 20 -i 0.02 -W 20 10.6.0.9 >"$IPN_TEST_TMP/ping" ||
 	fail "$(cat "$IPN_TEST_TMP/ping")"
 in_netns box ping -q -c 5 -s 1472 -i 0.02 -W 20 10.6.0.9 >/dev/null || fail "long pings"
-in_netns box timeout 60 python3 - <<'EOF'
+in_netns box timeout "$(limit 60)" python3 - <<'EOF'
 import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.settimeout(20)
@@ -167,7 +167,7 @@ peer_stop a
 step "whatever the sender leaves to its interface is done: TCP and UDP segments come whole"
 peer a x0 count 60
 in_netns box ip neigh replace 10.6.0.9 lladdr 02:58:00:00:00:77 dev eth0
-in_netns box timeout 60 python3 - <<'EOF'
+in_netns box timeout "$(limit 60)" python3 - <<'EOF'
 import socket
 # datagrams that the interface is to cut up (UDP_SEGMENT), with checksums it is to complete
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -175,7 +175,8 @@ s.setsockopt(socket.IPPROTO_UDP, 103, 1400)
 for i in range(30):
     s.sendto(bytes(1400 * 20), ("10.6.0.9", 7778))
 EOF
-in_netns box timeout 60 python3 -c 'import socket; socket.create_connection(("10.6.0.9", 80), 1)' \
+in_netns box timeout "$(limit 60)" \
+	python3 -c 'import socket; socket.create_connection(("10.6.0.9", 80), 1)' \
 	2>/dev/null || true
 peer_stop a
 [[ $OUT =~ tcp\ ([0-9]+)\ udp\ 600\ bad_sums\ 0\ bad_lengths\ 0\ biggest\ 1442$ &&
@@ -211,7 +212,7 @@ peer_stop a
 
 step "what a slow holder loses is counted at it, by name"
 peer a x1 sloth
-as_nobody timeout 60 xskpeer "$NETS/lan" x0 send 1000 100 >/dev/null
+as_nobody timeout "$(limit 60)" xskpeer "$NETS/lan" x0 send 1000 100 >/dev/null
 lost_all() # what came and what was lost there, together
 {
 	[ "$(stat_of "$NETS/lan" 1 '.drops | .xsk_full + .xsk_fill + .device')" -ge 744 ]

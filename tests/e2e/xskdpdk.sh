@@ -15,7 +15,7 @@ ipn-fabric attach "$NETS/lan" --xsk x1 >/dev/null
 # testpmd's own files are in its runtime directory; it ends when its input does.
 export XDG_RUNTIME_DIR=$IPN_TEST_TMP
 step "testpmd comes up on the interface that is left to it"
-timeout 60 dpdk-testpmd -l 0-1 --no-huge -m 256 --no-pci --no-shconf --no-telemetry \
+timeout "$(limit 60)" dpdk-testpmd -l 0-1 --no-huge -m 256 --no-pci --no-shconf --no-telemetry \
 	--vdev net_af_xdp0,iface=own0 -- --forward-mode=macswap --total-num-mbufs=8192 \
 	--stats-period=1 >"$IPN_TEST_TMP/pmd" 2>&1 </dev/zero &
 pmd=$!

@@ -206,18 +206,39 @@ static inline unsigned int fake_seen(struct fake_manager *m, enum ipn_ctl_type t
 	return __atomic_load_n(&m->seen[type], __ATOMIC_ACQUIRE);
 }
 
-/*
- * Descriptors open in this process, once the manager has taken in who came and let go who went: to
- * see that nothing leaks.
- */
-static inline unsigned int fake_settled_fds(void)
+static inline unsigned int fake_fds(void)
 {
 	unsigned int n = 0;
 
-	usleep(200000);
 	for (int fd = 0; fd < 256; fd++)
 		n += fcntl(fd, F_GETFD) >= 0;
 	return n;
+}
+
+/*
+ * Descriptors open in this process, once the manager has taken in who came and let go who went,
+ * which means that they stay the same for a while: to see that nothing leaks.
+ */
+static inline unsigned int fake_settled_fds(void)
+{
+	unsigned int n = fake_fds(), now;
+
+	for (int same = 0; same < 20; same++) {
+		usleep(20000);
+		now = fake_fds();
+		if (now != n)
+			same = 0;
+		n = now;
+	}
+	return n;
+}
+
+/* There are as many as that again, if not at once. */
+static inline void fake_fds_expect(unsigned int n)
+{
+	for (int i = 0; i < 1000 && fake_fds() != n; i++)
+		usleep(20000);
+	assert_int_equal(fake_fds(), n);
 }
 
 #endif

@@ -209,7 +209,7 @@ static void nonsense_is_eproto_and_leaks_nothing(void **state)
 		assert_int_equal(call.nreply_fds, 0);
 		assert_string_equal(call.text, "");
 	}
-	assert_int_equal(fake_settled_fds(), fds_before);
+	fake_fds_expect(fds_before);
 }
 
 static void a_manager_that_dies_is_enetdown(void **state)

@@ -10,7 +10,8 @@
 #include "common/clock.h"
 
 #define MS 1000000ULL
-#define LOST_S 5 /* a wait this long was a lost wakeup */
+#define LOST_S 5  /* a wait this long was a lost wakeup */
+#define LATE_S 20 /* so late may what is due be on a busy machine */
 
 static struct fake_fabric fab;
 static bool possible;
@@ -177,13 +178,13 @@ static void rcvtimeo_ends_the_wait(void **state)
 		start = clock_now();
 		assert_int_equal(recv_u32(), -EAGAIN);
 		took = clock_now() - start;
-		assert_in_range(took, 49 * MS, 2000 * MS);
+		assert_in_range(took, 49 * MS, LATE_S * NS_PER_S);
 		/* a record that means nothing does not make it longer */
 		fake_notify(&fab, IPN_EVENT_WAKE, 0);
 		start = clock_now();
 		assert_int_equal(recv_u32(), -EAGAIN);
 		took = clock_now() - start;
-		assert_in_range(took, 49 * MS, 2000 * MS);
+		assert_in_range(took, 49 * MS, LATE_S * NS_PER_S);
 	}
 	assert_errno(ipn_set_wait(fab.node.fd, (enum ipn_wait)2), EINVAL);
 }
@@ -215,18 +216,19 @@ static void o_nonblock_from_outside_works(void **state)
 
 	(void)state;
 	NEED_FABRIC();
-	set_timeout(200 * MS);
 	for (int how = IPN_WAIT_SLEEP; how <= IPN_WAIT_SPIN; how++) {
 		uint64_t start;
 
 		assert_int_equal(ipn_set_wait(fab.node.fd, (enum ipn_wait)how), 0);
 		for (int i = 0; i < 2; i++) {
 			assert_int_equal(fcntl(fab.node.fd, F_SETFL, O_NONBLOCK), 0);
+			set_timeout(LATE_S * NS_PER_S);
 			start = clock_now();
 			assert_int_equal(recv_u32(), -EAGAIN);
 			assert_int_equal(recv_u32(), -EAGAIN);
-			assert_true(clock_now() - start < 190 * MS);
+			assert_true(clock_now() - start < LATE_S * NS_PER_S);
 			assert_int_equal(fcntl(fab.node.fd, F_SETFL, 0), 0);
+			set_timeout(200 * MS);
 			start = clock_now();
 			assert_int_equal(recv_u32(), -EAGAIN);
 			assert_true(clock_now() - start >= 199 * MS);
@@ -346,7 +348,7 @@ static void poll_over_bells_and_pipes(void **state)
 	assert_int_equal(p[2].revents, 0);
 	start = clock_now();
 	assert_int_equal(ipn_poll(p, 4, 50), 0);
-	assert_in_range(clock_now() - start, 49 * MS, 2000 * MS);
+	assert_in_range(clock_now() - start, 49 * MS, LATE_S * NS_PER_S);
 
 	later_start(&later, send_one);
 	assert_int_equal(ipn_poll(p, 4, LOST_S * 1000), 1);

@@ -354,7 +354,7 @@ static void veth_reaches_into_another_namespace(void **state)
 	assert_true(far.running);
 	assert_int_equal(setns(there, CLONE_NEWNET), 0);
 	/* The address comes with the carrier, which the kernel tells a little later. */
-	for (int i = 0; i < 200 && !ipv6_addresses("eth0"); i++)
+	for (int i = 0; i < 2000 && !ipv6_addresses("eth0"); i++)
 		usleep(10000);
 	assert_int_equal(ipv6_addresses("eth0"), 1);
 	in = packet_socket(far.ifindex);

@@ -25,7 +25,7 @@ proc_start()
 	as_nobody "$IPN_BUILD/tests/ipnhost" "$net" "${addr[$name]}" --stdin "$@" \
 		<&"$in" >&"$out" &
 	proc_pid[$name]=$! proc_in[$name]=$in proc_out[$name]=$out
-	IFS= read -r -t 10 -u "$out" line || fail "$name: not ready"
+	IFS= read -r -t "$(limit 10)" -u "$out" line || fail "$name: not ready"
 	assert_eq ready "$line" "$name"
 }
 

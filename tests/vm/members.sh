@@ -29,7 +29,7 @@ declare -A addr=(
 )
 net=$IPN_TEST_TMP/lan
 pings=2
-limit=30 # seconds for one command of a member
+limit=$(limit 30) # seconds for one command of a member
 file_size=1048576
 declare -A md5
 

@@ -22,8 +22,9 @@
  *
  * What is redirected to a program that does not read waits in the kernel at the expense of the
  * sender's send buffer. Programs bound it once the program's queue is full (bpf/core/sk.h); what
- * was under way then, and has not moved between two looks (CHECK_US), is thrown away by taking the
- * socket out of the map and putting it back. So it can hold a sender up for two queries, once.
+ * was under way then, and waits for the program at two looks in a row (CHECK_US), is thrown away by
+ * taking the socket out of the map and putting it back. So it can hold a sender up for two queries,
+ * once. What waits for the kernel's worker alone is left: on a busy machine that comes late.
  */
 #include "manager/ports/sock.h"
 
