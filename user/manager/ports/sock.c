@@ -64,6 +64,8 @@ struct sock {
 	bool complete;
 };
 
+/* seccomp: manager: sendto shutdown setsockopt getsockopt */
+
 static struct node *sock_node(struct fabric *f, __u32 id)
 {
 	struct node *node = id < IPN_MAX_NODES ? f->node_by_id[id] : NULL;
