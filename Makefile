@@ -50,7 +50,7 @@ O := $(B)/obj
 # Callbacks have the parameters that their caller gives, needed or not.
 WARN := -Wall -Wextra -Werror -Wno-unused-parameter
 CPPFLAGS_ALL = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DIPN_VERSION='"$(VERSION)"' \
-	-Iinclude -Iuser -I$(B)/bpf $(CPPFLAGS)
+	-Iinclude -Iuser -I$(B)/bpf -I$(B)/gen $(CPPFLAGS)
 # One set of objects for the library and the programs, hence -fPIC. What the library shows is ruled
 # by user/lib/libipn.map.
 CFLAGS_ALL = -std=gnu11 $(WARN) -O2 -g -fPIC -fno-semantic-interposition \
@@ -78,7 +78,7 @@ endif
 MULTIARCH = $(eval MULTIARCH := $(shell $(CC) -print-multiarch))$(MULTIARCH)
 
 LIBIPN_LIBS := -lpthread
-FABRIC_LIBS := -lxdp -lbpf -lelf -lz -lsystemd -lmnl -ljansson -linih -lpthread
+FABRIC_LIBS := -lxdp -lbpf -lelf -lz -lsystemd -lmnl -ljansson -linih -lseccomp -lpthread
 # tests/cases.c chooses which of a program's tests run.
 TEST_LIBS = -Wl,--wrap=_cmocka_run_group_tests -lcmocka $(FABRIC_LIBS)
 BENCH_LIBS := -lvdeplug
@@ -302,6 +302,12 @@ $(O)/shim/libipn.o: $(SHIM_LIB_OBJS) $(O)/shim/real.syms
 $(B)/libipn-shim.so: $(SHIM_OBJS) $(O)/shim/libipn.o user/preload/shim.map
 	$(call run,LD,$(CC) $(SHIM_CFLAGS) $(LDFLAGS_ALL) $(SHIM_LD) -o $@ $(SHIM_OBJS) \
 		$(O)/shim/libipn.o -lpthread -ldl)
+
+# Which system calls each process may make: from annotations beside the code that needs them.
+$(B)/gen/seccomp_lists.h: scripts/seccomp-lists $(wildcard user/*/*.[ch] user/*/*/*.[ch])
+	@mkdir -p $(@D)
+	$(call run,GEN,scripts/seccomp-lists user >$@)
+$(O)/user/manager/powers.o: $(B)/gen/seccomp_lists.h
 
 # Where `ipn-fabric run` finds it when it is not beside the program.
 $(O)/user/cli/cmd_run.o: private CPPFLAGS_ALL += -DIPN_SHIM_DIR='"$(LIBDIR)/ipn-fabric"'

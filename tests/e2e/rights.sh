@@ -132,14 +132,16 @@ until tell root_reads "recv 2000"; [ "$OUT" = "ok ho" ]; do
 	[ "$OUT" = "ok hi" ] || fail "another reader lost something: $OUT"
 done
 chmod 0770 "$NETS/later"
-wait_until 20 gone_is early "send hi" ECONNRESET
+wait_until 20 gone_is early "recv 20" "ok "
+tell early "send hi" ECONNRESET
 by as_nobody "ok EACCES" socket "connect $NETS/later"
 leave early
 leave root_reads
 if setfacl -m u:65534:rw "$NETS/later" 2>/dev/null; then
 	AS=as_nobody node early socket "connect $NETS/later"
 	setfacl -b "$NETS/later"
-	wait_until 20 gone_is early "send hi" ECONNRESET
+	wait_until 20 gone_is early "recv 20" "ok "
+	tell early "send hi" ECONNRESET
 	leave early
 fi
 chown 65534 "$NETS/later"

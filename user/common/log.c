@@ -7,6 +7,7 @@
 
 static bool to_syslog;
 
+/* seccomp: manager: socket connect sendto */
 void log_to_syslog(void)
 {
 	openlog("ipn-fabric", LOG_PID, LOG_DAEMON);

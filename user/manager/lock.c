@@ -98,6 +98,7 @@ static bool is_dying(const char *pid)
 	return (own | shared) >> (SIGKILL - 1) & 1;
 }
 
+/* seccomp: manager: flock pread64 pwrite64 ftruncate fchmod mkdir rmdir unlinkat */
 /* Locks it. A holder that has been killed is waited for; one that lives is not. */
 static int lock_take(int fd, const char *holder)
 {

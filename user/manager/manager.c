@@ -40,6 +40,7 @@
 #include "manager/policies/policy.h"
 #include "manager/ports/kinds.h"
 #include "manager/ports/listener.h"
+#include "manager/powers.h"
 
 struct manager {
 	struct manager_opts opts;
@@ -52,6 +53,7 @@ struct manager {
 
 /* --- start --- */
 
+/* seccomp: manager: setns getrandom */
 static int netns_enter(const char *name, struct errtext *e)
 {
 	char path[128];
@@ -157,6 +159,8 @@ static void on_down(void *arg)
 	sd_event_exit(m->f.event, 0);
 }
 
+/* seccomp: manager: epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 eventfd2 */
+/* seccomp: manager: timerfd_create timerfd_settime signalfd4 pidfd_open waitid kill */
 static int loop_open(struct manager *m)
 {
 	static const int signals[] = { SIGTERM, SIGINT };
@@ -366,6 +370,7 @@ static struct manager *manager_new(const struct manager_opts *opts)
 
 /* --- running --- */
 
+/* seccomp: manager: socket sendmsg setsockopt dup2 dup3 getsockopt fcntl */
 /* Tells the parent; from here on nobody reads our stderr. */
 static int ready(struct manager *m, int *ready_fd)
 {
@@ -415,7 +420,9 @@ static int serve(const struct manager_opts *opts, int ready_fd)
 	if (!m)
 		return 1;
 	signal(SIGPIPE, SIG_IGN);
-	r = opts->config ? config_read(opts->config, &config, &e) : 0;
+	r = powers_reduce(POWERS_MANAGER, &e);
+	if (!r && opts->config)
+		r = config_read(opts->config, &config, &e);
 	if (!r)
 		r = start(m, config, &e);
 	if (!r)
@@ -521,7 +528,9 @@ int manager_down_offline(const struct manager_opts *opts)
 		manager_close(m);
 		return 1;
 	}
-	r = start(m, NULL, &e);
+	r = powers_reduce(POWERS_MANAGER, &e);
+	if (!r)
+		r = start(m, NULL, &e);
 	if (r == -EPROTO)
 		r = remove_foreign(m, &e);
 	if (!r)

@@ -60,6 +60,8 @@ struct worker {
 	struct user *u;
 };
 
+/* seccomp: manager: clone clone3 set_robust_list eventfd2 */
+
 static void *work(void *arg)
 {
 	struct worker w = *(struct worker *)arg;

@@ -33,6 +33,8 @@ static const char *const remote[] = {
 	"gfs2", "ocfs2", "virtiofs", "autofs", "orangefs", "pvfs2", "ecryptfs", "vboxsf",
 };
 
+/* seccomp: manager: statx openat lseek */
+
 /* The type of mount `id` in a table. -ENOENT: it is not there. */
 static int mount_type(const char *table, unsigned long long id, char *type, size_t size)
 {

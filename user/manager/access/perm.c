@@ -76,6 +76,7 @@ struct identity {
 	struct __user_cap_data_struct caps[_LINUX_CAPABILITY_U32S_3];
 };
 
+/* seccomp: manager: capget capset getgroups setgroups setfsuid setfsgid */
 static int caps_set(const struct __user_cap_data_struct *caps)
 {
 	struct __user_cap_header_struct hdr = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -148,6 +149,7 @@ static void identity_restore(const struct identity *own)
 	}
 }
 
+/* seccomp: manager: faccessat2 openat openat2 statx poll getsockopt */
 static bool inode_allows(int fd, int mode)
 {
 	return syscall(SYS_faccessat2, fd, "", mode, AT_EACCESS | AT_EMPTY_PATH) == 0;

@@ -48,6 +48,8 @@ static const struct {
 	[QUOTA_MEMORY] = { "memory", 512UL << 20, 0 },
 };
 
+/* seccomp: manager: prlimit64 */
+
 static size_t files_limit(void)
 {
 	struct rlimit files;

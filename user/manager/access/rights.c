@@ -45,6 +45,7 @@ static bool in_group(const struct perm_peer *peer, gid_t gid)
 	return peer->gid == gid;
 }
 
+/* seccomp: manager: getxattr fgetxattr */
 /* Does an entry that is for this peer, or for a group of its, give x? */
 static bool acl_gives_x(int fd, const struct perm_inode *inode, const struct perm_peer *peer)
 {

@@ -28,6 +28,8 @@
 #include "manager/ports/listener.h"
 #include "manager/ports/port.h"
 
+/* seccomp: manager: mknod mknodat chmod fchmodat umask unlink unlinkat */
+
 /* Puts in front of the answer where in the file it is about. Returns r. */
 static int __attribute__((format(printf, 5, 6)))
 where(const char *file, unsigned int line, int r, struct errtext *e, const char *fmt, ...)

@@ -10,6 +10,8 @@
 #include "common/fdpass.h"
 #include "manager/access/async_close.h"
 
+/* seccomp: manager: recvmsg sendmsg recvfrom sendto */
+
 static bool has_sender(struct msghdr *msg)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c))

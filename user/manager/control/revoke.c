@@ -27,6 +27,7 @@
 
 #define GATHER_US 50000
 
+/* seccomp: manager: inotify_init1 inotify_add_watch inotify_rm_watch */
 static void watch(struct control *c, struct net *net)
 {
 	char path[32];

@@ -51,6 +51,8 @@ void session_bind(struct session *s, struct net *net, bool holds)
 	net->bound += holds;
 }
 
+/* seccomp: manager: socket bind listen accept4 chmod unlink shutdown setsockopt */
+
 static void session_unbind(struct session *s)
 {
 	struct net *net = s->net;

@@ -25,6 +25,8 @@
 #include "manager/core/port_kind.h"
 #include "manager/kernel/link.h"
 
+/* seccomp: manager: openat getdents64 */
+
 /* Is there another end that was not told? */
 static bool untold(const struct node *node)
 {

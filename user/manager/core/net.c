@@ -36,6 +36,8 @@
 
 #define ETH_HEADER 14
 
+/* seccomp: manager: openat unlinkat fcntl fchown fchownat */
+
 /* What the tables of a router take of its maker's quota. */
 static size_t net_tables_bytes(const struct ipn_net_info *info)
 {

@@ -77,6 +77,8 @@ struct punt {
 	__u64 period, used; /* ns: its start, CPU time at its start */
 };
 
+/* seccomp: manager: pipe2 poll ppoll sendto sendmsg socket setsockopt eventfd2 */
+
 static void counted(struct punt *p, __u32 node, enum ipn_drop why)
 {
 	__atomic_fetch_add(&p->counts[node].drop[why], 1, __ATOMIC_RELAXED);

@@ -76,6 +76,7 @@ static void fdstore_drop(struct fdstore *fs)
 
 /* --- at start ----------------------------------------------------------------------------------*/
 
+/* seccomp: manager: socket connect getsockopt poll pidfd_open pidfd_send_signal */
 static int fdstore_connect(struct fdstore *fs)
 {
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -185,6 +186,7 @@ void fdstore_rest(struct fdstore *fs, void (*end)(void *arg, struct fdstore_entr
 
 /* --- the process -------------------------------------------------------------------------------*/
 
+/* seccomp: manager: waitid wait4 */
 static int on_ended(sd_event_source *source, int fd, uint32_t events, void *arg)
 {
 	siginfo_t info;
@@ -232,6 +234,7 @@ static int listen_make(struct fdstore *fs)
 	return r ? r : util_take_fd(&fd);
 }
 
+/* seccomp: manager: clone clone3 vfork execve setsid dup2 dup3 close openat socketpair */
 /* The child's descriptors, whatever numbers they have here. */
 static int spawn(struct fdstore *fs, int listen_fd, int conn, pid_t *pid)
 {

@@ -32,6 +32,7 @@ static bool ends(const char *text, size_t size)
 	return memchr(text, '\0', size);
 }
 
+/* seccomp: manager fdstore: recvmsg sendmsg */
 int fdstore_recv(int fd, struct fdstore_msg *msg, int fds[FDSTORE_FDS])
 {
 	alignas(struct cmsghdr) char control[FDPASS_SPACE(FDSTORE_FDS)];

@@ -41,8 +41,9 @@
  *	an odd packet      the connection is closed, what is kept stays
  *
  * It has a session of its own, so no terminal's signals, and ends by SIGTERM as anything does at
- * the end of the system. It has no names, no maps, and no threads. It stays the program it was
- * started as when the manager is upgraded; to kill it is the way to a new one.
+ * the end of the system. It has no names, no maps, no threads and no powers (powers.c): it looks
+ * into none of the sockets that it keeps. It stays the program it was started as when the manager
+ * is upgraded; to kill it is the way to a new one.
  */
 #include "manager/fdstore/store.h"
 
@@ -60,8 +61,10 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/errtext.h"
 #include "common/util.h"
 #include "manager/fdstore/protocol.h"
+#include "manager/powers.h"
 
 #define TURN 64       /* packets, before others are looked at */
 #define FIND_MS 2000  /* without a manager: can it be found? */
@@ -227,6 +230,7 @@ static int answer(struct store *k)
 	return !r && k->listing ? say_list(k) : r;
 }
 
+/* seccomp: fdstore: accept4 getsockopt */
 static void manager_new(struct store *k)
 {
 	_cleanup_close_ int fd = accept4(k->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -243,16 +247,23 @@ static void manager_new(struct store *k)
 	k->fd = util_take_fd(&fd);
 }
 
-/* Is it still its socket that the next manager will find? */
+/*
+ * Is it still its socket that the next manager will find? A directory on the way that only
+ * capabilities lead through is no answer: then it stays.
+ */
+/* seccomp: fdstore: newfstatat lstat statx */
 static bool can_be_found(const struct store *k)
 {
 	char path[PATH_MAX];
 	struct stat st;
 
 	snprintf(path, sizeof(path), "%s/" FDSTORE_SOCKET, k->dir);
-	return !lstat(path, &st) && st.st_ino == k->inode;
+	if (lstat(path, &st))
+		return errno == EACCES;
+	return st.st_ino == k->inode;
 }
 
+/* seccomp: fdstore: poll ppoll */
 static int turn(struct store *k)
 {
 	bool more = k->gone || k->listing;
@@ -277,9 +288,13 @@ static int turn(struct store *k)
 	return 0;
 }
 
+/* What its start needs, before it has a filter of its own: the loader of programs, and this. */
+/* seccomp: manager: execve arch_prctl set_tid_address prlimit64 access faccessat pread64 */
+/* seccomp: manager: readlink newfstatat lstat unshare listen chdir fcntl prctl close_range */
 int fdstore_run(int nargs, char *const args[])
 {
 	struct store *k = calloc(1, sizeof(*k));
+	struct errtext e;
 	int r = 0;
 
 	prctl(PR_SET_NAME, FDSTORE_NAME);
@@ -297,6 +312,8 @@ int fdstore_run(int nargs, char *const args[])
 	k->gone_last = &k->gone;
 	/* it is who listens whom the next manager finds at the other end */
 	if (listen(k->listen_fd, 8) || fcntl(k->listen_fd, F_SETFL, O_NONBLOCK))
+		return 1;
+	if (powers_reduce(POWERS_FDSTORE, &e))
 		return 1;
 	while (!r && (k->fd >= 0 || k->used))
 		r = turn(k);

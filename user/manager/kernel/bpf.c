@@ -30,6 +30,7 @@
 #define GRAB_HANDLE 0x49504e /* "IPN" */
 #define GRAB_PROG "ipn_tc_grab"
 
+/* seccomp: manager: bpf uname dup dup3 fcntl ioctl memfd_create prlimit64 lseek pread64 */
 static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
 	if (level == LIBBPF_WARN && getenv("IPN_FABRIC_DEBUG"))
@@ -37,6 +38,8 @@ static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
 	return 0;
 }
 
+/* seccomp: manager: mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 getdents64 */
+/* seccomp: manager: statfs access faccessat2 stat lstat */
 static int pin_path(const struct bpf_state *b, char *path, size_t size, const char *fmt, ...)
 {
 	int n = snprintf(path, size, "%s/", b->dir);
@@ -157,6 +160,7 @@ struct load {
 	int r;
 };
 
+/* seccomp: manager: clone clone3 set_robust_list sched_getaffinity */
 static void *load_one(void *arg)
 {
 	struct load *l = arg;

@@ -88,6 +88,7 @@ struct request {
 	};
 };
 
+/* seccomp: manager: socket bind sendto recvmsg getsockname setsockopt ioctl getrandom */
 int link_ctx_new(struct link_ctx **out, __u32 group)
 {
 	struct link_ctx *ctx = malloc(sizeof(*ctx));
@@ -959,6 +960,7 @@ int link_netns_inode_of(int fd, __u32 *inode)
 	return 0;
 }
 
+/* seccomp: manager: setns openat */
 int link_netns_visit(int fd, void (*fn)(struct link_ctx *, void *), void *arg)
 {
 	_cleanup_close_ int own = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -1004,6 +1006,7 @@ static bool netns_mounted(const char *name)
 	return found;
 }
 
+/* seccomp: manager: readlink readlinkat getdents64 fstatfs statx */
 bool link_netns_reachable(__u32 inode)
 {
 	char name[32], path[300], at[32];

@@ -2,11 +2,18 @@
 /*
  * The file is hostile until the kernel's verifier has passed it. It is read, parsed and loaded in a
  * process of its own: whatever it does to that process, and however long it takes, the manager
- * goes on with its other work. Only what was pinned comes back. From the request to the end of the
- * process there is a struct loading, owned by the manager and known to the session that asked:
- *	ends by itself     its pins are renamed and opened, or its words passed on
+ * goes on with its other work. Before that process reads anything it gives up what it could do harm
+ * with (powers.c): it has the file, the maps that policies share, and the way back, no other
+ * descriptor; an empty root, no network, few system calls, and limits of memory and time. What
+ * comes back is one message: descriptors of programs and maps, and their names, or why there are
+ * none. The manager trusts it no further than the file itself: it checks the names, pins, and lets
+ * the kernel refuse programs that are not of the kind that they are used as.
+ *
+ * From the request to the end of the process there is a struct loading, owned by the manager and
+ * known to the session that asked:
+ *	ends by itself     what came is pinned, renamed and opened, or its words passed on
  *	takes too long     it is killed, then the same: ETIMEDOUT
- *	the session ends   it is killed, and waited for; NUMBER_new is removed
+ *	the session ends   it is killed, and waited for
  *	the manager ends   the same
  *	the manager dies   the kernel kills it, and the next manager removes NUMBER_new
  */
@@ -18,23 +25,32 @@
 #include <fcntl.h>
 #include <gelf.h>
 #include <signal.h>
+#include <stdalign.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "common/errtext.h"
+#include "common/fdpass.h"
 #include "common/text.h"
 #include "common/util.h"
+#include "hooks.skel.h"
 #include "manager/kernel/bpf.h"
 #include "manager/policies/policy.h"
+#include "manager/powers.h"
 
 #define FILE_MAX (4UL << 20)   /* bytes of an object */
 #define MAPS_MAX (256UL << 20) /* bytes of all maps of its own */
 #define LOAD_MS 10000
 #define LOG_SIZE (8UL << 20) /* of the verifier; touched only as far as it writes */
+#define MEMORY (1UL << 30)   /* address space of the process, beyond what it began with */
+#define FILES_MAX 1024       /* its descriptors */
+#define OBJECTS_MAX 128      /* programs and maps of a policy */
+#define OBJECT_NAME_MAX 72
 
 /* A policy on its way: the process that loads it, and who wants to know. */
 struct loading {
@@ -51,6 +67,14 @@ struct loading {
 	struct loading **ref; /* of the session; NULL again when this goes */
 };
 
+/* What comes back, with `nobjects` descriptors. */
+struct result {
+	int err;
+	struct errtext e;
+	__u32 nobjects;
+	char names[OBJECTS_MAX][OBJECT_NAME_MAX]; /* as they are pinned */
+};
+
 struct loader {
 	struct policies *ps;
 	pid_t parent;
@@ -62,6 +86,8 @@ struct loader {
 	size_t size;
 	struct bpf_object *obj;
 	char *log;
+	struct result result;
+	int objects[OBJECTS_MAX];
 };
 
 static char failed_prog[64]; /* whose load libbpf complained about */
@@ -78,6 +104,7 @@ static int note_print(enum libbpf_print_level level, const char *fmt, va_list ap
 	return 0;
 }
 
+/* seccomp: loader manager: fstat newfstatat pread64 */
 static int file_read(struct loader *l)
 {
 	struct stat st;
@@ -298,6 +325,9 @@ static const char *last_words(char *log)
 	return start ? start + 1 : log;
 }
 
+/* What libbpf asks the kernel, and where it looks for a free descriptor and for types. */
+/* seccomp: loader manager: bpf mmap uname access faccessat faccessat2 openat lseek dup3 fcntl */
+/* seccomp: loader manager: memfd_create getdents64 */
 static int object_load(struct loader *l)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = l->name);
@@ -329,17 +359,211 @@ static int object_load(struct loader *l)
 	return err_text(l->e, r, "the kernel refuses it: %s", strerror(-r));
 }
 
-static int pin(struct loader *l, int fd, const char *prefix, const char *name)
+/* --- from the process to the manager ---*/
+
+static int object_add(struct loader *l, int fd, const char *prefix, const char *name)
+{
+	struct result *result = &l->result;
+
+	if (result->nobjects == OBJECTS_MAX)
+		return err_text(l->e, -E2BIG, "has more than %u programs and maps", OBJECTS_MAX);
+	snprintf(result->names[result->nobjects], OBJECT_NAME_MAX, "%s%s", prefix, name);
+	l->objects[result->nobjects++] = fd;
+	return 0;
+}
+
+static int objects_add(struct loader *l)
+{
+	struct bpf_program *prog;
+	struct bpf_map *map;
+	int r = 0;
+
+	bpf_object__for_each_program(prog, l->obj) {
+		enum bpf_prog_type type = bpf_program__type(prog);
+		bool call = type == BPF_PROG_TYPE_SYSCALL;
+
+		if (!r)
+			r = object_add(l, bpf_program__fd(prog), call ? "call_" : "",
+				       call                           ? bpf_program__name(prog) + 4
+				       : type == BPF_PROG_TYPE_XDP    ? "xdp"
+				       : type == BPF_PROG_TYPE_SK_SKB ? "sk"
+								      : "tc");
+	}
+	bpf_object__for_each_map(map, l->obj)
+		if (!r && !bpf_map__is_internal(map) &&
+		    bpf_shared_map(l->ps->bpf, bpf_map__name(map)) < 0)
+			r = object_add(l, bpf_map__fd(map), "map_", bpf_map__name(map));
+	return r;
+}
+
+/* seccomp: loader manager: sendmsg */
+static int result_send(struct loader *l, int out)
+{
+	alignas(struct cmsghdr) char control[FDPASS_SPACE(OBJECTS_MAX)];
+	struct iovec iov = { &l->result, sizeof(l->result) };
+	struct msghdr hdr = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	if (l->result.err)
+		l->result.nobjects = 0;
+	fdpass_put(&hdr, control, l->objects, l->result.nobjects);
+	return sendmsg(out, &hdr, MSG_NOSIGNAL) == sizeof(l->result) ? 0 : -EIO;
+}
+
+/* --- the process ---*/
+
+static __u64 address_space(void)
+{
+	_cleanup_close_ int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	char text[32] = "";
+
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
+		return 0;
+	return strtoull(text, NULL, 10) * (__u64)sysconf(_SC_PAGESIZE);
+}
+
+/* seccomp: manager: prlimit64 openat */
+static int limits_set(void)
+{
+	const __u64 space = address_space() + MEMORY;
+	const rlim_t seconds = LOAD_MS / 1000 + 1;
+	const struct {
+		__rlimit_resource_t which;
+		rlim_t value;
+	} limits[] = {
+#if !defined(__SANITIZE_ADDRESS__) /* its shadow has its place in all of the address space */
+		{ RLIMIT_AS, space },
+#endif
+		{ RLIMIT_CPU, seconds },
+		{ RLIMIT_NOFILE, FILES_MAX },
+		{ RLIMIT_NPROC, 0 },
+		{ RLIMIT_FSIZE, MEMORY },
+		{ RLIMIT_CORE, 0 },
+	};
+
+	(void)space;
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+		struct rlimit now;
+
+		if (getrlimit(limits[i].which, &now))
+			return -errno;
+		if (now.rlim_max > limits[i].value)
+			now.rlim_max = limits[i].value;
+		now.rlim_cur = now.rlim_max;
+		if (setrlimit(limits[i].which, &now))
+			return -errno;
+	}
+	return 0;
+}
+
+/* Closes all but the file, the maps that a policy may share, and the way back. */
+static int fds_reduce(struct loader *l, int out)
+{
+	int fds[2 + OBJECTS_MAX] = { l->file, out };
+	size_t n = 2;
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, l->ps->bpf->hooks->obj)
+		if (bpf_map__fd(map) >= 0 && n < ARRAY_SIZE(fds))
+			fds[n++] = bpf_map__fd(map);
+	return powers_close_others(fds, n);
+}
+
+/* From here on the process can do what it is for, and nothing else. */
+static int shut_away(struct loader *l, int out)
+{
+	int r = limits_set();
+
+	if (!r)
+		r = fds_reduce(l, out);
+	if (r)
+		return err_text(l->e, r, "cannot shut away the process that loads it: %s",
+				strerror(-r));
+	r = powers_isolate(l->e);
+	return r ? r : powers_reduce(POWERS_LOADER, l->e);
+}
+
+static void __attribute__((noreturn)) child(struct loader *l, int out)
+{
+	int r;
+
+	/* or it would go on under the next manager, which knows nothing of it */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != l->parent)
+		_exit(1);
+	signal(SIGTERM, SIG_DFL);
+	l->e = &l->result.e;
+	r = shut_away(l, out);
+	if (!r)
+		r = file_read(l);
+	if (!r)
+		r = policy_file_check(l->data, l->size, l->e);
+	if (!r)
+		r = object_load(l);
+	if (!r)
+		r = objects_add(l);
+	l->result.err = r;
+	_exit(result_send(l, out) ? 1 : 0);
+}
+
+/* --- what came back ---*/
+
+static bool object_name_ok(const char *name)
+{
+	if (!memchr(name, '\0', OBJECT_NAME_MAX))
+		return false;
+	if (!strncmp(name, "map_", 4))
+		return pin_name_ok(name + 4);
+	for (int i = 0; i < IPN_CALLS; i++)
+		if (!strncmp(name, "call_", 5) && !strcmp(name + 5, policy_call_name(i)))
+			return true;
+	return !strcmp(name, "xdp") || !strcmp(name, "tc") || !strcmp(name, "sk");
+}
+
+static bool result_ok(const struct result *result, unsigned int nfds)
+{
+	if (result->err > 0 || result->err < -4095 || result->nobjects > OBJECTS_MAX ||
+	    result->nobjects != nfds || !memchr(result->e.text, '\0', sizeof(result->e.text)))
+		return false;
+	for (__u32 i = 0; i < result->nobjects; i++)
+		if (!object_name_ok(result->names[i]))
+			return false;
+	return true;
+}
+
+/* What is left of the child when it is gone. The descriptors are the caller's. */
+static int child_result(struct loading *l, struct result *result, int fds[OBJECTS_MAX],
+			unsigned int *nfds, struct errtext *e)
+{
+	alignas(struct cmsghdr) char control[FDPASS_SPACE(OBJECTS_MAX)];
+	struct iovec iov = { result, sizeof(*result) };
+	struct msghdr hdr = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control,
+			      .msg_controllen = sizeof(control) };
+	ssize_t n = recvmsg(l->in, &hdr, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+
+	*nfds = n < 0 ? 0 : fdpass_get(&hdr, fds, OBJECTS_MAX);
+	if (l->timed_out)
+		return err_text(e, -ETIMEDOUT, "was not loaded within %u s (make it simpler)",
+				LOAD_MS / 1000);
+	if (n == sizeof(*result) && hdr.msg_flags & MSG_CTRUNC)
+		return err_text(e, -EMFILE, "the manager has no descriptors for it");
+	if (n != sizeof(*result) || !result_ok(result, *nfds))
+		return err_text(e, -ENOEXEC, "is broken: reading it ended the process that did");
+	*e = result->e;
+	return result->err;
+}
+
+static int pin(struct loading *l, int fd, const char *name, struct errtext *e)
 {
 	char path[POLICY_PATH_LEN];
-	int r = policy_path(l->ps, path, "%u_new/%s%s", l->number, prefix, name);
+	int r = policy_path(l->ps, path, "%u_new/%s", l->number, name);
 
 	if (!r && bpf_obj_pin(fd, path))
 		r = -errno;
-	return r ? err_text(l->e, r, "cannot pin %s%s: %s", prefix, name, strerror(-r)) : 0;
+	return r ? err_text(e, r, "cannot pin %s: %s", name, strerror(-r)) : 0;
 }
 
-static int pin_info(struct loader *l)
+static int pin_info(struct loading *l, struct errtext *e)
 {
 	const struct ipn_policy_info info = { .number = l->number, .abi = IPN_ABI_VERSION };
 	struct ipn_policy_info value = info;
@@ -349,81 +573,24 @@ static int pin_info(struct loader *l)
 
 	util_copy(value.name, sizeof(value.name), l->name);
 	if (fd < 0 || bpf_map_update_elem(fd, &zero, &value, BPF_ANY))
-		return err_text(l->e, -errno, "cannot make its map: %s", strerror(errno));
-	return pin(l, fd, "", "info");
+		return err_text(e, -errno, "cannot make its map: %s", strerror(errno));
+	return pin(l, fd, "info", e);
 }
 
-static int object_pin(struct loader *l)
+static int objects_pin(struct loading *l, const struct result *result, const int *fds,
+		       struct errtext *e)
 {
-	struct bpf_program *prog;
-	struct bpf_map *map;
 	char path[POLICY_PATH_LEN];
 	int r = policy_path(l->ps, path, "%u_new", l->number);
 
 	bpf_tree_remove(path);
 	if (!r && mkdir(path, 0750))
-		r = err_text(l->e, -errno, "cannot make %s: %s", path, strerror(errno));
+		r = err_text(e, -errno, "cannot make %s: %s", path, strerror(errno));
 	if (!r)
-		r = pin_info(l);
-	bpf_object__for_each_program(prog, l->obj) {
-		enum bpf_prog_type type = bpf_program__type(prog);
-		bool call = type == BPF_PROG_TYPE_SYSCALL;
-
-		if (!r)
-			r = pin(l, bpf_program__fd(prog), call ? "call_" : "",
-				call                           ? bpf_program__name(prog) + 4
-				: type == BPF_PROG_TYPE_XDP    ? "xdp"
-				: type == BPF_PROG_TYPE_SK_SKB ? "sk"
-							       : "tc");
-	}
-	bpf_object__for_each_map(map, l->obj)
-		if (!r && !bpf_map__is_internal(map) &&
-		    bpf_shared_map(l->ps->bpf, bpf_map__name(map)) < 0)
-			r = pin(l, bpf_map__fd(map), "map_", bpf_map__name(map));
+		r = pin_info(l, e);
+	for (__u32 i = 0; !r && i < result->nobjects; i++)
+		r = pin(l, fds[i], result->names[i], e);
 	return r;
-}
-
-struct result {
-	int err;
-	struct errtext e;
-};
-
-static void __attribute__((noreturn)) child(struct loader *l, int out)
-{
-	struct result result = { .e = { "" } };
-	int r;
-
-	/* or our pins would appear under the next manager */
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != l->parent)
-		_exit(1);
-	signal(SIGTERM, SIG_DFL);
-	/* this function does not return */
-	// cppcheck-suppress autoVariables
-	l->e = &result.e;
-	r = file_read(l);
-	if (!r)
-		r = policy_file_check(l->data, l->size, l->e);
-	if (!r)
-		r = object_load(l);
-	if (!r)
-		r = object_pin(l);
-	result.err = r;
-	_exit(write(out, &result, sizeof(result)) == sizeof(result) ? 0 : 1);
-}
-
-/* What is left of the child when it is gone. */
-static int child_result(struct loading *l, struct errtext *e)
-{
-	struct result result;
-	ssize_t n = read(l->in, &result, sizeof(result)); /* all it wrote is there */
-
-	if (l->timed_out)
-		return err_text(e, -ETIMEDOUT, "was not loaded within %u s (make it simpler)",
-				LOAD_MS / 1000);
-	if (n != sizeof(result))
-		return err_text(e, -ENOEXEC, "is broken: reading it ended the process that did");
-	*e = result.e;
-	return result.err;
 }
 
 static void child_end(struct loading *l)
@@ -480,13 +647,20 @@ static int on_child_gone(sd_event_source *source, int fd, uint32_t events, void 
 	void *done_arg = l->arg;
 	__u32 number = l->number;
 	struct errtext e = { "" };
-	int r = child_result(l, &e);
+	struct result result;
+	int fds[OBJECTS_MAX];
+	unsigned int nfds;
+	int r = child_result(l, &result, fds, &nfds, &e);
 
 	(void)source;
 	(void)fd;
 	(void)events;
 	if (!r)
+		r = objects_pin(l, &result, fds, &e);
+	if (!r)
 		r = loading_take(l, &e);
+	while (nfds)
+		close(fds[--nfds]);
 	loading_free(l);
 	done(done_arg, number, r, &e);
 	return 0;
@@ -503,13 +677,14 @@ static int on_too_late(sd_event_source *source, uint64_t usec, void *arg)
 	return 0;
 }
 
+/* seccomp: manager: socketpair clone clone3 recvmsg pidfd_open kill wait4 */
 /* Starts the child, and watches for its end and the time. */
 static int loading_start(struct loading *l, sd_event *event, struct loader *loader,
 			 struct errtext *e)
 {
 	int fds[2], pidfd, r;
 
-	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK))
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds))
 		return err_text(e, -errno, "cannot start a process to load it: %s",
 				strerror(errno));
 	l->in = fds[0];

@@ -107,6 +107,9 @@ static int connect_path(int fd, const struct sockaddr_un *addr)
 	return connect(fd, (void *)&to, sizeof(to)) ? -errno : 0;
 }
 
+/* seccomp: manager: socket connect bind listen accept4 recvfrom getsockopt */
+/* seccomp: manager: fchownat mkdir rmdir umask unlinkat getdents64 */
+
 /* The fabric's socket for a client: connected to it. */
 static int client_socket(const struct vde_request *q)
 {

@@ -73,6 +73,8 @@ struct sock {
 	int buffer; /* bytes, as asked for; 0: not known */
 };
 
+/* seccomp: manager: sendto shutdown setsockopt getsockopt */
+
 static struct node *sock_node(struct fabric *f, __u32 id)
 {
 	struct node *node = id < IPN_MAX_NODES ? f->node_by_id[id] : NULL;

@@ -85,6 +85,8 @@ struct xsk {
 
 /* --- the thread --- */
 
+/* seccomp: manager: memfd_create ftruncate fcntl eventfd2 getsockopt setsockopt bind */
+
 static int memory_make(size_t size, void **area)
 {
 	_cleanup_close_ int fd = memfd_create("ipn-xsk", MFD_CLOEXEC | MFD_ALLOW_SEALING);
