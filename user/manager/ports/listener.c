@@ -843,13 +843,15 @@ static bool stored_wanted(void *arg)
 {
 	const struct fabric *f = arg;
 
-	return f->listeners;
+	return f->listeners || f->nets;
 }
 
 static bool stored_there(void *arg, __u32 slot)
 {
 	const struct fabric *f = arg;
 
+	if (slot >= FDSTORE_NET(0))
+		return f->net_by_id[slot - FDSTORE_NET(0)] != NULL;
 	return slot < IPN_MAX_NODES ? f->node_by_id[slot] != NULL
 				    : listener_by_id(f, slot - IPN_MAX_NODES) != NULL;
 }
@@ -858,6 +860,13 @@ static bool stored_describe(void *arg, __u32 slot, struct fdstore_msg *msg, int 
 {
 	struct fabric *f = arg;
 
+	if (slot >= FDSTORE_NET(0)) {
+		const struct net *net = f->net_by_id[slot - FDSTORE_NET(0)];
+
+		msg->nfds = net && net->path_fd >= 0;
+		fds[0] = msg->nfds ? net->path_fd : -1;
+		return msg->nfds;
+	}
 	return slot < IPN_MAX_NODES ? sock_stored(f, slot, msg, fds)
 				    : listener_stored(f, slot - IPN_MAX_NODES, msg, fds);
 }
