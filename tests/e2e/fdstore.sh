@@ -40,10 +40,11 @@ fdstore_fds()
 	find "/proc/$1/fd" -mindepth 1 2>/dev/null | wc -l
 }
 
-# keeps N: there is one fdstore, with N descriptors beside the network and its own: 3, the two sockets
+# keeps N: there is one fdstore, with N sockets. Beside those it has 3, its two own sockets, the inode
+# of the network, and who opened the listener if there is one
 keeps()
 {
-	[ "$(fdstore | wc -l)" = 1 ] && [ "$(fdstore_fds "$(fdstore)")" = $(($1 + 6)) ]
+	[ "$(fdstore | wc -l)" = 1 ] && [ "$(fdstore_fds "$(fdstore)")" = $(($1 + 6 + ($1 > 0))) ]
 }
 
 # Without what the manager's own process is.

@@ -64,10 +64,11 @@ struct fdstore_msg {
 	__u32 which; /* listeners: a bit for each descriptor that is along */
 	__u32 pad;
 	__u64 alone;                 /* END: ms */
+	__u64 dev, ino;              /* ports: of that file: */
 	char file[FDSTORE_FILE_MAX]; /* ports: goes with it, in the directory of its listener */
 	char descr[IPN_DESCR_MAX];   /* listeners: of their next port */
 };
-_Static_assert(sizeof(struct fdstore_msg) == 48 + FDSTORE_FILE_MAX + IPN_DESCR_MAX, "no holes");
+_Static_assert(sizeof(struct fdstore_msg) == 64 + FDSTORE_FILE_MAX + IPN_DESCR_MAX, "no holes");
 
 /* Sends one; `fds`: msg->nfds of them. -EAGAIN: there is no room now. */
 int fdstore_send(int fd, const struct fdstore_msg *msg, const int *fds);
