@@ -40,8 +40,8 @@ fdstore_fds()
 	find "/proc/$1/fd" -mindepth 1 2>/dev/null | wc -l
 }
 
-# keeps N: there is one fdstore, with N sockets. Beside those it has 3, its two own sockets, the inode
-# of the network, and who opened the listener if there is one
+# keeps N: there is one fdstore, with N sockets. Beside those it has 3, its two own sockets, the
+# inode of the network, and who opened the listener if there is one
 keeps()
 {
 	[ "$(fdstore | wc -l)" = 1 ] && [ "$(fdstore_fds "$(fdstore)")" = $(($1 + 6 + ($1 > 0))) ]

@@ -119,7 +119,7 @@ static size_t utf8(const unsigned char *s, size_t n, __u32 *c)
 	return *c < least[len] || *c > 0x10ffff || (*c >= 0xd800 && *c <= 0xdfff) ? 0 : len;
 }
 
-/* Characters that are not what a reader sees: that end lines, turn the direction, or are nothing. */
+/* Characters that are not what a reader sees: ends of lines, turns of direction, nothing. */
 static bool deceives(__u32 c)
 {
 	static const struct {

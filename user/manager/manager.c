@@ -509,6 +509,9 @@ static int remove_foreign(struct manager *m, struct errtext *e)
 	snprintf(dir, sizeof(dir), "%s/%s", m->opts.bpffs, IPN_CTL_BPFFS_SUBDIR);
 	r = bpf_unpin_dir(dir, remove_by_link, link);
 	link_ctx_free(link);
+	/* what it holds is of that version, too: remove_all ends it */
+	if (!r && !m->f.fdstore)
+		r = fdstore_new(&m->f.fdstore, m->lock.run_fd, m->opts.run_dir, 0);
 	return r ? err_text(e, r, "%s: cannot remove all of it", dir) : 0;
 }
 

@@ -15,9 +15,10 @@
  * process. A process that ends by itself (its user may kill it) is replaced as well, and the call
  * it was at is tried again, TRIES times. An agent without calls ends after IDLE_US.
  *
- * Bounds: AGENTS_USER processes of one account, AGENTS_ROOT of root, AGENTS_ALL of all others. A process that was
- * killed counts until it is gone: one that waits for the answer of a FUSE server, which has read
- * the question, cannot die before that server answers or ends. Who has too many gets -EBUSY.
+ * Bounds: AGENTS_USER processes of one account, AGENTS_ROOT of root, AGENTS_ALL of all others. A
+ * process that was killed counts until it is gone: one that waits for the answer of a FUSE server,
+ * which has read the question, cannot die before that server answers or ends. Who has too many gets
+ * -EBUSY.
  *
  * Failure: a call that cannot be made is told so from the loop, as any other result, so whoever
  * starts one never hears of it within the start.

@@ -15,6 +15,7 @@
 
 #include "common/errtext.h"
 #include "common/util.h"
+#include "manager/access/asuser.h"
 #include "manager/access/fstype.h"
 #include "manager/access/perm.h"
 #include "manager/config/config.h"
@@ -281,6 +282,7 @@ static void undo(struct fabric *f)
 		net_path_remove(net);
 		net_del(net);
 	}
+	asuser_settle(f->asuser, ASUSER_WAIT_MS);
 }
 
 int config_apply(struct fabric *f, struct config *config, const char *file, struct errtext *e)

@@ -445,6 +445,8 @@ int net_adopt(struct fabric *f, __u32 id, const struct ipn_net_info *info, int g
 	net->id = id;
 	net->key = (struct net_key){ .dev = info->dev, .ino = info->ino };
 	net->path_fd = util_take_fd(&path_fd);
+	if (net->path_fd >= 0 && net_path_gone(net))
+		net->info.persistent = 0;
 	if (net->path_fd < 0) {
 		log_warning("network %s: its path is gone; it ends with its last port", info->path);
 		net->info.persistent = 0;

@@ -119,6 +119,13 @@ void net_path_refresh(struct net *net)
 	bpf_map_update_elem(net->f->bpf->fd_net_info, &net->id, &net->info, BPF_EXIST);
 }
 
+bool net_path_gone(const struct net *net)
+{
+	struct perm_inode inode;
+
+	return net->path_fd >= 0 && !perm_inode_get(net->path_fd, &inode) && !inode.nlink;
+}
+
 /* --- at start ----------------------------------------------------------------------------------*/
 
 static bool is_inode_of(int fd, const struct ipn_net_info *info)

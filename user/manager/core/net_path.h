@@ -4,6 +4,7 @@
 #define IPN_MANAGER_NET_PATH_H
 
 #include <ipn/abi.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct asuser_id;
@@ -17,6 +18,8 @@ struct net;
 void net_path_label(int fd, pid_t client, const char *old, char label[IPN_PATH_MAX]);
 /* Puts the present text into net->info.path, and into the map if it has changed. */
 void net_path_refresh(struct net *net);
+/* Was its path removed, so that nobody can name it any more? */
+bool net_path_gone(const struct net *net);
 /*
  * At start: gives the networks of `infos` (by number, NULL: none) the descriptors of their inodes,
  * from the fdstore, or else looked up by processes of their owners; -1: it is gone.

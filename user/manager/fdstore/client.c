@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * What is to be held, the ports, listeners and networks themselves say (struct fdstore_source):
- * here stands only which slots may have changed since the process heard of them. Whoever changes something
- * touches its slot; as soon as there is room a slot is told as it then is. So nothing waits,
- * nothing piles up, and a new process is told everything by touching all.
+ * here stands only which slots may have changed since the process heard of them. Whoever changes
+ * something touches its slot; as soon as there is room a slot is told as it then is. So nothing
+ * waits, nothing piles up, and a new process is told everything by touching all.
  *
  * The process is there while something is wanted. It is started (fork and exec of this program, so
  * that none of our threads, locks and maps come along) with the first network, and killed with the

@@ -5,8 +5,8 @@
  *
  * A socket in a sockmap is there as long as somebody has it open. Programs redirect to it and hear
  * from it without any process running. So the death of the manager costs a client nothing if one
- * more process has the socket; the next manager gets it back from there. And the path of a network is
- * never walked again: the next manager gets the inode itself.
+ * more process has the socket; the next manager gets it back from there. And the path of a network
+ * is never walked again: the next manager gets the inode itself.
  *
  * Objects and owners
  *	entry     what a slot holds: a packet as the manager sent it, and its descriptors. The

@@ -160,7 +160,7 @@ static void listener_let_go(struct listener *listener)
 	listener_free(listener);
 }
 
-/* --- files ------------------------------------------------------------------------------------ */
+/* --- files --- */
 
 void listener_file_remove(struct fabric *f, struct asuser_id *who, const char *path, __u64 dev,
 			  __u64 ino)
@@ -249,7 +249,7 @@ static int listener_end(struct listener *listener, struct listener_wait *wait)
 	return r;
 }
 
-/* --- open -------------------------------------------------------------------------------------- */
+/* --- open --- */
 
 static int open_error(const struct ipn_listener *info, int r, struct errtext *e)
 {
@@ -357,7 +357,7 @@ static int listener_make(struct listener *listener)
 	return listener->call ? 0 : -ENOMEM;
 }
 
-/* --- one program, by a path ------------------------------------------------------------------- */
+/* --- one program, by a path --- */
 
 /* The socket is connected to the program's and becomes a port. */
 static int unix_join(struct listener *listener)
@@ -532,7 +532,7 @@ static bool unix_taken(const struct listener *listener)
 	return false;
 }
 
-/* --- begin ------------------------------------------------------------------------------------- */
+/* --- begin --- */
 
 static struct listener *listener_new(struct net *net, __u32 id, const struct ipn_listener *info,
 				     const char *descr, struct asuser_id *who)
@@ -701,7 +701,7 @@ static void close_all_of(struct net *net)
 	}
 }
 
-/* --- after a restart ---------------------------------------------------------------------------*/
+/* --- after a restart --- */
 
 /* Files of clients whose ports ended with a manager go: we gave them their names. */
 static void sweep(struct fabric *f, __u32 id, const struct ipn_listener *info,

@@ -14,7 +14,8 @@
  *	port	  its stream, whose end is the port's; the reply; its part in the fdstore
  *
  * An abstract name is connected to at once: that takes no path and no right, only the network
- * namespace, which has to be the client's own. That the socket is the client's, sock_begin looks at.
+ * namespace, which has to be the client's own. That the socket is the client's, sock_begin looks
+ * at.
  *
  * A step that fails closes the stream, and node_del undoes what there is of the port. The name in
  * the directory may come after that (DEAD): it is removed when it is known.
