@@ -21,6 +21,7 @@
 
 #include "manager/access/perm.h"
 #include "manager/access/quota.h"
+#include "manager/access/asuser.h"
 #include "manager/core/interfaces.h"
 #include "manager/core/net.h"
 #include "manager/core/node.h"
@@ -288,7 +289,7 @@ static void check_quota(__u32 uid)
 	size_t memory = 0;
 
 	HASH_ITER(hh, rig.f.nets, net, tmp) {
-		if (net->info.uid != uid)
+		if (net->info.account != uid)
 			continue;
 		nets++;
 		memory += net_log_bytes(net->log_class, net->slots);
@@ -296,7 +297,7 @@ static void check_quota(__u32 uid)
 			memory += l3_bytes(net->info.routes);
 	}
 	HASH_ITER(hh, rig.f.nodes, node, ntmp) {
-		if (node->in.uid != uid)
+		if (node->in.account != uid)
 			continue;
 		nodes++;
 		memory += node->memory;
@@ -358,6 +359,7 @@ static int join_at(struct net *net, enum ipn_kind kind, const char *name, bool o
 					.port = port,
 					.flags = IPN_PF_READER | IPN_PF_WRITER,
 					.uid = UID,
+					.account = UID,
 					.name = name,
 					.own = own,
 					.netns_fd = kind == IPN_KIND_VETH ? netns_fd : -1 };
@@ -386,7 +388,7 @@ static int proc_join(struct net *net, __u32 uid, struct proc_fds *fds)
 
 static int net_make(const char *name, struct ipn_net_info info)
 {
-	info.uid = UID;
+	info.uid = info.account = UID;
 	info.persistent = 1;
 	if (!info.numnodes)
 		info.numnodes = 8;
@@ -441,7 +443,7 @@ static int join_xsk_own(void)
 static int join_cable(void)
 {
 	struct net *const nets[2] = { net_named("switch"), net_named("hub") };
-	const struct node_want want = { .uid = UID, .netns_fd = -1 };
+	const struct node_want want = { .uid = UID, .account = UID, .netns_fd = -1 };
 	const __s32 ports[2] = { IPN_PORTNO_ANY, IPN_PORTNO_ANY };
 	struct node *ends[2];
 
@@ -455,8 +457,16 @@ static int open_listener(void)
 	};
 	char descr[IPN_DESCR_MAX] = "";
 
+	struct asuser_id *who;
+	int r = asuser_id_self(&who);
+
+	if (r)
+		return r;
 	util_copy(want.path, sizeof(want.path), rig_path(&rig, "listener"));
-	return listener_open(net_named("switch"), &want, descr, &rig.e);
+	r = listener_open(net_named("switch"), &want, descr, who, NULL, &rig.e);
+	asuser_id_unref(who);
+	asuser_settle(rig.f.asuser, ASUSER_WAIT_MS);
+	return r;
 }
 
 /* No fdstore has its socket: it ends with the manager. */
@@ -467,6 +477,7 @@ static int join_sock(void)
 					.port = IPN_PORTNO_ANY,
 					.flags = IPN_PF_READER | IPN_PF_WRITER,
 					.uid = UID,
+					.account = UID,
 					.name = "op",
 					.netns_fd = -1 };
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -595,7 +606,10 @@ static int leave_lossless(void)
 
 static int close_listener(void)
 {
-	return listener_close(net_named("switch"), rig_path(&rig, "listener"), &rig.e);
+	int r = listener_close(net_named("switch"), rig_path(&rig, "listener"), NULL, &rig.e);
+
+	asuser_settle(rig.f.asuser, ASUSER_WAIT_MS);
+	return r;
 }
 
 static int half_close(void)
@@ -701,10 +715,12 @@ static bool is_base(const struct node *node)
 /* All but the base goes. */
 static void clean(void)
 {
-	while (rig.f.listeners)
+	while (rig.f.listeners) {
 		assert_int_equal(listener_close(rig.f.listeners->net, rig.f.listeners->info.path,
-						&rig.e),
+						NULL, &rig.e),
 				 0);
+		asuser_settle(rig.f.asuser, ASUSER_WAIT_MS);
+	}
 	for (__u32 i = 0; i < IPN_MAX_NETS; i++) {
 		struct net *net = rig.f.net_by_id[i];
 

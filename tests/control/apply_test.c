@@ -13,6 +13,7 @@
 #include "manager/config/apply.h"
 #include "manager/config/config.h"
 #include "manager/core/net.h"
+#include "manager/core/net_path.h"
 #include "manager/core/node.h"
 #include "manager/kernel/bpf.h"
 #include "manager/ports/listener.h"

@@ -210,14 +210,16 @@ static __u64 end_comes(void)
 	return msg.alone;
 }
 
-static void pipes(int fds[2])
+static void pipes(int fds[FDSTORE_FDS])
 {
 	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+	for (int i = 2; i < FDSTORE_FDS; i++)
+		fds[i] = -1;
 }
 
 static void what_is_put_comes_back_in_a_list(void **state)
 {
-	int fds[2];
+	int fds[FDSTORE_FDS];
 
 	(void)state;
 	pipes(fds);
@@ -240,7 +242,7 @@ static void what_is_put_comes_back_in_a_list(void **state)
 
 static void what_is_replaced_or_deleted_is_given_back(void **state)
 {
-	int one[2], two[2];
+	int one[FDSTORE_FDS], two[FDSTORE_FDS];
 
 	(void)state;
 	pipes(one);
@@ -263,7 +265,7 @@ static void what_is_replaced_or_deleted_is_given_back(void **state)
 static void nothing_is_kept_of_what_was_given_back(void **state)
 {
 	struct fdstore_msg msg;
-	int fds[2], got[FDSTORE_FDS];
+	int fds[FDSTORE_FDS], got[FDSTORE_FDS];
 	struct pollfd p;
 
 	(void)state;
@@ -285,7 +287,7 @@ static void nothing_is_kept_of_what_was_given_back(void **state)
 static void the_next_manager_finds_what_the_last_one_sent(void **state)
 {
 	struct fdstore_msg msg;
-	int fds[2], got[FDSTORE_FDS], last;
+	int fds[FDSTORE_FDS], got[FDSTORE_FDS], last;
 
 	(void)state;
 	pipes(fds);
@@ -315,7 +317,7 @@ static void packets_that_are_odd_close_the_connection(void **state)
 {
 	const struct fdstore_msg good = message(FDSTORE_PUT, 6, 0);
 	struct fdstore_msg odd[12];
-	int fds[2], got[FDSTORE_FDS];
+	int fds[FDSTORE_FDS], got[FDSTORE_FDS];
 	size_t n = 0;
 
 	(void)state;
@@ -361,7 +363,7 @@ static void packets_that_are_odd_close_the_connection(void **state)
 static void descriptors_that_were_not_announced(void **state)
 {
 	struct fdstore_msg msg = message(FDSTORE_PUT, 5, 1);
-	int fds[2], got[FDSTORE_FDS];
+	int fds[FDSTORE_FDS], got[FDSTORE_FDS];
 	union {
 		struct cmsghdr align;
 		char room[CMSG_SPACE(sizeof(int) * 2)];
@@ -389,7 +391,7 @@ static void descriptors_that_were_not_announced(void **state)
 static void without_descriptors_it_refuses(void **state)
 {
 	struct fdstore_msg msg;
-	int fds[2], got[FDSTORE_FDS];
+	int fds[FDSTORE_FDS], got[FDSTORE_FDS];
 	__u32 slot = 0, kept;
 
 	(void)state;
@@ -421,7 +423,7 @@ static void without_descriptors_it_refuses(void **state)
 
 static void it_ends_when_it_has_nothing_to_keep(void **state)
 {
-	int fds[2];
+	int fds[FDSTORE_FDS];
 
 	(void)state;
 	pipes(fds);
@@ -580,7 +582,7 @@ static void all_is_found(void)
 
 static void the_next_manager_finds_what_is_held(void **state)
 {
-	int fds[2];
+	int fds[FDSTORE_FDS];
 
 	(void)state;
 	pipes(fds);
@@ -601,7 +603,7 @@ static void the_next_manager_finds_what_is_held(void **state)
 static void of_another_fabric_or_generation_nothing_is_found(void **state)
 {
 	unsigned int rest = 0;
-	int fds[2];
+	int fds[FDSTORE_FDS];
 
 	(void)state;
 	pipes(fds);
@@ -624,7 +626,7 @@ static void of_another_fabric_or_generation_nothing_is_found(void **state)
 /* A stopped process holds nobody up; it is told all when it goes on. */
 static void a_process_that_does_not_read_holds_nobody_up(void **state)
 {
-	int fds[2];
+	int fds[FDSTORE_FDS];
 	__u64 began;
 
 	(void)state;
@@ -651,7 +653,7 @@ static void a_process_that_does_not_read_holds_nobody_up(void **state)
 /* Killed: another one is started, not too often, and is told everything. */
 static void a_process_that_dies_is_replaced_and_nothing_is_lost(void **state)
 {
-	int fds[2];
+	int fds[FDSTORE_FDS];
 	pid_t first, second;
 	__u64 began = clock_us();
 
@@ -751,7 +753,7 @@ static void servers_that_are_none_are_left(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(servers); i++) {
-		int fd = listener(), ready[2];
+		int fd = listener(), ready[FDSTORE_FDS];
 		char byte;
 		pid_t pid;
 

@@ -170,8 +170,7 @@ static void monitors(void **state)
 	}
 	assert_int_equal(ctl_call(&rig, root, IPN_CTL_MONITOR, NULL, 0, NULL, 0, &reply), 0);
 	ctl_close(&rig, s[0]);
-	assert_int_equal(
-		ctl_call(&rig, s[most], IPN_CTL_MONITOR, NULL, 0, NULL, 0, &reply), 0);
+	assert_int_equal(ctl_call(&rig, s[most], IPN_CTL_MONITOR, NULL, 0, NULL, 0, &reply), 0);
 	for (int i = 1; i <= most; i++)
 		close(s[i]);
 	rig_run(&rig);

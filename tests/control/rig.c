@@ -13,6 +13,7 @@
 
 #include "common/clock.h"
 #include "common/names.h"
+#include "manager/access/asuser_proto.h"
 #include "manager/access/async_close.h"
 #include "manager/access/quota.h"
 #include "manager/adopt.h"
@@ -32,6 +33,13 @@
 
 #define GROUP 0x49123456
 #define WAIT_US 10000000
+
+/* The manager starts the program anew to act as a user: that is this one here. */
+static void __attribute__((constructor)) as_user(int argc, char *argv[])
+{
+	if (argc > 0 && !strcmp(argv[0], ASUSER_NAME))
+		exit(asuser_child_run());
+}
 
 static unsigned int entries(const char *dir)
 {
@@ -208,6 +216,8 @@ static int loop_open(struct rig *r)
 	if (rc >= 0)
 		rc = async_close_new(&f->async_close, f->event, f->users, on_closed, r);
 	if (rc >= 0)
+		rc = asuser_begin(f->asuser, f->event);
+	if (rc >= 0)
 		rc = sd_event_add_io(f->event, NULL, r->watch_fd, EPOLLIN, on_link, f);
 	return rc < 0 ? rc : 0;
 }
@@ -232,6 +242,8 @@ int rig_start(struct rig *r)
 	*f = (struct fabric){ .kinds = port_kinds,
 			      .spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC) };
 	rc = users_new(&f->users, id_log_release, f);
+	if (!rc)
+		rc = asuser_new(&f->asuser);
 	if (!rc)
 		rc = kernel_open(r);
 	if (!rc)
@@ -285,6 +297,7 @@ void rig_stop(struct rig *r)
 	for (struct session *s = r->control ? r->control->sessions : NULL; s; s = s->next)
 		close(s->fd);
 	wait_for_threads(r);
+	asuser_free(f->asuser);
 	control_free(r->control);
 	r->control = NULL;
 	if (async_close_free(f->async_close))
@@ -308,8 +321,12 @@ void rig_stop(struct rig *r)
 void rig_run(struct rig *r)
 {
 	stub_reap();
-	while (sd_event_run(r->f.event, 0) > 0)
-		stub_reap();
+	do {
+		while (sd_event_run(r->f.event, 0) > 0)
+			stub_reap();
+		asuser_settle(r->f.asuser, ASUSER_WAIT_MS);
+	} while (sd_event_run(r->f.event, 0) > 0);
+	stub_reap();
 }
 
 void rig_run_until(struct rig *r, bool (*done)(void *arg), void *arg)

@@ -9,6 +9,7 @@
  *                     namespace)
  *   fuse DIRECTORY    mounts such a file system there, for all, with a socket `net` in it that
  *                     belongs to nobody; as root
+ *   hang DIRECTORY    the same, and no name below it is ever found or not found
  *   net PATH           makes a network of the socket there: says what came of it
  *   hoard PATH COUNT  makes a network, keeps its log, lets it end, COUNT times: says how often it
  *                     could
@@ -254,7 +255,7 @@ struct answer {
  * Answers what leads to a file and to opening it, and nothing else: neither FLUSH nor ACCESS nor
  * STATFS.
  */
-static void serve(int dev, __u32 uid)
+static void serve(int dev, __u32 uid, bool hang)
 {
 	static _Alignas(8) char in[FUSE_MIN_READ_BUFFER + 65536];
 	struct fuse_in_header *q = (void *)in;
@@ -272,6 +273,8 @@ static void serve(int dev, __u32 uid)
 			body = sizeof(a.init);
 			break;
 		case FUSE_LOOKUP:
+			if (hang)
+				continue;
 			a.entry.nodeid = strcmp((char *)(q + 1), "net") ? 3 : 2;
 			a.entry.entry_valid = a.entry.attr_valid = 3600;
 			attr = &a.entry.attr;
@@ -356,7 +359,7 @@ static int flush(const char *how)
 	map_self(getuid(), getgid());
 	dev = fuse_mount("/mnt", "");
 	if (fork()) {
-		serve(dev, 0);
+		serve(dev, 0, false);
 		return 0;
 	}
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -369,13 +372,13 @@ static int flush(const char *how)
 	return 0;
 }
 
-static int fuse(const char *dir)
+static int fuse(const char *dir, bool hang)
 {
 	int dev = fuse_mount(dir, ",allow_other");
 
 	puts("ready");
 	fflush(stdout);
-	serve(dev, 65534);
+	serve(dev, 65534, hang);
 	return 0;
 }
 
@@ -557,7 +560,9 @@ int main(int argc, char **argv)
 	if (!strcmp(what, "flush"))
 		return flush(arg);
 	if (!strcmp(what, "fuse"))
-		return fuse(arg);
+		return fuse(arg, false);
+	if (!strcmp(what, "hang"))
+		return fuse(arg, true);
 	if (!strcmp(what, "hoard"))
 		return hoard(arg, count);
 	if (!strcmp(what, "busy"))

@@ -7,7 +7,7 @@
 DIR=$IPN_TEST_TMP/sw
 OBJECT=$IPN_BUILD/examples/stamp.bpf.o
 UNIT=$IPN_ROOT/scripts/ipn-fabric.service
-MANAGER_CAPS="chown:0 dac_override:1 dac_read_search:2 fowner:3 setgid:6 setuid:7 setpcap:8
+MANAGER_CAPS="chown:0 dac_override:1 dac_read_search:2 fowner:3 kill:5 setgid:6 setuid:7 setpcap:8
 	net_admin:12 net_raw:13 ipc_lock:14 sys_chroot:18 sys_ptrace:19 sys_admin:21 perfmon:38
 	bpf:39"
 LOADER_CAPS="net_admin:12 perfmon:38 bpf:39"

@@ -102,7 +102,7 @@ members_are()
 	got=$(ipn-fabric show --json | jq -r '.ports[] | "\(.network | sub(".*/"; "")) \(.port)"')
 	equal members "$1" "$got"
 }
-wait_until 20 members_are "lan 0 lan 9 hub 0 own 0"
+wait_until 20 members_are "lan 0 lan 9 hub 0 own (deleted) 0"
 ping -q -c 1 -W 20 10.7.0.1 >/dev/null || fail "the rest does not go on"
 leave holder
 wait_until 20 bash -c "! ipn-fabric net show --json | grep -q $NETS/own"

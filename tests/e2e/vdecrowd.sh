@@ -33,12 +33,12 @@ tell one "send $b${a}88b602"
 tell two "recv 20000" "$b${a}88b602"
 
 step "a new manager takes them all over"
-kept() # two descriptors for each, one for the listener, and its own
+kept() # two descriptors for each, two of the listener, the network's, and its own
 {
 	local pid
 
 	pid=$(ps -eo pid=,comm= | awk '$2 == "ipn-fdstore" { print $1 }')
-	[ "$(find "/proc/$pid/fd" -mindepth 1 | wc -l)" = $((2 * $1 + 1 + 5)) ]
+	[ "$(find "/proc/$pid/fd" -mindepth 1 | wc -l)" = $((2 * $1 + 2 + 1 + 5)) ]
 }
 wait_until 20 kept 1002
 kill_fabric

@@ -21,7 +21,10 @@ bool text_policy_name_ok(const char *s);
  * ".."; and no '%', which the kernel would take for a pattern.
  */
 bool text_ifname_ok(const char *name);
-/* Makes text from a client printable and one line: other bytes become '?'. */
+/*
+ * Makes text from a client harmless to show: valid UTF-8 of one line, without control characters
+ * and those that change the direction of text or cannot be seen. Each byte of others becomes '?'.
+ */
 void text_clean(char *s, size_t size);
 
 #endif

@@ -18,6 +18,7 @@
 #include "manager/core/ids.h"
 #include "manager/core/interfaces.h"
 #include "manager/core/net.h"
+#include "manager/core/net_path.h"
 #include "manager/core/node.h"
 #include "manager/core/objects.h"
 #include "manager/core/port_kind.h"
@@ -75,9 +76,9 @@ static int adopt_segmenter(struct fabric *f)
 	return bpf_attach_clsact(f->bpf->abi.segmenter_out, f->bpf->prog_tc_segmenter);
 }
 
-static void net_take_over(struct fabric *f, __u32 id, const struct ipn_net_info *info)
+static void net_take_over(struct fabric *f, __u32 id, const struct ipn_net_info *info, int path_fd)
 {
-	int r = net_adopt(f, id, info);
+	int r = net_adopt(f, id, info, path_fd);
 
 	if (!r)
 		return;
@@ -85,25 +86,29 @@ static void net_take_over(struct fabric *f, __u32 id, const struct ipn_net_info 
 		log_notice("removed network %s, which was left half made", info->path);
 	else
 		log_err("network %s: cannot take it over: %s", info->path, strerror(-r));
-	__atomic_store_n(&f->bpf->net_fast[id % IPN_MAX_NETS].policy, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&f->bpf->net_fast[id].policy, 0, __ATOMIC_RELEASE);
 	net_forget(f, id, info);
 }
 
+/* All at once: who has to look a path up works beside the others. */
 static int adopt_nets(struct fabric *f)
 {
-	int fd = f->bpf->fd_net_info;
-	struct ipn_net_info info;
-	__u32 id, next;
-	bool more = !bpf_map_get_next_key(fd, NULL, &id);
+	const struct ipn_net_info *at[IPN_MAX_NETS] = { NULL };
+	_cleanup_free_ struct ipn_net_info *infos = calloc(IPN_MAX_NETS, sizeof(*infos));
+	int fds[IPN_MAX_NETS];
 
-	while (more) {
-		more = !bpf_map_get_next_key(fd, &id, &next);
-		if (!bpf_map_lookup_elem(fd, &id, &info)) {
-			info.path[sizeof(info.path) - 1] = '\0';
-			net_take_over(f, id, &info);
-		}
-		id = next;
+	if (!infos)
+		return -ENOMEM;
+	for (__u32 id = 0; id < IPN_MAX_NETS; id++) {
+		if (bpf_map_lookup_elem(f->bpf->fd_net_info, &id, &infos[id]))
+			continue;
+		infos[id].path[sizeof(infos[id].path) - 1] = '\0';
+		at[id] = &infos[id];
 	}
+	net_paths_find(f, at, fds);
+	for (__u32 id = 0; id < IPN_MAX_NETS; id++)
+		if (at[id])
+			net_take_over(f, id, at[id], fds[id]);
 	return 0;
 }
 

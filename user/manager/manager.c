@@ -20,6 +20,7 @@
 #include "common/log.h"
 #include "common/util.h"
 #include "manager/access/async_close.h"
+#include "manager/access/asuser.h"
 #include "manager/access/quota.h"
 #include "manager/adopt.h"
 #include "manager/config/apply.h"
@@ -29,6 +30,7 @@
 #include "manager/core/ids.h"
 #include "manager/core/interfaces.h"
 #include "manager/core/net.h"
+#include "manager/core/net_path.h"
 #include "manager/core/node.h"
 #include "manager/core/objects.h"
 #include "manager/core/punt.h"
@@ -179,6 +181,8 @@ static int loop_open(struct manager *m)
 			return r;
 	}
 	r = async_close_new(&m->f.async_close, m->f.event, m->f.users, on_closed, m);
+	if (!r)
+		r = asuser_begin(m->f.asuser, m->f.event);
 	if (r < 0)
 		return r;
 	r = sd_event_add_io(m->f.event, NULL, m->watch_fd, EPOLLIN, on_link, &m->f);
@@ -291,6 +295,7 @@ static void remove_all(struct manager *m)
 		net_path_remove(f->nets);
 		net_del(f->nets);
 	}
+	asuser_settle(f->asuser, ASUSER_WAIT_MS);
 	if (f->fdstore)
 		fdstore_end(f->fdstore);
 	interfaces_orphans_end(f);
@@ -325,6 +330,7 @@ static void manager_close(struct manager *m)
 	struct fabric *f = &m->f;
 
 	objects_close(f);
+	asuser_free(f->asuser);
 	control_free(m->control);
 	if (async_close_free(f->async_close))
 		users_free(f->users);
@@ -355,7 +361,7 @@ static struct manager *manager_new(const struct manager_opts *opts)
 	m->watch_fd = -1;
 	m->f.kinds = port_kinds;
 	m->f.spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (users_new(&m->f.users, id_log_release, &m->f)) {
+	if (users_new(&m->f.users, id_log_release, &m->f) || asuser_new(&m->f.asuser)) {
 		util_close_fd(&m->f.spare_fd);
 		free(m);
 		return NULL;
@@ -510,6 +516,9 @@ static int remove_foreign(struct manager *m, struct errtext *e)
 	snprintf(dir, sizeof(dir), "%s/%s", m->opts.bpffs, IPN_CTL_BPFFS_SUBDIR);
 	r = bpf_unpin_dir(dir, remove_by_link, link);
 	link_ctx_free(link);
+	/* what it holds is of that version, too: remove_all ends it */
+	if (!r && !m->f.fdstore)
+		r = fdstore_new(&m->f.fdstore, m->lock.run_fd, m->opts.run_dir, 0);
 	return r ? err_text(e, r, "%s: cannot remove all of it", dir) : 0;
 }
 

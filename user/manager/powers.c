@@ -9,7 +9,8 @@
  *		  namespace without interfaces, and cannot open anything
  *	loader    before it reads the policy (policies/loader.c). It keeps what bpf(2) asks for, the
  *		  file, the way back and the shared maps; namespaces and a root of its own
- *	helper    after it has taken the identity of the user that it acts for. It keeps none
+ *	helper    after it has taken the identity of the user that it acts for
+ *		  (access/asuser_child.c). It keeps what that user has over files
  *
  * System calls. The lists are made from annotations beside the code that needs each call
  * (scripts/seccomp-lists). A process that the manager starts is under the manager's filter and its
@@ -92,6 +93,7 @@ static const struct powers kinds[] = {
 			| CAP(SYS_CHROOT)    /* an empty root for children; setns() to mounts */
 			| CAP(SYS_PTRACE)    /* /proc/PID of clients */
 			| CAP(IPC_LOCK)      /* rings of AF_XDP, where memory is limited */
+			| CAP(KILL)          /* helpers that a user's file system holds up */
 			| CAP(SETUID)        /* permissions are checked as the client */
 			| CAP(SETGID)
 			| CAP(SETPCAP)       /* children give up their bounding set */
@@ -118,6 +120,8 @@ static const struct powers kinds[] = {
 	},
 	[POWERS_HELPER] = {
 		.name = "helper",
+		/* of these, what its user has */
+		.caps = CAP(CHOWN) | CAP(FOWNER) | CAP(DAC_OVERRIDE) | CAP(DAC_READ_SEARCH),
 		.calls = calls_helper,
 		.ncalls = ARRAY_SIZE(calls_helper),
 	},

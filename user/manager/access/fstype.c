@@ -91,3 +91,13 @@ int fstype_check(int fd, pid_t client, struct errtext *e)
 			"a tmpfs)");
 	return 0;
 }
+
+bool fstype_mount_ours(int fd)
+{
+	char type[32];
+	struct statx sx;
+
+	return !statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_MNT_ID, &sx) &&
+	       (!mount_type("/proc/self/mountinfo", sx.stx_mnt_id, type, sizeof(type)) ||
+		!mount_type("/proc/1/mountinfo", sx.stx_mnt_id, type, sizeof(type)));
+}

@@ -15,10 +15,12 @@
 
 #include "common/errtext.h"
 #include "common/util.h"
+#include "manager/access/asuser.h"
 #include "manager/access/fstype.h"
 #include "manager/access/perm.h"
 #include "manager/config/config.h"
 #include "manager/core/net.h"
+#include "manager/core/net_path.h"
 #include "manager/core/net_policy.h"
 #include "manager/core/node.h"
 #include "manager/core/objects.h"
@@ -112,7 +114,7 @@ static int add_net(struct fabric *f, const char *file, const struct config_net *
 			e, -ENOTSOCK,
 			"exists and is not an IPN network (remove the file, or choose another "
 			"path)");
-	util_copy(info.path, sizeof(info.path), n->path);
+	net_path_label(fd, 0, "", info.path);
 	r = fstype_check(fd, 0, &why);
 	r = r ? err_text(e, r, "%s", why.text) : net_add(f, &info, fd, &inode, &net, e);
 	if (!r)
@@ -282,6 +284,7 @@ static void undo(struct fabric *f)
 		net_path_remove(net);
 		net_del(net);
 	}
+	asuser_settle(f->asuser, ASUSER_WAIT_MS);
 }
 
 int config_apply(struct fabric *f, struct config *config, const char *file, struct errtext *e)

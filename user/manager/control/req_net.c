@@ -3,11 +3,11 @@
 #include <linux/capability.h>
 #include <sys/stat.h>
 
-#include "common/text.h"
 #include "common/util.h"
 #include "manager/access/fstype.h"
 #include "manager/control/request.h"
 #include "manager/core/net.h"
+#include "manager/core/net_path.h"
 #include "manager/core/objects.h"
 #include "manager/core/resize.h"
 
@@ -43,10 +43,9 @@ int req_net_add(struct request *q)
 		return err_text(&q->e, -EISCONN, "this socket has a network already");
 	if (!memchr(add->path, 0, sizeof(add->path)) || !add->path[0])
 		return err_text(&q->e, -EINVAL, "the request has no path");
-	memcpy(info.path, add->path, sizeof(info.path));
-	text_clean(info.path, sizeof(info.path));
 	if (perm_inode_get(q->fds[0], &inode))
 		return err_text(&q->e, -EBADF, "the descriptor of the path is unusable");
+	net_path_label(q->fds[0], s->peer.pid, "", info.path);
 	if (!S_ISSOCK(inode.mode) || !in_file_system(s->c, &inode))
 		return err_text(&q->e, -ENOTSOCK,
 				"exists and is not an IPN network "

@@ -4,6 +4,7 @@
 
 #include "common/text.h"
 #include "common/util.h"
+#include "manager/access/asuser.h"
 #include "manager/control/request.h"
 #include "manager/core/node.h"
 #include "manager/core/objects.h"
@@ -187,6 +188,41 @@ int req_xsk_open(struct request *q)
 	return r ? r : session_later(s, q->hdr);
 }
 
+static void on_listener(void *arg, int status, const struct errtext *e)
+{
+	struct session *s = arg;
+
+	s->wait = NULL;
+	session_answer(s, status, e, NULL, 0, NULL, 0);
+}
+
+static int listener_request(struct request *q, struct net *net, const struct ipn_listener *listener,
+			    const char *descr, bool open)
+{
+	struct session *s = q->s;
+	struct asuser_id *who;
+	int r;
+
+	s->wait = calloc(1, sizeof(*s->wait));
+	if (!s->wait)
+		return -ENOMEM;
+	*s->wait = (struct listener_wait){ on_listener, s };
+	if (!open) {
+		r = listener_close(net, listener->path, s->wait, &q->e);
+	} else {
+		r = asuser_id_of(s->fd, &s->peer, &who);
+		if (!r) {
+			r = listener_open(net, listener, descr, who, s->wait, &q->e);
+			asuser_id_unref(who);
+		}
+	}
+	if (!r)
+		return session_later(s, q->hdr);
+	free(s->wait);
+	s->wait = NULL;
+	return r;
+}
+
 int req_listener(struct request *q)
 {
 	const struct ipn_ctl_listener *in = q->body;
@@ -211,9 +247,7 @@ int req_listener(struct request *q)
 	r = request_right(q, RIGHT_ATTACH, q->fds[0], &net);
 	if (r)
 		return r;
-	if (in->op == IPN_LISTENER_CLOSE)
-		return listener_close(net, listener.path, &q->e);
-	if (in->op != IPN_LISTENER_OPEN)
+	if (in->op != IPN_LISTENER_CLOSE && in->op != IPN_LISTENER_OPEN)
 		return err_text(&q->e, -EINVAL, "there is no listener request %u", in->op);
-	return listener_open(net, &listener, descr, &q->e);
+	return listener_request(q, net, &listener, descr, in->op == IPN_LISTENER_OPEN);
 }

@@ -34,6 +34,7 @@
 #include "manager/core/objects.h"
 #include "manager/core/port_kind.h"
 #include "manager/policies/loader.h"
+#include "manager/ports/listener.h"
 #include "manager/ports/xsk.h"
 
 #define BACKLOG 512
@@ -293,6 +294,9 @@ void session_free(struct session *s)
 	if (s->job)
 		xsk_forget(s->job);
 	s->job = NULL;
+	if (s->wait)
+		s->wait->fn = NULL;
+	s->wait = NULL;
 	session_unbind(s);
 	user_sub(s->f->users, s->user, QUOTA_MONITORS, s->monitor);
 	s->monitor = false;

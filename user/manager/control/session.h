@@ -17,6 +17,7 @@
 
 struct errtext;
 struct fabric;
+struct listener_wait;
 struct loading;
 struct net;
 struct node;
@@ -67,6 +68,7 @@ struct session {
 	struct ipn_ctl_hdr pending_hdr;
 	struct xsk_job *job;
 	struct loading *loading;
+	struct listener_wait *wait;
 
 	/* a monitor: monitor.c */
 	bool monitor;

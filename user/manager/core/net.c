@@ -25,11 +25,13 @@
 #include "manager/core/events.h"
 #include "manager/core/gso.h"
 #include "manager/core/interfaces.h"
+#include "manager/core/net_path.h"
 #include "manager/core/net_policy.h"
 #include "manager/core/node.h"
 #include "manager/core/objects.h"
 #include "manager/core/port_kind.h"
 #include "manager/core/resize.h"
+#include "manager/fdstore/client.h"
 #include "manager/kernel/bpf.h"
 #include "manager/policies/l3.h"
 #include "manager/policies/policy.h"
@@ -70,6 +72,8 @@ struct net *net_find(struct fabric *f, const struct perm_inode *inode)
 	struct net *net;
 
 	HASH_FIND(hh, f->nets, &key, sizeof(key), net);
+	if (net)
+		net_path_refresh(net);
 	return net;
 }
 
@@ -127,6 +131,7 @@ void net_free(struct net *net)
 		close(net->log_fd);
 	if (net->path_fd >= 0)
 		close(net->path_fd);
+	free(net->path_text);
 	free(net->ports);
 	free(net);
 }
@@ -364,6 +369,7 @@ int net_add(struct fabric *f, const struct ipn_net_info *wanted, int path_fd,
 	HASH_ADD(hh, f->nets, key, sizeof(net->key), net);
 	f->net_by_id[net->id] = net;
 	net_count_in(net, u);
+	fdstore_touch(f->fdstore, FDSTORE_NET(net->id));
 	event_emit(f, &(struct event){ .type = EVENT_NET_ADD, .net = net });
 	*out = net;
 	return 0;
@@ -397,6 +403,7 @@ void net_del(struct net *net)
 	net_unmake(net);
 	f->net_by_id[net->id] = NULL;
 	HASH_DEL(f->nets, net);
+	fdstore_touch(f->fdstore, FDSTORE_NET(net->id));
 	net_free(net);
 }
 
@@ -410,6 +417,7 @@ void net_describe(struct net *net, struct ipn_ctl_net *out)
 {
 	struct perm_inode inode;
 
+	net_path_refresh(net);
 	*out = (struct ipn_ctl_net){
 		.id = net->id,
 		.policy = net->info.policy,
@@ -429,23 +437,10 @@ void net_describe(struct net *net, struct ipn_ctl_net *out)
 	memcpy(out->path, net->info.path, sizeof(out->path));
 }
 
-/* The inode of the path, if it still is the one the network was made for. */
-static int path_reopen(const struct ipn_net_info *info, struct perm_inode *inode)
-{
-	_cleanup_close_ int fd = open(info->path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
-
-	if (fd < 0)
-		return -errno;
-	if (perm_inode_get(fd, inode) || inode->dev != info->dev || inode->ino != info->ino ||
-	    inode->btime != info->btime)
-		return -ESTALE;
-	return util_take_fd(&fd);
-}
-
-int net_adopt(struct fabric *f, __u32 id, const struct ipn_net_info *info)
+int net_adopt(struct fabric *f, __u32 id, const struct ipn_net_info *info, int given)
 {
 	struct user *u = user_get(f->users, info->account);
-	struct perm_inode inode;
+	_cleanup_close_ int path_fd = given;
 	struct net *net;
 	int r;
 
@@ -458,10 +453,11 @@ int net_adopt(struct fabric *f, __u32 id, const struct ipn_net_info *info)
 		return -ENOMEM;
 	net->id = id;
 	net->key = (struct net_key){ .dev = info->dev, .ino = info->ino };
-	net->path_fd = path_reopen(info, &inode);
+	net->path_fd = util_take_fd(&path_fd);
+	if (net->path_fd >= 0 && net_path_gone(net))
+		net->info.persistent = 0;
 	if (net->path_fd < 0) {
 		log_warning("network %s: its path is gone; it ends with its last port", info->path);
-		net->path_fd = -1;
 		net->info.persistent = 0;
 		net->key.dev = ~0ULL; /* nobody finds it by inode any more */
 		net->key.ino = id;
@@ -478,6 +474,7 @@ int net_adopt(struct fabric *f, __u32 id, const struct ipn_net_info *info)
 	HASH_ADD(hh, f->nets, key, sizeof(net->key), net);
 	f->net_by_id[id] = net;
 	net_count_in(net, u);
+	net_path_refresh(net);
 	if (net->info.policy == IPN_POLICY_L3)
 		l3_adopt(f->bpf, id);
 	return 0;
@@ -530,30 +527,4 @@ void net_adopted(struct net *net)
 		bpf_pool_wake(f->bpf, net->id);
 	gso_update(net);
 	net_unused(net);
-}
-
-/*
- * The path of a network that `net add` made goes with it, if it still is the same inode. The path
- * is a user's word, and its directories may be his: what was looked at and what is removed must be
- * in one directory, however the way there changes meanwhile.
- */
-void net_path_remove(const struct net *net)
-{
-	char dir[IPN_PATH_MAX], *name;
-	_cleanup_close_ int dir_fd = -1, fd = -1;
-	struct perm_inode inode;
-
-	if (!net->info.persistent || util_copy(dir, sizeof(dir), net->info.path))
-		return;
-	name = strrchr(dir, '/');
-	if (!name)
-		return;
-	*name++ = '\0';
-	dir_fd = open(*dir ? dir : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (dir_fd < 0)
-		return;
-	fd = openat(dir_fd, name, O_PATH | O_CLOEXEC | O_NOFOLLOW);
-	if (fd >= 0 && !perm_inode_get(fd, &inode) && inode.dev == net->info.dev &&
-	    inode.ino == net->info.ino)
-		unlinkat(dir_fd, name, 0);
 }

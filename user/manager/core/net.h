@@ -27,14 +27,15 @@ void net_unused(struct net *net);
 /* Only lets go of it. */
 void net_free(struct net *net);
 void net_describe(struct net *net, struct ipn_ctl_net *out);
-/* Takes over an entry of `net_info`. -ESTALE: the network was left half made or half removed. */
-int net_adopt(struct fabric *f, __u32 id, const struct ipn_net_info *info);
+/*
+ * Takes over an entry of `net_info`. path_fd: of its inode (taken); -1: that is gone. -ESTALE: the
+ * network was left half made or half removed.
+ */
+int net_adopt(struct fabric *f, __u32 id, const struct ipn_net_info *info, int path_fd);
 /* Removes such an entry and what stands with it. Programs do not see the network any more. */
 void net_forget(struct fabric *f, __u32 id, const struct ipn_net_info *info);
 /* When its ports are taken over: clears what no port is behind, and tells what may have changed. */
 void net_adopted(struct net *net);
-/* Removes the path of a network that `net add` made, if it still is the same inode. */
-void net_path_remove(const struct net *net);
 
 size_t net_log_bytes(__u32 log_class, __u32 slots);
 /* MTU of its interfaces: frames carry the Ethernet header, which an interface's MTU does not. */

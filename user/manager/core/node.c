@@ -32,6 +32,7 @@
 #include "manager/core/ids.h"
 #include "manager/core/interfaces.h"
 #include "manager/core/net.h"
+#include "manager/core/net_path.h"
 #include "manager/core/net_policy.h"
 #include "manager/core/objects.h"
 #include "manager/core/port_kind.h"
@@ -346,10 +347,12 @@ void node_describe(struct node *node, struct ipn_ctl_port *out, bool stats)
 		.pid = node->info.pid,
 	};
 	memcpy(out->name, node->in.name, sizeof(out->name));
+	net_path_refresh(node->net);
 	memcpy(out->path, node->net->info.path, sizeof(out->path));
 	memcpy(out->descr, node->info.descr, sizeof(out->descr));
 	if (node->peer) {
 		out->peer_port = node->peer->in.number;
+		net_path_refresh(node->peer->net);
 		memcpy(out->peer, node->peer->net->info.path, sizeof(out->peer));
 	}
 	if (!stats)

@@ -22,6 +22,7 @@
 #include "common/hash.h"
 
 struct async_close;
+struct asuser;
 struct bpf_state;
 struct fdstore;
 struct link_ctx;
@@ -47,6 +48,7 @@ struct net {
 	__u32 id;
 	struct ipn_net_info info; /* as in the map `net_info` */
 	int path_fd; /* O_PATH; holds the inode, so that its number is not used again. -1: lost */
+	char *path_text; /* the kernel's text for it, when info.path was made of that; or NULL */
 	int log_fd;
 	const struct ipn_log_head *head; /* of the log, one page, read-only */
 	__u32 log_class;
@@ -95,6 +97,7 @@ struct fabric {
 	sd_event *event; /* NULL until there is a loop: not while ports are taken over */
 	struct users *users;
 	struct async_close *async_close; /* NULL until there is a loop */
+	struct asuser *asuser;
 	struct policies *policies;
 	struct fdstore *fdstore;
 	const struct port_kind *const *kinds; /* by enum ipn_kind; NULL: none */

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What is to be held, the ports and listeners themselves say (struct fdstore_source): here stands
- * only which slots may have changed since the process heard of them. Whoever changes something
- * touches its slot; as soon as there is room a slot is told as it then is. So nothing waits,
- * nothing piles up, and a new process is told everything by touching all.
+ * What is to be held, the ports, listeners and networks themselves say (struct fdstore_source):
+ * here stands only which slots may have changed since the process heard of them. Whoever changes
+ * something touches its slot; as soon as there is room a slot is told as it then is. So nothing
+ * waits, nothing piles up, and a new process is told everything by touching all.
  *
  * The process is there while something is wanted. It is started (fork and exec of this program, so
- * that none of our threads, locks and maps come along) with the first listener, and killed with the
+ * that none of our threads, locks and maps come along) with the first network, and killed with the
  * last.
  *
- * At start (fdstore_take): all that the process has is received. Ports and listeners that stand in
- * the maps take their part (fdstore_find), and the rest is ended and deleted (fdstore_rest).
+ * At start (fdstore_take): all that the process has is received. What stands in the maps takes its
+ * part (fdstore_find), and the rest is ended and deleted (fdstore_rest).
  */
 #include "manager/fdstore/client.h"
 
@@ -375,7 +375,9 @@ static int hear(struct fdstore *fs)
 		if (!r && msg.op == FDSTORE_REFUSED)
 			log_err("the fdstore has no room for %s %u: it will end "
 				"with this manager",
-				msg.slot < IPN_MAX_NODES ? "node" : "listener",
+				msg.slot < FDSTORE_LISTENER(0) ? "node"
+				: msg.slot < FDSTORE_NET(0)    ? "listener"
+							       : "network",
 				msg.slot % IPN_MAX_NODES);
 		for (int n = 0; n < FDSTORE_FDS; n++)
 			stranger_close(fs->closing, &fds[n]);
@@ -454,7 +456,7 @@ static void work(struct fdstore *fs)
 	if (!r && !fs->source)
 		r = sd_event_add_io(fs->event, &fs->source, fs->fd, EPOLLIN, on_fdstore, fs);
 	if (r < 0) {
-		log_err("cannot start the fdstore: %s; without one, their ports end "
+		log_err("cannot start the fdstore: %s; without one, ports of sockets end "
 			"with this manager",
 			strerror(-r));
 		fdstore_drop(fs);

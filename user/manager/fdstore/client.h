@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The manager's side of the fdstore (store.c): a process that holds the sockets of sock ports and
- * listeners over a restart of the manager.
+ * listeners, and the inodes of networks, over a restart of the manager.
  */
 #ifndef IPN_MANAGER_FDSTORE_CLIENT_H
 #define IPN_MANAGER_FDSTORE_CLIENT_H
@@ -25,7 +25,7 @@ struct fdstore_source {
 	bool (*wanted)(void *arg);
 	/* May there be something in this slot? */
 	bool (*there)(void *arg, __u32 slot);
-	/* Fills in gen, listener, nfds, file, descr; the descriptors stay the owner's. */
+	/* Fills in gen, listener, nfds, which, file, descr; the descriptors stay the owner's. */
 	bool (*describe)(void *arg, __u32 slot, struct fdstore_msg *msg, int fds[FDSTORE_FDS]);
 	void *arg;
 };
@@ -38,7 +38,7 @@ void fdstore_free(struct fdstore *fs);
 
 /* At start: receives what the process has, if there is one. */
 void fdstore_take(struct fdstore *fs);
-/* What it has in a slot; the port or listener that takes the descriptors says so. NULL: nothing. */
+/* What it has in a slot; who takes the descriptors says so. NULL: nothing. */
 struct fdstore_entry *fdstore_find(struct fdstore *fs, __u32 slot, __u32 gen);
 /* Hands what nobody took to `end`, which closes the descriptors. */
 void fdstore_rest(struct fdstore *fs, void (*end)(void *arg, struct fdstore_entry *e), void *arg);

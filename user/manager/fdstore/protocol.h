@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the manager and the fdstore (store.c) say to each other: packets of one size over a
- * SEQPACKET socket, with the descriptors of a port or listener along.
+ * SEQPACKET socket, with the descriptors of a port, listener or network along.
  *
  *	manager                        fdstore
  *	PUT slot, descriptors    -->                     in place of what is there
@@ -25,20 +25,21 @@
 #define FDSTORE_NAME "ipn-fdstore"
 #define FDSTORE_SOCKET "fdstore" /* in the run directory */
 #define FDSTORE_MAGIC 0x69706e6bU
-#define FDSTORE_VERSION 1
+#define FDSTORE_VERSION 2
 
 /* Descriptors that it is started with. */
 enum { FDSTORE_FD_LISTEN = 3, FDSTORE_FD_MANAGER, FDSTORE_FD_END };
 
-/* Slots: ports by node, then listeners by their key in `listeners`. */
+/* Slots: ports by node, then listeners by their key in `listeners`, then networks by number. */
 #define FDSTORE_LISTENER(id) (IPN_MAX_NODES + (id))
-#define FDSTORE_SLOTS (2 * IPN_MAX_NODES)
+#define FDSTORE_NET(id) (2 * IPN_MAX_NODES + (id))
+#define FDSTORE_SLOTS (2 * IPN_MAX_NODES + IPN_MAX_NETS)
 #define FDSTORE_NO_LISTENER (~0U)
 /*
  * A port: the fabric's socket and the client's stream; a listener: what listens, if that is no
- * port.
+ * port, and who opened it (asuser_id_fds); a network: its inode, O_PATH.
  */
-#define FDSTORE_FDS 2
+#define FDSTORE_FDS 4
 #define FDSTORE_FILE_MAX 32
 
 enum fdstore_op {
@@ -60,11 +61,14 @@ struct fdstore_msg {
 	__u32 gen;      /* ports */
 	__u32 listener; /* ports: where it came in, or FDSTORE_NO_LISTENER */
 	__u32 nfds;
+	__u32 which; /* listeners: a bit for each descriptor that is along */
+	__u32 pad;
 	__u64 alone;                 /* END: ms */
+	__u64 dev, ino;              /* ports: of that file: */
 	char file[FDSTORE_FILE_MAX]; /* ports: goes with it, in the directory of its listener */
 	char descr[IPN_DESCR_MAX];   /* listeners: of their next port */
 };
-_Static_assert(sizeof(struct fdstore_msg) == 40 + FDSTORE_FILE_MAX + IPN_DESCR_MAX, "no holes");
+_Static_assert(sizeof(struct fdstore_msg) == 64 + FDSTORE_FILE_MAX + IPN_DESCR_MAX, "no holes");
 
 /* Sends one; `fds`: msg->nfds of them. -EAGAIN: there is no room now. */
 int fdstore_send(int fd, const struct fdstore_msg *msg, const int *fds);

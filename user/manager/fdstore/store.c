@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The fdstore: a process that holds duplicates of the sockets of sock ports and listeners, and does
- * nothing else, so that they outlive the manager.
+ * The fdstore: a process that holds duplicates of the sockets of sock ports and listeners, and of
+ * the descriptors of networks' inodes, and does nothing else, so that they outlive the manager.
  *
  * A socket in a sockmap is there as long as somebody has it open. Programs redirect to it and hear
  * from it without any process running. So the death of the manager costs a client nothing if one
- * more process has the socket; the next manager gets it back from there.
+ * more process has the socket; the next manager gets it back from there. And the path of a network
+ * is never walked again: the next manager gets the inode itself.
  *
  * Objects and owners
  *	entry     what a slot holds: a packet as the manager sent it, and its descriptors. The
@@ -35,7 +36,7 @@
  *	fdstore dies       the manager has all of it, starts another and puts everything again
  *	fdstore is slow    the manager never waits: it remembers which slots have changed, and
  *			   kills an fdstore that does not read for some seconds
- *	both die           the ports end; listeners are opened again
+ *	both die           the ports end; listeners are opened again, and networks are looked up
  *	no descriptors     that PUT is refused, and its port ends with the manager
  *	no memory          the same
  *	an odd packet      the connection is closed, what is kept stays

@@ -66,9 +66,9 @@ struct sock {
 	__u64 peer;  /* key in `sk_ports`; 0: not there */
 	__u64 first; /* message that waited at the last look */
 	struct listener *listener;
-	__u32 listener_id; /* of that listener, which may be still to come: sock_adopt */
-	int dir_fd;        /* of the listener */
-	char file[FDSTORE_FILE_MAX];
+	__u32 listener_id;           /* of that listener, which may be still to come: sock_adopt */
+	char file[FDSTORE_FILE_MAX]; /* in the listener's directory, this inode */
+	__u64 file_dev, file_ino;
 	bool complete;
 	int buffer; /* bytes, as asked for; 0: not known */
 };
@@ -220,7 +220,7 @@ static int sock_begin(struct node *node, int fd)
 		return -ENOMEM;
 	}
 	node->sock->fd = fd;
-	node->sock->stream = node->sock->dir_fd = -1;
+	node->sock->stream = -1;
 	node->sock->listener_id = FDSTORE_NO_LISTENER;
 	buffers_share(f, node->in.account);
 	r = check_begin(f);
@@ -257,8 +257,8 @@ static void sock_ended(struct node *node, int why)
 	}
 	bpf_map_delete_elem(f->bpf->fd_socks, &node->in.node);
 	sd_event_source_disable_unref(s->source);
-	if (s->file[0] && s->dir_fd >= 0)
-		unlinkat(s->dir_fd, s->file, 0);
+	if (s->file[0] && s->listener)
+		listener_port_file_remove(s->listener, s->file, s->file_dev, s->file_ino);
 	shutdown(s->fd, SHUT_RDWR);
 	if (s->stream >= 0)
 		shutdown(s->stream, SHUT_RDWR);
@@ -323,9 +323,10 @@ struct listener *sock_listener(const struct node *node)
 	return node->sock ? node->sock->listener : NULL;
 }
 
-void sock_file(struct node *node, int dir_fd, const char *file)
+void sock_file(struct node *node, const char *file, __u64 dev, __u64 ino)
 {
-	node->sock->dir_fd = dir_fd;
+	node->sock->file_dev = dev;
+	node->sock->file_ino = ino;
 	util_copy(node->sock->file, sizeof(node->sock->file), file);
 }
 
@@ -358,6 +359,8 @@ bool sock_stored(struct fabric *f, __u32 id, struct fdstore_msg *msg, int *fds)
 	fds[1] = s->stream;
 	msg->nfds = s->stream >= 0 ? 2 : 1;
 	util_copy(msg->file, sizeof(msg->file), s->file);
+	msg->dev = s->file_dev;
+	msg->ino = s->file_ino;
 	return true;
 }
 
@@ -383,7 +386,8 @@ static int sock_adopt(struct node *node)
 	}
 	s->fd = util_take_fd(&stored->fds[0]);
 	s->stream = util_take_fd(&stored->fds[1]);
-	s->dir_fd = -1;
+	s->file_dev = stored->msg.dev;
+	s->file_ino = stored->msg.ino;
 	s->listener_id = stored->msg.listener;
 	s->complete = true;
 	util_copy(s->file, sizeof(s->file), stored->msg.file);
@@ -415,8 +419,6 @@ static int sock_go_on(struct node *node)
 	s->listener = listener_by_id(f, s->listener_id);
 	if (!s->listener)
 		r = -ENOENT;
-	else
-		s->dir_fd = s->listener->dir_fd;
 	if (stream >= 0 && !r)
 		r = sock_stream(node, util_take_fd(&stream));
 	stranger_close(f->async_close, &stream);

@@ -28,8 +28,8 @@ struct listener *sock_listener(const struct node *node);
 int sock_stream(struct node *node, int stream);
 /* Says something there. */
 int sock_reply(struct node *node, const void *data, size_t len);
-/* A file that goes with the port: in the directory dir_fd, which must outlive it. */
-void sock_file(struct node *node, int dir_fd, const char *file);
+/* A file that goes with the port: in the directory of its listener. */
+void sock_file(struct node *node, const char *file, __u64 dev, __u64 ino);
 /* All of it stands: from now on it outlives the manager. */
 void sock_complete(struct node *node);
 /* Its client says goodbye: for the punt thread. */

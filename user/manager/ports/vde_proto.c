@@ -3,6 +3,7 @@
 
 #include <sys/socket.h>
 
+#include "common/text.h"
 #include "common/util.h"
 
 static int addr_take(const char *from, struct vde_request *out)
@@ -53,9 +54,7 @@ int vde_request_parse(const void *data, size_t len, struct vde_request *out)
 	if (n > sizeof(out->descr) - 1)
 		n = sizeof(out->descr) - 1;
 	memcpy(out->descr, p + VDE_REQUEST_MIN, n);
-	for (n = 0; n < sizeof(out->descr) && out->descr[n]; n++)
-		if ((unsigned char)out->descr[n] < ' ' || out->descr[n] == 127)
-			out->descr[n] = '?';
+	text_clean(out->descr, sizeof(out->descr));
 	return 0;
 }
 
