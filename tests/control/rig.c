@@ -98,7 +98,7 @@ void rig_new(struct rig *r)
 	*r = (struct rig){ .run_fd = -1, .watch_fd = -1, .spare = -1 };
 	snprintf(r->dir, sizeof(r->dir), "%s/ipn_ctl.XXXXXX", tmp);
 	assert_non_null(mkdtemp(r->dir));
-	assert_int_equal(chmod(r->dir, 0755), 0);
+	assert_int_equal(chmod(r->dir, 0777), 0); /* users have listeners there */
 	snprintf(path, sizeof(path), "%s/ipn-fabric", r->dir);
 	assert_int_equal(mkdir(path, 0700), 0);
 	r->run_fd = open(r->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

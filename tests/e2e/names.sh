@@ -167,6 +167,10 @@ if kill -0 $hang 2>/dev/null; then
 		fail "up: $(cat "$IPN_TEST_TMP/up")"
 	go_on "the next manager"
 	timeout 30 ipn-fabric down || fail "down does not end"
+	printf '[network %s/lan]\npolicy = switch\n' "$HANG" >"$IPN_TEST_TMP/conf"
+	status=0
+	timeout 30 ipn-fabric up --config "$IPN_TEST_TMP/conf" 2>"$IPN_TEST_TMP/up" || status=$?
+	assert_eq 1 $status "a configuration file that names a network there"
 	kill -KILL $hang
 	wait $hang 2>/dev/null || true
 	wait_until 20 no_helpers

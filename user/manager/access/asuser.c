@@ -778,16 +778,61 @@ static bool settle_round(struct asuser *as, int ms)
 	return true;
 }
 
-void asuser_settle(struct asuser *as, unsigned int ms)
+static void settle(struct asuser *as, unsigned int ms, const bool *done)
 {
 	__u64 end = clock_us() + (__u64)ms * 1000, now;
 
-	while ((now = clock_us()) < end) {
+	while (!(done && *done) && (now = clock_us()) < end) {
 		int left = (int)((end - now) / 1000) + 1;
 
 		if (!settle_round(as, left < 100 ? left : 100))
 			return;
 	}
+}
+
+void asuser_settle(struct asuser *as, unsigned int ms)
+{
+	settle(as, ms, NULL);
+}
+
+void asuser_wait(struct asuser *as, const bool *done)
+{
+	settle(as, ASUSER_WAIT_MS, done);
+}
+
+struct one {
+	bool done;
+	struct asuser_result *result;
+};
+
+static void on_one(void *arg, struct asuser_result *result)
+{
+	struct one *one = arg;
+
+	one->done = true;
+	*one->result = *result;
+	result->fd = -1;
+}
+
+int asuser_do(struct asuser *as, const struct asuser_job *job, struct asuser_result *result)
+{
+	struct one one = { .result = result };
+	struct asuser_call *call;
+	struct asuser_id *id;
+	int r = asuser_id_self(&id);
+
+	result->fd = -1;
+	if (r)
+		return r;
+	call = asuser_start(as, id, job, on_one, &one);
+	asuser_id_unref(id);
+	if (!call)
+		return -ENOMEM;
+	asuser_wait(as, &one.done);
+	if (one.done)
+		return result->status;
+	asuser_forget(call);
+	return -ETIMEDOUT;
 }
 
 int asuser_begin(struct asuser *as, sd_event *event)

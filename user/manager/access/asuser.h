@@ -49,8 +49,12 @@ void asuser_id_unref(struct asuser_id *id);
 /* --- what can be done --- */
 
 enum asuser_op {
-	/* Opens path (O_PATH, no symbolic link) if it is dev, ino, btime. -> fd */
-	ASUSER_LOOKUP = 1,
+	/* Opens path (O_PATH, no symbolic link) if it is dev, ino, btime, or whatever if ino is 0. */
+	ASUSER_LOOKUP = 1, /* -> fd */
+	/* Opens path for reading. -> fd */
+	ASUSER_OPEN,
+	/* Makes an inode of a socket at path, if nothing is there, and opens it like LOOKUP. */
+	ASUSER_NODE, /* -> made, fd */
 	/* Makes the directory path, if it is not there, and binds a stream socket in it, `file`. */
 	ASUSER_VDE, /* -> made, dev, ino, fd */
 	/* Binds a socket at path: the one given, or else a datagram socket. */
@@ -108,7 +112,10 @@ struct asuser_call *asuser_start(struct asuser *as, struct asuser_id *id,
 				 const struct asuser_job *job, asuser_fn *fn, void *arg);
 /* It is done all the same, but fn is not told. NULL is none. */
 void asuser_forget(struct asuser_call *call);
-/* Without a loop: waits until all is done, at most so long. */
+/* Without a loop: waits until all is done, at most so long; or until *done is. */
 void asuser_settle(struct asuser *as, unsigned int ms);
+void asuser_wait(struct asuser *as, const bool *done);
+/* One job of the manager's own, waited for. 0 or -errno. */
+int asuser_do(struct asuser *as, const struct asuser_job *job, struct asuser_result *result);
 
 #endif

@@ -215,11 +215,20 @@ static int do_lookup(const struct asuser_packet *q, int *fd)
 
 	if (found < 0)
 		return -errno;
-	if (perm_inode_get(found, &inode) || inode.dev != q->dev || inode.ino != q->ino ||
-	    inode.btime != q->btime)
+	if (q->ino && (perm_inode_get(found, &inode) || inode.dev != q->dev ||
+		       inode.ino != q->ino || inode.btime != q->btime))
 		return -ESTALE;
 	*fd = util_take_fd(&found);
 	return 0;
+}
+
+static int do_node(const struct asuser_packet *q, struct asuser_reply *a, int *fd)
+{
+	if (!mknod(q->path, S_IFSOCK | q->mode, 0))
+		a->made = 1;
+	else if (errno != EEXIST)
+		return -errno;
+	return do_lookup(q, fd);
 }
 
 /* Looked at and removed in one directory, however the way there changes meanwhile. */
@@ -358,6 +367,11 @@ static int work(const struct asuser_packet *q, struct asuser_reply *a, int *fd)
 	switch ((enum asuser_op)q->op) {
 	case ASUSER_LOOKUP:
 		return do_lookup(q, fd);
+	case ASUSER_OPEN:
+		*fd = open(q->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+		return *fd < 0 ? -errno : 0;
+	case ASUSER_NODE:
+		return do_node(q, a, fd);
 	case ASUSER_VDE:
 		return do_vde(q, a, fd);
 	case ASUSER_BIND:

@@ -52,12 +52,32 @@ where(const char *file, unsigned int line, int r, struct errtext *e, const char 
 	return r;
 }
 
+/* Paths of the file are root's own words, but a file system on the way may not answer. */
+static int path_do(struct fabric *f, enum asuser_op op, const char *path, __u32 mode, int *fd,
+		   bool *made)
+{
+	struct asuser_job job = { .op = op, .mode = mode, .fd = -1 };
+	struct asuser_result result;
+	int r = util_copy(job.path, sizeof(job.path), path);
+
+	if (!r)
+		r = asuser_do(f->asuser, &job, &result);
+	if (r)
+		return r;
+	*fd = result.fd;
+	if (made)
+		*made = result.made;
+	return 0;
+}
+
 static struct net *find_net(struct fabric *f, const char *path)
 {
-	_cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
+	_cleanup_close_ int fd = -1;
 	struct perm_inode inode;
 
-	return fd < 0 || perm_inode_get(fd, &inode) ? NULL : net_find(f, &inode);
+	return path_do(f, ASUSER_LOOKUP, path, 0, &fd, NULL) || perm_inode_get(fd, &inode)
+		       ? NULL
+		       : net_find(f, &inode);
 }
 
 static int add_net(struct fabric *f, const char *file, const struct config_net *n,
@@ -77,7 +97,6 @@ static int add_net(struct fabric *f, const char *file, const struct config_net *
 	_cleanup_close_ int fd = -1;
 	bool made = false;
 	struct net *net;
-	mode_t mask;
 	int r;
 
 	if (n->policy_name[0]) {
@@ -89,15 +108,11 @@ static int add_net(struct fabric *f, const char *file, const struct config_net *
 				"policy that is loaded (see: ipn-fabric policy list)",
 				file, n->policy_line, n->policy_name);
 	}
-	mask = umask(0);
-	made = !mknod(n->path, S_IFSOCK | n->mode, 0);
-	r = made ? 0 : -errno;
-	umask(mask);
-	if (r && r != -EEXIST)
+	r = path_do(f, ASUSER_NODE, n->path, n->mode, &fd, &made);
+	if (!r)
+		r = perm_inode_get(fd, &inode);
+	if (r)
 		return err_text(e, r, "%s", strerror(-r));
-	fd = open(n->path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0 || perm_inode_get(fd, &inode))
-		return err_text(e, -errno, "%s", strerror(errno));
 	net = net_find(f, &inode);
 	if (net) {
 		if (net->info.policy == info.policy && net->info.flags == n->flags &&
@@ -196,10 +211,10 @@ static int add_interface(struct net *net, struct config_port *p, struct errtext 
 	if (p->netns[0]) {
 		snprintf(path, sizeof(path), "%s%s", strchr(p->netns, '/') ? "" : "/run/netns/",
 			 p->netns);
-		netns_fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (netns_fd < 0)
-			return err_text(e, -errno, "network namespace %s: %s (ip netns add %s)",
-					p->netns, strerror(errno), p->netns);
+		r = path_do(net->f, ASUSER_OPEN, path, 0, &netns_fd, NULL);
+		if (r)
+			return err_text(e, r, "network namespace %s: %s (ip netns add %s)",
+					p->netns, strerror(-r), p->netns);
 		r = link_netns_inode_of(netns_fd, &netns);
 		if (r)
 			return err_text(e, r, "%s is not a network namespace", path);

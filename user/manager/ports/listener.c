@@ -654,7 +654,7 @@ static int config_open(struct net *net, const struct ipn_listener *want, const c
 		free(wait);
 		return r;
 	}
-	asuser_settle(net->f->asuser, ASUSER_WAIT_MS);
+	asuser_wait(net->f->asuser, &w.told);
 	listener = listener_find(net, want->path);
 	if (w.told && listener)
 		listener->from_config = true;
