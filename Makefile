@@ -11,7 +11,7 @@
 #   tests/{unit,bpf}/X_test.c       build/tests/X_test, linked with tests/cases.c and all but
 #                                   user/main.c
 #   tests/control/X_test.c          build/tests/X_test, the same on a kernel in memory: with
-#                                   tests/control/*.c and stub/*.c in place of the manager's kernel/
+#                                   tests/control/*.c and stub/*.c in place of its kernel/, powers.c
 #   tests/{e2e,vm}/X.c              build/tests/X, linked with libipn.a
 #   tests/conformance/*.c           build/tests/conformance-lib, with libipn.a, and again with plain
 #                                   socket calls: build/tests/conformance-plain
@@ -96,7 +96,8 @@ CASES_OBJ := $(O)/tests/cases.o
 # The manager on a kernel in memory.
 STUB_OBJS := $(call obj,tests/control/rig.c tests/control/stub/*.c)
 STUBBED_OBJS := $(STUB_OBJS) \
-	$(filter-out $(O)/user/manager/kernel/% $(O)/user/common/log.o,$(CORE_OBJS))
+	$(filter-out $(O)/user/manager/kernel/% $(O)/user/manager/powers.o $(O)/user/common/log.o,\
+	$(CORE_OBJS))
 HELPER_OBJS := $(call obj,tests/e2e/*.c tests/vm/*.c)
 BENCH_OBJS := $(call obj,tests/bench/*.c)
 CONF_OBJS := $(call obj,tests/conformance/*.c)

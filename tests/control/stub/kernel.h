@@ -84,7 +84,7 @@ void stub_leave(void);
 /* The way of libbpf: -errno, and errno. */
 int stub_error(int err);
 
-struct obj *obj_new(enum obj_kind kind, const char *name);
+struct obj *obj_new(enum obj_kind kind, const char *name, __u32 type);
 void obj_free(struct obj *o);
 struct obj *obj_of_fd(int fd, enum obj_kind kind);
 struct obj *obj_named(const char *name, enum obj_kind kind);

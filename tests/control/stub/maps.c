@@ -12,23 +12,40 @@
 
 /* --- objects --- */
 
-struct obj *obj_new(enum obj_kind kind, const char *name)
+static struct obj *map_add(const struct obj *shape, int fd);
+
+/* fd: its memory (taken). The name of that says all that another process has to know. */
+static struct obj *obj_add(const struct obj *shape, int fd)
 {
-	struct obj *o = calloc(1, sizeof(*o));
+	struct obj *o = malloc(sizeof(*o));
 	struct stat st;
 
-	if (!o)
+	if (!o || fd < 0 || fstat(fd, &st))
 		abort();
-	o->kind = kind;
-	util_copy(o->name, sizeof(o->name), name);
-	o->fd = memfd_create(o->name, MFD_CLOEXEC);
-	if (o->fd < 0 || fstat(o->fd, &st))
-		abort();
+	*o = *shape;
+	o->fd = fd;
 	o->ino = st.st_ino;
 	o->id = stub.next_id++;
 	HASH_ADD(by_ino, stub.by_ino, ino, sizeof(o->ino), o);
 	HASH_ADD(by_id, stub.by_id, id, sizeof(o->id), o);
 	return o;
+}
+
+static struct obj *obj_make(const struct obj *shape)
+{
+	char name[128];
+
+	snprintf(name, sizeof(name), "%u:%u:%u:%u:%u:%s", shape->kind, shape->type, shape->key_size,
+		 shape->value_size, shape->max, shape->name);
+	return obj_add(shape, memfd_create(name, MFD_CLOEXEC));
+}
+
+struct obj *obj_new(enum obj_kind kind, const char *name, __u32 type)
+{
+	struct obj shape = { .kind = kind, .type = type };
+
+	util_copy(shape.name, sizeof(shape.name), name);
+	return obj_make(&shape);
 }
 
 void obj_free(struct obj *o)
@@ -40,6 +57,25 @@ void obj_free(struct obj *o)
 		munmap(o->mem, o->mem_size);
 	close(o->fd);
 	free(o);
+}
+
+/* Made by another process (the one that loads a policy), which sent its descriptor. */
+static struct obj *obj_foreign(int fd)
+{
+	struct obj shape = { 0 };
+	char link[32], text[192];
+	unsigned int kind;
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, text, sizeof(text) - 1);
+	text[n < 0 ? 0 : n] = '\0';
+	if (sscanf(text, "/memfd:%u:%u:%u:%u:%u:%31[^ ]", &kind, &shape.type, &shape.key_size,
+		   &shape.value_size, &shape.max, shape.name) != 6)
+		return NULL;
+	shape.kind = kind;
+	fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return kind == OBJ_MAP ? map_add(&shape, fd) : obj_add(&shape, fd);
 }
 
 struct obj *obj_of_fd(int fd, enum obj_kind kind)
@@ -56,6 +92,8 @@ struct obj *obj_of_fd(int fd, enum obj_kind kind)
 		return NULL;
 	ino = st.st_ino;
 	HASH_FIND(by_ino, stub.by_ino, &ino, sizeof(ino), o);
+	if (!o)
+		o = obj_foreign(fd);
 	return o && o->kind == kind ? o : NULL;
 }
 
@@ -157,22 +195,36 @@ static size_t value_bytes(const struct obj *m)
 						    : m->value_size;
 }
 
-struct obj *map_new(enum bpf_map_type type, const char *name, __u32 key, __u32 value, __u32 max)
+static void map_room(struct obj *m)
 {
-	struct obj *m = obj_new(OBJ_MAP, name);
-
-	m->type = type;
-	m->key_size = key;
-	m->value_size = value;
-	m->max = max;
 	if (of_objs(m))
-		m->inner = calloc(max, sizeof(struct obj *));
+		m->inner = calloc(m->max, sizeof(struct obj *));
 	if (of_sockets(m))
-		m->sockets = calloc(max, sizeof(__u64));
-	m->mem_size = type == BPF_MAP_TYPE_RINGBUF ? max + 2 * PAGE : value_bytes(m) * max;
+		m->sockets = calloc(m->max, sizeof(__u64));
+	m->mem_size = m->type == BPF_MAP_TYPE_RINGBUF ? m->max + 2 * PAGE : value_bytes(m) * m->max;
 	m->mem_size = (m->mem_size + PAGE - 1) & ~(PAGE - 1);
 	if (!is_hash(m) && ftruncate(m->fd, (off_t)m->mem_size))
 		abort();
+}
+
+static struct obj *map_add(const struct obj *shape, int fd)
+{
+	struct obj *m = obj_add(shape, fd);
+
+	map_room(m);
+	return m;
+}
+
+struct obj *map_new(enum bpf_map_type type, const char *name, __u32 key, __u32 value, __u32 max)
+{
+	struct obj shape = {
+		.kind = OBJ_MAP, .type = type, .key_size = key, .value_size = value, .max = max
+	};
+	struct obj *m;
+
+	util_copy(shape.name, sizeof(shape.name), name);
+	m = obj_make(&shape);
+	map_room(m);
 	return m;
 }
 

@@ -94,8 +94,7 @@ int bpf_obj_get(const char *path)
 		if (pin.max == 1 && pin.value_size <= sizeof(pin.value))
 			memcpy(map_mem(o), pin.value, pin.value_size);
 	} else if (!o) {
-		o = obj_new(pin.kind, pin.name);
-		o->type = pin.type;
+		o = obj_new(pin.kind, pin.name, pin.type);
 	}
 	return obj_fd(o);
 }
@@ -221,7 +220,7 @@ int bpf_link_create(int prog, int ifindex, enum bpf_attach_type type,
 	}
 	if (err)
 		return stub_error(err);
-	o = obj_new(OBJ_LINK, "link");
+	o = obj_new(OBJ_LINK, "link", 0);
 	o->ifindex = (__u32)ifindex;
 	o->attach = type;
 	return obj_fd(o);
@@ -393,8 +392,7 @@ int bpf_program__fd(const struct bpf_program *prog)
 	if (!prog)
 		return stub_error(ENOENT);
 	if (!o) {
-		o = obj_new(OBJ_PROG, bpf_program__name(prog));
-		o->type = bpf_program__type(prog);
+		o = obj_new(OBJ_PROG, bpf_program__name(prog), bpf_program__type(prog));
 		name_add(o);
 	}
 	return o->fd;
