@@ -96,7 +96,7 @@ CASES_OBJ := $(O)/tests/cases.o
 # The manager on a kernel in memory.
 STUB_OBJS := $(call obj,tests/control/rig.c tests/control/stub/*.c)
 STUBBED_OBJS := $(STUB_OBJS) \
-	$(filter-out $(O)/user/manager/kernel/% $(O)/user/manager/powers.o $(O)/user/common/log.o,\
+	$(filter-out $(O)/user/manager/kernel/% $(O)/user/manager/access/powers.o $(O)/user/common/log.o,\
 	$(CORE_OBJS))
 HELPER_OBJS := $(call obj,tests/e2e/*.c tests/vm/*.c)
 BENCH_OBJS := $(call obj,tests/bench/*.c)
@@ -308,7 +308,7 @@ $(B)/libipn-shim.so: $(SHIM_OBJS) $(O)/shim/libipn.o user/preload/shim.map
 $(B)/gen/seccomp_lists.h: scripts/seccomp-lists $(wildcard user/*/*.[ch] user/*/*/*.[ch])
 	@mkdir -p $(@D)
 	$(call run,GEN,scripts/seccomp-lists user >$@)
-$(O)/user/manager/powers.o: $(B)/gen/seccomp_lists.h
+$(O)/user/manager/access/powers.o: $(B)/gen/seccomp_lists.h
 
 # Where `ipn-fabric run` finds it when it is not beside the program.
 $(O)/user/cli/cmd_run.o: private CPPFLAGS_ALL += -DIPN_SHIM_DIR='"$(LIBDIR)/ipn-fabric"'

@@ -73,7 +73,7 @@ typedef struct {
 typedef struct {
 	int counter;
 } atomic_t;
-typedef struct refcount_struct {
+typedef struct {
 	atomic_t refs;
 } refcount_t;
 struct sock_common {

@@ -228,7 +228,10 @@ GLOBAL int wake_port(__u32 id, __u32 port)
 		WRITE_ONCE(page->awake, 0);
 	}
 	if (likely(!READ_ONCE(net->suspect))) {
-		/* only one whose lock somebody holds for long cannot be: it is at the next message */
+		/*
+		 * Only one whose lock somebody holds for long cannot be: it is at the next
+		 * message.
+		 */
 		if (unlikely(bell_ring(node, IPN_EVENT_WAKE, 0))) /* K8 */
 			wake_again(node);
 		return 1;

@@ -196,8 +196,8 @@ struct ipn_port_in {
 	enum ipn_policy_number policy;
 	__u32 mtu;
 	__u32 account; /* whose quota it counts for, as in ipn_net_info */
-	__u32 node; /* index in stats, bells, pages; IPN_MAX_NETS + node in logs */
-	__u32 gen;  /* differs for each holder of this port number: old fdb entries do not match */
+	__u32 node;    /* index in stats, bells, pages; IPN_MAX_NETS + node in logs */
+	__u32 gen; /* differs for each holder of this port number: old fdb entries do not match */
 	__u32 flood_at; /* index of a device in `flood_list`, after the network's port_base */
 	__u32 uid;      /* who attached it */
 	char name[IPN_NAME_MAX]; /* process nodes: the tap; devices: the name given */
@@ -343,7 +343,7 @@ struct ipn_page {
 	__u64 taken; /* of a batch that was refused as IPN_TX_FULL or _AGAIN: so many went first */
 	__u64 awake; /* written by programs: looks in vain, one after the other */
 	__u64 rests; /* written by programs: the bell is not rung, the node must look by itself */
-	__u64 revoked; /* written by the manager: IPN_PF_READER, IPN_PF_WRITER that were taken away */
+	__u64 revoked; /* written by the manager: IPN_PF_READER, _WRITER that were taken away */
 	__u64 pad2[1];
 };
 #define IPN_WAKE_LOOKS 32 /* in vain, and nobody looks any more until the node arms again */

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# who_may_do_what: every act by everybody, as the table of ipn(7) says (user/manager/access/rights.def)
+# who_may_do_what: every act by everybody, as the table of ipn(7) says
+# (user/manager/access/rights.def)
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/e2e.bash"
 
@@ -94,7 +95,8 @@ for row in "${acts[@]}"; do
 		got=no
 		allowed "${cells[0]}" && got=yes
 		[ "$got" = "$wanted" ] ||
-			fail "$who: ${cells[0]}: is $got, must be $wanted: $(cat out err | tr '\n' ' ')"
+			fail "$who: ${cells[0]}: is $got, must be $wanted:" \
+				"$(cat out err | tr '\n' ' ')"
 		[ "${cells[0]}" != down ] || [ $got = no ] || start_fabric
 	done
 done

@@ -17,7 +17,7 @@
 
 #include "common/errtext.h"
 #include "common/util.h"
-#include "manager/powers.h"
+#include "manager/access/powers.h"
 
 /* A try returns 0 or its errno, and that is the exit status. */
 typedef int try_fn(void);

@@ -37,7 +37,8 @@ suite_pack()
 		options+=(--file "$stripped/$file:ipn/build/$file")
 	done
 	for file in "$top"/build/{examples,tests}/*.bpf.o "$top"/tests/{lib.sh,e2e/e2e.bash} \
-		"$top"/tests/conformance/*.sh "$top"/tests/vm/{"$(basename "$0")",suite.bash,pool.bash} \
+		"$top"/tests/conformance/*.sh \
+		"$top"/tests/vm/{"$(basename "$0")",suite.bash,pool.bash} \
 		"$top"/tests/bpf/*_test.c; do
 		options+=(--file "$file:ipn/${file#"$top"/}")
 	done
@@ -58,7 +59,8 @@ suite_boot()
 	"$top/scripts/run-guest" --name suite --memory 640 --cpus "${IPN_SUITE_CPUS:-1}" \
 		--kernel "$SUITE_KERNEL" --initramfs "suite-$SUITE_KERNEL" --timeout "$suite_all" \
 		--log "$IPN_TEST_TMP/console" \
-		--cmd "IPN_TEST_GUEST=1 IPN_SUITE='${IPN_SUITE:-.}' bash '/ipn/tests/vm/${0##*/}' 2>&1" ||
+		--cmd "IPN_TEST_GUEST=1 IPN_SUITE='${IPN_SUITE:-.}' \
+			bash '/ipn/tests/vm/${0##*/}' 2>&1" ||
 		status=$?
 	tr -d '\r' <"$IPN_TEST_TMP/console"
 	return $status

@@ -23,5 +23,6 @@ fi
 
 for kernel in "${kernels[@]}"; do
 	step "Linux $kernel: what it takes out and this one does not"
-	"$scripts/verifier-report" --dead "$kernel" || fail "code that is needed is gone, or see above"
+	"$scripts/verifier-report" --dead "$kernel" ||
+		fail "code that is needed is gone, or see above"
 done

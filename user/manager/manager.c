@@ -42,7 +42,7 @@
 #include "manager/policies/policy.h"
 #include "manager/ports/kinds.h"
 #include "manager/ports/listener.h"
-#include "manager/powers.h"
+#include "manager/access/powers.h"
 
 struct manager {
 	struct manager_opts opts;

@@ -3,7 +3,7 @@
  * Nothing is given up: a child's kernel is the one in this process's memory, whose descriptors and
  * files it needs. tests/unit/powers_test.c and tests/e2e/powers.sh are about the real ones.
  */
-#include "manager/powers.h"
+#include "manager/access/powers.h"
 
 int powers_reduce(enum powers_kind kind, struct errtext *e)
 {

@@ -49,7 +49,7 @@ void asuser_id_unref(struct asuser_id *id);
 /* --- what can be done --- */
 
 enum asuser_op {
-	/* Opens path (O_PATH, no symbolic link) if it is dev, ino, btime, or whatever if ino is 0. */
+	/* Opens path (O_PATH, no symbolic link) if it is dev, ino, btime; any if ino is 0. */
 	ASUSER_LOOKUP = 1, /* -> fd */
 	/* Opens path for reading. -> fd */
 	ASUSER_OPEN,

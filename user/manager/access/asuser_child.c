@@ -7,7 +7,8 @@
  * and descriptors is in it. Each step of its change is checked; one that fails ends it. The order:
  * mount namespace, root directory (both need the manager's power), groups, gid, uid, capabilities
  * down to those that the user has over files, no new privileges and few system calls (powers.c),
- * not dumpable: another process of the user can stop it or kill it, but neither trace it nor read its memory. The user namespace
+ * not dumpable: another process of the user can stop it or kill it, but neither trace it nor read
+ * its memory. The user namespace
  * stays the manager's: it has only the rights that the kernel's ids of the user have.
  *
  * It may wait for ever in a file system of the user's; the manager kills it then, and starts
@@ -32,7 +33,7 @@
 #include "common/util.h"
 #include "manager/access/asuser_proto.h"
 #include "manager/access/perm.h"
-#include "manager/powers.h"
+#include "manager/access/powers.h"
 
 #define BACKLOG 1024
 #define NOBODY 65534

@@ -26,7 +26,7 @@ struct perm_peer {
 	 * that: all uids that a user has there count as one.
 	 */
 	uid_t account;
-	__u64 caps; /* in the manager's user namespace, a bit for each; see perm.c for which count */
+	__u64 caps; /* in the manager's user namespace, a bit for each that counts: perm.c */
 };
 
 /* cap: CAP_NET_ADMIN ... */

@@ -65,7 +65,7 @@
 #include "common/errtext.h"
 #include "common/util.h"
 #include "manager/fdstore/protocol.h"
-#include "manager/powers.h"
+#include "manager/access/powers.h"
 
 #define TURN 64       /* packets, before others are looked at */
 #define FIND_MS 2000  /* without a manager: can it be found? */

@@ -57,7 +57,8 @@ int link_tap_vm(struct link_ctx *ctx, const char *name, __u32 uid, __u32 mtu, __
 
 /*
  * A veth pair, `mtu` bytes: the fabric's end named by `pattern` here (no ARP, no IPv6, group), down
- * until link_set_up, so that nothing comes out of it before its program is there; the other end `name` in the namespace `netns_fd` (-1: here), an ordinary interface.
+ * until link_set_up, so that nothing comes out of it before its program is there; the other end
+ * `name` in the namespace `netns_fd` (-1: here), an ordinary interface.
  * gso: see link_set_gso, of the other end. The fabric's end takes all there is.
  * All or nothing. Errors: -EEXIST name in use, -EINVAL bad name, -EBADF no namespace.
  */

@@ -41,7 +41,7 @@
 #include "hooks.skel.h"
 #include "manager/kernel/bpf.h"
 #include "manager/policies/policy.h"
-#include "manager/powers.h"
+#include "manager/access/powers.h"
 
 #define FILE_MAX (4UL << 20)   /* bytes of an object */
 #define MAPS_MAX (256UL << 20) /* bytes of all maps of its own */

@@ -30,7 +30,7 @@
  * this one (the fdstore) is not checked, nor which namespaces clone3() makes. With no_new_privs,
  * another program would have no more than the manager has.
  */
-#include "manager/powers.h"
+#include "manager/access/powers.h"
 
 #include <fcntl.h>
 #include <linux/capability.h>
