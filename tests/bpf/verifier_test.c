@@ -335,7 +335,7 @@ int main(int argc, char **argv)
 
 	if (len < 0)
 		return 1;
-	strcpy(strrchr(build, '/'), "/..");
+	memcpy(strrchr(build, '/'), "/..", sizeof("/.."));
 	libbpf_set_print(say);
 	only = argc > 2 ? argv[2] : "";
 	if (!*mode)

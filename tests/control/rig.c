@@ -427,10 +427,10 @@ int ctl_call(struct rig *r, int s, __u16 type, const void *body, size_t len, con
 	struct ipn_ctl_hdr hdr = { .magic = IPN_CTL_MAGIC,
 				   .version = IPN_CTL_VERSION,
 				   .type = type,
-				   .id = ++id,
 				   .len = (__u32)(sizeof(hdr) + len) };
 	int rc;
 
+	hdr.id = ++id;
 	memcpy(packet, &hdr, sizeof(hdr));
 	if (len)
 		memcpy(packet + sizeof(hdr), body, len);

@@ -418,7 +418,7 @@ static void check_reader(const struct proc *p)
 			 (unsigned long long)missing, (unsigned long long)overrun);
 	if (!world.lossless && !sends(p) && p->got[0] + p->got[1] + overrun != numbers)
 		sim_fail("process %d: %llu received, %llu lost, of %llu", p->id,
-			 (unsigned long long)(p->got[0] + p->got[1]), (unsigned long long)overrun,
+			 (unsigned long long)p->got[0] + p->got[1], (unsigned long long)overrun,
 			 (unsigned long long)numbers);
 	if (p->page->overrun != overrun)
 		sim_fail("process %d: its page tells of %llu lost messages, it has lost %llu",

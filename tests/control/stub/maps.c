@@ -35,8 +35,8 @@ static struct obj *obj_make(const struct obj *shape)
 {
 	char name[128];
 
-	snprintf(name, sizeof(name), "%u:%u:%u:%u:%u:%s", shape->kind, shape->type, shape->key_size,
-		 shape->value_size, shape->max, shape->name);
+	snprintf(name, sizeof(name), "%d:%u:%u:%u:%u:%s", (int)shape->kind, shape->type,
+		 shape->key_size, shape->value_size, shape->max, shape->name);
 	return obj_add(shape, memfd_create(name, MFD_CLOEXEC));
 }
 

@@ -468,4 +468,4 @@ static int no_thread(void)
 #define mkdir stub_mkdir
 #define rmdir stub_rmdir
 #define rename stub_rename
-#include "../../../user/manager/kernel/bpf.c"
+#include "../../../user/manager/kernel/bpf.c" // NOLINT(bugprone-suspicious-include)

@@ -33,6 +33,7 @@
 #include "manager/access/powers.h"
 
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
 #include <sched.h>
@@ -253,6 +254,21 @@ static int socket_allow(scmp_filter_ctx filter, int call)
 	return r;
 }
 
+/*
+ * bpf(2) for a process without CAP_SYS_ADMIN: it may not ask which type information there is of
+ * modules. libbpf does, for a function that the kernel itself has not got, and takes ENOENT for
+ * the end of the list.
+ */
+static int bpf_allow(scmp_filter_ctx filter, int call)
+{
+	int r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOENT), call, 1,
+				 SCMP_A0(SCMP_CMP_EQ, BPF_BTF_GET_NEXT_ID));
+
+	return r ? r
+		 : seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 1,
+				    SCMP_A0(SCMP_CMP_NE, BPF_BTF_GET_NEXT_ID));
+}
+
 static int call_allow(scmp_filter_ctx filter, const struct powers *p, int call)
 {
 	const bool maps = call == SCMP_SYS(mmap) || call == SCMP_SYS(mprotect);
@@ -261,6 +277,8 @@ static int call_allow(scmp_filter_ctx filter, const struct powers *p, int call)
 		return -EINVAL;
 	if (call == SCMP_SYS(socket))
 		return socket_allow(filter, call);
+	if (call == SCMP_SYS(bpf) && p->read_only)
+		return bpf_allow(filter, call);
 	if (maps && !p->code)
 		return seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 1,
 					SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));

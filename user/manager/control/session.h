@@ -50,19 +50,20 @@ struct session {
 	struct control *c;
 	struct fabric *f;
 	struct session *next, *prev;
-	int fd;
 	sd_event_source *source;
 	struct perm_peer peer;
 	struct user *user;
-	bool ending;      /* nothing is left of it but what is in its socket */
-	bool held;        /* not read from while its user is stuck */
 	int64_t priority; /* of its source */
-
-	struct net *net; /* bound or connected */
-	bool bound;      /* may manage it */
+	int fd;
+	bool ending;     /* nothing is left of it but what is in its socket */
+	bool held;       /* not read from while its user is stuck */
+	bool bound;      /* may manage its network */
 	bool holds;      /* counted in net->bound: keeps it alive */
+	struct net *net; /* bound or connected */
 	struct node *node;
 	bool opened; /* that is an AF_XDP port, whose socket it has */
+	bool monitor;
+	bool cached_visible;
 
 	/* a request whose answer comes later: session_later */
 	struct ipn_ctl_hdr pending_hdr;
@@ -71,12 +72,10 @@ struct session {
 	struct listener_wait *wait;
 
 	/* a monitor: monitor.c */
-	bool monitor;
 	char only[IPN_PATH_MAX]; /* of one network: its path, else empty */
 	__u64 lost;              /* events */
 	struct net *cached_net;  /* permission: the last network, in this turn of the loop, */
 	uint64_t cached_turn;    /* and whether it may know of it: many events come at once */
-	bool cached_visible;
 };
 
 /* Begins to serve; sessions come from the loop. */

@@ -92,6 +92,8 @@ struct loader {
 
 static char failed_prog[64]; /* whose load libbpf complained about */
 
+static char first_words[256]; /* of libbpf, before it goes on to say what follows of it */
+
 static int note_print(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
 	char line[256], name[64];
@@ -99,6 +101,10 @@ static int note_print(enum libbpf_print_level level, const char *fmt, va_list ap
 	if (level != LIBBPF_WARN || failed_prog[0])
 		return 0;
 	vsnprintf(line, sizeof(line), fmt, ap);
+	if (!first_words[0] && !strncmp(line, "libbpf: ", 8)) {
+		line[strcspn(line, "\n")] = '\0';
+		util_copy(first_words, sizeof(first_words), line + 8);
+	}
 	if (sscanf(line, "libbpf: prog '%63[^']': BPF program load failed", name) == 1)
 		util_copy(failed_prog, sizeof(failed_prog), name);
 	return 0;
@@ -356,7 +362,8 @@ static int object_load(struct loader *l)
 	if (failed_prog[0] && *words)
 		return err_text(l->e, -EACCES, "the kernel's verifier refuses program %s: %.120s",
 				failed_prog, words);
-	return err_text(l->e, r, "the kernel refuses it: %s", strerror(-r));
+	return err_text(l->e, r, "the kernel refuses it: %s%s%.120s", strerror(-r),
+			first_words[0] ? ": " : "", first_words);
 }
 
 /* --- from the process to the manager ---*/
