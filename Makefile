@@ -96,8 +96,8 @@ CASES_OBJ := $(O)/tests/cases.o
 # The manager on a kernel in memory.
 STUB_OBJS := $(call obj,tests/control/rig.c tests/control/stub/*.c)
 STUBBED_OBJS := $(STUB_OBJS) \
-	$(filter-out $(O)/user/manager/kernel/% $(O)/user/manager/access/powers.o $(O)/user/common/log.o,\
-	$(CORE_OBJS))
+	$(filter-out $(O)/user/manager/kernel/% $(O)/user/manager/access/powers.o \
+		$(O)/user/common/log.o,$(CORE_OBJS))
 HELPER_OBJS := $(call obj,tests/e2e/*.c tests/vm/*.c)
 BENCH_OBJS := $(call obj,tests/bench/*.c)
 CONF_OBJS := $(call obj,tests/conformance/*.c)

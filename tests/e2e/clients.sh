@@ -16,7 +16,7 @@ ipn-fabric net add "$NETS/quiet" --nodes 64
 chmod 755 "$NETS" # all may use the networks, none may make any
 
 # Another fabric, for descriptors that lead to its networks.
-mkdir "$IPN_TEST_TMP/run2" "$IPN_TEST_TMP/bpf2"
+mkdir "$IPN_TEST_TMP/run2" "$IPN_TEST_TMP/bpf2" && chmod 755 "$IPN_TEST_TMP/run2"
 mount -t bpf bpf "$IPN_TEST_TMP/bpf2"
 ipn-fabric --run-dir "$IPN_TEST_TMP/run2" --bpffs "$IPN_TEST_TMP/bpf2" up
 ipn-fabric --run-dir "$IPN_TEST_TMP/run2" net add "$NETS/foreign"

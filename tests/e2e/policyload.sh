@@ -12,20 +12,25 @@ LOADERS=()
 # load NUMBER NAME: in the background, its process stopped while it is at work: LOADER.
 load_stopped()
 {
-	local end=$((${EPOCHREALTIME/[.,]/} + 20000000)) child
+	local end=$((${EPOCHREALTIME/[.,]/} + 20000000)) child children comm
 
 	while :; do
 		ipn-fabric policy load "$OBJECT" --number "$1" --name "$2" \
 			>"$IPN_TEST_TMP/load.$1" 2>&1 &
 		LOADER=$!
 		while kill -0 $LOADER 2>/dev/null; do
-			read -r child _ <"/proc/$FABRIC_PID/task/$FABRIC_PID/children" || true
-			if [ -n "$child" ] && [[ " ${LOADERS[*]} " != *" $child "* ]] &&
-				kill -STOP "$child" 2>/dev/null; then
-				LOADERS+=("$child")
-				CHILD=$child
-				return
-			fi
+			read -r -a children <"/proc/$FABRIC_PID/task/$FABRIC_PID/children" || true
+			for child in "${children[@]}"; do
+				# not the fdstore
+				read -r comm 2>/dev/null <"/proc/$child/comm" || continue
+				if [ "$comm" = ipn-fabric ] &&
+					[[ " ${LOADERS[*]} " != *" $child "* ]] &&
+					kill -STOP "$child" 2>/dev/null; then
+					LOADERS+=("$child")
+					CHILD=$child
+					return
+				fi
+			done
 		done
 		# it was quicker than we are
 		wait $LOADER || fail "policy load: $(cat "$IPN_TEST_TMP/load.$1")"
@@ -36,7 +41,12 @@ load_stopped()
 
 no_child()
 {
-	[ -z "$(cat "/proc/$FABRIC_PID/task/$FABRIC_PID/children")" ]
+	local child comm
+
+	for child in $(cat "/proc/$FABRIC_PID/task/$FABRIC_PID/children"); do
+		read -r comm 2>/dev/null <"/proc/$child/comm" || continue
+		[ "$comm" != ipn-fabric ] || return 1
+	done
 }
 
 policies()

@@ -76,7 +76,6 @@ static int send_batch(struct proc *p, int flags)
 	for (int i = 0; i < n; i++) {
 		int message = message_new(p);
 
-		// cppcheck-suppress legacyUninitvar ; it is what is filled
 		iov[i] = (struct iovec){ data[i], message_make(data[i], p->id, message) };
 		p->message[message].outcome = TRYING;
 	}

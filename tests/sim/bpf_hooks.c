@@ -2,4 +2,4 @@
 /* The programs of bpf/hooks/hooks.bpf.c, for the simulation. */
 #include "small.h"
 #define LICENSE sim_license_hooks
-#include "hooks/hooks.bpf.c" // NOLINT(bugprone-suspicious-include)
+#include "hooks/hooks.bpf.c"

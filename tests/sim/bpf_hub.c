@@ -3,4 +3,4 @@
 #include "small.h"
 #define ipn_license sim_license_hub
 #define ipn_mark sim_mark_hub
-#include "policy/hub.bpf.c" // NOLINT(bugprone-suspicious-include)
+#include "policy/hub.bpf.c"

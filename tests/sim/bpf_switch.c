@@ -3,4 +3,4 @@
 #include "small.h"
 #define ipn_license sim_license_switch
 #define ipn_mark sim_mark_switch
-#include "policy/switch.bpf.c" // NOLINT(bugprone-suspicious-include)
+#include "policy/switch.bpf.c"

@@ -48,7 +48,7 @@ fault publish_before_copy bpf_hub bpf/core/log.h \
 fault claim_without_compare bpf_hub bpf/core/log.h \
 	's/CAS(\(&slot->seq\), old, \((n + 1) | IPN_SEQ_BUSY\)) != old/(XCHG(\1, \2), 0)/'
 fault skip_not_set bpf_hub bpf/core/log.h \
-	's|FULL_BARRIER(XCHG(&slot->skip, n + 1));|;|'
+	's|slot_skip(slot, n);\( */. L4\)|;\1|'
 fault drop_not_counted bpf_hub bpf/core/deliver.h \
 	's|\t\tstats_drop(m->node, why);\n\t\treturn 0;|\t\treturn 0;|'
 fault torn_message lib_rx user/lib/rx.c \
@@ -65,8 +65,6 @@ fault sleep_without_barrier lib_rx user/lib/rx.c \
 	's|(&page->sleep, 1, __ATOMIC_SEQ_CST)|(\&page->sleep, 1, __ATOMIC_RELEASE)|'
 fault bell_not_given_back lib_rx user/lib/rx.c \
 	's|if (\(__atomic_sub_fetch(&s->waiters, 1, __ATOMIC_SEQ_CST)\))|if (\1, 0)|'
-fault bit_cleared_without_look bpf_hub bpf/core/wake.h \
-	's|\n\t\tif (!XCHG(&page->sleep, 0))\n|\n\t\tif (1)\n|'
 fault word_cleared_without_look bpf_hub bpf/core/wake.h \
 	's|\tif (word.bits) {|\tif (0) {|'
 fault poll_takes_bell lib_poll user/lib/poll.c \
@@ -78,9 +76,9 @@ fault reader_not_counted bpf_hooks bpf/core/pool.h \
 fault limit_too_high bpf_hooks bpf/core/pool.h \
 	's|\tlimit = p.head + net->pool - pending;|&\n\tlimit++;|'
 fault count_before_waiting bpf_hooks bpf/core/pool.h \
-	's|\(FULL_BARRIER(XCHG(&head->waiting, 1));\)\n\t*\(room = pool_room[^;]*;\)|\2\n\1|'
+	's|\(FULL_BARRIER(XCHG(&head->waiting, 1));\) /. S2 .[/]\n\t*\(room = pool_room[^;]*;\)|\2\n\1|'
 fault ring_before_clearing bpf_hooks bpf/core/pool.h \
-	's|\(FULL_BARRIER(XCHG(&head->waiting, 0));\)\n\treturn \([^;]*;\)|\2\n\1\nreturn 0;|'
+	's|\(FULL_BARRIER(XCHG(&head->waiting, 0));\) /. R5 .[/]\n\treturn \([^;]*;\)|\2\n\1\nreturn 0;|'
 fault cursor_without_barrier lib_rx user/lib/rx.c \
 	's|__atomic_thread_fence(__ATOMIC_SEQ_CST);|;|'
 

@@ -232,8 +232,8 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 	[CLI_QUOTA_SHOW] = {
 		.name = "quota show",
 		.summary = "show what users hold, and the most they may",
-		.text = "A user is shown what is counted for it; root all users, and what they have "
-			"together.",
+		.text = "A user is shown what is counted for it; root all users, and what they "
+			"have together.",
 		.params = { JSON },
 	},
 	[CLI_POLICY_LIST] = {

@@ -365,7 +365,7 @@ static int pair(struct link_ctx *ctx, const char *pattern, const char *name, __u
 int link_veth(struct link_ctx *ctx, const char *pattern, const char *name, int netns_fd, __u32 mtu,
 	      __u32 gso, __u32 *ifindex)
 {
-	struct stub_if *ends[2];
+	struct stub_if *ends[2] = { NULL, NULL };
 	__u32 netns = 0;
 	int r;
 
@@ -381,7 +381,7 @@ int link_veth(struct link_ctx *ctx, const char *pattern, const char *name, int n
 	if (if_named(name, netns))
 		return -EEXIST;
 	r = pair(ctx, pattern, name, netns, mtu, ends);
-	if (r)
+	if (r || !ends[0] || !ends[1])
 		return r;
 	ends[1]->group = 0;
 	ends[1]->gso = gso;
@@ -393,7 +393,7 @@ int link_veth(struct link_ctx *ctx, const char *pattern, const char *name, int n
 int link_xsk(struct link_ctx *ctx, const char *pattern, const char *name, __u32 mtu, __u32 *ifindex,
 	     __u32 *far_ifindex)
 {
-	struct stub_if *ends[2];
+	struct stub_if *ends[2] = { NULL, NULL };
 	int r;
 
 	if (!text_ifname_ok(name))
@@ -401,7 +401,7 @@ int link_xsk(struct link_ctx *ctx, const char *pattern, const char *name, __u32 
 	if (if_named(name, 0))
 		return -EEXIST;
 	r = pair(ctx, pattern, name, 0, mtu, ends);
-	if (r)
+	if (r || !ends[0] || !ends[1])
 		return r;
 	ends[1]->group = 0;
 	*ifindex = ends[0]->ifindex;
@@ -412,10 +412,10 @@ int link_xsk(struct link_ctx *ctx, const char *pattern, const char *name, __u32 
 int link_segmenter(struct link_ctx *ctx, const char *near, const char *far, __u32 *near_ifindex,
 		   __u32 *far_ifindex)
 {
-	struct stub_if *ends[2];
+	struct stub_if *ends[2] = { NULL, NULL };
 	int r = pair(ctx, near, far, 0, 65535, ends);
 
-	if (r)
+	if (r || !ends[0] || !ends[1])
 		return r;
 	*near_ifindex = ends[0]->ifindex;
 	*far_ifindex = ends[1]->ifindex;
@@ -424,11 +424,11 @@ int link_segmenter(struct link_ctx *ctx, const char *near, const char *far, __u3
 
 int link_cable(struct link_ctx *ctx, const char *pattern, __u32 ifindex[2])
 {
-	struct stub_if *ends[2];
+	struct stub_if *ends[2] = { NULL, NULL };
 	int r = pair(ctx, pattern, pattern, 0, 65535, ends);
 
 	for (int i = 0; !r && i < 2; i++)
-		ifindex[i] = ends[i]->ifindex;
+		ifindex[i] = ends[i] ? ends[i]->ifindex : 0;
 	return r;
 }
 
