@@ -130,13 +130,11 @@ GLOBAL int ring_timed(__u32 node)
 	unsigned long flags;
 	__u64 began = bpf_ktime_get_ns(), took;
 
-	if (bpf_local_irq_save && bpf_local_irq_restore) {
+	if (bpf_local_irq_save && bpf_local_irq_restore)
 		bpf_local_irq_save(&flags);
-		bell_ring(node, IPN_EVENT_WAKE, 0);
+	bell_ring(node, IPN_EVENT_WAKE, 0);
+	if (bpf_local_irq_save && bpf_local_irq_restore)
 		bpf_local_irq_restore(&flags);
-	} else {
-		bell_ring(node, IPN_EVENT_WAKE, 0);
-	}
 	took = bpf_ktime_get_ns() - began;
 	if (!r)
 		return 0;

@@ -256,7 +256,7 @@ static void check_pins(void)
 		if (!i)
 			fail_msg("pin %s of an interface that is gone", e->d_name);
 		if (ifindex != rig.f.bpf->abi.segmenter_out && !node_of_interface(ifindex) &&
-		    !(i->peer && node_of_interface(i->peer)))
+		    !(i && i->peer && node_of_interface(i->peer)))
 			fail_msg("pin %s of an interface that is no port's", e->d_name);
 	}
 	closedir(d);

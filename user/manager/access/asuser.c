@@ -635,7 +635,7 @@ static int agent_send(struct agent *a)
 	struct asuser_call *call = a->first;
 	int r = 0;
 
-	for (unsigned int i = 0; i < a->sent; i++)
+	for (unsigned int i = 0; call && i < a->sent; i++)
 		call = call->next;
 	while (!r && a->ready && call && a->sent < WINDOW) {
 		if (!a->sent)

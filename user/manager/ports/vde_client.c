@@ -105,9 +105,12 @@ static void list_add(struct client *c, enum state state)
 
 static void list_take(struct client *c)
 {
-	struct vde_clients *all = c->listener->clients;
-	struct client **at = &all->lists[c->state];
+	struct vde_clients *all = c->listener ? c->listener->clients : NULL;
+	struct client **at;
 
+	if (!all)
+		return;
+	at = &all->lists[c->state];
 	while (*at != c)
 		at = &(*at)->next;
 	*at = c->next;
