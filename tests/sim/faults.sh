@@ -76,9 +76,9 @@ fault reader_not_counted bpf_hooks bpf/core/pool.h \
 fault limit_too_high bpf_hooks bpf/core/pool.h \
 	's|\tlimit = p.head + net->pool - pending;|&\n\tlimit++;|'
 fault count_before_waiting bpf_hooks bpf/core/pool.h \
-	's|\(FULL_BARRIER(XCHG(&head->waiting, 1));\) /. S2 .[/]\n\t*\(room = pool_room[^;]*;\)|\2\n\1|'
+	's|\(FULL_BARRIER(XCHG(&head->waiting, 1));\) /. S2 ..\n\t*\(room = [^;]*(id);\)|\2\n\1|'
 fault ring_before_clearing bpf_hooks bpf/core/pool.h \
-	's|\(FULL_BARRIER(XCHG(&head->waiting, 0));\) /. R5 .[/]\n\treturn \([^;]*;\)|\2\n\1\nreturn 0;|'
+	's|\(FULL_BARRIER(XCHG(&head->waiting, 0));\) /. R5 ..\n\treturn \([^;]*;\)|\2\n\1\nreturn 0;|'
 fault cursor_without_barrier lib_rx user/lib/rx.c \
 	's|__atomic_thread_fence(__ATOMIC_SEQ_CST);|;|'
 

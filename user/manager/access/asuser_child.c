@@ -179,7 +179,8 @@ static int become(void)
 
 /* It is under both filters. */
 /* seccomp: helper manager: recvmsg sendmsg openat unlink unlinkat mkdir rmdir socket bind listen */
-/* seccomp: helper manager: connect umask statx getdents64 fcntl lseek poll lstat stat mknodat mknod */
+/* seccomp: helper manager: connect umask statx getdents64 fcntl lseek poll lstat stat */
+/* seccomp: helper manager: mknodat mknod */
 
 /* --- what it does ------------------------------------------------------------------------------*/
 
