@@ -128,12 +128,16 @@ GLOBAL int ring_timed(__u32 node)
 {
 	struct ipn_ring *r = bpf_map_lookup_elem(&ipn_rings, &node);
 	unsigned long flags;
+	__u32 quiet = bpf_local_irq_save && bpf_local_irq_restore;
 	__u64 began = bpf_ktime_get_ns(), took;
 
-	if (bpf_local_irq_save && bpf_local_irq_restore)
+	/* hidden from the compiler, which would make two copies of what is between */
+	barrier_var(quiet);
+	if (quiet)
 		bpf_local_irq_save(&flags);
 	bell_ring(node, IPN_EVENT_WAKE, 0);
-	if (bpf_local_irq_save && bpf_local_irq_restore)
+	barrier_var(quiet);
+	if (quiet)
 		bpf_local_irq_restore(&flags);
 	took = bpf_ktime_get_ns() - began;
 	if (!r)

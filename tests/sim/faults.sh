@@ -78,7 +78,7 @@ fault limit_too_high bpf_hooks bpf/core/pool.h \
 fault count_before_waiting bpf_hooks bpf/core/pool.h \
 	's|\(FULL_BARRIER(XCHG(&head->waiting, 1));\) /. S2 ..\n\t*\(room = [^;]*(id);\)|\2\n\1|'
 fault ring_before_clearing bpf_hooks bpf/core/pool.h \
-	's|\(FULL_BARRIER(XCHG(&head->waiting, 0));\) /. R5 ..\n\treturn \([^;]*;\)|\2\n\1\nreturn 0;|'
+	's|\(FULL_BARRIER([^;]*, 0));\) /. R5 ..\n\treturn \([^;]*;\)|\2\n\1\nreturn 0;|'
 fault cursor_without_barrier lib_rx user/lib/rx.c \
 	's|__atomic_thread_fence(__ATOMIC_SEQ_CST);|;|'
 
