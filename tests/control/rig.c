@@ -17,17 +17,13 @@
 #include "manager/access/async_close.h"
 #include "manager/access/quota.h"
 #include "manager/adopt.h"
-#include "manager/core/events.h"
 #include "manager/core/ids.h"
 #include "manager/core/interfaces.h"
 #include "manager/core/net.h"
 #include "manager/core/node.h"
-#include "manager/core/punt.h"
 #include "manager/fdstore/client.h"
 #include "manager/kernel/bpf.h"
 #include "manager/kernel/link.h"
-#include "manager/policies/loader.h"
-#include "manager/policies/policy.h"
 #include "manager/ports/kinds.h"
 #include "manager/ports/listener.h"
 
@@ -277,42 +273,17 @@ static void wait_for_threads(const struct rig *r)
 void rig_stop(struct rig *r)
 {
 	struct fabric *f = &r->f;
-	struct net *net, *tmp;
-	struct node *node, *ntmp;
 
-	f->ending = true;
-	fdstore_free(f->fdstore);
-	listeners_free(f);
-	punt_end(f);
-	HASH_ITER(hh, f->nodes, node, ntmp)
-		node_free(node);
-	HASH_ITER(hh, f->nets, net, tmp) {
-		HASH_DEL(f->nets, net);
-		net_free(net);
-	}
-	if (f->policies)
-		policy_load_cancel_all(f->policies);
+	fabric_close(f);
 	/* what goes with the process */
 	stub_socks_exit();
 	for (struct session *s = r->control ? r->control->sessions : NULL; s; s = s->next)
 		close(s->fd);
 	wait_for_threads(r);
-	asuser_free(f->asuser);
 	control_free(r->control);
 	r->control = NULL;
-	if (async_close_free(f->async_close))
-		users_free(f->users);
-	sd_event_source_disable_unref(f->refill);
-	sd_event_source_disable_unref(f->counts);
-	sd_event_source_disable_unref(f->sock_check);
-	sd_event_source_disable_unref(f->orphan_timer);
-	sd_event_unref(f->event);
-	policies_free(f->policies);
-	link_ctx_free(f->link);
-	bpf_state_free(f->bpf);
-	events_free(f);
+	fabric_free(f);
 	util_close_fd(&r->watch_fd);
-	util_close_fd(&f->spare_fd);
 	r->watch_fd = -1;
 	memset(f, 0, sizeof(*f));
 	r->up = false;

@@ -15,6 +15,10 @@
 #include "common/errtext.h"
 #include "common/log.h"
 #include "common/util.h"
+#include "manager/access/asuser.h"
+#include "manager/access/async_close.h"
+#include "manager/access/quota.h"
+#include "manager/core/events.h"
 #include "manager/core/ids.h"
 #include "manager/core/interfaces.h"
 #include "manager/core/net.h"
@@ -22,9 +26,11 @@
 #include "manager/core/node.h"
 #include "manager/core/objects.h"
 #include "manager/core/port_kind.h"
+#include "manager/core/punt.h"
 #include "manager/fdstore/client.h"
 #include "manager/kernel/bpf.h"
 #include "manager/kernel/link.h"
+#include "manager/policies/loader.h"
 #include "manager/policies/policy.h"
 #include "manager/ports/cable.h"
 #include "manager/ports/listener.h"
@@ -274,4 +280,41 @@ int adopt(struct fabric *f, struct errtext *e)
 int adopt_with_loop(struct fabric *f, struct errtext *e)
 {
 	return run(f, true, e);
+}
+
+void fabric_close(struct fabric *f)
+{
+	struct net *net, *tmp;
+	struct node *node, *ntmp;
+
+	f->ending = true;
+	fdstore_free(f->fdstore);
+	listeners_free(f);
+	punt_end(f);
+	/* not session_free: that would end their nodes */
+	HASH_ITER(hh, f->nodes, node, ntmp)
+		node_free(node);
+	HASH_ITER(hh, f->nets, net, tmp) {
+		HASH_DEL(f->nets, net);
+		net_free(net);
+	}
+	if (f->policies)
+		policy_load_cancel_all(f->policies);
+}
+
+void fabric_free(struct fabric *f)
+{
+	asuser_free(f->asuser);
+	if (async_close_free(f->async_close))
+		users_free(f->users);
+	sd_event_source_disable_unref(f->refill);
+	sd_event_source_disable_unref(f->counts);
+	sd_event_source_disable_unref(f->sock_check);
+	sd_event_source_disable_unref(f->orphan_timer);
+	sd_event_unref(f->event);
+	policies_free(f->policies);
+	link_ctx_free(f->link);
+	bpf_state_free(f->bpf);
+	events_free(f);
+	util_close_fd(&f->spare_fd);
 }

@@ -12,4 +12,11 @@ struct fabric;
 int adopt(struct fabric *f, struct errtext *e);
 int adopt_with_loop(struct fabric *f, struct errtext *e);
 
+/*
+ * The other way: lets go of the objects, and the fabric stands as it is in the kernel. The first
+ * part ends what sessions may still refer to, so they are freed between the two.
+ */
+void fabric_close(struct fabric *f);
+void fabric_free(struct fabric *f);
+
 #endif

@@ -19,30 +19,26 @@
 #include "common/errtext.h"
 #include "common/log.h"
 #include "common/util.h"
-#include "manager/access/async_close.h"
 #include "manager/access/asuser.h"
+#include "manager/access/async_close.h"
+#include "manager/access/powers.h"
 #include "manager/access/quota.h"
 #include "manager/adopt.h"
 #include "manager/config/apply.h"
 #include "manager/config/config.h"
 #include "manager/control/session.h"
-#include "manager/core/events.h"
 #include "manager/core/ids.h"
 #include "manager/core/interfaces.h"
 #include "manager/core/net.h"
 #include "manager/core/net_path.h"
-#include "manager/core/node.h"
 #include "manager/core/objects.h"
-#include "manager/core/punt.h"
 #include "manager/fdstore/client.h"
 #include "manager/kernel/bpf.h"
 #include "manager/kernel/link.h"
 #include "manager/lock.h"
 #include "manager/policies/loader.h"
-#include "manager/policies/policy.h"
 #include "manager/ports/kinds.h"
 #include "manager/ports/listener.h"
-#include "manager/access/powers.h"
 
 struct manager {
 	struct manager_opts opts;
@@ -304,47 +300,14 @@ static void remove_all(struct manager *m)
 	remove_files(m);
 }
 
-/* Lets go of the objects; the fabric stands unless remove_all went before. */
-static void objects_close(struct fabric *f)
-{
-	struct net *net, *tmp;
-	struct node *node, *ntmp;
-
-	f->ending = true;
-	fdstore_free(f->fdstore);
-	listeners_free(f);
-	punt_end(f);
-	/* not session_free: that would end their nodes */
-	HASH_ITER(hh, f->nodes, node, ntmp)
-		node_free(node);
-	HASH_ITER(hh, f->nets, net, tmp) {
-		HASH_DEL(f->nets, net);
-		net_free(net);
-	}
-	if (f->policies)
-		policy_load_cancel_all(f->policies);
-}
-
 static void manager_close(struct manager *m)
 {
 	struct fabric *f = &m->f;
 
-	objects_close(f);
-	asuser_free(f->asuser);
+	fabric_close(f);
 	control_free(m->control);
-	if (async_close_free(f->async_close))
-		users_free(f->users);
-	sd_event_source_disable_unref(f->refill);
-	sd_event_source_disable_unref(f->counts);
-	sd_event_source_disable_unref(f->sock_check);
-	sd_event_source_disable_unref(f->orphan_timer);
-	sd_event_unref(f->event);
-	policies_free(f->policies);
-	link_ctx_free(f->link);
-	bpf_state_free(f->bpf);
-	events_free(f);
+	fabric_free(f);
 	util_close_fd(&m->watch_fd);
-	util_close_fd(&f->spare_fd);
 	lock_close(&m->lock);
 	free(m);
 }

@@ -64,8 +64,8 @@
 #include "common/clock.h"
 #include "common/errtext.h"
 #include "common/util.h"
-#include "manager/fdstore/protocol.h"
 #include "manager/access/powers.h"
+#include "manager/fdstore/protocol.h"
 
 #define TURN 64       /* packets, before others are looked at */
 #define FIND_MS 2000  /* without a manager: can it be found? */

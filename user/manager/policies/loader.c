@@ -39,9 +39,9 @@
 #include "common/text.h"
 #include "common/util.h"
 #include "hooks.skel.h"
+#include "manager/access/powers.h"
 #include "manager/kernel/bpf.h"
 #include "manager/policies/policy.h"
-#include "manager/access/powers.h"
 
 #define FILE_MAX (4UL << 20)   /* bytes of an object */
 #define MAPS_MAX (256UL << 20) /* bytes of all maps of its own */
