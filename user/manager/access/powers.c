@@ -277,7 +277,7 @@ static int call_allow(scmp_filter_ctx filter, const struct powers *p, int call)
 		return -EINVAL;
 	if (call == SCMP_SYS(socket))
 		return socket_allow(filter, call);
-	if (call == SCMP_SYS(bpf) && p->read_only)
+	if (call == SCMP_SYS(bpf) && !(p->caps & CAP(SYS_ADMIN)))
 		return bpf_allow(filter, call);
 	if (maps && !p->code)
 		return seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 1,
