@@ -318,6 +318,12 @@ static bool id_same(const struct asuser_id *a, const struct asuser_id *b)
 
 /* --- calls -------------------------------------------------------------------------------------*/
 
+static void call_free(struct asuser_call *call)
+{
+	util_close_fd(&call->fd);
+	free(call);
+}
+
 /* Tells the result of the oldest. The agent may be gone afterwards: look for it anew. */
 static void call_end(struct agent *a, struct asuser_result *result)
 {
@@ -332,8 +338,7 @@ static void call_end(struct agent *a, struct asuser_result *result)
 	if (call->fn)
 		call->fn(call->arg, result);
 	util_close_fd(&result->fd);
-	util_close_fd(&call->fd);
-	free(call);
+	call_free(call);
 }
 
 static void calls_fail(struct agent *a, int status)
@@ -345,10 +350,24 @@ static void calls_fail(struct agent *a, int status)
 	}
 }
 
+/* What its process has already will be answered; what it has not goes at once. */
 void asuser_forget(struct asuser_call *call)
 {
-	if (call)
-		call->fn = NULL;
+	struct agent *a = call ? call->agent : NULL;
+	struct asuser_call **at;
+	unsigned int i = 0;
+
+	if (!call)
+		return;
+	call->fn = NULL;
+	for (at = &a->first; *at && *at != call; at = &(*at)->next)
+		i++;
+	if (!*at || i < a->sent) /* its result is told just now; or is on its way */
+		return;
+	*at = call->next;
+	if (!call->next)
+		a->last = at;
+	call_free(call);
 }
 
 static int send_packet(int to, const void *data, size_t size, const int *fds, unsigned int n)
@@ -610,6 +629,17 @@ static void agent_replace(struct agent *a, int status)
 	agent_die(a);
 }
 
+/* When it is late, or has been idle for long. Calls that come later do not put that off. */
+static void agent_timer(struct agent *a)
+{
+	__u64 end = a->failed ? 0 : a->since + (a->first ? WAIT_US : IDLE_US);
+
+	if (a->timer) {
+		sd_event_source_set_time(a->timer, end);
+		sd_event_source_set_enabled(a->timer, SD_EVENT_ONESHOT);
+	}
+}
+
 /* Its timer: it has waited for too long for the oldest call, or for any. */
 static void agent_late(struct agent *a)
 {
@@ -624,9 +654,8 @@ static void agent_late(struct agent *a)
 		agent_replace(a, -ETIMEDOUT);
 	} else if (now >= end) {
 		agent_die(a);
-	} else if (a->timer) {
-		sd_event_source_set_time_relative(a->timer, end - now);
-		sd_event_source_set_enabled(a->timer, SD_EVENT_ONESHOT);
+	} else {
+		agent_timer(a);
 	}
 }
 
@@ -696,10 +725,7 @@ static void agent_work(struct agent *a)
 	}
 	a->busy = false;
 	if (r == -EAGAIN) {
-		if (a->timer && a->first) {
-			sd_event_source_set_time_relative(a->timer, WAIT_US);
-			sd_event_source_set_enabled(a->timer, SD_EVENT_ONESHOT);
-		}
+		agent_timer(a);
 	} else if (r) {
 		agent_replace(a, r);
 	}
@@ -709,12 +735,15 @@ struct asuser_call *asuser_start(struct asuser *as, struct asuser_id *id,
 				 const struct asuser_job *job, asuser_fn *fn, void *arg)
 {
 	struct asuser_call *call = calloc(1, sizeof(*call));
-	struct agent *a = call ? agent_find(as, id) : NULL;
+	struct agent *a = NULL;
 
-	if (call && !a)
-		a = agent_new(as, id);
+	if (!call)
+		return NULL;
+	call->fd = job->fd >= 0 ? fcntl(job->fd, F_DUPFD_CLOEXEC, 0) : -1;
+	if (job->fd < 0 || call->fd >= 0) /* without it, it would be another job */
+		a = agent_find(as, id) ?: agent_new(as, id);
 	if (!a) {
-		free(call);
+		call_free(call);
 		return NULL;
 	}
 	call->packet = (struct asuser_packet){ .op = job->op,
@@ -727,7 +756,6 @@ struct asuser_call *asuser_start(struct asuser *as, struct asuser_id *id,
 	call->agent = a;
 	call->fn = fn;
 	call->arg = arg;
-	call->fd = job->fd >= 0 ? fcntl(job->fd, F_DUPFD_CLOEXEC, 0) : -1;
 	if (!a->first)
 		a->since = clock_us();
 	*a->last = call;
@@ -735,10 +763,7 @@ struct asuser_call *asuser_start(struct asuser *as, struct asuser_id *id,
 	/* what cannot be sent now goes when it is answered, or is late */
 	if (!a->failed)
 		agent_send(a);
-	if (a->timer) {
-		sd_event_source_set_time_relative(a->timer, a->failed ? 0 : WAIT_US);
-		sd_event_source_set_enabled(a->timer, SD_EVENT_ONESHOT);
-	}
+	agent_timer(a);
 	return call;
 }
 

@@ -106,11 +106,11 @@ void asuser_free(struct asuser *as);
 
 /*
  * fn is told the result, never before this returns; jobs of one identity are done in their order.
- * NULL: there is no memory. fn may be NULL.
+ * NULL: there is no memory, or no descriptor. fn may be NULL.
  */
 struct asuser_call *asuser_start(struct asuser *as, struct asuser_id *id,
 				 const struct asuser_job *job, asuser_fn *fn, void *arg);
-/* It is done all the same, but fn is not told. NULL is none. */
+/* fn is not told; it is not done if it has not begun yet. NULL is none. */
 void asuser_forget(struct asuser_call *call);
 /* Without a loop: waits until all is done, at most so long; or until *done is. */
 void asuser_settle(struct asuser *as, unsigned int ms);

@@ -5,7 +5,7 @@
  *
  * It begins as the program itself, executed anew by the manager, so nothing of the manager's memory
  * and descriptors is in it. Each step of its change is checked; one that fails ends it. The order:
- * mount namespace, root directory (both need the manager's power), groups, gid, uid, capabilities
+ * groups, mount namespace, root directory (both need the manager's power), gid, uid, capabilities
  * down to those that the user has over files, no new privileges and few system calls (powers.c),
  * not dumpable: another process of the user can stop it or kill it, but neither trace it nor read
  * its memory. The user namespace
@@ -137,10 +137,10 @@ static int identity_take(const struct asuser_blob *b, const gid_t *groups, const
 	struct pollfd p = { .fd = ASUSER_FD };
 	struct errtext e;
 	gid_t gid;
-	int r = place_take(b, fds);
+	int r = groups_take(b, groups, &gid); /* by the manager's files, so before its place */
 
 	if (!r)
-		r = groups_take(b, groups, &gid);
+		r = place_take(b, fds);
 	if (!r)
 		r = ids_take(b, gid);
 	if (!r)
