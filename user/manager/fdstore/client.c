@@ -520,10 +520,22 @@ int fdstore_new(struct fdstore **out, int run_fd, const char *run_dir, __u32 fab
 	return 0;
 }
 
+/* What it had no room for yet, so that the next manager finds it. */
+static void tell_rest(struct fdstore *fs)
+{
+	struct pollfd p = { .fd = fs->fd, .events = POLLOUT };
+	__u64 now = clock_us() / 1000, end = now + END_MS;
+
+	while (tell_all(fs) == -EAGAIN && now < end && poll(&p, 1, (int)(end - now)) > 0)
+		now = clock_us() / 1000;
+}
+
 void fdstore_free(struct fdstore *fs)
 {
 	if (!fs)
 		return;
+	if (fs->event && fs->fd >= 0)
+		tell_rest(fs);
 	/* only let go of: it is what stays */
 	sd_event_source_disable_unref(fs->source);
 	sd_event_source_disable_unref(fs->timer);

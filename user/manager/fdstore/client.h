@@ -33,7 +33,7 @@ struct fdstore_source {
 struct fdstore;
 /* run_fd: the run directory, of that name; both must outlive it. fabric: FDSTORE's msg.fabric. */
 int fdstore_new(struct fdstore **out, int run_fd, const char *run_dir, __u32 fabric);
-/* Only lets go of it: the process stays. */
+/* Tells it the rest (2 s at most), then only lets go of it: the process stays. */
 void fdstore_free(struct fdstore *fs);
 
 /* At start: receives what the process has, if there is one. */
