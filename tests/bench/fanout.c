@@ -838,6 +838,8 @@ static int reap(void)
 }
 
 static uint64_t refused;
+static uint32_t *send_times; /* ns, of measured messages in paced runs */
+static size_t sends;
 
 static void stamp(struct msg *m, uint64_t seq, bool measured)
 {
@@ -871,8 +873,13 @@ static uint64_t send_flat_out(struct end *tx, const struct msg *m, uint64_t seq,
 
 static uint64_t send_data(struct end *tx, struct msg *m, uint64_t seq, bool measured)
 {
+	int failed;
+
 	stamp(m, seq, measured);
-	return seq + (uint64_t)(tp->send(tx, m) ? send_failed() : 1);
+	failed = tp->send(tx, m);
+	if (opt.rate && measured && sends < MAX_SAMPLES)
+		send_times[sends++] = (uint32_t)(now_ns() - m->stamp);
+	return seq + (uint64_t)(failed ? send_failed() : 1);
 }
 
 /* Sends until the time is over, flat out or at the rate. Returns the next sequence number. */
@@ -1023,6 +1030,8 @@ static void report(const struct reading *a, const struct reading *b, uint64_t se
 	if (opt.rate) {
 		double tick_ns = 1e9 / (double)sysconf(_SC_CLK_TCK);
 
+		printf(" send_p50_us=%.2f send_p99_us=%.2f", quantile_us(send_times, sends, 0.5),
+		       quantile_us(send_times, sends, 0.99));
 		printf(" cpu_us=%.3f busy_us=%.3f p50_us=%.2f p99_us=%.2f",
 		       (double)(b->cpu - a->cpu) / sent / 1e3,
 		       (double)(b->busy - a->busy) * tick_ns / sent / 1e3,
@@ -1156,8 +1165,10 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	shared = shared_alloc(sizeof(*shared));
-	if (opt.rate)
+	if (opt.rate) {
 		samples = shared_alloc((size_t)opt.ends * MAX_SAMPLES * sizeof(*samples));
+		send_times = shared_alloc(MAX_SAMPLES * sizeof(*send_times));
+	}
 	run_id = getpid();
 	for (int i = 0; i < opt.procs; i++) {
 		children[i] = fork();
