@@ -35,7 +35,7 @@ static void become_nobody(void)
 
 	if (setrlimit(RLIMIT_NOFILE, &most))
 		die("%d descriptors", watches + 1000);
-	if (setgroups(0, NULL) || setgid(NOBODY) || setuid(NOBODY))
+	if (!getuid() && (setgroups(0, NULL) || setgid(NOBODY) || setuid(NOBODY)))
 		die("uid %d", NOBODY);
 	prctl(PR_SET_PDEATHSIG, SIGKILL); /* which the change of uid has cleared */
 }
