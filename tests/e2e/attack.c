@@ -45,89 +45,26 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "rawctl.h"
+
 #define MANY 200
 
-static void die(const char *what)
-{
-	fprintf(stderr, "attack: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static int manager(void)
-{
-	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
-
-	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/" IPN_CTL_SOCKET,
-		 getenv(IPN_CTL_ENV_RUN_DIR));
-	if (fd < 0 || connect(fd, (void *)&sun, sizeof(sun)))
-		die(sun.sun_path);
-	return fd;
-}
-
-/* False: the manager hung up before. */
-static bool put(int fd, const void *packet, size_t len, const int *fds, unsigned int nfds)
-{
-	union {
-		struct cmsghdr align;
-		char room[CMSG_SPACE(MANY * sizeof(int))];
-	} control = { 0 };
-	struct iovec iov = { (void *)packet, len };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-
-	if (nfds) {
-		struct cmsghdr *c;
-
-		msg.msg_control = &control;
-		msg.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(nfds * sizeof(int));
-		memcpy(CMSG_DATA(c), fds, nfds * sizeof(int));
-	}
-	if (sendmsg(fd, &msg, MSG_NOSIGNAL) == (ssize_t)len)
-		return true;
-	if (errno != EPIPE)
-		die("send");
-	return false;
-}
-
 /* One request and its reply: the status, the body and the descriptors. */
-static int got_fds[IPN_CTL_MAX_FDS];
-static unsigned int ngot;
-
 static int call(int fd, __u16 type, const void *body, size_t len, int with, void *out, size_t size)
 {
-	static _Alignas(8) char buf[IPN_CTL_MAX_PACKET];
-	union {
-		struct cmsghdr align;
-		char room[CMSG_SPACE(IPN_CTL_MAX_FDS * sizeof(int))];
-	} control;
-	struct iovec iov = { buf, sizeof(buf) };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
-	struct ipn_ctl_hdr *hdr = (void *)buf;
+	struct {
+		struct ipn_ctl_hdr hdr;
+		char body[IPN_CTL_MAX_PACKET - sizeof(struct ipn_ctl_hdr)];
+	} packet = { .hdr = { .magic = IPN_CTL_MAGIC,
+			      .version = IPN_CTL_VERSION,
+			      .type = type,
+			      .len = (__u32)(sizeof(packet.hdr) + len) } };
 
-	*hdr = (struct ipn_ctl_hdr){ .magic = IPN_CTL_MAGIC,
-				     .version = IPN_CTL_VERSION,
-				     .type = type,
-				     .len = (__u32)(sizeof(*hdr) + len) };
 	if (len)
-		memcpy(hdr + 1, body, len);
-	put(fd, buf, hdr->len, &with, with >= 0);
-	if (recvmsg(fd, &msg, 0) < (ssize_t)sizeof(*hdr))
-		return -1;
-	ngot = 0;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
-		ngot = (unsigned int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-		memcpy(got_fds, CMSG_DATA(c), ngot * sizeof(int));
-	}
-	if (!hdr->status && size)
-		memcpy(out, hdr + 1, size);
-	return hdr->status;
+		memcpy(packet.body, body, len);
+	if (!put(fd, &packet, packet.hdr.len, &with, with >= 0) && errno != EPIPE)
+		die("send");
+	return get(fd, out, size, -1);
 }
 
 static void until_term(void)

@@ -40,115 +40,45 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "rawctl.h"
+
 #define WAIT_MS 5000
 
-static void die(const char *what)
-{
-	fprintf(stderr, "hostile: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static int manager(void)
-{
-	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
-
-	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/" IPN_CTL_SOCKET,
-		 getenv(IPN_CTL_ENV_RUN_DIR));
-	if (fd < 0 || connect(fd, (void *)&sun, sizeof(sun)))
-		die(sun.sun_path);
-	return fd;
-}
-
-/* Sends a packet with descriptors. False when the manager hung up. */
-static bool put(int fd, const void *packet, size_t len, const int *fds, unsigned int nfds)
-{
-	union {
-		struct cmsghdr align;
-		char room[CMSG_SPACE(64 * sizeof(int))];
-	} control = { 0 };
-	struct iovec iov = { (void *)packet, len };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-
-	if (nfds) {
-		struct cmsghdr *c;
-
-		msg.msg_control = &control;
-		msg.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(nfds * sizeof(int));
-		memcpy(CMSG_DATA(c), fds, nfds * sizeof(int));
-	}
-	return sendmsg(fd, &msg, MSG_NOSIGNAL) == (ssize_t)len;
-}
-
-static int got_fds[IPN_CTL_MAX_FDS];
-static unsigned int ngot;
-
-/*
- * One reply into buf. Returns its status, an errno; -1 when the manager hung up. Dies when it does
- * neither, or answers something that is no reply.
- */
-static int get(int fd, void *body, size_t size)
-{
-	static _Alignas(8) char buf[IPN_CTL_MAX_PACKET];
-	union {
-		struct cmsghdr align;
-		char room[CMSG_SPACE(IPN_CTL_MAX_FDS * sizeof(int))];
-	} control;
-	struct iovec iov = { buf, sizeof(buf) };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	struct ipn_ctl_hdr *hdr = (void *)buf;
-	ssize_t n;
-
-	if (poll(&p, 1, WAIT_MS) != 1) {
-		errno = ETIMEDOUT;
-		die("the manager neither answers nor hangs up");
-	}
-	n = recvmsg(fd, &msg, 0);
-	if (n <= 0)
-		return -1;
-	ngot = 0;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
-		ngot = (unsigned int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-		memcpy(got_fds, CMSG_DATA(c), ngot * sizeof(int));
-	}
-	errno = EBADMSG;
-	if ((size_t)n < sizeof(*hdr) || hdr->magic != IPN_CTL_MAGIC || hdr->len != (size_t)n ||
-	    hdr->status < 0)
-		die("a reply that is none");
-	if (hdr->status && (size_t)n == sizeof(*hdr))
-		die("an error without a word");
-	if (body && (size_t)n - sizeof(*hdr) >= size)
-		memcpy(body, hdr + 1, size);
-	return hdr->status;
-}
-
-static const size_t bodies[IPN_CTL_TYPES] = {
-	[IPN_CTL_NET_ADD] = sizeof(struct ipn_ctl_net_add),
-	[IPN_CTL_BIND] = sizeof(struct ipn_ctl_bind),
-	[IPN_CTL_CONNECT] = sizeof(struct ipn_ctl_connect),
-	[IPN_CTL_SHUTDOWN] = sizeof(struct ipn_ctl_shutdown),
-	[IPN_CTL_DESCR] = sizeof(struct ipn_ctl_descr),
-	[IPN_CTL_ATTACH] = sizeof(struct ipn_ctl_attach),
-	[IPN_CTL_DETACH] = sizeof(struct ipn_ctl_detach),
-	[IPN_CTL_NET_LIST] = sizeof(struct ipn_ctl_list),
-	[IPN_CTL_PORT_LIST] = sizeof(struct ipn_ctl_list),
-	[IPN_CTL_POLICY_LOAD] = sizeof(struct ipn_ctl_policy_load),
-	[IPN_CTL_POLICY_UNLOAD] = sizeof(struct ipn_ctl_policy_unload),
-	[IPN_CTL_POLICY_LIST] = sizeof(struct ipn_ctl_list),
-	[IPN_CTL_SETSOCKOPT] = sizeof(struct ipn_ctl_option),
-	[IPN_CTL_GETSOCKOPT] = sizeof(struct ipn_ctl_option),
-	[IPN_CTL_IOCTL] = sizeof(struct ipn_ctl_option),
-	[IPN_CTL_FDB_LIST] = sizeof(struct ipn_ctl_list),
-	[IPN_CTL_RESIZE] = sizeof(struct ipn_ctl_resize),
-	[IPN_CTL_NETDEV] = sizeof(struct ipn_ctl_netdev),
+/* Each request: the bytes of its body, and how many descriptors it comes with. */
+static const struct {
+	bool known;
+	size_t body;
+	unsigned int min, max;
+} requests[IPN_CTL_TYPES] = {
+	[IPN_CTL_INFO] = { true, 0, 0, 0 },
+	[IPN_CTL_NET_ADD] = { true, sizeof(struct ipn_ctl_net_add), 1, 1 },
+	[IPN_CTL_NET_DEL] = { true, 0, 1, 1 },
+	[IPN_CTL_BIND] = { true, sizeof(struct ipn_ctl_bind), 1, 1 },
+	[IPN_CTL_CONNECT] = { true, sizeof(struct ipn_ctl_connect), 0, 1 },
+	[IPN_CTL_SHUTDOWN] = { true, sizeof(struct ipn_ctl_shutdown), 0, 0 },
+	[IPN_CTL_DESCR] = { true, sizeof(struct ipn_ctl_descr), 0, 0 },
+	[IPN_CTL_REJOIN] = { true, 0, 1, 1 },
+	[IPN_CTL_ATTACH] = { true, sizeof(struct ipn_ctl_attach), 1, 2 },
+	[IPN_CTL_DETACH] = { true, sizeof(struct ipn_ctl_detach), 1, 1 },
+	[IPN_CTL_NET_LIST] = { true, sizeof(struct ipn_ctl_list), 0, 1 },
+	[IPN_CTL_PORT_LIST] = { true, sizeof(struct ipn_ctl_list), 0, 1 },
+	[IPN_CTL_FDB_LIST] = { true, sizeof(struct ipn_ctl_list), 1, 1 },
+	[IPN_CTL_DOWN] = { true, 0, 0, 0 },
+	[IPN_CTL_NET_GET] = { true, 0, 0, 0 },
+	[IPN_CTL_MONITOR] = { true, 0, 0, 1 },
+	[IPN_CTL_RESIZE] = { true, sizeof(struct ipn_ctl_resize), 0, 0 },
+	[IPN_CTL_POLICY_LOAD] = { true, sizeof(struct ipn_ctl_policy_load), 1, 1 },
+	[IPN_CTL_POLICY_UNLOAD] = { true, sizeof(struct ipn_ctl_policy_unload), 0, 0 },
+	[IPN_CTL_POLICY_LIST] = { true, sizeof(struct ipn_ctl_list), 0, 0 },
+	[IPN_CTL_SETSOCKOPT] = { true, sizeof(struct ipn_ctl_option), 0, 0 },
+	[IPN_CTL_GETSOCKOPT] = { true, sizeof(struct ipn_ctl_option), 0, 0 },
+	[IPN_CTL_IOCTL] = { true, sizeof(struct ipn_ctl_option), 0, 0 },
+	[IPN_CTL_NETDEV] = { true, sizeof(struct ipn_ctl_netdev), 0, 0 },
+	[IPN_CTL_CABLE] = { true, sizeof(struct ipn_ctl_cable), 2, 2 },
+	[IPN_CTL_VDE] = { true, sizeof(struct ipn_ctl_listener), 1, 1 },
+	[IPN_CTL_UNIX] = { true, sizeof(struct ipn_ctl_listener), 1, 1 },
+	[IPN_CTL_XSK_OPEN] = { true, sizeof(struct ipn_ctl_xsk_open), 1, 1 },
+	[IPN_CTL_QUOTA_LIST] = { true, sizeof(struct ipn_ctl_list), 0, 0 },
 };
 
 struct packet {
@@ -160,7 +90,7 @@ static struct packet packet;
 /* A right request in `packet`; returns its length. */
 static size_t request(__u16 type, const void *body)
 {
-	size_t len = sizeof(packet.hdr) + bodies[type];
+	size_t len = sizeof(packet.hdr) + requests[type].body;
 
 	memset(&packet, 0, sizeof(packet));
 	packet.hdr.magic = IPN_CTL_MAGIC;
@@ -169,7 +99,7 @@ static size_t request(__u16 type, const void *body)
 	packet.hdr.id = 7;
 	packet.hdr.len = (__u32)len;
 	if (body)
-		memcpy(packet.body, body, bodies[type]);
+		memcpy(packet.body, body, requests[type].body);
 	return len;
 }
 
@@ -177,7 +107,7 @@ static bool alive(void)
 {
 	int fd = manager();
 	size_t len = request(IPN_CTL_INFO, NULL);
-	bool ok = put(fd, &packet, len, NULL, 0) && get(fd, NULL, 0) == 0;
+	bool ok = put(fd, &packet, len, NULL, 0) && get(fd, NULL, 0, WAIT_MS) == 0;
 
 	close(fd);
 	return ok;
@@ -203,7 +133,7 @@ static int garbage(unsigned long rounds)
 		for (unsigned int k = 0; k < nfds; k++)
 			fds[k] = k % 2 ? STDIN_FILENO : fd;
 		if (packet.hdr.type != IPN_CTL_DOWN && put(fd, &packet, len, fds, nfds))
-			get(fd, NULL, 0);
+			get(fd, NULL, 0, WAIT_MS);
 		close(fd);
 	}
 	return alive() ? 0 : 1;
@@ -221,7 +151,7 @@ static void expect(int want, int got, const char *what, unsigned int type)
 static int once(size_t len, const int *fds, unsigned int nfds)
 {
 	int fd = manager();
-	int r = put(fd, &packet, len, fds, nfds) ? get(fd, NULL, 0) : -1;
+	int r = put(fd, &packet, len, fds, nfds) ? get(fd, NULL, 0, WAIT_MS) : -1;
 
 	close(fd);
 	return r;
@@ -232,8 +162,6 @@ static int headers(void)
 	size_t len;
 
 	for (__u16 type = 1; type < (__u16)IPN_CTL_TYPES; type++) {
-		if (type > IPN_CTL_NET_GET && !bodies[type])
-			continue; /* a number that is kept */
 		for (size_t n = 1; n < sizeof(packet.hdr); n++) {
 			request(type, NULL);
 			expect(-1, once(n, NULL, 0), "half a header", type);
@@ -256,12 +184,12 @@ static int headers(void)
 		len = request(type, NULL);
 		packet.hdr.status = 5;
 		expect(EBADMSG, once(len, NULL, 0), "a request with a status", type);
-		if (type > IPN_CTL_NET_GET && !bodies[type]) { /* a number that is free */
+		if (!requests[type].known) { /* a number that is free */
 			len = request(type, NULL);
 			expect(EOPNOTSUPP, once(len, NULL, 0), "unknown request", type);
 			continue;
 		}
-		if (bodies[type]) {
+		if (requests[type].body) {
 			len = request(type, NULL);
 			packet.hdr.len = (__u32)--len;
 			expect(EBADMSG, once(len, NULL, 0), "body too short", type);
@@ -284,18 +212,6 @@ static int headers(void)
 }
 
 /* --- descriptors --- */
-
-static const struct {
-	__u16 type;
-	unsigned int min, max;
-} with_fds[] = {
-	{ IPN_CTL_NET_ADD, 1, 1 },  { IPN_CTL_NET_DEL, 1, 1 },  { IPN_CTL_BIND, 1, 1 },
-	{ IPN_CTL_CONNECT, 0, 1 },  { IPN_CTL_REJOIN, 1, 1 },   { IPN_CTL_ATTACH, 1, 2 },
-	{ IPN_CTL_DETACH, 1, 1 },   { IPN_CTL_NET_LIST, 0, 1 }, { IPN_CTL_PORT_LIST, 0, 1 },
-	{ IPN_CTL_FDB_LIST, 1, 1 }, { IPN_CTL_INFO, 0, 0 },     { IPN_CTL_SHUTDOWN, 0, 0 },
-	{ IPN_CTL_DESCR, 0, 0 },    { IPN_CTL_NET_GET, 0, 0 },
-};
-#define N_WITH_FDS (sizeof(with_fds) / sizeof(with_fds[0]))
 
 /* Something in the body that gets past the first checks. */
 static size_t plausible(__u16 type, const char *path)
@@ -350,14 +266,16 @@ static int wrong_fds(const char *path, const char *foreign)
 	WRONG("network namespace", open("/proc/self/ns/net", O_RDONLY));
 	if (foreign)
 		WRONG("network of another fabric", open(foreign, O_PATH));
-	for (size_t i = 0; i < N_WITH_FDS; i++) {
-		__u16 type = with_fds[i].type;
-		unsigned int max = with_fds[i].max;
+	for (__u16 type = 1; type < (__u16)IPN_CTL_TYPES; type++) {
+		unsigned int max = requests[type].max;
 		size_t len = plausible(type, path);
+
+		if (!requests[type].known)
+			continue;
 
 		for (unsigned int k = 0; k < 40; k++)
 			fds[k] = net;
-		if (with_fds[i].min)
+		if (requests[type].min)
 			expect(EBADF, once(len, NULL, 0), "no descriptor", type);
 		expect(EBADF, once(len, fds, max + 1), "one descriptor too many", type);
 		expect(EBADF, once(len, fds, 8), "8 descriptors", type);
@@ -459,7 +377,7 @@ static void join(const char *path)
 
 	session = manager();
 	if (net < 0 || !put(session, &packet, plausible(IPN_CTL_CONNECT, path), &net, 1) ||
-	    get(session, &joined, sizeof(joined)))
+	    get(session, &joined, sizeof(joined), WAIT_MS))
 		die(path);
 	tap = fd_of(IPN_CTL_FD_TAP);
 }
@@ -474,7 +392,7 @@ static int crowd(const char *path, int count)
 		session = manager();
 		if (!put(session, &packet, plausible(IPN_CTL_CONNECT, path), &net, 1))
 			die(path);
-		r = get(session, &joined, sizeof(joined));
+		r = get(session, &joined, sizeof(joined), WAIT_MS);
 		/* the tap makes the node; the rest we can do without */
 		for (unsigned int i = 1; !r && i < ngot; i++)
 			close(got_fds[i]);
@@ -503,12 +421,12 @@ static int die_at(const char *path, int last)
 	len = request(IPN_CTL_BIND, &bind_body);
 	put(fd, &packet, len, &net, 1);
 	step(2, last); /* the answer is on its way */
-	get(fd, NULL, 0);
+	get(fd, NULL, 0, WAIT_MS);
 	step(3, last);
 	len = request(IPN_CTL_CONNECT, &connect_body);
 	put(fd, &packet, len, NULL, 0);
 	step(4, last); /* descriptors are on their way */
-	get(fd, &joined, sizeof(joined));
+	get(fd, &joined, sizeof(joined), WAIT_MS);
 	step(5, last);
 	shutdown(fd, SHUT_RDWR);
 	step(6, last);
