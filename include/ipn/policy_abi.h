@@ -65,12 +65,12 @@ struct ipn_call {
 	__u32 port;     /* number; IPN_PORT_NONE when there is none */
 	__u32 kind;     /* enum ipn_kind of the port */
 	__u32 flags;    /* enum ipn_port_flag of the port */
-	__u32 uid;      /* who asks, or whose port or network it is */
+	__u32 uid;      /* setsockopt, getsockopt, ioctl: who asks; else whose port or network */
 	__u32 numnodes; /* of the network; resizenet: as it will be */
 	__u32 mtu;
 	__u32 name; /* the option, or the request of an ioctl */
 	__u32 len;  /* of data; getsockopt: room for it, then what was left there */
-	__u32 pad;
+	__u32 manager; /* 1: who asks is a manager of the network (ipn(7)) */
 	__u8 data[IPN_CALL_DATA];
 };
 

@@ -423,6 +423,7 @@ IPN_ON(delnet)
 
 #define MINE_SET 0x40044b01
 #define MINE_GET 0x80044b02
+#define MINE_WHO 0x80044b04
 IPN_ON(ioctl)
 {
 	struct seen *seen = ipn_net_data(&nets, call->net);
@@ -433,6 +434,8 @@ IPN_ON(ioctl)
 		__builtin_memcpy(&seen->value, call->data, 4);
 	else if (call->name == MINE_GET && call->len == 4)
 		__builtin_memcpy(call->data, &seen->value, 4);
+	else if (call->name == MINE_WHO && call->len == 4)
+		*(__u32 *)call->data = call->uid * 2 + call->manager;
 	else
 		return -25; /* ENOTTY */
 	return 0;
@@ -459,6 +462,11 @@ tell seven "ioctl 0x80044b02" "ok 100"
 tell five "ioctl 0x40044b01 7" "ok 7"
 tell seven "ioctl 0x80044b02" "ok 7"
 tell seven "ioctl 0x40044b03 1" ENOTTY
+# who asks: a member, one that is only bound, somebody who does not manage the network
+tell seven "ioctl 0x80044b04" "ok 1"
+chmod 0777 "$NETS/all"
+assert_eq "ok ok ok 8002" "$(setpriv --reuid=4001 --regid=4001 --clear-groups -- ipncall \
+	"socket 12" "bind $NETS/all" "ioctl 0x80044b04" | paste -s -d ' ')" "bound, as uid 4001"
 ask five "recv 10000"
 wait_until 20 asleep "${NODE_PID[five]}"
 leave seven

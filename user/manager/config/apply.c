@@ -278,6 +278,7 @@ static int add_l3(struct fabric *f, const char *file, struct config_l3 *l3, stru
 		call->len = sizeof(l3->neigh);
 	}
 	memcpy(call->data, &l3->addr, call->len);
+	call->manager = 1; /* uid 0: the file is root's */
 	r = net_policy_option(net, NULL, IPN_CALL_SETSOCKOPT, call, e);
 	free(call);
 	return r == -EEXIST ? 0 : where(file, l3->line, r, e, "%s", l3->net->path);

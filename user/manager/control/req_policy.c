@@ -97,6 +97,8 @@ static int option_call(struct request *q, enum ipn_policy_call which)
 		if (r)
 			return r;
 	}
+	call.uid = s->peer.uid;
+	call.manager = rights_manages(&s->peer, s->net->path_fd);
 	call.name = in->name;
 	call.len = in->len;
 	memset(call.data, 0, sizeof(call.data));

@@ -30,10 +30,14 @@ int net_policy_call(struct net *net, const struct node *node, enum ipn_policy_ca
 		call->numnodes = net->info.numnodes;
 	call->mtu = net->info.mtu;
 	if (which != IPN_CALL_NEWPORT) { /* which has filled these in */
+		bool asked = which == IPN_CALL_SETSOCKOPT || which == IPN_CALL_GETSOCKOPT ||
+			     which == IPN_CALL_IOCTL; /* by whom, the caller has filled in */
+
 		call->port = node ? node->in.number : IPN_PORT_NONE;
 		call->kind = node ? node->in.kind : IPN_KIND_NONE;
 		call->flags = node ? node->in.flags : 0;
-		call->uid = node ? node->in.uid : net->info.uid;
+		if (!asked)
+			call->uid = node ? node->in.uid : net->info.uid;
 	}
 	return policy_call(net->f->policies, net->info.policy, which, call);
 }

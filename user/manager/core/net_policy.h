@@ -20,7 +20,10 @@ bool net_policy_has(const struct net *net, enum ipn_policy_call which);
  */
 int net_policy_call(struct net *net, const struct node *node, enum ipn_policy_call which,
 		    struct ipn_call *call);
-/* setsockopt, getsockopt, ioctl: of loaded and of built-in policies. *e says what is wrong. */
+/*
+ * setsockopt, getsockopt, ioctl: of loaded and of built-in policies. uid and manager in `call` are
+ * the caller's, too. *e says what is wrong.
+ */
 int net_policy_option(struct net *net, const struct node *node, enum ipn_policy_call which,
 		      struct ipn_call *call, struct errtext *e);
 /* The same for callbacks that tell the policy something and want nothing. */
