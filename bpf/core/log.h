@@ -74,6 +74,18 @@ INLINE void slot_skip(struct ipn_slot *slot, __u64 n)
 	}
 }
 
+/*
+ * Readers may stand before a number that will not come, and what was published behind it
+ * meanwhile has woken them in vain. port: as of log_write.
+ */
+INLINE void skip_wake(__u32 net, __u32 port)
+{
+	if (port == IPN_PORT_NONE)
+		wake_sleepers(net);
+	else
+		wake_port(net, port);
+}
+
 /* Returns as log_write. */
 INLINE int log_write_class(const struct ipn_ctx *c, const struct ipn_msg *m, void *logs,
 			   const __u32 max, __u32 id, __u32 mask, __u32 lossless, __u32 port)
@@ -110,6 +122,7 @@ INLINE int log_write_class(const struct ipn_ctx *c, const struct ipn_msg *m, voi
 		return IPN_DROP_BUSY;
 	if ((old & IPN_SEQ_BUSY) || CAS(&slot->seq, old, (n + 1) | IPN_SEQ_BUSY) != old) { /* L3 */
 		slot_skip(slot, n);                                                        /* L4 */
+		skip_wake(m->net, port);
 		return IPN_DROP_BUSY;
 	}
 
@@ -125,6 +138,7 @@ INLINE int log_write_class(const struct ipn_ctx *c, const struct ipn_msg *m, voi
 		if (len > max || log_copy(c, m, slot->data, len, max)) { /* L5 */
 			slot_skip(slot, n);                              /* L7 */
 			FULL_BARRIER(XCHG(&slot->seq, n));               /* L8 */
+			skip_wake(m->net, port);
 			return IPN_DROP_BAD_FRAME;
 		}
 	}

@@ -325,7 +325,7 @@ static long wake_word(__u32 i, struct wake_all *w)
 }
 
 /* After a message went into the network's log. */
-NOINLINE int wake_sleepers(__u32 id)
+GLOBAL int wake_sleepers(__u32 id)
 {
 	struct wake_all all = { .net = bpf_map_lookup_elem(&ipn_net_fast, &id), .id = id };
 	unsigned long flags;

@@ -34,6 +34,7 @@ struct outcome {
 	struct t_port *device;  /* to this device alone */
 	struct t_port *sock;    /* to this sock port alone */
 	int drop;               /* DROP(why), counted at the sender; 0: none */
+	struct t_port *woken;   /* its bell is rung, once, though nothing came */
 };
 #define DROP(why) (IPN_DROP_##why + 1)
 
@@ -316,6 +317,8 @@ static inline void pass(enum way way, struct t_port *from, const void *message, 
 		else
 			tc_expect(way, from, message, len, o, &r);
 	}
+	if (o->woken)
+		assert_int_equal(bell_wakes(o->woken), 1);
 	quiet_expect();
 }
 

@@ -237,6 +237,7 @@ static void node_join(struct proc *p)
 	if (world.lossless) {
 		__atomic_store_n(&p->page->cursor, cursor, __ATOMIC_SEQ_CST);
 		port_out_set(p, flags_of(p), true);
+		sim_fence();
 		cursor = __atomic_load_n(&world.net_log.head->head, __ATOMIC_SEQ_CST);
 		__atomic_store_n(&p->page->cursor, cursor, __ATOMIC_SEQ_CST);
 		kernel_notify(NET, IPN_NOTIFY_POOL, 0, 0);

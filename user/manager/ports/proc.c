@@ -101,6 +101,7 @@ static int cursor_take(struct node *node, __u64 *cursor)
 		 */
 		__atomic_store_n(&node->page->cursor, *cursor, __ATOMIC_SEQ_CST);
 		r = node_port_out_set(node, true);
+		__atomic_thread_fence(__ATOMIC_SEQ_CST); /* not before the entry is seen */
 		*cursor = __atomic_load_n(&net->head->head, __ATOMIC_SEQ_CST);
 		__atomic_store_n(&node->page->cursor, *cursor, __ATOMIC_SEQ_CST);
 		if (!r)
