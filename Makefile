@@ -97,6 +97,7 @@ CASES_OBJ := $(O)/tests/cases.o
 STUB_OBJS := $(call obj,tests/control/rig.c tests/control/stub/*.c)
 STUBBED_OBJS := $(STUB_OBJS) \
 	$(filter-out $(O)/user/manager/kernel/% $(O)/user/manager/access/powers.o \
+		$(O)/user/manager/access/asuser.o $(O)/user/manager/access/asuser_child.o \
 		$(O)/user/common/log.o,$(CORE_OBJS))
 HELPER_OBJS := $(call obj,tests/e2e/*.c tests/vm/*.c)
 BENCH_OBJS := $(call obj,tests/bench/*.c)

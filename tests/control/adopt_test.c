@@ -964,5 +964,6 @@ int main(int argc, char *argv[])
 		printf("skip: sockets of networks are made by mknod: needs root\n");
 		return 77;
 	}
+	stub_asuser_threads(true);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,24 +68,6 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 	return remove(path);
 }
 
-/* What the manager logs is of no interest, unless somebody asks for it. */
-void log_line(int priority, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (!getenv("IPN_TEST_LOG"))
-		return;
-	va_start(ap, fmt);
-	fprintf(stderr, "<%d> ", priority);
-	vfprintf(stderr, fmt, ap);
-	fputc('\n', stderr);
-	va_end(ap);
-}
-
-void log_to_syslog(void)
-{
-}
-
 void rig_new(struct rig *r)
 {
 	const char *tmp = getenv("IPN_TEST_TMP") ?: "/tmp";
@@ -266,7 +248,7 @@ static void wait_for_threads(const struct rig *r)
 {
 	__u64 end = clock_us() + WAIT_US;
 
-	while (entries("/proc/self/task") > r->tasks && clock_us() < end)
+	while (entries("/proc/self/task") > r->tasks + stub_helpers() && clock_us() < end)
 		usleep(200);
 }
 
@@ -283,6 +265,7 @@ void rig_stop(struct rig *r)
 	control_free(r->control);
 	r->control = NULL;
 	fabric_free(f);
+	stub_helpers_end();
 	util_close_fd(&r->watch_fd);
 	r->watch_fd = -1;
 	memset(f, 0, sizeof(*f));

@@ -73,6 +73,14 @@ void stub_load_fails(int err, const char *words);
 /* It takes so long. */
 void stub_load_takes(unsigned int ms);
 
+/* --- helpers that act as users --- */
+
+/* From now on they are threads of this process, and act as nobody but it. */
+void stub_asuser_threads(bool on);
+unsigned int stub_helpers(void);
+/* The manager has ended: so do they. */
+void stub_helpers_end(void);
+
 /* --- interfaces --- */
 
 struct stub_if {

@@ -107,6 +107,13 @@ int stub_rename(const char *from, const char *to);
 
 void ifs_clear(void);
 
+/* Descriptors that slow.c keeps. */
+unsigned int slow_fds(void);
+
+/* Descriptors of helpers that are threads (asuser.c); what such a thread does. */
+unsigned int helper_fds(void);
+void asuser_serve(int fd);
+
 /* AF_XDP sockets: pipes, as taps are. Has somebody the one of this inode? */
 bool xsk_alive(__u64 ino);
 unsigned int xsk_fds(void);

@@ -165,7 +165,7 @@ unsigned int stub_fds(void)
 
 	stub_reap();
 	objs_collect();
-	n += HASH_CNT(by_id, stub.by_id) + xsk_fds();
+	n += HASH_CNT(by_id, stub.by_id) + xsk_fds() + slow_fds() + helper_fds();
 	for (const struct stub_if *i = stub.ifs; i; i = i->next)
 		n += i->life >= 0;
 	return n;

@@ -392,24 +392,29 @@ static int work(const struct asuser_packet *q, struct asuser_reply *a, int *fd)
 	return -ENOSYS;
 }
 
-int asuser_child_run(void)
+static int job_do(void)
 {
 	struct asuser_packet q;
+	struct asuser_reply a = { 0 };
+	int fd, r = receive(&q, sizeof(q), &fd, 1);
+
+	if (r)
+		return r;
+	a.status = work(&q, &a, &fd);
+	r = reply(&a, sizeof(a), a.status ? -1 : fd);
+	util_close_fd(&fd);
+	return r;
+}
+
+int asuser_child_run(void)
+{
+	int r = 0;
 
 	prctl(PR_SET_NAME, ASUSER_NAME);
 	umask(0);
 	if (close_range(ASUSER_FD + 1, ~0U, 0) || become())
 		return 1;
-	for (;;) {
-		struct asuser_reply a = { 0 };
-		int fd, r = receive(&q, sizeof(q), &fd, 1);
-
-		if (r)
-			return r == -EPIPE ? 0 : 1;
-		a.status = work(&q, &a, &fd);
-		r = reply(&a, sizeof(a), a.status ? -1 : fd);
-		util_close_fd(&fd);
-		if (r)
-			return 1;
-	}
+	while (!r)
+		r = job_do();
+	return r == -EPIPE ? 0 : 1;
 }
