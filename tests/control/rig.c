@@ -4,7 +4,9 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <sched.h>
 #include <stdalign.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -68,13 +70,36 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 	return remove(path);
 }
 
-void rig_new(struct rig *r)
+static char memory[48]; /* where all directories are: a tmpfs that only this process sees */
+
+static void memory_end(void)
+{
+	umount2(memory, MNT_DETACH);
+	rmdir(memory);
+}
+
+/* A file system on a disk looks long for a number that was not used lately, for each new file. */
+static void memory_begin(void)
 {
 	const char *tmp = getenv("IPN_TEST_TMP") ?: "/tmp";
+
+	if (memory[0])
+		return;
+	snprintf(memory, sizeof(memory), "%s/ctl.XXXXXX", tmp);
+	assert_non_null(mkdtemp(memory));
+	assert_int_equal(unshare(CLONE_NEWNS), 0);
+	assert_int_equal(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	assert_int_equal(mount("none", memory, "tmpfs", 0, "mode=0755"), 0);
+	atexit(memory_end);
+}
+
+void rig_new(struct rig *r)
+{
 	char path[128];
 
+	memory_begin();
 	*r = (struct rig){ .run_fd = -1, .watch_fd = -1, .spare = -1 };
-	snprintf(r->dir, sizeof(r->dir), "%s/ipn_ctl.XXXXXX", tmp);
+	snprintf(r->dir, sizeof(r->dir), "%s/XXXXXX", memory);
 	assert_non_null(mkdtemp(r->dir));
 	assert_int_equal(chmod(r->dir, 0777), 0); /* users have listeners there */
 	snprintf(path, sizeof(path), "%s/ipn-fabric", r->dir);
