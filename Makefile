@@ -94,7 +94,7 @@ CORE_OBJS := $(filter-out $(O)/user/main.o,$(FABRIC_OBJS))
 TEST_OBJS := $(call obj,tests/unit/*.c tests/bpf/*.c tests/control/*_test.c)
 CASES_OBJ := $(O)/tests/cases.o
 # The manager on a kernel in memory.
-STUB_OBJS := $(call obj,tests/control/rig.c tests/control/stub/*.c)
+STUB_OBJS := $(call obj,tests/control/rig.c tests/control/check.c tests/control/stub/*.c)
 STUBBED_OBJS := $(STUB_OBJS) \
 	$(filter-out $(O)/user/manager/kernel/% $(O)/user/manager/access/powers.o \
 		$(O)/user/manager/access/asuser.o $(O)/user/manager/access/asuser_child.o \

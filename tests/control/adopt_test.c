@@ -36,7 +36,6 @@
 #include "manager/ports/sock.h"
 
 #define UID 1000 /* whose quotas are used */
-#define SCAN 128 /* ports that the tests use at most, all networks together */
 #define BASE_NETS 4
 #define BASE_PORTS 3
 
@@ -64,267 +63,23 @@ static struct net *net_named(const char *name)
 	return NULL;
 }
 
-static void read_map(const char *name, const void *key, void *value)
-{
-	if (bpf_map_lookup_elem(stub_map(name), key, value))
-		fail_msg("%s: no entry", name);
-}
-
-/* --- what must be true of every fabric that was taken over --- */
-
-static void check_port_in(const struct node *node)
-{
-	struct ipn_port_in in, cached;
-	struct ipn_port_info info;
-	__u32 at = node->ifindex & (IPN_PORT_CACHE - 1);
-
-	read_map("ipn_port_in", &node->ifindex, &in);
-	assert_memory_equal(&in, &node->in, sizeof(in));
-	read_map("ipn_port_info", &node->ifindex, &info);
-	assert_memory_equal(&info, &node->info, sizeof(info));
-	read_map("ipn_port_cache", &at, &cached);
-	if (cached.ifindex == node->ifindex)
-		assert_memory_equal(&cached, &node->in, sizeof(cached));
-	assert_int_equal(node->net->ports[node->in.number] == node, 1);
-	assert_int_equal(rig.f.node_by_id[node->in.node] == node, 1);
-}
-
-static void check_port_out(const struct node *node)
-{
-	__u32 at = node->net->info.port_base + node->in.number, flood;
-	struct ipn_port_out out;
-
-	read_map("ipn_port_out", &at, &out);
-	assert_int_equal(out.kind, node->in.kind);
-	assert_int_equal(out.flags, node->in.flags);
-	assert_int_equal(out.ifindex, node->in.ifindex);
-	assert_int_equal(out.node, node->in.node);
-	assert_int_equal(out.gen, node->in.gen);
-	assert_true(node->in.gen <= rig.f.gen);
-	if (!(node->kind->flags & KIND_DEVICE))
-		return;
-	flood = node->net->info.port_base + node->in.flood_at;
-	read_map("ipn_flood_list", &flood, &at);
-	assert_int_equal(at, node->net->info.port_base + node->in.number + 1);
-	assert_true(node->in.flood_at < rig.f.bpf->net_fast[node->net->id].flood_len);
-}
-
-static const struct node *node_of_interface(__u32 ifindex)
-{
-	const struct node *node;
-
-	HASH_FIND(hh, rig.f.nodes, &ifindex, sizeof(ifindex), node);
-	return node;
-}
-
-static struct net *net_of_place(__u32 at)
-{
-	struct net *net, *tmp;
-
-	HASH_ITER(hh, rig.f.nets, net, tmp)
-		if (at >= net->info.port_base && at < net->info.port_base + net->info.numnodes)
-			return net;
-	return NULL;
-}
-
-/* No entry without a port behind it, but where no network is: a network clears its place first. */
-static void check_no_more(void)
-{
-	assert_int_equal(stub_count("ipn_port_in"), HASH_COUNT(rig.f.nodes));
-	assert_int_equal(stub_count("ipn_port_info"), HASH_COUNT(rig.f.nodes));
-	assert_int_equal(stub_count("ipn_socks"), rig.f.socks);
-	assert_int_equal(stub_count("ipn_sk_ports"), rig.f.socks);
-	for (__u32 at = 0; at < SCAN; at++) {
-		const struct net *net = net_of_place(at);
-		struct ipn_port_in cached;
-		struct ipn_port_out out;
-		const struct node *node;
-		__u32 flood;
-
-		read_map("ipn_port_out", &at, &out);
-		if (out.kind && net)
-			assert_non_null(net->ports[at - net->info.port_base]);
-		read_map("ipn_flood_list", &at, &flood);
-		if (flood && net) {
-			assert_ptr_equal(net_of_place(flood - 1), net);
-			node = net->ports[flood - 1 - net->info.port_base];
-			assert_non_null(node);
-			assert_int_equal(node->in.flood_at, at - net->info.port_base);
-		}
-		read_map("ipn_port_cache", &at, &cached);
-		if (cached.ifindex)
-			assert_non_null(node_of_interface(cached.ifindex));
-	}
-}
-
-static void check_counts(const struct net *net)
-{
-	const struct ipn_net_fast *fast = &rig.f.bpf->net_fast[net->id];
-	__u32 readers = 0, devices = 0, cables = 0, socks = 0, ports = 0;
-
-	for (__u32 i = 0; i < net->info.numnodes; i++) {
-		const struct node *n = net->ports[i];
-
-		if (!n)
-			continue;
-		ports++;
-		readers += n->in.kind == IPN_KIND_PROC && (n->in.flags & IPN_PF_READER);
-		cables += n->in.kind == IPN_KIND_CABLE;
-		socks += n->in.kind == IPN_KIND_SOCK;
-		devices += (n->kind->flags & KIND_DEVICE) && n->in.kind != IPN_KIND_CABLE;
-	}
-	assert_int_equal(net->nports, ports);
-	assert_int_equal(fast->readers, readers);
-	assert_int_equal(fast->devices, devices);
-	assert_int_equal(fast->cables, cables);
-	assert_int_equal(fast->socks, socks);
-}
-
-static void check_net(const struct net *net)
-{
-	const struct ipn_net_fast *fast = &rig.f.bpf->net_fast[net->id];
-	struct ipn_net_info info;
-	__u32 id;
-
-	read_map("ipn_net_info", &net->id, &info);
-	assert_memory_equal(&info, &net->info, sizeof(info));
-	assert_int_equal(fast->policy, net->info.policy);
-	assert_int_equal(fast->mtu, net->info.mtu);
-	assert_int_equal(fast->numnodes, net->info.numnodes);
-	assert_int_equal(fast->port_base, net->info.port_base);
-	assert_int_equal(fast->log_class, net->log_class);
-	assert_int_equal(fast->log_mask, net->slots - 1);
-	assert_int_equal(fast->flags, net->info.flags);
-	assert_int_equal(fast->pool, net->info.pool);
-	assert_true(fast->flood_len <= net->info.numnodes);
-	assert_int_equal(bpf_map_lookup_elem(rig.f.bpf->fd_logs[net->log_class], &net->id, &id), 0);
-	assert_true(net->log_fd >= 0 && net->head);
-	assert_int_equal(!bpf_map_lookup_elem(rig.f.bpf->fd_l3_route4, &net->id, &id),
-			 net->info.policy == IPN_POLICY_L3);
-	check_counts(net);
-}
-
-static void check_nets(void)
-{
-	struct net *net, *tmp;
-
-	HASH_ITER(hh, rig.f.nets, net, tmp)
-		check_net(net);
-	assert_int_equal(stub_count("ipn_net_info"), HASH_COUNT(rig.f.nets));
-	for (__u32 id = 0; id < IPN_MAX_NETS; id++) {
-		if (rig.f.net_by_id[id])
-			continue;
-		if (rig.f.bpf->net_fast[id].policy)
-			fail_msg("net_fast[%u] has policy %u and no network", id,
-				 rig.f.bpf->net_fast[id].policy);
-	}
-}
-
-static void check_interfaces(void)
-{
-	const struct ipn_abi *abi = &rig.f.bpf->abi;
-	const struct node *node, *tmp;
-
-	for (const struct stub_if *i = stub_if_first(); i; i = i->next) {
-		bool ours = i->group == abi->group || i->group == batch_delete_group(&rig.f);
-
-		node = node_of_interface(i->ifindex);
-		if (ours && !node && i->ifindex != abi->segmenter &&
-		    i->ifindex != abi->segmenter_out)
-			fail_msg("interface %s is nobody's", i->name);
-		if (!strcmp(i->kind, "dummy") && !node && (i->promisc || i->filters || i->clsact))
-			fail_msg("interface %s was not given back", i->name);
-	}
-	HASH_ITER(hh, rig.f.nodes, node, tmp)
-		if (!(node->kind->flags & KIND_NO_LINK))
-			assert_non_null(stub_if_get(node->ifindex));
-}
-
-/* Each pin is of an interface of a port, or of the far end of one. */
-static void check_pins(void)
-{
-	DIR *d = opendir(rig_path(&rig, "ipn-fabric/v1/link"));
-	const struct dirent *e;
-
-	assert_non_null(d);
-	while ((e = readdir(d))) {
-		__u32 ifindex = (__u32)strtoul(e->d_name, NULL, 10);
-		const struct stub_if *i = stub_if_get(ifindex);
-
-		if (e->d_name[0] == '.')
-			continue;
-		if (!i)
-			fail_msg("pin %s of an interface that is gone", e->d_name);
-		if (ifindex != rig.f.bpf->abi.segmenter_out && !node_of_interface(ifindex) &&
-		    !(i && i->peer && node_of_interface(i->peer)))
-			fail_msg("pin %s of an interface that is no port's", e->d_name);
-	}
-	closedir(d);
-}
-
-static void check_xsk(void)
-{
-	const struct node *node, *tmp;
-	unsigned int n = 0;
-
-	HASH_ITER(hh, rig.f.nodes, node, tmp)
-		n += node->in.kind == IPN_KIND_XSK && !(node->in.flags & IPN_PF_OWN);
-	assert_int_equal(stub_count("ipn_xskports"), n);
-	for (__u32 at = 0; at < SCAN; at++) {
-		struct ipn_xsk_cache cached;
-		struct ipn_xskport x;
-
-		read_map("ipn_xsk_cache", &at, &cached);
-		if (cached.ifindex)
-			read_map("ipn_xskports", &cached.ifindex, &x);
-	}
-}
-
-static void check_quota(__u32 uid)
-{
-	const struct user *u = user_get(rig.f.users, uid);
-	const struct node *node, *ntmp;
-	const struct net *net, *tmp;
-	__u32 nets = 0, nodes = 0;
-	size_t memory = 0;
-
-	HASH_ITER(hh, rig.f.nets, net, tmp) {
-		if (net->info.account != uid)
-			continue;
-		nets++;
-		memory += net_log_bytes(net->log_class, net->slots);
-		if (net->info.policy == IPN_POLICY_L3)
-			memory += l3_bytes(net->info.routes);
-	}
-	HASH_ITER(hh, rig.f.nodes, node, ntmp) {
-		if (node->in.account != uid)
-			continue;
-		nodes++;
-		memory += node->memory;
-	}
-	assert_int_equal(u->has[QUOTA_NETS], nets);
-	assert_int_equal(u->has[QUOTA_NODES], nodes);
-	if (!u->held)
-		assert_int_equal(u->has[QUOTA_MEMORY], memory);
-}
-
 static void base_read(const struct node *node, struct base_port *b)
 {
 	memset(b, 0, sizeof(*b));
 	b->ifindex = node->ifindex;
 	b->at = node->net->info.port_base + node->in.number;
-	read_map("ipn_port_in", &b->ifindex, &b->in);
-	read_map("ipn_port_out", &b->at, &b->out);
+	rig_map("ipn_port_in", &b->ifindex, &b->in);
+	rig_map("ipn_port_out", &b->at, &b->out);
 	if (!(node->kind->flags & KIND_DEVICE))
 		return;
 	b->flood_at = node->net->info.port_base + node->in.flood_at;
-	read_map("ipn_flood_list", &b->flood_at, &b->flood);
+	rig_map("ipn_flood_list", &b->flood_at, &b->flood);
 }
 
 static void check_base(void)
 {
 	for (int i = 0; i < BASE_PORTS; i++) {
-		const struct node *node = node_of_interface(base[i].ifindex);
+		const struct node *node = rig_node(&rig, base[i].ifindex);
 		struct base_port now;
 
 		assert_non_null(node);
@@ -335,19 +90,9 @@ static void check_base(void)
 
 static void check_all(void)
 {
-	const struct node *node, *tmp;
-
-	HASH_ITER(hh, rig.f.nodes, node, tmp) {
-		check_port_in(node);
-		check_port_out(node);
-	}
-	check_no_more();
-	check_nets();
-	check_interfaces();
-	check_pins();
-	check_xsk();
-	check_quota(0);
-	check_quota(UID);
+	rig_check(&rig);
+	rig_check_quota(&rig, 0);
+	rig_check_quota(&rig, UID);
 	check_base();
 }
 
@@ -902,10 +647,7 @@ static void the_first_start(void **state)
 			rig_stop(&rig);
 		stub_revive();
 		start();
-		check_no_more();
-		check_nets();
-		check_interfaces();
-		check_pins();
+		rig_check(&rig);
 		rig_free(&rig);
 		deaths += died;
 		k += k < 8 ? 1 : 5; /* most of them are pins of programs, one like the other */

@@ -115,6 +115,7 @@ void rig_free(struct rig *r)
 	if (r->up) {
 		while (r->f.nets)
 			net_del(r->f.nets);
+		asuser_settle(r->f.asuser, ASUSER_WAIT_MS);
 		if (r->f.fdstore)
 			fdstore_end(r->f.fdstore);
 		rig_stop(r);
@@ -268,12 +269,22 @@ int rig_start(struct rig *r)
 	return rc;
 }
 
+void rig_threads(struct rig *r)
+{
+	r->tasks = entries("/proc/self/task") - stub_helpers();
+}
+
+bool rig_busy(const struct rig *r)
+{
+	return entries("/proc/self/task") > r->tasks + stub_helpers();
+}
+
 /* Threads that close descriptors end by themselves. */
 static void wait_for_threads(const struct rig *r)
 {
 	__u64 end = clock_us() + WAIT_US;
 
-	while (entries("/proc/self/task") > r->tasks + stub_helpers() && clock_us() < end)
+	while (rig_busy(r) && clock_us() < end)
 		usleep(200);
 }
 

@@ -51,6 +51,10 @@ void rig_run(struct rig *r);
 void rig_run_until(struct rig *r, bool (*done)(void *arg), void *arg);
 /* All descriptors that clients sent are closed. */
 void rig_settle(struct rig *r);
+/* The threads that there are now are not the manager's. */
+void rig_threads(struct rig *r);
+/* Do threads of the manager work at something? */
+bool rig_busy(const struct rig *r);
 /* Descriptors of this process that are not the stub's. */
 unsigned int rig_fds(void);
 
@@ -60,6 +64,16 @@ const char *rig_path(const struct rig *r, const char *name);
 int rig_inode(const struct rig *r, const char *name, mode_t mode);
 /* A network there, made by a call of the core. info: zeros become defaults. */
 struct net *rig_net(struct rig *r, const char *name, const struct ipn_net_info *info);
+
+/* --- what must be true, always (check.c) --- */
+
+/* All maps, interfaces and pins agree with the manager's objects. */
+void rig_check(const struct rig *r);
+/* So does what a user is charged for. */
+void rig_check_quota(const struct rig *r, __u32 uid);
+/* The entry of a shared map, which must be there. */
+void rig_map(const char *name, const void *key, void *value);
+const struct node *rig_node(const struct rig *r, __u32 ifindex);
 
 /* --- sessions --- */
 

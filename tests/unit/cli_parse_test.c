@@ -15,10 +15,10 @@
 /* Splits at blanks; '' is an empty word. */
 static int parse(const char *line, struct cli_args *args, char *text, size_t size)
 {
-	static char words[512];
-	char *argv[MAX_ARGS + 1] = { (char *)CLI_PROGRAM };
+	static char words[512], *argv[MAX_ARGS + 1]; /* args->rest stays in it */
 	int argc = 1;
 
+	argv[0] = (char *)CLI_PROGRAM;
 	assert_int_equal(util_copy(words, sizeof(words), line), 0);
 	for (char *w = strtok(words, " "); w; w = strtok(NULL, " ")) {
 		assert_true(argc < MAX_ARGS);

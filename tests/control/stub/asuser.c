@@ -77,7 +77,7 @@ unsigned int stub_helpers(void)
 	unsigned int n = 0;
 
 	for (const struct helper *h = helpers; h; h = h->next)
-		n++;
+		n += !__atomic_load_n(&h->ended, __ATOMIC_ACQUIRE);
 	return n;
 }
 

@@ -154,25 +154,41 @@ static int identity_take(const struct asuser_blob *b, const gid_t *groups, const
 	return r ? r : poll(&p, 1, 0) > 0 && p.revents & POLLHUP ? -EPIPE : 0;
 }
 
+/* All of it is there, with its groups. */
+static int blob_map(int fd, const struct asuser_blob **out)
+{
+	const struct asuser_blob *b;
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return -errno;
+	if ((size_t)st.st_size < sizeof(*b))
+		return -EINVAL;
+	b = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (b == MAP_FAILED)
+		return -errno;
+	if (b->ngroups > ((size_t)st.st_size - sizeof(*b)) / sizeof(gid_t)) {
+		munmap((void *)b, (size_t)st.st_size);
+		return -EINVAL;
+	}
+	*out = b;
+	return 0;
+}
+
 /* The first packet. */
 static int become(void)
 {
 	struct asuser_hello hello;
-	const struct asuser_blob *b;
+	const struct asuser_blob *b = NULL;
 	int fds[ASUSER_ID_FDS], r = receive(&hello, sizeof(hello), fds, ASUSER_ID_FDS);
-	struct stat st;
 
+	if (!r)
+		r = blob_map(fds[0], &b);
 	if (r)
 		return r;
-	if (fstat(fds[0], &st))
-		return -errno;
-	b = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fds[0], 0);
-	if (b == MAP_FAILED || sizeof(*b) + b->ngroups * sizeof(gid_t) > (size_t)st.st_size)
-		return -EINVAL;
 	r = identity_take(b, (const gid_t *)(b + 1), fds);
 	for (int i = 0; i < ASUSER_ID_FDS; i++)
 		util_close_fd(&fds[i]);
-	munmap((void *)b, (size_t)st.st_size);
 	hello.status = r;
 	return reply(&hello, sizeof(hello), -1) ? -EPIPE : r;
 }
