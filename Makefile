@@ -17,6 +17,9 @@
 #                                   socket calls: build/tests/conformance-plain
 #   tests/policies/X.bpf.c          build/tests/X.bpf.o
 #   tests/sim/*                     build/tests/sim, by tests/sim/build
+#   tests/fuzz/X_fuzz.c             build/san/fuzz/X, a target of libFuzzer, linked like a control
+#                                   test; all of its objects are built by clang with sanitizers
+#   tests/{unit,control}/X_test.c   once more, of those objects: build/san/tests/X_test
 #   tests/plain/X.c                 build/tests/X and X-fortified, plain programs: no libipn
 #   tests/bench/X.c                 build/bench/X, linked with libipn.a
 #   docs/X.N.scd                    build/man/X.N
@@ -132,13 +135,35 @@ KIT := $(B)/include/ipn/kit/private.h
 SIM_SOURCES := $(wildcard tests/sim/* tests/sim/include/bpf/* bpf/*/*.[ch] include/ipn/*.h \
 	user/lib/*.[ch] user/common/*.h)
 SEEDS ?= 10000000
+FUZZ_TIME ?= 60
+
+# With sanitizers, by clang: for fuzzing, and once more for tests of what needs no kernel. COVERAGE=1
+# builds the targets of fuzzing with counters in place of sanitizers, into a folder of their own.
+SAN := $(B)/$(if $(COVERAGE),cov,san)
+SAN_CFLAGS = -std=gnu11 $(WARN) -O1 -g -fno-omit-frame-pointer \
+	$(if $(COVERAGE),-fprofile-instr-generate -fcoverage-mapping, \
+	-fsanitize=address,undefined -fno-sanitize-recover=undefined) -Wno-missing-field-initializers
+# What guides the fuzzer: not what stands for the kernel.
+SAN_GUIDE = -fsanitize=fuzzer-no-link
+$(SAN)/obj/tests/control/check.o $(SAN)/obj/tests/control/rig.o: private SAN_GUIDE =
+$(addprefix $(SAN)/obj/tests/control/stub/,core.o link.o maps.o prog.o slow.o xsk.o): \
+	private SAN_GUIDE =
+san = $(patsubst $(O)/%,$(SAN)/obj/%,$(1))
+FUZZ_OBJS := $(call san,$(call obj,tests/fuzz/*_fuzz.c))
+FUZZERS := $(patsubst $(SAN)/obj/tests/fuzz/%_fuzz.o,$(SAN)/fuzz/%,$(FUZZ_OBJS))
+SAN_TEST_OBJS := $(call san,$(CASES_OBJ) $(call obj,tests/unit/*.c tests/control/*_test.c))
+SAN_TESTS := $(patsubst %.o,$(SAN)/tests/%,$(notdir $(filter %_test.o,$(SAN_TEST_OBJS))))
+# Tests look for policies beside themselves.
+SAN_POLICIES := $(TEST_POLICIES:$(B)/%=$(SAN)/%)
+SAN_CORE := $(call san,$(CORE_OBJS))
+SAN_STUBBED := $(call san,$(STUBBED_OBJS))
 
 SAME_NAME := $(shell printf '%s\n' $(TESTS) $(HELPERS) | sort | uniq -d)
 $(if $(SAME_NAME),$(error two test sources make $(SAME_NAME): give one of them another name))
 
 # --- goals ---------------------------------------------------------------------------------------
 
-.PHONY: all lib bpf tests benches help install clean deps demo test lint model bench format soak \
+.PHONY: all lib bpf tests benches fuzzers fuzz help install clean deps demo test lint model bench format soak \
 	check FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -146,7 +171,8 @@ $(if $(SAME_NAME),$(error two test sources make $(SAME_NAME): give one of them a
 all: $(PROGRAMS) lib bpf $(MANPAGES)
 lib: $(LIBRARIES) $(B)/libipn.pc
 bpf: $(BPF_OBJS) $(SKELETONS) $(EXAMPLES)
-tests: $(TESTS) $(HELPERS) $(CONFORMANCE) $(TEST_POLICIES) $(B)/tests/sim
+tests: $(TESTS) $(HELPERS) $(CONFORMANCE) $(TEST_POLICIES) $(B)/tests/sim fuzzers $(SAN_TESTS) $(SAN_POLICIES)
+fuzzers: $(FUZZERS)
 benches: $(BENCHES)
 
 help:
@@ -155,6 +181,7 @@ help:
 	'make check      build and run the tests (as root); T="-j N -k PATTERN -v" for tests/run' \
 	'make test       install the packages that are missing (as root), then make check' \
 	'make soak       the simulation of the data path for SEEDS=10000000 seeds, on all CPUs' \
+	'make fuzz       the same for each target of tests/fuzz, FUZZ_TIME=60 seconds each' \
 	'make lint       the same for the checks of the source' \
 	'make model      the same for the models of the protocols in shared memory' \
 	'make demo       the same for the guided demo' \
@@ -179,6 +206,10 @@ check: all tests
 	tests/run $(T)
 soak: $(B)/tests/sim
 	$< --seeds $(SEEDS) --jobs $(shell nproc)
+fuzz:
+	scripts/install-deps build fuzz
+	+$(MAKE) --no-print-directory fuzzers
+	tests/fuzz/run -t $(FUZZ_TIME)
 lint:
 	scripts/install-deps build test lint
 	+$(MAKE) --no-print-directory all
@@ -238,9 +269,16 @@ $(O)/plain/%.o: %.c $(O)/flags.user
 	@mkdir -p $(@D)
 	$(call run,CC,$(CC) $(CPPFLAGS_ALL) -DCONFORMANCE_PLAIN $(CFLAGS_ALL) -MMD -MP -c -o $@ $<)
 
+$(SAN)/flags: FORCE
+	$(call stamp,$(CLANG) $(CPPFLAGS_ALL) $(SAN_CFLAGS) $(SAN_GUIDE))
+$(SAN)/obj/%.o: %.c $(SAN)/flags
+	@mkdir -p $(@D)
+	$(call run,SAN,$(CLANG) $(CPPFLAGS_ALL) $(SAN_CFLAGS) $(SAN_GUIDE) -MMD -MP -c -o $@ $<)
+
 # The skeletons must be there before the first compilation; after that the .d files know.
 WITH_SKELETONS := $(O)/user/manager/% $(O)/tests/bpf/% $(O)/tests/control/%
 $(filter $(WITH_SKELETONS),$(FABRIC_OBJS) $(TEST_OBJS) $(STUB_OBJS)): | $(SKELETONS)
+$(SAN_CORE) $(SAN_STUBBED) $(SAN_TEST_OBJS) $(FUZZ_OBJS): | $(SKELETONS) $(B)/gen/seccomp_lists.h
 
 # Debug information stays out of the object that the manager carries; BTF stays in.
 define bpf_rule
@@ -348,6 +386,22 @@ $(eval $(call link_rule,tests/e2e,tests,$(B)/libipn.a,$(LIBIPN_LIBS)))
 $(eval $(call link_rule,tests/vm,tests,$(B)/libipn.a,$(LIBIPN_LIBS)))
 $(eval $(call link_rule,tests/bench,bench,$(B)/libipn.a,$(BENCH_LIBS) $(LIBIPN_LIBS)))
 
+# An archive: a target may include a source of which it needs what is static there.
+$(SAN)/stubbed.a: $(SAN_STUBBED)
+	$(call run,AR,rm -f $@ && ar rcs $@ $^)
+$(SAN)/fuzz/%: $(SAN)/obj/tests/fuzz/%_fuzz.o $(SAN)/stubbed.a
+	@mkdir -p $(@D)
+	$(call run,LD,$(CLANG) $(SAN_CFLAGS) -fsanitize=fuzzer -o $@ $^ -lcmocka $(FABRIC_LIBS))
+$(SAN_POLICIES): $(SAN)/tests/%: $(B)/tests/%
+	@mkdir -p $(@D)
+	@ln -sf ../../tests/$* $@
+$(SAN)/tests/%: $(SAN)/obj/tests/unit/%.o $(call san,$(CASES_OBJ)) $(SAN_CORE)
+	@mkdir -p $(@D)
+	$(call run,LD,$(CLANG) $(SAN_CFLAGS) -o $@ $^ $(TEST_LIBS))
+$(SAN)/tests/%: $(SAN)/obj/tests/control/%.o $(call san,$(CASES_OBJ)) $(SAN_STUBBED)
+	@mkdir -p $(@D)
+	$(call run,LD,$(CLANG) $(SAN_CFLAGS) -o $@ $^ $(TEST_LIBS))
+
 $(B)/tests/conformance-lib: $(CONF_OBJS) $(B)/libipn.a
 	$(call run,LD,$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -pie -o $@ $^ $(LIBIPN_LIBS))
 $(B)/tests/conformance-plain: $(CONF_PLAIN_OBJS)
@@ -381,4 +435,5 @@ install: $(PROGRAMS) lib $(KIT) $(MANPAGES) $(B)/ipn-fabric.service
 
 -include $(patsubst %.o,%.d,$(FABRIC_OBJS) $(TEST_OBJS) $(CASES_OBJ) $(HELPER_OBJS) \
 	$(BENCH_OBJS) $(BPF_OBJS) $(STUB_OBJS) $(CONF_OBJS) $(CONF_PLAIN_OBJS) $(EXAMPLES) \
-	$(TEST_POLICIES) $(SHIM_OBJS) $(SHIM_LIB_OBJS))
+	$(TEST_POLICIES) $(SHIM_OBJS) $(SHIM_LIB_OBJS) $(SAN_CORE) $(SAN_STUBBED) $(SAN_TEST_OBJS) \
+	$(FUZZ_OBJS))

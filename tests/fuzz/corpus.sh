@@ -1,0 +1,8 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# no_input_of_the_corpora_breaks_its_target
+. "$(dirname "$0")/../lib.sh"
+
+"$IPN_ROOT/tests/fuzz/run" -r
+[ "$("$IPN_ROOT/tests/fuzz/run" -l | wc -l)" = "$(ls "$IPN_ROOT"/tests/fuzz/*_fuzz.c | wc -l)" ] ||
+	fail "tests/fuzz/targets does not name each target"
