@@ -137,12 +137,13 @@ SIM_SOURCES := $(wildcard tests/sim/* tests/sim/include/bpf/* bpf/*/*.[ch] inclu
 SEEDS ?= 10000000
 FUZZ_TIME ?= 60
 
-# With sanitizers, by clang: for fuzzing, and once more for tests of what needs no kernel. COVERAGE=1
-# builds the targets of fuzzing with counters in place of sanitizers, into a folder of their own.
+# With sanitizers, by clang: for fuzzing, and once more for tests of what needs no kernel.
+# COVERAGE=1: the targets of fuzzing with counters in place of sanitizers, in a folder of their own.
 SAN := $(B)/$(if $(COVERAGE),cov,san)
 SAN_CFLAGS = -std=gnu11 $(WARN) -O1 -g -fno-omit-frame-pointer \
 	$(if $(COVERAGE),-fprofile-instr-generate -fcoverage-mapping, \
-	-fsanitize=address,undefined -fno-sanitize-recover=undefined) -Wno-missing-field-initializers
+	-fsanitize=address,undefined -fno-sanitize-recover=undefined) \
+	-Wno-missing-field-initializers
 # What guides the fuzzer: not what stands for the kernel.
 SAN_GUIDE = -fsanitize=fuzzer-no-link
 $(SAN)/obj/tests/control/check.o $(SAN)/obj/tests/control/rig.o: private SAN_GUIDE =
@@ -163,15 +164,16 @@ $(if $(SAME_NAME),$(error two test sources make $(SAME_NAME): give one of them a
 
 # --- goals ---------------------------------------------------------------------------------------
 
-.PHONY: all lib bpf tests benches fuzzers fuzz help install clean deps demo test lint model bench format soak \
-	check FORCE
+.PHONY: all lib bpf tests benches fuzzers fuzz help install clean deps demo test lint model bench \
+	format soak check FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 all: $(PROGRAMS) lib bpf $(MANPAGES)
 lib: $(LIBRARIES) $(B)/libipn.pc
 bpf: $(BPF_OBJS) $(SKELETONS) $(EXAMPLES)
-tests: $(TESTS) $(HELPERS) $(CONFORMANCE) $(TEST_POLICIES) $(B)/tests/sim fuzzers $(SAN_TESTS) $(SAN_POLICIES)
+tests: $(TESTS) $(HELPERS) $(CONFORMANCE) $(TEST_POLICIES) $(B)/tests/sim fuzzers \
+	$(SAN_TESTS) $(SAN_POLICIES)
 fuzzers: $(FUZZERS)
 benches: $(BENCHES)
 

@@ -130,13 +130,13 @@ static void jobs(struct input *in)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input in = { data, size };
-	int before = lowest_fd();
+	int before = open_fds();
 
 	umask(0);
 	if (take8(&in) & 1)
 		blob(&in);
 	else
 		jobs(&in);
-	CHECK(lowest_fd() == before);
+	CHECK(open_fds() == before);
 	return 0;
 }

@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				    .reply = malloc(room + 1),
 				    .reply_size = room };
 	static char buf[IPN_CTL_MAX_PACKET];
-	int before = lowest_fd(), ends[2];
+	int before = open_fds(), ends[2];
 	ssize_t n;
 	int r;
 
@@ -31,6 +31,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	client_close_fds(&call);
 	close(ends[0]);
 	free(call.reply);
-	CHECK(lowest_fd() == before);
+	CHECK(open_fds() == before);
 	return 0;
 }

@@ -553,7 +553,10 @@ static void nothing_left(void)
 {
 	const struct user *root = user_get(rig.f.users, 0), *u = user_get(rig.f.users, UID);
 
-	CHECK(!rig.f.nets && !rig.f.nodes && !rig.f.listeners && !rig.control->sessions);
+	CHECK(!rig.f.nets);
+	CHECK(!rig.f.nodes);
+	CHECK(!rig.f.listeners);
+	CHECK(!rig.control->sessions);
 	for (int i = 0; i < QUOTAS; i++) {
 		if (i == QUOTA_MEMORY && (root->held || u->held))
 			continue;

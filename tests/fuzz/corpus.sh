@@ -4,5 +4,6 @@
 . "$(dirname "$0")/../lib.sh"
 
 "$IPN_ROOT/tests/fuzz/run" -r
-[ "$("$IPN_ROOT/tests/fuzz/run" -l | wc -l)" = "$(ls "$IPN_ROOT"/tests/fuzz/*_fuzz.c | wc -l)" ] ||
+sources=("$IPN_ROOT"/tests/fuzz/*_fuzz.c)
+[ "$("$IPN_ROOT/tests/fuzz/run" -l | wc -l)" = "${#sources[@]}" ] ||
 	fail "tests/fuzz/targets does not name each target"

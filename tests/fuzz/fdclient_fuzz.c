@@ -43,7 +43,7 @@ static void on_rest(void *arg, struct fdstore_entry *e)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input in = { data, size };
-	int before = lowest_fd(), ends[2];
+	int before = open_fds(), ends[2];
 	struct fdstore *fs;
 	__u8 heard = take8(&in);
 
@@ -72,6 +72,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fdstore_rest(fs, on_rest, NULL);
 	fdstore_free(fs);
 	close(ends[1]);
-	CHECK(lowest_fd() == before);
+	CHECK(open_fds() == before);
 	return 0;
 }

@@ -59,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct store k = { .fd = -1, .listen_fd = -1 };
 	struct input in = { data, size };
-	int before = lowest_fd(), ends[2], r = 0;
+	int before = open_fds(), ends[2], r = 0;
 
 	CHECK(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends));
 	k.fd = ends[0];
@@ -79,6 +79,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	close(ends[1]);
 	store_end(&k);
-	CHECK(lowest_fd() == before);
+	CHECK(open_fds() == before);
 	return 0;
 }

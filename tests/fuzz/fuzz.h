@@ -7,6 +7,7 @@
 #define IPN_TESTS_FUZZ_H
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -93,13 +94,18 @@ static inline void send_with_fds(int fd, const void *data, size_t size, unsigned
 	sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* The lowest number that is free: the same before and after what leaks no descriptor. */
-static inline int lowest_fd(void)
+/* Descriptors that are open, of the lowest numbers: the same before and after what leaks none. */
+static inline int open_fds(void)
 {
-	int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+	struct pollfd p[64];
+	int n = 0;
 
-	close(fd);
-	return fd;
+	for (int i = 0; i < 64; i++)
+		p[i] = (struct pollfd){ .fd = i };
+	poll(p, 64, 0);
+	for (int i = 0; i < 64; i++)
+		n += !(p[i].revents & POLLNVAL);
+	return n;
 }
 
 #endif

@@ -39,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	unsigned int nsent = take8(&in) % (OBJECTS_MAX + 2), nfds = 0;
 	static struct result result, got;
 	size_t len = result_make(&in, &result);
-	int before = lowest_fd(), ends[2], fds[OBJECTS_MAX];
+	int before = open_fds(), ends[2], fds[OBJECTS_MAX];
 	struct loading l = { .pid = 0 };
 	struct errtext e = { "" };
 
@@ -56,6 +56,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	while (nfds)
 		close(fds[--nfds]);
 	close(ends[0]);
-	CHECK(lowest_fd() == before);
+	CHECK(open_fds() == before);
 	return 0;
 }

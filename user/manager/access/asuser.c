@@ -696,6 +696,7 @@ static int agent_hear(struct agent *a)
 		return errno == EINTR ? -EAGAIN : -errno;
 	fdpass_get(&msg, &result.fd, 1);
 	if (!a->ready && n == sizeof(struct asuser_hello)) {
+		util_close_fd(&result.fd); /* nobody has asked for it */
 		a->ready = !reply.status;
 		a->since = clock_us();
 		return reply.status;

@@ -414,10 +414,14 @@ static int job_do(void)
 	struct asuser_reply a = { 0 };
 	int fd, r = receive(&q, sizeof(q), &fd, 1);
 
-	if (r)
-		return r;
-	a.status = work(&q, &a, &fd);
-	r = reply(&a, sizeof(a), a.status ? -1 : fd);
+	if (!r) {
+		if (q.op <= ASUSER_VDE) { /* these answer with one of their own */
+			util_close_fd(&fd);
+			fd = -1;
+		}
+		a.status = work(&q, &a, &fd);
+		r = reply(&a, sizeof(a), a.status ? -1 : fd);
+	}
 	util_close_fd(&fd);
 	return r;
 }

@@ -49,9 +49,9 @@ int fdstore_recv(int fd, struct fdstore_msg *msg, int fds[FDSTORE_FDS])
 	n = recvmsg(fd, &hdr, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n < 0)
 		return errno == EWOULDBLOCK || errno == EINTR ? -EAGAIN : -errno;
+	came = fdpass_get(&hdr, fds, FDSTORE_FDS); /* an empty packet may have some */
 	if (n == 0)
 		return -EPIPE;
-	came = fdpass_get(&hdr, fds, FDSTORE_FDS);
 	if (n != sizeof(*msg) || hdr.msg_flags & MSG_TRUNC || msg->magic != FDSTORE_MAGIC ||
 	    msg->version != FDSTORE_VERSION || msg->slot >= FDSTORE_SLOTS ||
 	    msg->nfds > FDSTORE_FDS || came > msg->nfds || !ends(msg->file, sizeof(msg->file)) ||
