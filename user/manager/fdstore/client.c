@@ -127,6 +127,7 @@ static int found_all(struct fdstore *fs)
 		r = fdstore_recv(fs->fd, &msg, fds);
 		if (!r && msg.op == FDSTORE_END) {
 			fs->alone = msg.alone;
+			fdstore_close(fds);
 			return 0;
 		}
 		/* what comes back belongs to no port: like what no port takes */
