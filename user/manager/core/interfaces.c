@@ -21,11 +21,42 @@ static int on_orphans(sd_event_source *source, uint64_t usec, void *arg)
 	return 0;
 }
 
+/* Is to be removed, later. false: there is no room, or no loop. */
+static bool orphan_add(struct fabric *f, __u32 ifindex)
+{
+	if (!f->event || f->norphans == ARRAY_SIZE(f->orphans))
+		return false;
+	f->orphans[f->norphans++] = ifindex;
+	if (!f->orphan_timer)
+		return sd_event_add_time_relative(f->event, &f->orphan_timer, CLOCK_MONOTONIC,
+						  ORPHAN_US, ORPHAN_US / 4, on_orphans, f) >= 0;
+	if (f->norphans == 1) {
+		sd_event_source_set_time_relative(f->orphan_timer, ORPHAN_US);
+		sd_event_source_set_enabled(f->orphan_timer, SD_EVENT_ONESHOT);
+	}
+	return true;
+}
+
+/* If it cannot be removed, as there is no memory to say so to the kernel, it is tried again. */
+static void interface_remove(struct fabric *f, __u32 ifindex)
+{
+	int r = link_del(f->link, ifindex);
+
+	if (r && r != -ENODEV && !orphan_add(f, ifindex))
+		log_err("cannot remove interface %u: %s", ifindex, strerror(-r));
+	bpf_detach(f->bpf, ifindex);
+}
+
 void interfaces_orphans_end(struct fabric *f)
 {
+	__u32 orphans[ARRAY_SIZE(f->orphans)], n = f->norphans;
+
+	/* those that cannot be removed now are orphans again */
+	memcpy(orphans, f->orphans, sizeof(orphans));
+	f->norphans = 0;
 	batch_delete_begin(f);
-	while (f->norphans)
-		interface_end(f, f->orphans[--f->norphans], false);
+	while (n)
+		interface_end(f, orphans[--n], false);
 	batch_delete_end(f);
 }
 
@@ -44,38 +75,28 @@ void batch_delete_end(struct fabric *f)
 	int r = f->batch_count ? link_del_group(f->link, batch_delete_group(f)) : 0;
 
 	f->batch_delete = false;
-	while (f->batch_count)
-		bpf_detach(f->bpf, f->batch[--f->batch_count]);
-	if (r && r != -ENODEV)
-		log_err("cannot remove interfaces: %s", strerror(-r));
+	while (f->batch_count) {
+		__u32 ifindex = f->batch[--f->batch_count];
+
+		if (r && r != -ENODEV)
+			interface_remove(f, ifindex);
+		else
+			bpf_detach(f->bpf, ifindex);
+	}
 }
 
 void interface_end(struct fabric *f, __u32 ifindex, bool by_itself)
 {
-	int r;
-
 	if (by_itself)
 		bpf_detach(f->bpf, ifindex); /* what it may still write goes nowhere: clsact */
-	if (by_itself && f->event && f->norphans < ARRAY_SIZE(f->orphans)) {
-		f->orphans[f->norphans++] = ifindex;
-		if (!f->orphan_timer) {
-			sd_event_add_time_relative(f->event, &f->orphan_timer, CLOCK_MONOTONIC,
-						   ORPHAN_US, ORPHAN_US / 4, on_orphans, f);
-		} else if (f->norphans == 1) {
-			sd_event_source_set_time_relative(f->orphan_timer, ORPHAN_US);
-			sd_event_source_set_enabled(f->orphan_timer, SD_EVENT_ONESHOT);
-		}
+	if (by_itself && orphan_add(f, ifindex))
 		return;
-	}
 	if (f->batch_delete && f->batch_count < ARRAY_SIZE(f->batch) &&
 	    !link_set_group(f->link, ifindex, batch_delete_group(f))) {
 		f->batch[f->batch_count++] = ifindex;
 		return;
 	}
-	r = link_del(f->link, ifindex);
-	if (r && r != -ENODEV)
-		log_err("cannot remove interface %u: %s", ifindex, strerror(-r));
-	bpf_detach(f->bpf, ifindex);
+	interface_remove(f, ifindex);
 }
 
 /* It went by itself: its number may be given to another interface. */
