@@ -209,7 +209,7 @@ static void whatever_fails_nothing_is_left(void **state)
 		if (!r && stub_has_failed()) {
 			stub_fail(NULL, 0, 0);
 			while (rig.f.nets) {
-				net_path_remove(rig.f.nets);
+				net_path_remove(&rig.f, &rig.f.nets->info);
 				net_del(rig.f.nets);
 			}
 			rig_run(&rig);

@@ -206,6 +206,67 @@ same()
 $(diff <(echo "$1") <(echo "$2"))"
 }
 
+# What stands, without what the manager's own process is.
+shown()
+{
+	ipn-fabric show --json | jq -S 'del(.fabric.pid, .fabric.uptime, .fabric.adopted)'
+}
+
+# equal WHAT WANTED GOT: or says so and fails; lists of words in any order.
+equal()
+{
+	[ "$(tr -s ' \n' '\n\n' <<<"$2" | sort)" = "$(tr -s ' \n' '\n\n' <<<"$3" | sort)" ] &&
+		return
+	echo "$1: wanted ${2//$'\n'/ }, got ${3//$'\n'/ }"
+	return 1
+}
+
+dump() # MAP JQ-EXPRESSION
+{
+	bpftool -j map dump pinned "$IPN_FABRIC_BPFFS/ipn-fabric/v1/$1" | jq -r ".[].formatted | $2"
+}
+
+NO_SOCK='.key | select(. < 2147483648)'
+# Every interface gets what is flooded.
+flooded()
+{
+	local show
+
+	show=$(ipn-fabric show --json)
+	equal "interfaces flooded to" \
+		"$(jq '.ports[] | select(.kind != "proc").ifindex' <<<"$show")" \
+		"$(dump flood_list 'select(.value != 0).value - 1' | while read -r at; do
+			bpftool -j map lookup pinned "$IPN_FABRIC_BPFFS/ipn-fabric/v1/port_out" \
+				key $((at & 255)) $((at >> 8)) 0 0 | jq .formatted.value.ifindex
+		done)"
+}
+
+# All that stands belongs to something that is shown, and is what COMMAND has said.
+consistent() # [WHAT [COMMAND]]
+{
+	local show ports segmenter path now
+
+	show=$(ipn-fabric show --json)
+	ports=$(jq '.ports[] | select(.kind != "sock").ifindex' <<<"$show")
+	segmenter=$(dump abi '.value | .segmenter, .segmenter_out')
+	equal interfaces "$ports $segmenter" \
+		"$(ip -j link show group "$(dump abi .value.group)" | jq '.[].ifindex // empty')" &&
+		equal ports "$ports" "$(dump port_in "$NO_SOCK")" &&
+		equal port_info "$ports" "$(dump port_info "$NO_SOCK")" &&
+		equal networks "$(jq -r '.networks[].path' <<<"$show")" \
+			"$(dump net_info .value.path)" &&
+		equal links "$ports $(dump abi .value.segmenter_out)" \
+			"$(find "$IPN_FABRIC_BPFFS/ipn-fabric/v1/link" -type f -printf '%f\n' |
+				sed 's/-.*//' | sort -u)" ||
+		return 1
+	for path in $(jq -r '.networks[].path' <<<"$show"); do
+		[ -S "$path" ] || { echo "network $path has no path" && return 1; }
+	done
+	[ $# = 0 ] && return
+	now=$("${2:-shown}")
+	[ "$1" = "$now" ] || { diff <(echo "$1") <(echo "$now") && return 1; }
+}
+
 # has_ports PATH N
 has_ports()
 {

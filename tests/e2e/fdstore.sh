@@ -50,12 +50,6 @@ keeps()
 	[ "$(fdstore | wc -l)" = 1 ] && [ "$(fdstore_fds "$(fdstore)")" = $(($1 + 6 + ($1 > 0))) ]
 }
 
-# Without what the manager's own process is.
-shown()
-{
-	ipn-fabric show --json | jq -S 'del(.fabric.pid, .fabric.uptime, .fabric.adopted)'
-}
-
 dump() # MAP
 {
 	bpftool -j map dump pinned "$IPN_FABRIC_BPFFS/ipn-fabric/v1/$1"
@@ -331,6 +325,22 @@ vde b
 tell a "send $ALL$a$TYPE$DATA" ok
 tell b "recv 20000" "$ALL$a$TYPE$DATA"
 wait_until 20 keeps 5
+
+step "a network whose end was cut off: the rest goes, here and in the fdstore"
+before=$(links)
+ipn-fabric net add "$NETS/half" --policy switch
+ipn-fabric attach "$NETS/half" --tap half0
+wait_until 20 keeps 6
+kill_fabric
+# as the first step of `net del` leaves it
+fast=$IPN_FABRIC_BPFFS/ipn-fabric/v1/net_fast
+id=$(dump net_info | jq ".[].formatted | select(.value.path == \"$NETS/half\").key")
+read -r -a none < <(printf ' 0%.0s' $(seq "$(bpftool -j map show pinned "$fast" | jq .bytes_value)"))
+bpftool map update pinned "$fast" key "$id" 0 0 0 value "${none[@]}"
+start_fabric
+wait_until 20 keeps 5
+[ ! -e "$NETS/half" ] || fail "the path of a network that is none was left"
+same_again "$before" "a network whose end was cut off" links
 
 step "down ends it, with a manager or without"
 leave ear

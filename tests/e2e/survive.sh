@@ -6,21 +6,6 @@
 
 DELAY_MS=2000 # this machine may be busy
 
-# What stands, without what the manager's own process is.
-shown()
-{
-	ipn-fabric show --json | jq -S 'del(.fabric.pid, .fabric.uptime, .fabric.adopted)'
-}
-
-# equal WHAT WANTED GOT: or says so and fails; lists of words in any order.
-equal()
-{
-	[ "$(tr -s ' \n' '\n\n' <<<"$2" | sort)" = "$(tr -s ' \n' '\n\n' <<<"$3" | sort)" ] &&
-		return
-	echo "$1: wanted ${2//$'\n'/ }, got ${3//$'\n'/ }"
-	return 1
-}
-
 start_fabric
 ipn-fabric net add "$NETS/lan" --policy switch --pool 1024
 ipn-fabric net add "$NETS/hub"
@@ -120,88 +105,7 @@ answer old 40 "ok "
 tell old "send x" ECONNRESET
 leave old
 
-dump() # MAP JQ-EXPRESSION
-{
-	bpftool -j map dump pinned "$IPN_FABRIC_BPFFS/ipn-fabric/v1/$1" | jq -r ".[].formatted | $2"
-}
-
-# Every interface gets what is flooded.
-flooded()
-{
-	local show
-
-	show=$(ipn-fabric show --json)
-	equal "interfaces flooded to" \
-		"$(jq '.ports[] | select(.kind != "proc").ifindex' <<<"$show")" \
-		"$(dump flood_list 'select(.value != 0).value - 1' | while read -r at; do
-			bpftool -j map lookup pinned "$IPN_FABRIC_BPFFS/ipn-fabric/v1/port_out" \
-				key $((at & 255)) $((at >> 8)) 0 0 | jq .formatted.value.ifindex
-		done)"
-}
-
-# All that stands belongs to something that is shown.
-consistent()
-{
-	local show ports segmenter path
-
-	show=$(ipn-fabric show --json)
-	ports=$(jq '.ports[].ifindex' <<<"$show")
-	segmenter=$(dump abi '.value | .segmenter, .segmenter_out')
-	equal interfaces "$ports $segmenter" \
-		"$(ip -j link show group "$(dump abi .value.group)" | jq '.[].ifindex // empty')" &&
-		equal ports "$ports" "$(dump port_in .key)" &&
-		equal port_info "$ports" "$(dump port_info .key)" &&
-		equal networks "$(jq -r '.networks[].path' <<<"$show")" \
-			"$(dump net_info .value.path)" &&
-		equal links "$ports $(dump abi .value.segmenter_out)" \
-			"$(find "$IPN_FABRIC_BPFFS/ipn-fabric/v1/link" -type f -printf '%f\n' |
-				sed 's/-.*//' | sort -u)" ||
-		return 1
-	for path in $(jq -r '.networks[].path' <<<"$show"); do
-		[ -S "$path" ] || { echo "network $path has no path" && return 1; }
-	done
-	[ $# = 0 ] || [ "$1" = "$(shown)" ] || { diff <(echo "$1") <(shown) && return 1; }
-}
-
-# Makes and removes everything there is, until the manager dies.
-worker()
-{
-	while true; do
-		ipn-fabric net add "$NETS/w" --policy switch || break
-		ipn-fabric attach "$NETS/w" --tap w0 || break
-		ipn-fabric attach "$NETS/w" --veth eth7:left || break
-		ipncall socket "connect $NETS/w" "send 01234567890123456789" || break
-		ipn-fabric detach "$NETS/w" --port 1 || break
-		ipncall "socket 2" "bind $NETS/v" connect || break
-		ipn-fabric attach "$NETS/w" --vde "$NETS/listener" || break
-		# without a manager it would wait for the next one
-		timeout 2 vdeclient "$NETS/listener" crowd 2 </dev/null || break
-		ipn-fabric net del "$NETS/w" || break
-	done
-}
-
-step "kill -9 at any moment of work: nothing half made is left, no message is lost"
-ipn-fabric net add "$NETS/stream" --pool 16384
-steady_start stream "$NETS/stream" 200
-kept=$(shown)
-for _ in {1..20}; do
-	worker >/dev/null 2>&1 &
-	work=$!
-	sleep "0.$(printf %03d $((RANDOM % 200)))"
-	kill_fabric
-	wait $work || true
-	start_fabric
-	wait_until 20 consistent
-	if [ -e "$NETS/w" ]; then # `net del` may have been the one that was cut off
-		ipn-fabric net del "$NETS/w" 2>/dev/null || rm "$NETS/w"
-	fi
-	rm -f "$NETS/v"
-	[ ! -e "$NETS/listener/ctl" ] || fail "a listener was left behind"
-	rm -rf "$NETS/listener" # a client may have been killed in the middle
-	wait_until 20 consistent "$kept"
-done
-steady_stop stream $DELAY_MS
-ipn-fabric net del "$NETS/stream"
+step "all that stands belongs to something, and every delivery goes somewhere"
 wait_until 20 consistent
 equal destinations "$(dump port_in .key)" "$(dump port_out '.value |
 	select(.kind != 0 and .kind != "IPN_KIND_NONE").ifindex')" || fail "deliveries go nowhere"

@@ -234,7 +234,7 @@ static bool stream_open(int fd)
 /* --- steady ------------------------------------------------------------------------------------*/
 
 #define STEADY_TYPE 0xb788 /* 88b7 */
-#define LAST_MS 2000       /* for what is under way at the end */
+#define LAST_MS LATE_MS    /* so long it waits for the last ones */
 
 struct frame {
 	uint8_t to[6], from[6];

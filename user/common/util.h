@@ -52,6 +52,16 @@ static inline int util_take_fd(int *fd)
 		taken;                     \
 	})
 
+/*
+ * Says the error nothing of the object it was about, but of memory, descriptors, rights, a signal?
+ * What could not be looked at is not known to be gone.
+ */
+static inline bool util_cannot_tell(int r)
+{
+	return r == -ENOMEM || r == -ENOBUFS || r == -EMFILE || r == -ENFILE || r == -EINTR ||
+	       r == -EAGAIN || r == -EPERM || r == -EACCES || r == -ENOSYS;
+}
+
 /* Copies src into dst[size], always terminated. Returns 0, or -ENAMETOOLONG if it was cut. */
 static inline int util_copy(char *dst, size_t size, const char *src)
 {

@@ -6,6 +6,10 @@
  * fabric's group that belong to no port.
  *
  * Traffic goes on all the time: an entry that is right is only written again with the same value.
+ *
+ * Only what is known to be gone is taken away. What could not be looked at, for want of memory, a
+ * descriptor or a right (util_cannot_tell), ends the phase and `up`, and the fabric stands as it
+ * stood, for the next manager.
  */
 #include "manager/adopt.h"
 
@@ -47,8 +51,7 @@ static int adopt_policies(struct fabric *f)
 
 static int adopt_sockets(struct fabric *f)
 {
-	fdstore_take(f->fdstore);
-	return 0;
+	return fdstore_take(f->fdstore);
 }
 
 static int segmenter_make(struct fabric *f)
@@ -63,37 +66,44 @@ static int segmenter_make(struct fabric *f)
 	return r ? r : bpf_abi_store(f->bpf);
 }
 
-static bool segmenter_whole(struct fabric *f)
+/* -ENODEV: not both of its ends are there. */
+static int segmenter_stands(struct fabric *f)
 {
 	const struct ipn_abi *abi = &f->bpf->abi;
-	struct link_info link;
+	struct link_info near, far;
+	int r = abi->segmenter ? link_get(f->link, abi->segmenter, &near) : -ENODEV;
 
-	return abi->segmenter && !link_get(f->link, abi->segmenter, &link) &&
-	       link.group == abi->group && !link_get(f->link, abi->segmenter_out, &link) &&
-	       link.group == abi->group;
+	if (!r)
+		r = link_get(f->link, abi->segmenter_out, &far);
+	return !r && (near.group != abi->group || far.group != abi->group) ? -ENODEV : r;
 }
 
 static int adopt_segmenter(struct fabric *f)
 {
-	if (!segmenter_whole(f))
-		return segmenter_make(f);
+	int r = segmenter_stands(f);
+
+	if (r)
+		return util_cannot_tell(r) ? r : segmenter_make(f);
 	if (f->bpf->abi.hook != IPN_HOOK_CLSACT)
 		return 0;
 	return bpf_attach_clsact(f->bpf->abi.segmenter_out, f->bpf->prog_tc_segmenter);
 }
 
-static void net_take_over(struct fabric *f, __u32 id, const struct ipn_net_info *info, int path_fd)
+static int net_take_over(struct fabric *f, __u32 id, const struct ipn_net_info *info, int path_fd)
 {
 	int r = net_adopt(f, id, info, path_fd);
 
-	if (!r)
-		return;
+	if (!r || util_cannot_tell(r))
+		return r;
+	net_path_remove(f, info);
 	if (r == -ESTALE)
 		log_notice("removed network %s, which was left half made", info->path);
 	else
 		log_err("network %s: cannot take it over: %s", info->path, strerror(-r));
 	__atomic_store_n(&f->bpf->net_fast[id].policy, 0, __ATOMIC_RELEASE);
 	net_forget(f, id, info);
+	fdstore_touch(f->fdstore, FDSTORE_NET(id)); /* it has the inode still */
+	return 0;
 }
 
 /* All at once: who has to look a path up works beside the others. */
@@ -101,21 +111,28 @@ static int adopt_nets(struct fabric *f)
 {
 	const struct ipn_net_info *at[IPN_MAX_NETS] = { NULL };
 	_cleanup_free_ struct ipn_net_info *infos = calloc(IPN_MAX_NETS, sizeof(*infos));
-	int fds[IPN_MAX_NETS];
+	int fds[IPN_MAX_NETS], r = 0;
 
 	if (!infos)
 		return -ENOMEM;
 	for (__u32 id = 0; id < IPN_MAX_NETS; id++) {
-		if (bpf_map_lookup_elem(f->bpf->fd_net_info, &id, &infos[id]))
+		r = bpf_map_lookup_elem(f->bpf->fd_net_info, &id, &infos[id]);
+		if (r == -ENOENT)
 			continue;
+		if (r)
+			return r;
 		infos[id].path[sizeof(infos[id].path) - 1] = '\0';
 		at[id] = &infos[id];
 	}
 	net_paths_find(f, at, fds);
-	for (__u32 id = 0; id < IPN_MAX_NETS; id++)
-		if (at[id])
-			net_take_over(f, id, at[id], fds[id]);
-	return 0;
+	r = 0;
+	for (__u32 id = 0; id < IPN_MAX_NETS; id++) {
+		if (at[id] && !r)
+			r = net_take_over(f, id, at[id], fds[id]);
+		else
+			util_close_fd(&fds[id]);
+	}
+	return r;
 }
 
 /* An entry of `port_in` without a port. */
@@ -132,39 +149,39 @@ static void port_forget(struct fabric *f, __u32 ifindex, const struct ipn_port_i
 
 static int ports_take_over(struct fabric *f)
 {
-	int fd = f->bpf->fd_port_in, r;
+	int fd = f->bpf->fd_port_in, more, r;
 	struct ipn_port_in port;
 	__u32 ifindex, next;
-	bool more = !bpf_map_get_next_key(fd, NULL, &ifindex);
 
-	while (more) {
-		more = !bpf_map_get_next_key(fd, &ifindex, &next);
-		if (!bpf_map_lookup_elem(fd, &ifindex, &port)) {
-			r = port.ifindex == ifindex ? node_adopt(f, &port) : -EINVAL;
-			if (r)
-				port_forget(f, ifindex, &port);
-		}
-		ifindex = next;
+	for (more = bpf_key_next(fd, NULL, &ifindex); more > 0; ifindex = next) {
+		more = bpf_key_next(fd, &ifindex, &next);
+		r = bpf_map_lookup_elem(fd, &ifindex, &port);
+		if (r)
+			return r;
+		r = port.ifindex == ifindex ? node_adopt(f, &port) : -EINVAL;
+		if (util_cannot_tell(r))
+			return r;
+		if (r)
+			port_forget(f, ifindex, &port);
 	}
-	return 0;
+	return more;
 }
 
 /* A port that joins is in `port_info` before it is in `port_in`, and leaves it after that. */
-static void port_infos_clear(struct fabric *f)
+static int port_infos_clear(struct fabric *f)
 {
-	int fd = f->bpf->fd_port_info;
+	int fd = f->bpf->fd_port_info, more;
 	__u32 ifindex, next;
-	bool more = !bpf_map_get_next_key(fd, NULL, &ifindex);
 
-	while (more) {
+	for (more = bpf_key_next(fd, NULL, &ifindex); more > 0; ifindex = next) {
 		struct node *node;
 
-		more = !bpf_map_get_next_key(fd, &ifindex, &next);
+		more = bpf_key_next(fd, &ifindex, &next);
 		HASH_FIND(hh, f->nodes, &ifindex, sizeof(ifindex), node);
 		if (!node)
 			bpf_map_delete_elem(fd, &ifindex);
-		ifindex = next;
 	}
+	return more;
 }
 
 static int adopt_ports(struct fabric *f)
@@ -173,25 +190,28 @@ static int adopt_ports(struct fabric *f)
 
 	f->adopting = true;
 	r = ports_take_over(f);
-	port_infos_clear(f);
+	if (!r)
+		r = port_infos_clear(f);
 	f->adopting = false;
 	return r;
 }
 
 static int adopt_pairs(struct fabric *f)
 {
-	cable_adopt(f);
-	xsk_adopt_rest(f);
-	return 0;
+	int r = cable_adopt(f);
+
+	return r ? r : xsk_adopt_rest(f);
 }
 
 static int adopt_rest(struct fabric *f)
 {
 	struct net *net, *tmp;
+	int r = 0;
 
 	HASH_ITER(hh, f->nets, net, tmp)
-		net_adopted(net);
-	return 0;
+		if (!r)
+			r = net_adopted(net);
+	return r;
 }
 
 /* An interface of ours that nobody knows. */
@@ -227,14 +247,14 @@ static int adopt_strays(struct fabric *f)
 
 static int adopt_holders(struct fabric *f)
 {
-	port_watch_holders(f);
-	return xsk_watch(f);
+	int r = port_watch_holders(f);
+
+	return r ? r : xsk_watch(f);
 }
 
 static int adopt_listeners(struct fabric *f)
 {
-	listeners_adopt(f);
-	return 0;
+	return listeners_adopt(f);
 }
 
 static const struct phase {

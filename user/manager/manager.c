@@ -288,13 +288,14 @@ static void remove_all(struct manager *m)
 	if (f->policies)
 		policy_load_cancel_all(f->policies); /* or it would go on pinning */
 	while (f->nets) {                            /* with one of them others may go */
-		net_path_remove(f->nets);
+		net_path_remove(f, &f->nets->info);
 		net_del(f->nets);
 	}
 	asuser_settle(f->asuser, ASUSER_WAIT_MS);
 	if (f->fdstore)
 		fdstore_end(f->fdstore);
-	interfaces_orphans_end(f);
+	for (int i = 0; i < 2; i++) /* once more what could not be removed */
+		interfaces_orphans_end(f);
 	if (f->link && f->bpf && f->bpf->abi.segmenter)
 		link_del(f->link, f->bpf->abi.segmenter);
 	remove_files(m);

@@ -297,7 +297,7 @@ static void undo(struct fabric *f)
 
 		if (!net || !net->from_config)
 			continue;
-		net_path_remove(net);
+		net_path_remove(f, &net->info);
 		net_del(net);
 	}
 	asuser_settle(f->asuser, ASUSER_WAIT_MS);

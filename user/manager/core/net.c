@@ -269,6 +269,7 @@ static void net_publish(struct net *net)
 	__atomic_store_n(&fast->policy, net->info.policy, __ATOMIC_RELEASE);
 }
 
+/* From here on it is no network: the next manager, if there is one by then, takes the rest away. */
 static void net_unpublish(struct net *net)
 {
 	__atomic_store_n(&net->f->bpf->net_fast[net->id].policy, 0, __ATOMIC_RELEASE);
@@ -385,6 +386,7 @@ void net_del(struct net *net)
 
 	event_emit(f, &(struct event){ .type = EVENT_NET_DEL, .net = net });
 	net->dying = true; /* the last node must not end it a second time */
+	net_unpublish(net);
 	batch_delete_begin(f);
 	for (__u32 i = 0; i < net->info.numnodes; i++)
 		if (net->ports[i])
@@ -392,7 +394,6 @@ void net_del(struct net *net)
 	batch_delete_end(f);
 	event_emit(f, &(struct event){ .type = EVENT_NET_GONE, .net = net });
 	net_policy_tell(net, NULL, IPN_CALL_DELNET);
-	net_unpublish(net);
 	if (u) {
 		user_sub(f->users, u, QUOTA_NETS, 1);
 		user_sub(f->users, u, QUOTA_PLACES, net->info.numnodes);
@@ -464,6 +465,8 @@ int net_adopt(struct fabric *f, __u32 id, const struct ipn_net_info *info, int g
 	}
 	net->log_fd = bpf_inner_get(f->bpf->fd_logs[net->log_class], IPN_LOG_OF_NET(id));
 	r = net->log_fd < 0 ? net->log_fd : map_head(net);
+	if (!r && net->info.policy == IPN_POLICY_L3)
+		r = l3_adopt(f->bpf, id);
 	if (r) {
 		net_free(net);
 		return r;
@@ -475,8 +478,6 @@ int net_adopt(struct fabric *f, __u32 id, const struct ipn_net_info *info, int g
 	f->net_by_id[id] = net;
 	net_count_in(net, u);
 	net_path_refresh(net);
-	if (net->info.policy == IPN_POLICY_L3)
-		l3_adopt(f->bpf, id);
 	return 0;
 }
 
@@ -487,7 +488,7 @@ static struct node *node_behind(struct net *net, __u32 at)
 }
 
 /* Entries with no port behind them. */
-static void clear_maps(struct fabric *f, struct net *net)
+static int clear_maps(struct fabric *f, struct net *net)
 {
 	__u32 base = net->info.port_base, end = base + net->info.numnodes, floods = 0;
 	struct ipn_port_out dest, none = { 0 };
@@ -495,12 +496,17 @@ static void clear_maps(struct fabric *f, struct net *net)
 	for (__u32 at = base; at < end; at++) {
 		struct node *node = node_behind(net, at);
 		__u32 flood = 0, zero = 0;
+		int r = bpf_map_lookup_elem(f->bpf->fd_port_out, &at, &dest);
 
-		if (!node && !bpf_map_lookup_elem(f->bpf->fd_port_out, &at, &dest) && dest.kind)
+		if (!r)
+			r = bpf_map_lookup_elem(f->bpf->fd_flood_list, &at, &flood);
+		if (r)
+			return r;
+		if (!node && dest.kind)
 			bpf_map_update_elem(f->bpf->fd_port_out, &at, &none, BPF_ANY);
 		if (dest.gen > f->gen)
 			f->gen = dest.gen;
-		if (bpf_map_lookup_elem(f->bpf->fd_flood_list, &at, &flood) || !flood)
+		if (!flood)
 			continue;
 		flood--;
 		node = flood >= base && flood < end ? node_behind(net, flood) : NULL;
@@ -514,17 +520,22 @@ static void clear_maps(struct fabric *f, struct net *net)
 	if (f->bpf->net_fast[net->id].flood_len < floods ||
 	    f->bpf->net_fast[net->id].flood_len > net->info.numnodes)
 		__atomic_store_n(&f->bpf->net_fast[net->id].flood_len, floods, __ATOMIC_RELEASE);
+	return 0;
 }
 
-void net_adopted(struct net *net)
+int net_adopted(struct net *net)
 {
 	struct fabric *f = net->f;
+	int r;
 
 	net->counts_new = true; /* the last manager may have died before it rang */
 	net_count(net);
-	clear_maps(f, net);
+	r = clear_maps(f, net);
+	if (r)
+		return r;
 	if (net->info.flags & IPN_FLAG_LOSSLESS) /* a reader may have died meanwhile */
 		bpf_pool_wake(f->bpf, net->id);
 	gso_update(net);
 	net_unused(net);
+	return 0;
 }

@@ -35,7 +35,7 @@ int net_adopt(struct fabric *f, __u32 id, const struct ipn_net_info *info, int p
 /* Removes such an entry and what stands with it. Programs do not see the network any more. */
 void net_forget(struct fabric *f, __u32 id, const struct ipn_net_info *info);
 /* When its ports are taken over: clears what no port is behind, and tells what may have changed. */
-void net_adopted(struct net *net);
+int net_adopted(struct net *net);
 
 size_t net_log_bytes(__u32 log_class, __u32 slots);
 /* MTU of its interfaces: frames carry the Ethernet header, which an interface's MTU does not. */

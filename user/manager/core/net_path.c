@@ -199,17 +199,17 @@ void net_paths_find(struct fabric *f, const struct ipn_net_info *const infos[IPN
 
 /* --- at the end --------------------------------------------------------------------------------*/
 
-void net_path_remove(const struct net *net)
+void net_path_remove(struct fabric *f, const struct ipn_net_info *info)
 {
 	struct asuser_job job = {
-		.op = ASUSER_UNLINK, .dev = net->info.dev, .ino = net->info.ino, .fd = -1
+		.op = ASUSER_UNLINK, .dev = info->dev, .ino = info->ino, .fd = -1
 	};
 	struct asuser_id *id;
 
-	if (!net->info.persistent || net->info.path[0] != '/' ||
-	    asuser_id_owner(net->info.uid, net->info.account, &id))
+	if (!info->persistent || info->path[0] != '/' ||
+	    asuser_id_owner(info->uid, info->account, &id))
 		return;
-	util_copy(job.path, sizeof(job.path), net->info.path);
-	asuser_start(net->f->asuser, id, &job, NULL, NULL);
+	util_copy(job.path, sizeof(job.path), info->path);
+	asuser_start(f->asuser, id, &job, NULL, NULL);
 	asuser_id_unref(id);
 }

@@ -30,6 +30,6 @@ void net_paths_find(struct fabric *f, const struct ipn_net_info *const infos[IPN
  * Removes the path of a network that `net add` made, if it still is the same inode: a process with
  * the identity of its owner does, a moment later.
  */
-void net_path_remove(const struct net *net);
+void net_path_remove(struct fabric *f, const struct ipn_net_info *info);
 
 #endif

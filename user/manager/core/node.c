@@ -388,33 +388,38 @@ static __u32 up_flag(const struct node *node, const struct link_info *link)
  * `flood_list` is looked for: a manager that died while it made a network smaller may have changed
  * it.
  */
-static bool in_maps(struct net *net, const struct port_kind *kind, struct ipn_port_in *port)
+static int in_maps(struct net *net, const struct port_kind *kind, struct ipn_port_in *port)
 {
 	struct bpf_state *b = net->f->bpf;
 	__u32 base = net->info.port_base, at = base + port->number;
 	struct ipn_port_out dest;
+	int r = bpf_map_lookup_elem(b->fd_port_out, &at, &dest);
 
-	if (bpf_map_lookup_elem(b->fd_port_out, &at, &dest) || dest.kind != port->kind ||
-	    dest.ifindex != port->ifindex || dest.gen != port->gen)
-		return false;
+	if (r)
+		return r;
+	if (dest.kind != port->kind || dest.ifindex != port->ifindex || dest.gen != port->gen)
+		return -ESTALE;
 	if (!(kind->flags & KIND_DEVICE))
-		return true;
+		return 0;
 	for (__u32 i = 0; i < net->info.numnodes; i++) {
 		__u32 flood_at = base + i, flood;
 
-		if (!bpf_map_lookup_elem(b->fd_flood_list, &flood_at, &flood) && flood == at + 1) {
+		r = bpf_map_lookup_elem(b->fd_flood_list, &flood_at, &flood);
+		if (r)
+			return r;
+		if (flood == at + 1) {
 			port->flood_at = i;
-			return true;
+			return 0;
 		}
 	}
-	return false;
+	return -ESTALE;
 }
 
 int node_interface_stands(struct fabric *f, const struct ipn_port_in *port, struct link_info *link)
 {
-	if (link_get(f->link, port->ifindex, link))
-		return -ENODEV;
-	return link->group == f->bpf->abi.group ? 0 : -ENODEV;
+	int r = link_get(f->link, port->ifindex, link);
+
+	return !r && link->group != f->bpf->abi.group ? -ENODEV : r;
 }
 
 /* What the objects say of a port that is taken over. */
@@ -454,9 +459,9 @@ int node_adopt(struct fabric *f, const struct ipn_port_in *found)
 	    port->number >= net->info.numnodes || net->ports[port->number] ||
 	    port->node >= IPN_MAX_NODES || f->node_by_id[port->node])
 		return -EINVAL;
-	if (!in_maps(net, kind, port))
-		return -ESTALE;
-	r = kind->stands(f, port, &link);
+	r = in_maps(net, kind, port);
+	if (!r)
+		r = kind->stands(f, port, &link);
 	if (r)
 		return r;
 	node = calloc(1, sizeof(*node));

@@ -141,18 +141,19 @@ static int found_all(struct fdstore *fs)
 	return r;
 }
 
-void fdstore_take(struct fdstore *fs)
+int fdstore_take(struct fdstore *fs)
 {
 	int r = fdstore_connect(fs);
 
 	if (r == -ENOENT || r == -ECONNREFUSED)
-		return; /* there is none */
+		return 0; /* there is none */
 	if (!r)
 		r = found_all(fs);
-	if (!r)
-		return;
+	if (!r || util_cannot_tell(r))
+		return r;
 	log_err("the fdstore: %s; another one is started", strerror(-r));
 	fdstore_drop(fs);
+	return 0;
 }
 
 struct fdstore_entry *fdstore_find(struct fdstore *fs, __u32 slot, __u32 gen)

@@ -37,7 +37,7 @@ int fdstore_new(struct fdstore **out, int run_fd, const char *run_dir, __u32 fab
 void fdstore_free(struct fdstore *fs);
 
 /* At start: receives what the process has, if there is one. */
-void fdstore_take(struct fdstore *fs);
+int fdstore_take(struct fdstore *fs);
 /* What it has in a slot; who takes the descriptors says so. NULL: nothing. */
 struct fdstore_entry *fdstore_find(struct fdstore *fs, __u32 slot, __u32 gen);
 /* Hands what nobody took to `end`, which closes the descriptors. */

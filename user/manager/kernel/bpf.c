@@ -538,9 +538,13 @@ int bpf_state_new(struct bpf_state **out, const char *bpffs, struct errtext *e)
 		return err_text(e, -ENOMEM, "out of memory");
 	b->net_fast = MAP_FAILED;
 	snprintf(final, sizeof(final), "%s/%s", bpffs, IPN_CTL_BPFFS_SUBDIR);
-	b->adopted = !access(final, F_OK);
+	b->adopted = bpf_pins_exist(bpffs);
 	if (b->adopted) {
 		r = pinned_version(final, &version);
+		if (util_cannot_tell(r)) {
+			r = err_text(e, r, "%s/abi: %s", final, strerror(-r));
+			goto err;
+		}
 		if (r || version != IPN_ABI_VERSION) {
 			r = err_text(e, -EPROTO,
 				     "%s: was made by another version (ABI %u, this is %u) "
@@ -662,7 +666,7 @@ bool bpf_pins_exist(const char *bpffs)
 	char path[256];
 
 	snprintf(path, sizeof(path), "%s/%s", bpffs, IPN_CTL_BPFFS_SUBDIR);
-	return !access(path, F_OK);
+	return !access(path, F_OK) || errno != ENOENT;
 }
 
 bool bpf_links_dead(const char *dir)
@@ -675,7 +679,7 @@ bool bpf_links_dead(const char *dir)
 	snprintf(path, sizeof(path), "%s/link", dir);
 	d = opendir(path);
 	if (!d)
-		return true;
+		return errno == ENOENT;
 	while (dead && (e = readdir(d))) {
 		struct bpf_link_info info = { 0 };
 		__u32 len = sizeof(info);
@@ -686,7 +690,7 @@ bool bpf_links_dead(const char *dir)
 		snprintf(path, sizeof(path), "%s/link/%s", dir, e->d_name);
 		fd = bpf_obj_get(path);
 		/* xdp and tcx both tell their ifindex in the first word of their part; 0: gone */
-		if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &len) && info.xdp.ifindex)
+		if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len) || info.xdp.ifindex)
 			dead = false;
 	}
 	closedir(d);
@@ -836,7 +840,8 @@ bool bpf_grab_pinned(struct bpf_state *b, __u32 ifindex)
 	char path[512];
 
 	return b->abi.hook == IPN_HOOK_CLSACT ||
-	       (!pin_path(b, path, sizeof(path), "link/%u-grab", ifindex) && !access(path, F_OK));
+	       (!pin_path(b, path, sizeof(path), "link/%u-grab", ifindex) &&
+		(!access(path, F_OK) || errno != ENOENT));
 }
 
 bool bpf_tcx_works(struct bpf_state *b, __u32 ifindex)

@@ -14,6 +14,8 @@
 #ifndef IPN_MANAGER_BPF_H
 #define IPN_MANAGER_BPF_H
 
+#include <bpf/bpf.h>
+#include <errno.h>
 #include <ipn/abi.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -63,6 +65,15 @@ void bpf_state_unpin(struct bpf_state *b);
 /* The same without having it open. Calls fn for each interface with a pinned link first. */
 int bpf_unpin_dir(const char *dir, void (*fn)(__u32 ifindex, void *), void *arg);
 /* True when DIR/ipn-fabric/v1 exists. */
+/* The next key of a map: 1; 0: that was the last one; -errno: it cannot be told. */
+static inline int bpf_key_next(int fd, const void *key, void *next)
+{
+	int r = bpf_map_get_next_key(fd, key, next);
+
+	return r ? r == -ENOENT ? 0 : r : 1;
+}
+
+/* Is something pinned there? If that cannot be told: yes. */
 bool bpf_pins_exist(const char *bpffs);
 /* True when every pinned link below it has lost its interface. */
 bool bpf_links_dead(const char *dir);

@@ -914,15 +914,15 @@ void l3_free(struct bpf_state *b, __u32 id)
 	hash_clear(b->fd_l3_static, id, sizeof(struct ipn_l3_neigh_key));
 }
 
-void l3_adopt(struct bpf_state *b, __u32 id)
+int l3_adopt(struct bpf_state *b, __u32 id)
 {
 	struct errtext e;
 	struct job j = { b, id, IPN_NET_PORTS, &e };
 	struct ipn_l3_port_key key, next;
 	struct ipn_l3_port port;
-	bool more = !bpf_map_get_next_key(b->fd_l3_ports, NULL, &key);
+	int more = bpf_key_next(b->fd_l3_ports, NULL, &key);
 
-	while (more) {
+	while (more > 0) {
 		if (key.net == id && !bpf_map_lookup_elem(b->fd_l3_ports, &key, &port)) {
 			for (__u32 i = 0; i < port_count(&port, IPN_L3_INET); i++) {
 				struct ipn_l3_prefix p = port_addr(&port, IPN_L3_INET, i);
@@ -937,7 +937,8 @@ void l3_adopt(struct bpf_state *b, __u32 id)
 			if (port.mtu)
 				flags_set(b, id, IPN_L3_OWN_MTU);
 		}
-		more = !bpf_map_get_next_key(b->fd_l3_ports, &key, &next);
+		more = bpf_key_next(b->fd_l3_ports, &key, &next);
 		key = next;
 	}
+	return more;
 }

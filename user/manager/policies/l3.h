@@ -21,7 +21,7 @@ int l3_new(struct bpf_state *b, __u32 id, __u32 routes);
 /* Removes all that is known of the network. */
 void l3_free(struct bpf_state *b, __u32 id);
 /* Finishes what a manager that died may have left half done. */
-void l3_adopt(struct bpf_state *b, __u32 id);
+int l3_adopt(struct bpf_state *b, __u32 id);
 /* Memory of the tables when they are full, for quotas. */
 size_t l3_bytes(__u32 routes);
 

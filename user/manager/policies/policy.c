@@ -234,8 +234,8 @@ static int adopt_dir(struct policies *ps, const char *name)
 	if (end != name && !*end && number >= IPN_POLICY_FIRST && number < IPN_POLICY_MAX &&
 	    !ps->at[number])
 		r = policy_open(ps, (__u32)number);
-	if (!r)
-		return 0;
+	if (!r || util_cannot_tell(r))
+		return r;
 	if (strcmp(end, "_new")) /* else: the manager died while it loaded it */
 		log_err("policy %s: cannot take it over: %s", name, strerror(-r));
 	policy_path(ps, path, "%s", name);
@@ -247,16 +247,21 @@ static int adopt_dirs(struct policies *ps)
 {
 	char path[POLICY_PATH_LEN];
 	struct dirent *e;
+	int r = 0;
 	DIR *d;
 
 	policy_path(ps, path, "%s", "");
 	d = opendir(path);
 	if (!d)
 		return -errno;
-	while ((e = readdir(d)))
+	while (!r && (errno = 0, e = readdir(d)))
 		if (e->d_name[0] != '.')
-			adopt_dir(ps, e->d_name);
+			r = adopt_dir(ps, e->d_name);
+	if (!r)
+		r = -errno;
 	closedir(d);
+	if (r)
+		return r;
 	for (__u32 i = IPN_POLICY_FIRST; i < IPN_POLICY_MAX; i++)
 		if (!ps->at[i])
 			programs_clear(ps, i);

@@ -110,15 +110,20 @@ err:
 }
 
 /* After all ports were taken over: who belongs to whom. */
-void cable_adopt(struct fabric *f)
+int cable_adopt(struct fabric *f)
 {
+	int r;
+
 	for (__u32 i = 0; i < IPN_MAX_NODES; i++) {
 		struct node *node = f->node_by_id[i], *other = NULL;
 		struct link_info link;
 
 		if (!node || !(node->kind->flags & KIND_PAIRED) || node->peer)
 			continue;
-		if (!link_get(f->link, node->ifindex, &link))
+		r = link_get(f->link, node->ifindex, &link);
+		if (util_cannot_tell(r))
+			return r;
+		if (!r)
 			HASH_FIND(hh, f->nodes, &link.peer, sizeof(link.peer), other);
 		if (other && (other->kind->flags & KIND_PAIRED) && other->net != node->net &&
 		    !other->peer) {
@@ -129,6 +134,7 @@ void cable_adopt(struct fabric *f)
 		log_notice("removed a cable of %s, which was left half made", node->net->info.path);
 		node_del(node, ENODEV, false);
 	}
+	return 0;
 }
 
 static void cable_reattach(struct node *node)

@@ -16,6 +16,6 @@ struct node_want;
 int cable_add(struct net *const nets[2], const struct node_want *want, const __s32 ports[2],
 	      struct node *ends[2], struct errtext *e);
 /* After all ports were taken over: which end belongs to which. */
-void cable_adopt(struct fabric *f);
+int cable_adopt(struct fabric *f);
 
 #endif

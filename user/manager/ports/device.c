@@ -17,11 +17,11 @@ int device_far(struct node *node, struct link_info *far)
 {
 	struct link_ctx *link = node->net->f->link;
 	struct link_info near;
+	int r = link_get(link, node->ifindex, &near);
 
-	if (link_get(link, node->ifindex, &near) || link_get(link, near.peer, far) ||
-	    far->peer != node->ifindex)
-		return -ENODEV;
-	return 0;
+	if (!r)
+		r = link_get(link, near.peer, far);
+	return !r && far->peer != node->ifindex ? -ENODEV : r;
 }
 
 int device_make_failed(int r, const struct node_want *want, struct errtext *e)

@@ -103,9 +103,9 @@ static void grab_give_back(struct fabric *f, __u32 ifindex, __u32 flags)
 
 static int grab_stands(struct fabric *f, const struct ipn_port_in *port, struct link_info *link)
 {
-	if (link_get(f->link, port->ifindex, link))
-		return -ENODEV;
-	return grab_there(f, port->ifindex) ? 0 : -ENODEV;
+	int r = link_get(f->link, port->ifindex, link);
+
+	return r ? r : bpf_grab_pinned(f->bpf, port->ifindex) ? 0 : -ENODEV;
 }
 
 static void grab_reattach(struct node *node)

@@ -780,7 +780,7 @@ static int go_on(struct listener *listener)
 	return 0;
 }
 
-static void listener_adopt(struct fabric *f, __u32 id, const struct ipn_listener *info)
+static int listener_adopt(struct fabric *f, __u32 id, const struct ipn_listener *info)
 {
 	struct net *net = info->net < IPN_MAX_NETS ? f->net_by_id[info->net] : NULL;
 	struct fdstore_entry *stored = fdstore_find(f->fdstore, FDSTORE_LISTENER(id), 0);
@@ -791,8 +791,11 @@ static void listener_adopt(struct fabric *f, __u32 id, const struct ipn_listener
 
 	if (stored)
 		stored_take(stored, fds);
-	if (asuser_id_from(fds + 1, &who) && asuser_id_owner(info->uid, info->uid, &who))
-		return;
+	r = asuser_id_from(fds + 1, &who);
+	if (r)
+		r = asuser_id_owner(info->uid, info->uid, &who);
+	if (r)
+		return r;
 	if (info->kind == IPN_LISTENER_VDE)
 		sweep(f, id, info, who);
 	r = net ? punt_begin(f, sock_bye) : -ENOENT;
@@ -801,42 +804,46 @@ static void listener_adopt(struct fabric *f, __u32 id, const struct ipn_listener
 	if (listener) {
 		listener->fd = util_take_fd(&fds[0]);
 		r = go_on(listener);
+	} else if (!r) {
+		r = -ENOMEM;
 	}
 	stranger_close(f->async_close, &fds[0]);
-	if (!r && listener) {
+	if (!r || util_cannot_tell(r)) {
 		asuser_id_unref(who);
-		return;
+		return r;
 	}
-	log_err("listener %s: cannot open it again: %s", info->path, strerror(r ? -r : ENOMEM));
+	log_err("listener %s: cannot open it again: %s", info->path, strerror(-r));
 	if (listener)
 		listener_end(listener, NULL);
 	else
 		listener_lost(f, id, info, who);
 	asuser_id_unref(who);
+	return 0;
 }
 
-void listeners_adopt(struct fabric *f)
+int listeners_adopt(struct fabric *f)
 {
-	int fd = f->bpf->fd_listeners, r;
+	int fd = f->bpf->fd_listeners, more, r;
 	struct ipn_listener info;
 	__u32 id, next;
-	bool more = !bpf_map_get_next_key(fd, NULL, &id);
 
-	while (more) {
-		more = !bpf_map_get_next_key(fd, &id, &next);
-		if (!bpf_map_lookup_elem(fd, &id, &info)) {
+	for (more = bpf_key_next(fd, NULL, &id); more > 0; id = next) {
+		more = bpf_key_next(fd, &id, &next);
+		r = bpf_map_lookup_elem(fd, &id, &info);
+		if (!r) {
 			info.path[sizeof(info.path) - 1] = '\0';
 			info.peer[sizeof(info.peer) - 1] = '\0';
-			listener_adopt(f, id, &info);
+			r = listener_adopt(f, id, &info);
 		}
-		id = next;
+		if (r)
+			return r;
 	}
-	sock_adopt_rest(f);
-	r = f->punt ? punt_go(f) : 0;
-	if (r)
-		log_err("cannot start a thread: sock ports are cut off from others: %s",
-			strerror(-r));
-	asuser_settle(f->asuser, ASUSER_WAIT_MS); /* who is slower comes later */
+	r = more ? more : sock_adopt_rest(f);
+	if (!r && f->punt)
+		r = punt_go(f);
+	if (!r)
+		asuser_settle(f->asuser, ASUSER_WAIT_MS); /* who is slower comes later */
+	return r;
 }
 
 void listeners_free(struct fabric *f)

@@ -76,7 +76,7 @@ void listener_port_file_remove(struct listener *listener, const char *name, __u6
 /* Closes those that listener_from_config opened. */
 void listener_undo_config(struct fabric *f);
 /* After a restart: those of the map `listeners`, and what came in by them. */
-void listeners_adopt(struct fabric *f);
+int listeners_adopt(struct fabric *f);
 /* Tells the fdstore from now on what there is to be held. */
 void listeners_store(struct fabric *f);
 /* Lets go of all; their files stay. */

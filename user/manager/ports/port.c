@@ -107,23 +107,28 @@ static int on_holder_gone(sd_event_source *source, int fd, uint32_t events, void
 	return 0;
 }
 
-void port_watch_holders(struct fabric *f)
+int port_watch_holders(struct fabric *f)
 {
 	struct node *node, *tmp;
 
 	HASH_ITER(hh, f->nodes, node, tmp) {
-		int fd;
+		int fd, r;
 
 		if (!(node->in.flags & IPN_PF_HELD) || node->session)
 			continue;
 		fd = (int)syscall(SYS_pidfd_open, node->info.pid, 0);
-		if (fd >= 0 && sd_event_add_io(f->event, &node->holder, fd, EPOLLIN, on_holder_gone,
-					       node) >= 0) {
-			sd_event_source_set_io_fd_own(node->holder, true);
+		if (fd < 0 && util_cannot_tell(-errno))
+			return -errno;
+		if (fd < 0) {
+			node_del(node, 0, false);
 			continue;
 		}
-		if (fd >= 0)
+		r = sd_event_add_io(f->event, &node->holder, fd, EPOLLIN, on_holder_gone, node);
+		if (r < 0) {
 			close(fd);
-		node_del(node, 0, false);
+			return r;
+		}
+		sd_event_source_set_io_fd_own(node->holder, true);
 	}
+	return 0;
 }

@@ -30,6 +30,6 @@ int port_persist(struct node *node, bool on);
 /* port_kind.release of such ports. */
 void port_release(struct node *node);
 /* After a restart: ports that end with a process. */
-void port_watch_holders(struct fabric *f);
+int port_watch_holders(struct fabric *f);
 
 #endif

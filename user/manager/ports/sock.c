@@ -451,18 +451,17 @@ static bool sender_known(struct fabric *f, __u64 peer)
 }
 
 /* Those of ports that are no more. */
-static void senders_clear(struct fabric *f)
+static int senders_clear(struct fabric *f)
 {
-	int fd = f->bpf->fd_sk_ports;
+	int fd = f->bpf->fd_sk_ports, more;
 	__u64 peer, next;
-	bool more = !bpf_map_get_next_key(fd, NULL, &peer);
 
-	while (more) {
-		more = !bpf_map_get_next_key(fd, &peer, &next);
+	for (more = bpf_key_next(fd, NULL, &peer); more > 0; peer = next) {
+		more = bpf_key_next(fd, &peer, &next);
 		if (!sender_known(f, peer))
 			bpf_map_delete_elem(fd, &peer);
-		peer = next;
 	}
+	return more;
 }
 
 /* A socket that the fdstore had, and that no port took. */
@@ -483,18 +482,25 @@ static void stored_end(void *arg, struct fdstore_entry *entry)
 	}
 }
 
-void sock_adopt_rest(struct fabric *f)
+int sock_adopt_rest(struct fabric *f)
 {
+	int r;
+
 	if (f->socks && check_begin(f) < 0)
 		log_err("cannot look after sock ports: slow ones may hold others up");
 	for (__u32 id = 0; id < IPN_MAX_NODES; id++) {
 		struct node *node = sock_node(f, id);
 
-		if (node && sock_go_on(node))
+		r = node ? sock_go_on(node) : 0;
+		if (util_cannot_tell(r))
+			return r;
+		if (r)
 			node_del(node, 0, false);
 	}
-	senders_clear(f);
-	fdstore_rest(f->fdstore, stored_end, f);
+	r = senders_clear(f);
+	if (!r)
+		fdstore_rest(f->fdstore, stored_end, f);
+	return r;
 }
 
 /* --- the kind --- */

@@ -44,6 +44,6 @@ bool sock_stored(struct fabric *f, __u32 node, struct fdstore_msg *msg, int *fds
  * After a restart, when listeners stand and there is a loop: what of the ports needs those. Ends
  * ports whose client is gone, and sockets in the fdstore that no port took.
  */
-void sock_adopt_rest(struct fabric *f);
+int sock_adopt_rest(struct fabric *f);
 
 #endif

@@ -549,8 +549,9 @@ static int xsk_take_over(struct node *node)
 	x->far = far.ifindex;
 	if (x->own)
 		return 0;
-	if (bpf_map_lookup_elem(b->fd_xskports, &x->far, &x->info) || x->info.node != node->in.node)
-		return -ENODEV;
+	r = bpf_map_lookup_elem(b->fd_xskports, &x->far, &x->info);
+	if (r || x->info.node != node->in.node)
+		return r ? r : -ENODEV;
 	node->memory = (size_t)x->info.frames * x->info.frame_size;
 	x->adopted = bpf_xsk_held(b, node->in.node);
 	if (!x->adopted)
@@ -593,23 +594,25 @@ static void xsk_end(struct node *node, bool gone)
 	xsk_free(node);
 }
 
-void xsk_adopt_rest(struct fabric *f)
+int xsk_adopt_rest(struct fabric *f)
 {
-	int fd = f->bpf->fd_xskports;
+	int fd = f->bpf->fd_xskports, more, r;
 	__u32 far, next;
 	struct ipn_xskport info;
-	bool more = !bpf_map_get_next_key(fd, NULL, &far);
 
-	while (more) {
+	for (more = bpf_key_next(fd, NULL, &far); more > 0; far = next) {
 		struct node *node = NULL;
 
-		more = !bpf_map_get_next_key(fd, &far, &next);
-		if (!bpf_map_lookup_elem(fd, &far, &info))
+		more = bpf_key_next(fd, &far, &next);
+		r = bpf_map_lookup_elem(fd, &far, &info);
+		if (util_cannot_tell(r))
+			return r;
+		if (!r)
 			HASH_FIND(hh, f->nodes, &info.ifindex, sizeof(info.ifindex), node);
 		if (!node || !node->xsk || node->xsk->far != far)
 			far_end(f->bpf, far);
-		far = next;
 	}
+	return more;
 }
 
 static int xsk_check(const struct net *net, struct node_want *want, size_t *memory,
@@ -630,7 +633,7 @@ static int xsk_adopt(struct node *node)
 
 	if (r)
 		xsk_free(node);
-	return r ? -ENODEV : 0;
+	return r;
 }
 
 static void xsk_reattach(struct node *node)

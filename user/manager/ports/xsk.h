@@ -25,7 +25,7 @@ int xsk_open(struct node *node, __u32 pid, xsk_done_fn done, void *arg, struct x
 void xsk_forget(struct xsk_job *job);
 
 /* Removes what a manager that died left of ports that are not there. */
-void xsk_adopt_rest(struct fabric *f);
+int xsk_adopt_rest(struct fabric *f);
 /* After a restart: looks for the end of sockets that no session has. */
 int xsk_watch(struct fabric *f);
 
