@@ -16,6 +16,7 @@
 #   tests/conformance/*.c           build/tests/conformance-lib, with libipn.a, and again with plain
 #                                   socket calls: build/tests/conformance-plain
 #   tests/policies/X.bpf.c          build/tests/X.bpf.o
+#   tests/inject/*.c                build/tests/inject
 #   tests/sim/*                     build/tests/sim, by tests/sim/build
 #   tests/fuzz/X_fuzz.c             build/san/fuzz/X, a target of libFuzzer, linked like a control
 #                                   test; all of its objects are built by clang with sanitizers
@@ -102,6 +103,7 @@ STUBBED_OBJS := $(STUB_OBJS) \
 	$(filter-out $(O)/user/manager/kernel/% $(O)/user/manager/access/powers.o \
 		$(O)/user/manager/access/asuser.o $(O)/user/manager/access/asuser_child.o \
 		$(O)/user/common/log.o,$(CORE_OBJS))
+INJECT_OBJS := $(call obj,tests/inject/*.c)
 HELPER_OBJS := $(call obj,tests/e2e/*.c tests/vm/*.c)
 BENCH_OBJS := $(call obj,tests/bench/*.c)
 CONF_OBJS := $(call obj,tests/conformance/*.c)
@@ -158,6 +160,7 @@ SAN_TESTS := $(patsubst %.o,$(SAN)/tests/%,$(notdir $(filter %_test.o,$(SAN_TEST
 SAN_POLICIES := $(TEST_POLICIES:$(B)/%=$(SAN)/%)
 SAN_CORE := $(call san,$(CORE_OBJS))
 SAN_STUBBED := $(call san,$(STUBBED_OBJS))
+ROUNDS ?= 1000
 
 SAME_NAME := $(shell printf '%s\n' $(TESTS) $(HELPERS) | sort | uniq -d)
 $(if $(SAME_NAME),$(error two test sources make $(SAME_NAME): give one of them another name))
@@ -165,14 +168,14 @@ $(if $(SAME_NAME),$(error two test sources make $(SAME_NAME): give one of them a
 # --- goals ---------------------------------------------------------------------------------------
 
 .PHONY: all lib bpf tests benches fuzzers fuzz help install clean deps demo test lint model bench \
-	format soak check FORCE
+	format soak inject check FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 all: $(PROGRAMS) lib bpf $(MANPAGES)
 lib: $(LIBRARIES) $(B)/libipn.pc
 bpf: $(BPF_OBJS) $(SKELETONS) $(EXAMPLES)
-tests: $(TESTS) $(HELPERS) $(CONFORMANCE) $(TEST_POLICIES) $(B)/tests/sim fuzzers \
+tests: $(TESTS) $(HELPERS) $(CONFORMANCE) $(TEST_POLICIES) $(B)/tests/sim $(B)/tests/inject fuzzers \
 	$(SAN_TESTS) $(SAN_POLICIES)
 fuzzers: $(FUZZERS)
 benches: $(BENCHES)
@@ -182,12 +185,14 @@ help:
 	'make            build everything but tests and benches into build/' \
 	'make check      build and run the tests (as root); T="-j N -k PATTERN -v" for tests/run' \
 	'make test       install the packages that are missing (as root), then make check' \
-	'make soak       the simulation of the data path for SEEDS=10000000 seeds, on all CPUs' \
 	'make fuzz       the same for each target of tests/fuzz, FUZZ_TIME=60 seconds each' \
 	'make lint       the same for the checks of the source' \
 	'make model      the same for the models of the protocols in shared memory' \
 	'make demo       the same for the guided demo' \
 	'make bench      the same for the measurements against other switches' \
+	'make soak       the simulation of the data path for SEEDS=10000000 seeds, on all CPUs,' \
+	'                and ROUNDS=1000 deaths of manager and fdstore under load (as root)' \
+	'make inject     each operation with a fault at each step: a table (as root; hours)' \
 	'make format     clang-format over all C files' \
 	'make deps       install the Debian packages for a build (root)' \
 	'make install    PREFIX=/usr/local DESTDIR=' \
@@ -206,12 +211,15 @@ test:
 	+$(MAKE) --no-print-directory check
 check: all tests
 	tests/run $(T)
-soak: $(B)/tests/sim
-	$< --seeds $(SEEDS) --jobs $(shell nproc)
 fuzz:
 	scripts/install-deps build fuzz
 	+$(MAKE) --no-print-directory fuzzers
 	tests/fuzz/run -t $(FUZZ_TIME)
+soak: all tests
+	tests/e2e/kills.sh $(ROUNDS)
+	$(B)/tests/sim --seeds $(SEEDS) --jobs $(shell nproc)
+inject: all tests
+	tests/e2e/inject.sh -n 0
 lint:
 	scripts/install-deps build test lint
 	+$(MAKE) --no-print-directory all
@@ -409,6 +417,9 @@ $(B)/tests/conformance-lib: $(CONF_OBJS) $(B)/libipn.a
 $(B)/tests/conformance-plain: $(CONF_PLAIN_OBJS)
 	$(call run,LD,$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -pie -o $@ $^ -lpthread)
 
+$(B)/tests/inject: $(INJECT_OBJS)
+	$(call run,LD,$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -pie -o $@ $^ -lbpf -lseccomp)
+
 # The simulation: what of the product runs in it is compiled in another way.
 $(B)/tests/sim: $(SIM_SOURCES)
 	@mkdir -p $(@D)
@@ -439,3 +450,5 @@ install: $(PROGRAMS) lib $(KIT) $(MANPAGES) $(B)/ipn-fabric.service
 	$(BENCH_OBJS) $(BPF_OBJS) $(STUB_OBJS) $(CONF_OBJS) $(CONF_PLAIN_OBJS) $(EXAMPLES) \
 	$(TEST_POLICIES) $(SHIM_OBJS) $(SHIM_LIB_OBJS) $(SAN_CORE) $(SAN_STUBBED) $(SAN_TEST_OBJS) \
 	$(FUZZ_OBJS))
+	$(INJECT_OBJS) $(BENCH_OBJS) $(BPF_OBJS) $(STUB_OBJS) $(CONF_OBJS) \
+	$(CONF_PLAIN_OBJS) $(EXAMPLES) $(TEST_POLICIES) $(SHIM_OBJS) $(SHIM_LIB_OBJS))
