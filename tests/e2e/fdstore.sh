@@ -335,7 +335,8 @@ kill_fabric
 # as the first step of `net del` leaves it
 fast=$IPN_FABRIC_BPFFS/ipn-fabric/v1/net_fast
 id=$(dump net_info | jq ".[].formatted | select(.value.path == \"$NETS/half\").key")
-read -r -a none < <(printf ' 0%.0s' $(seq "$(bpftool -j map show pinned "$fast" | jq .bytes_value)"))
+size=$(bpftool -j map show pinned "$fast" | jq .bytes_value)
+mapfile -t none < <(yes 0 | head -n "$size")
 bpftool map update pinned "$fast" key "$id" 0 0 0 value "${none[@]}"
 start_fabric
 wait_until 20 keeps 5

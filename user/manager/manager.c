@@ -296,8 +296,8 @@ static void remove_all(struct manager *m)
 		fdstore_end(f->fdstore);
 	for (int i = 0; i < 2; i++) /* once more what could not be removed */
 		interfaces_orphans_end(f);
-	if (f->link && f->bpf && f->bpf->abi.segmenter)
-		link_del(f->link, f->bpf->abi.segmenter);
+	if (f->link && f->bpf && f->bpf->abi.segmenter && link_del(f->link, f->bpf->abi.segmenter))
+		link_del(f->link, f->bpf->abi.segmenter); /* the same */
 	remove_files(m);
 }
 
