@@ -128,7 +128,7 @@ static int teardown(void **state)
 /* One call on a connection of its own; everything it opened is closed again. */
 static int call_info(struct client_call *call, struct ipn_ctl_info *info, bool nonblock)
 {
-	int fd = client_open(NULL), r;
+	int fd = client_open(NULL, NULL), r;
 
 	assert_true(fd >= 0);
 	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
@@ -224,13 +224,13 @@ static void a_manager_that_dies_is_enetdown(void **state)
 	how = HANGS_UP;
 	assert_int_equal(call_info(&call, &info, false), -ENETDOWN);
 	how = GOOD;
-	fd = client_open(manager.dir);
+	fd = client_open(manager.dir, NULL);
 	assert_true(fd >= 0);
 	fake_manager_die(&manager);
 	assert_int_equal(client_call(fd, &call), -ENETDOWN);
 	assert_int_equal(client_call(fd, &call), -ENETDOWN);
 	close(fd);
-	assert_int_equal(client_open(manager.dir), -ENETDOWN);
+	assert_int_equal(client_open(manager.dir, NULL), -ENETDOWN);
 	fake_manager_listen(&manager);
 }
 
@@ -239,15 +239,15 @@ static void where_no_manager_can_be(void **state)
 	char dir[200], env[100];
 
 	(void)state;
-	assert_int_equal(client_open("/nonexistent"), -ENETDOWN);
-	assert_int_equal(client_open("/dev/null"), -ENETDOWN);
+	assert_int_equal(client_open("/nonexistent", NULL), -ENETDOWN);
+	assert_int_equal(client_open("/dev/null", NULL), -ENETDOWN);
 	memset(dir, 'd', sizeof(dir));
 	dir[0] = '/';
 	dir[199] = '\0';
-	assert_int_equal(client_open(dir), -ENAMETOOLONG);
+	assert_int_equal(client_open(dir, NULL), -ENAMETOOLONG);
 	snprintf(env, sizeof(env), "%s", manager.dir);
 	setenv(IPN_CTL_ENV_RUN_DIR, "/nonexistent", 1);
-	assert_int_equal(client_open(NULL), -ENETDOWN);
+	assert_int_equal(client_open(NULL, NULL), -ENETDOWN);
 	setenv(IPN_CTL_ENV_RUN_DIR, env, 1);
 }
 

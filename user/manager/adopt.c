@@ -21,6 +21,7 @@
 #include "manager/core/events.h"
 #include "manager/core/ids.h"
 #include "manager/core/interfaces.h"
+#include "manager/core/lifeline.h"
 #include "manager/core/net.h"
 #include "manager/core/net_path.h"
 #include "manager/core/node.h"
@@ -185,6 +186,12 @@ static int adopt_pairs(struct fabric *f)
 	return 0;
 }
 
+static int adopt_lifelines(struct fabric *f)
+{
+	lifelines_adopt(f);
+	return 0;
+}
+
 static int adopt_rest(struct fabric *f)
 {
 	struct net *net, *tmp;
@@ -227,6 +234,7 @@ static int adopt_strays(struct fabric *f)
 
 static int adopt_holders(struct fabric *f)
 {
+	lifelines_watch(f);
 	port_watch_holders(f);
 	return xsk_watch(f);
 }
@@ -249,6 +257,7 @@ static const struct phase {
 	{ "networks", adopt_nets, .old = true },
 	{ "ports", adopt_ports, .old = true },
 	{ "cables and AF_XDP ports", adopt_pairs, .old = true },
+	{ "what descriptors keep", adopt_lifelines, .old = true },
 	{ "counts and flood lists", adopt_rest, .old = true },
 	{ "interfaces of nobody", adopt_strays, .old = true },
 	{ "node numbers", ids_refill, .old = false },
@@ -291,6 +300,7 @@ void fabric_close(struct fabric *f)
 	fdstore_free(f->fdstore);
 	listeners_free(f);
 	punt_end(f);
+	lifelines_free(f);
 	/* not session_free: that would end their nodes */
 	HASH_ITER(hh, f->nodes, node, ntmp)
 		node_free(node);

@@ -25,6 +25,7 @@
 #include "manager/core/events.h"
 #include "manager/core/gso.h"
 #include "manager/core/interfaces.h"
+#include "manager/core/lifeline.h"
 #include "manager/core/net_path.h"
 #include "manager/core/net_policy.h"
 #include "manager/core/node.h"
@@ -391,6 +392,7 @@ void net_del(struct net *net)
 			node_del(net->ports[i], ENETDOWN, false);
 	batch_delete_end(f);
 	event_emit(f, &(struct event){ .type = EVENT_NET_GONE, .net = net });
+	lifeline_forget_net(net);
 	net_policy_tell(net, NULL, IPN_CALL_DELNET);
 	net_unpublish(net);
 	if (u) {

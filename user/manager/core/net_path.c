@@ -128,6 +128,16 @@ bool net_path_gone(const struct net *net)
 	return net->path_fd >= 0 && !perm_inode_get(net->path_fd, &inode) && !inode.nlink;
 }
 
+void net_path_check(struct net *net)
+{
+	if (!net_path_gone(net))
+		return;
+	net_path_refresh(net);
+	net->info.persistent = 0;
+	bpf_map_update_elem(net->f->bpf->fd_net_info, &net->id, &net->info, BPF_EXIST);
+	net_unused(net);
+}
+
 /* --- at start ----------------------------------------------------------------------------------*/
 
 static bool is_inode_of(int fd, const struct ipn_net_info *info)
