@@ -48,7 +48,7 @@ step "a network made by bind lives with the descriptor: over children, over mana
 node maker "socket 1" "bind $NETS/own"
 tell maker fork
 child=${OUT#ok }
-wait_until 20 eval "! kill -0 ${NODE_PID[maker]} 2>/dev/null || ! ps -o stat= ${NODE_PID[maker]} | grep -qv Z"
+wait "${NODE_PID[maker]}"
 live own || fail "it ended with the process that made it, though a child has the socket"
 for _ in 1 2; do
 	kill_fabric
@@ -98,6 +98,19 @@ calls "ok ok EADDRNOTAVAIL" "socket 2" "bind $NETS/lan" "join kt0"
 kill -KILL "$child"
 wait_until 20 not_there kt0
 wait_until 20 has_ports "$NETS/lan" 0
+_node_close maker
+
+step "the same for an interface that was grabbed"
+ip link add card type veth peer name wire
+node maker "socket 2" "bind $NETS/lan" "conn grab card"
+tell maker fork
+child=${OUT#ok }
+kill_fabric
+start_fabric
+has_ports "$NETS/lan" 1 || fail "it was given back though a daemon has its socket"
+kill -KILL "$child"
+wait_until 20 has_ports "$NETS/lan" 0
+there card || fail "the card is gone"
 _node_close maker
 
 step "it comes back to its own socket after a restart, and can be kept"

@@ -11,10 +11,6 @@ shown() # TEXT: a network is shown by that
 {
 	ipn-fabric net show --json | jq -e --arg p "$1" 'any(.[]; .path == $p)' >/dev/null
 }
-not_shown()
-{
-	! shown "$1"
-}
 id_of()
 {
 	ipn-fabric net show --json | jq --arg p "$1" '.[] | select(.path == $p).id'
@@ -121,8 +117,7 @@ status=0
 wait $monitor || status=$?
 assert_eq 0 $status "exit status of a monitor whose network has ended"
 told ".event == \"removed\" and .path == \"$NETS/dir/b\"" || fail "not told of its end"
-[ "$(jq -s '[.[].path] | map(select(. == $p)) | length' --arg p "$NETS/a" "$IPN_TEST_TMP/monitor")" \
-	-lt 100 ] || fail "told of another network"
+grep -q '"event": *"network"' "$IPN_TEST_TMP/monitor" && fail "told of another network"
 ipn-fabric net add "$NETS/dir/c"
 kill_fabric
 mv "$NETS/dir" "$NETS/moved"
@@ -136,8 +131,8 @@ ipn-fabric net add "$NETS/y" --pool 6
 mv "$NETS/x" "$NETS/y"
 one_y()
 {
-	[ "$(ipn-fabric net show --json | jq -c --arg p "$NETS/y" '[.[] | select(.path == $p).pool]')" = "[5]" ] &&
-		not_shown "$NETS/y (deleted)"
+	ipn-fabric net show --json | jq -e --arg p "$NETS/y" \
+		'[.[] | select(.path | startswith($p)).pool] == [5]' >/dev/null
 }
 wait_until 10 one_y
 ipn-fabric net del "$NETS/y"

@@ -389,7 +389,26 @@ static struct ipn_sock *inherit_fd(struct inherit_record *k, struct ipn_sock *s,
 	return s;
 }
 
-/* The socket of a record, if this program was given a descriptor of it. */
+/* Was this program given a descriptor of it? If not, what was kept of it is closed. */
+static bool was_given(struct inherit_record *k)
+{
+	struct dirent *entry;
+	bool given = false;
+	DIR *dir = opendir("/proc/self/fd");
+
+	while (dir && !given && (entry = readdir(dir)))
+		given = entry->d_name[0] != '.' && same_socket(atoi(entry->d_name), k->cookie);
+	if (dir)
+		closedir(dir);
+	if (given)
+		return true;
+	close_kept(k, true);
+	pid_remove(k->readers, own_pid);
+	pid_remove(k->holders, own_pid);
+	return false;
+}
+
+/* The socket of a record becomes one of this program. */
 static void inherit(struct inherit_record *k)
 {
 	struct ipn_sock *s = NULL;
@@ -455,6 +474,7 @@ static void inherit_all(void)
 {
 	int fd, ours = 0;
 	struct inherit_file *f = inherited_file(&fd);
+	bool given[INHERIT_RECORDS];
 
 	for (int i = 0; f && i < INHERIT_RECORDS; i++)
 		ours += is_ours(&f->record[i]);
@@ -468,10 +488,12 @@ static void inherit_all(void)
 	file = f;
 	shim_hide(fd);
 	shim_start();
-	for (int i = 0; i < INHERIT_RECORDS; i++) {
-		if (is_ours(&file->record[i]))
+	/* numbers that were closed over exec() must not be taken by others before they are looked at */
+	for (int i = 0; i < INHERIT_RECORDS; i++)
+		given[i] = is_ours(&file->record[i]) && was_given(&file->record[i]);
+	for (int i = 0; i < INHERIT_RECORDS; i++)
+		if (given[i])
 			inherit(&file->record[i]);
-	}
 }
 
 void shim_inherit_start(void)

@@ -4,8 +4,8 @@
  * keeps something and has not hung up.
  *
  * Only those that keep something are in the fdstore, with the inode of the network and the number
- * of the interface: what stands in the maps under these is what they keep. A user has so many
- * places there; what is beyond ends with the manager.
+ * of the interface: what stands in the maps under these is what they keep. A user has PLACES_EACH
+ * there; what is beyond ends with the manager.
  */
 #include "manager/core/lifeline.h"
 
@@ -14,8 +14,8 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#include "common/log.h"
 #include "common/util.h"
+#include "manager/access/quota.h"
 #include "manager/core/events.h"
 #include "manager/core/net.h"
 #include "manager/core/objects.h"
@@ -37,11 +37,8 @@ static void place_take(struct lifeline *l)
 		else
 			mine += f->lifelines[i]->account == l->account;
 	}
-	if (at == LIFELINE_NOWHERE || (l->account && mine >= PLACES_EACH)) {
-		log_warning("uid %u: what one more of its sockets keeps ends with this manager",
-			    l->account);
+	if (at == LIFELINE_NOWHERE || (l->account && mine >= PLACES_EACH))
 		return;
-	}
 	f->lifelines[at] = l;
 	l->at = at;
 }
@@ -131,6 +128,21 @@ bool lifeline_holds(const struct lifeline *l)
 	return poll(&p, 1, 0) == 0;
 }
 
+/* A user has no more of them than sessions: the one takes the place of the other. */
+static void lifeline_count(struct lifeline *l, bool on)
+{
+	struct users *users = l->f->users;
+	struct user *u = on != l->counted ? user_get(users, l->account) : NULL;
+
+	if (!u)
+		return;
+	l->counted = on;
+	if (on)
+		user_add(users, u, QUOTA_SESSIONS, 1);
+	else
+		user_sub(users, u, QUOTA_SESSIONS, 1);
+}
+
 /* --- its life ----------------------------------------------------------------------------------*/
 
 void lifeline_let_go(struct lifeline *l)
@@ -162,6 +174,7 @@ static void lifeline_free(struct lifeline *l)
 		l->f->all_lifelines = l->next;
 	if (l->next)
 		l->next->prev = l->prev;
+	lifeline_count(l, false);
 	close(l->fd); /* nothing is in it: who made it a lifeline saw to that */
 	free(l);
 }
@@ -235,6 +248,7 @@ int lifeline_get(struct fabric *f, int fd, __u32 account, struct lifeline **out)
 	if (r)
 		return r;
 	l->sessions++;
+	lifeline_count(l, false);
 	*out = l;
 	return 0;
 }
@@ -245,6 +259,8 @@ void lifeline_put(struct lifeline *l)
 		return;
 	if ((!l->net && !l->node) || !lifeline_holds(l))
 		lifeline_free(l);
+	else
+		lifeline_count(l, true);
 }
 
 void lifelines_reap(struct fabric *f, const struct lifeline *but)
@@ -309,6 +325,7 @@ static void lifeline_adopt(struct fabric *f, __u32 at, struct fdstore_entry *e)
 		lifeline_net(l, net);
 	if (node)
 		lifeline_node(l, node);
+	lifeline_count(l, true);
 	e->taken = true;
 	util_close_fd(&e->fds[0]);
 	e->fds[0] = -1;

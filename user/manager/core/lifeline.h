@@ -23,10 +23,11 @@ struct lifeline {
 	struct fabric *f;
 	struct lifeline *next, *prev;
 	__u32 at;        /* place in f->lifelines, and in the fdstore; LIFELINE_NOWHERE: in none */
-	__u32 account;   /* who is asked for the place */
+	__u32 account;   /* whose it is */
 	int fd;          /* the manager's end */
 	__u64 cookie;    /* SO_COOKIE of that */
 	__u32 sessions;  /* control connections of its socket */
+	bool counted;    /* there is none, so it counts as one of its user's */
 	struct net *net; /* that it keeps alive, or NULL; counted in net->bound */
 	struct node *node;
 	struct sd_event_source *source; /* NULL: there is no loop yet */
