@@ -65,6 +65,18 @@ none || fail "it is there still"
 tell in "send x" ECONNRESET
 leave in
 
+step "removed while there is neither a manager nor an fdstore: the same"
+"${NOBODY[@]}" net add "$NETS/a"
+node in "socket 1" "connect $NETS/a"
+kill -KILL "$(pgrep -x ipn-fdstore)"
+kill_fabric
+rm "$NETS/a"
+start_fabric
+shown "$NETS/a (deleted)" || fail "a network that nobody can name is shown as if one could"
+"${NOBODY[@]}" net del "$NETS/a"
+none || fail "it is there still"
+leave in
+
 step "two that had one path: only by number"
 for name in one two; do
 	"${NOBODY[@]}" net add "$NETS/a"

@@ -460,6 +460,7 @@ int net_adopt(struct fabric *f, __u32 id, const struct ipn_net_info *info, int g
 		net->info.persistent = 0;
 	if (net->path_fd < 0) {
 		log_warning("network %s: its path is gone; it ends with its last port", info->path);
+		net_path_lost(net);
 		net->info.persistent = 0;
 		net->key.dev = ~0ULL; /* nobody finds it by inode any more */
 		net->key.ino = id;
