@@ -68,6 +68,9 @@ enum ipn_ctl_type {
 
 	IPN_CTL_QUOTA_LIST = 39, /* ipn_ctl_list    -> ipn_ctl_page + ipn_ctl_quota[] */
 
+	IPN_CTL_LIFELINE = 44, /* -                 -> ipn_ctl_lifeline  fds: socket */
+	IPN_CTL_NET_DEL_ID = 45, /* ipn_ctl_net_del_id -> - */
+
 	IPN_CTL_VDE = 36,  /* ipn_ctl_listener          -> -                 fds: path */
 	IPN_CTL_UNIX = 37, /* ipn_ctl_listener          -> -                 fds: path */
 	IPN_CTL_TYPES = 64,
@@ -114,6 +117,27 @@ struct ipn_ctl_net_add {
 	__u32 routes;     /* policy l3: of each family */
 	char path[IPN_PATH_MAX]; /* absolute, as the client sees it; NUL-terminated */
 	__u8 pad2[4];
+};
+
+/*
+ * Removes a network by its number, whose path may be gone or out of reach. Errors: ECONNREFUSED no
+ * network of that number, or none that the asker may see; EPERM not its manager.
+ */
+struct ipn_ctl_net_del_id {
+	__u32 id;
+	__u32 pad;
+};
+
+/*
+ * The socket is one end of a pair (AF_UNIX, SOCK_SEQPACKET), the other is the descriptor that a
+ * program has of its socket: nothing can be sent from there, and when nobody has it any more, this
+ * session ends. What the session holds (a bound network, an interface) does not end before: not
+ * with the connection, nor with the manager. The reply says what the socket has already, since the
+ * connection before this. Errors: EISCONN; EINVAL it is no such socket, or something is in it.
+ */
+struct ipn_ctl_lifeline {
+	__u32 bound;   /* 1: to a network, and this session is now */
+	__u32 ifindex; /* of the interface that is its node, and this session's now; 0: none */
 };
 
 /* Errors: ECONNREFUSED no live network; EPERM no x; EPROTO other policy; EISCONN */
@@ -400,6 +424,8 @@ IPN_ABI_ASSERT(ipn_ctl_policy, 32);
 IPN_ABI_ASSERT(ipn_ctl_option, 16 + IPN_CALL_DATA);
 IPN_ABI_ASSERT(ipn_ctl_hdr, 24);
 IPN_ABI_ASSERT(ipn_ctl_net_add, 144);
+IPN_ABI_ASSERT(ipn_ctl_net_del_id, 8);
+IPN_ABI_ASSERT(ipn_ctl_lifeline, 8);
 IPN_ABI_ASSERT(ipn_ctl_net, 160);
 IPN_ABI_ASSERT(ipn_ctl_connect, 144);
 IPN_ABI_ASSERT(ipn_ctl_connected, 208);

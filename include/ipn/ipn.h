@@ -43,6 +43,7 @@ int ipn_bind(int fd, const struct sockaddr *addr, socklen_t len);
 /*
  * Joins to communicate. On a bound descriptor addr may be NULL. Errors: EISCONN, EACCES neither
  * receiving nor sending is left, ECONNREFUSED, EPROTO, EADDRNOTAVAIL no port, EINVAL, ENETDOWN.
+ * EAGAIN, EINTR the manager does not answer: as O_NONBLOCK, SO_SNDTIMEO and signals say.
  */
 int ipn_connect(int fd, const struct sockaddr *addr, socklen_t len);
 

@@ -541,6 +541,17 @@ static void run_for(__u64 us)
 		sd_event_run(event, end - now);
 }
 
+/* Until it is told all: nothing was asked for in a while. */
+static void run_until_told(void)
+{
+	__u32 before;
+
+	do {
+		before = held.described;
+		run_for(300000);
+	} while (held.described != before);
+}
+
 static pid_t child(void)
 {
 	char path[64];
@@ -594,7 +605,7 @@ static void the_next_manager_finds_what_is_held(void **state)
 	for (__u32 slot = 0; slot < 50; slot++)
 		hold(slot * 3, 0);
 	hold(3, fds[0]);
-	run_for(1000);
+	run_until_told();
 	all_is_found();
 	assert_null(fdstore_find(fs, 3, 3));
 	client_end();
@@ -610,7 +621,7 @@ static void of_another_fabric_or_generation_nothing_is_found(void **state)
 	pipes(fds);
 	client_begin();
 	hold(1, fds[0]);
-	run_for(1000);
+	run_until_told();
 	client_again();
 	assert_non_null(fdstore_find(fs, 1, 1));
 	assert_null(fdstore_find(fs, 1, 2));
@@ -628,7 +639,6 @@ static void of_another_fabric_or_generation_nothing_is_found(void **state)
 static void a_process_that_does_not_read_holds_nobody_up(void **state)
 {
 	int fds[FDSTORE_FDS];
-	unsigned int told;
 	__u64 began;
 
 	(void)state;
@@ -644,12 +654,7 @@ static void a_process_that_does_not_read_holds_nobody_up(void **state)
 	assert_true(clock_us() - began < 2000000);
 	assert_true(held.described < FDSTORE_SLOTS);
 	assert_int_equal(kill(child(), SIGCONT), 0);
-	while (held.described < FDSTORE_SLOTS / 2)
-		run_for(1000);
-	do { /* what had no room is described again */
-		told = held.described;
-		run_for(300000);
-	} while (told != held.described);
+	run_until_told();
 	all_is_found();
 	client_end();
 	fdstore_close(fds);
@@ -679,7 +684,7 @@ static void a_process_that_dies_is_replaced_and_nothing_is_lost(void **state)
 	} while (!second || second == first);
 	assert_true(clock_us() - began > 1500000);
 	wait_listening();
-	run_for(10000);
+	run_until_told();
 	all_is_found();
 	client_end();
 	fdstore_close(fds);

@@ -80,9 +80,12 @@ static int (*const makers[])(void) = {
 
 /* --- */
 
+/* Of one that is, the path is removed by a process of its own, which stays for a while. */
+static bool persistent;
+
 static void net_again(void)
 {
-	const struct ipn_net_info info = { .policy = IPN_POLICY_SWITCH, .persistent = 1 };
+	const struct ipn_net_info info = { .policy = IPN_POLICY_SWITCH, .persistent = persistent };
 
 	if (!rig.f.nets)
 		assert_non_null(rig_net(&rig, "net", &info));
@@ -92,7 +95,7 @@ static int setup(void **state)
 {
 	(void)state;
 	rig_new(&rig);
-	rig.no_fdstore = true;
+	rig.no_fdstore = persistent = true;
 	if (rig_start(&rig)) {
 		print_error("%s\n", rig.e.text);
 		return -1;
@@ -191,6 +194,8 @@ static void every_request_with_descriptors_of_every_kind(void **state)
 
 		if (!request_kinds[type].fn)
 			continue;
+		persistent = type != IPN_CTL_NET_DEL_ID;
+		rig.f.nets->info.persistent = persistent;
 		s = ctl_open(&rig);
 		for (int fill = 0; fill < 2; fill++) {
 			memset(body, fill ? 0xff : 0, len);

@@ -17,12 +17,16 @@
  *   conn tap|grab|0xFLAGS [NAME]   join NAME|INDEX   persist 0|1   persistdev 0|1 NAME|INDEX
  *   mac HEX                        encoding SIZE (of the argument, in the requests' numbers)
  *   umask OCTAL                    fds            pid
+ *   raw TEXT      rawread     rawclose            (the system's calls, past the library)
+ *   fork          (a child goes on, and this process ends)
+ *   sndtimeo MS   alarm MS                        (a signal with a handler)
  */
 #include <ipn/ipn.h>
 
 #include <dirent.h>
 #include <errno.h>
 #include <linux/sockios.h>
+#include <signal.h>
 #include <net/if.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -460,6 +464,56 @@ static void do_pid(const char *arg)
 	answer_value(getpid());
 }
 
+static void do_raw(const char *arg)
+{
+	answer_value(write(slots[now], arg, strlen(arg)));
+}
+
+static void do_rawread(const char *arg)
+{
+	(void)arg;
+	answer_value(recv(slots[now], buf, MAX_LEN, MSG_DONTWAIT));
+}
+
+static void do_rawclose(const char *arg)
+{
+	(void)arg;
+	answer(close(slots[now]));
+}
+
+static void do_fork(const char *arg)
+{
+	pid_t pid = fork();
+
+	(void)arg;
+	if (pid > 0)
+		_exit(0);
+	answer_value(pid < 0 ? -1 : getpid());
+}
+
+static void do_sndtimeo(const char *arg)
+{
+	long ms = atol(arg);
+	struct timeval tv = { ms / 1000, ms % 1000 * 1000 };
+
+	answer(ipn_setsockopt(slots[now], SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)));
+}
+
+static void on_alarm(int number)
+{
+	(void)number;
+}
+
+static void do_alarm(const char *arg)
+{
+	const struct sigaction action = { .sa_handler = on_alarm };
+	long ms = atol(arg);
+	struct itimerval timer = { .it_value = { ms / 1000, ms % 1000 * 1000 } };
+
+	sigaction(SIGALRM, &action, NULL);
+	answer(setitimer(ITIMER_REAL, &timer, NULL));
+}
+
 static const struct {
 	const char *name;
 	void (*run)(const char *arg);
@@ -498,6 +552,12 @@ static const struct {
 	{ "umask", do_umask },
 	{ "fds", do_fds },
 	{ "pid", do_pid },
+	{ "raw", do_raw },
+	{ "rawread", do_rawread },
+	{ "rawclose", do_rawclose },
+	{ "fork", do_fork },
+	{ "sndtimeo", do_sndtimeo },
+	{ "alarm", do_alarm },
 	{ NULL, NULL },
 };
 

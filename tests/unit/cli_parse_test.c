@@ -174,7 +174,8 @@ static void bad_lines_say_what_is_wrong(void **state)
 		{ "net add /n --policy 0",
 		  "net add: --policy 0: no such policy (broadcast, switch, l3, "
 		  "or one that was loaded)" },
-		{ "net del", "net del: PATH is missing" },
+		{ "net del", "net del: PATH or --id is missing" },
+		{ "net del /a --id 1", "net del: PATH and --id: only one of them at a time" },
 		{ "attach --tap a", "attach: PATH is missing" },
 		{ "attach /n", "attach: --tap or --veth or --host or --grab or --xsk or --vde or "
 			       "--unix is missing" },

@@ -2,6 +2,11 @@
 /* The client's end of the control protocol, against managers that answer all kinds of nonsense. */
 #include "fake_manager.h"
 
+#include <signal.h>
+#include <sys/time.h>
+
+#include "common/clock.h"
+
 #include "lib/client.h"
 
 static struct fake_manager manager;
@@ -128,7 +133,7 @@ static int teardown(void **state)
 /* One call on a connection of its own; everything it opened is closed again. */
 static int call_info(struct client_call *call, struct ipn_ctl_info *info, bool nonblock)
 {
-	int fd = client_open(NULL), r;
+	int fd = client_open(NULL, NULL), r;
 
 	assert_true(fd >= 0);
 	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
@@ -224,14 +229,127 @@ static void a_manager_that_dies_is_enetdown(void **state)
 	how = HANGS_UP;
 	assert_int_equal(call_info(&call, &info, false), -ENETDOWN);
 	how = GOOD;
-	fd = client_open(manager.dir);
+	fd = client_open(manager.dir, NULL);
 	assert_true(fd >= 0);
 	fake_manager_die(&manager);
 	assert_int_equal(client_call(fd, &call), -ENETDOWN);
 	assert_int_equal(client_call(fd, &call), -ENETDOWN);
 	close(fd);
-	assert_int_equal(client_open(manager.dir), -ENETDOWN);
+	assert_int_equal(client_open(manager.dir, NULL), -ENETDOWN);
 	fake_manager_listen(&manager);
+}
+
+static unsigned int told;
+
+static void tell_slow(void)
+{
+	told++;
+}
+
+static void on_alarm(int number)
+{
+	(void)number;
+}
+
+static void alarm_in(long ms)
+{
+	const struct sigaction action = { .sa_handler = on_alarm };
+	const struct itimerval timer = { .it_value = { ms / 1000, ms % 1000 * 1000 } };
+
+	assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
+	assert_int_equal(setitimer(ITIMER_REAL, &timer, NULL), 0);
+}
+
+/* A manager that is stopped: nobody accepts, nobody reads. */
+static int stopped_call(const struct client_wait *wait)
+{
+	struct client_call call = { .type = IPN_CTL_INFO, .wait = wait };
+	int pair[2], r;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	r = client_call(pair[0], &call);
+	close(pair[0]);
+	close(pair[1]);
+	return r;
+}
+
+static void waits_end_as_they_are_told(void **state)
+{
+	struct client_wait wait = { .until = CLOCK_NEVER, .interrupt = true };
+	uint64_t began = clock_now();
+
+	(void)state;
+	wait.until = began + 50000000;
+	assert_int_equal(stopped_call(&wait), -EAGAIN);
+	assert_true(clock_now() >= wait.until);
+
+	/* one that comes early is not lost */
+	wait.until = CLOCK_NEVER;
+	began = clock_now();
+	alarm_in(5);
+	assert_int_equal(stopped_call(&wait), -EINTR);
+	assert_true(clock_now() - began >= CLIENT_PATIENCE_MS * 1000000ULL);
+
+	/* and one that comes during an answer does not end it */
+	how = SLOW;
+	alarm_in(5);
+	{
+		struct ipn_ctl_info info;
+		struct client_call call = { .wait = &wait };
+
+		assert_int_equal(call_info(&call, &info, false), 0);
+	}
+
+	wait.interrupt = false;
+	wait.until = clock_now() + 300000000;
+	alarm_in(5);
+	assert_int_equal(stopped_call(&wait), -EAGAIN);
+}
+
+static void a_long_wait_is_told_once(void **state)
+{
+	struct client_wait wait = { 0 };
+
+	(void)state;
+	client_slow = tell_slow;
+	wait.until = clock_now() + (CLIENT_SLOW_MS - 1000) * 1000000ULL;
+	assert_int_equal(stopped_call(&wait), -EAGAIN);
+	assert_int_equal(told, 0);
+	wait.until = clock_now() + (CLIENT_SLOW_MS + 500) * 1000000ULL;
+	assert_int_equal(stopped_call(&wait), -EAGAIN);
+	assert_int_equal(told, 1);
+	client_slow = NULL;
+}
+
+static void a_queue_that_is_full_is_waited_for(void **state)
+{
+	struct client_wait wait = { 0 };
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int busy[8], n = 0, listening;
+	char dir[] = "/tmp/ipn-full-XXXXXX";
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/%s", dir, IPN_CTL_SOCKET);
+	listening = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(listening, (struct sockaddr *)&sun, sizeof(sun)), 0);
+	assert_int_equal(listen(listening, 1), 0);
+	while (n < 8) {
+		busy[n] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		if (connect(busy[n++], (struct sockaddr *)&sun, sizeof(sun)))
+			break;
+	}
+	wait.until = clock_now() + 250000000;
+	assert_int_equal(client_open(dir, &wait), -EAGAIN);
+	wait.until = CLOCK_NEVER;
+	wait.interrupt = true;
+	alarm_in(5);
+	assert_int_equal(client_open(dir, &wait), -EINTR);
+	while (n)
+		close(busy[--n]);
+	close(listening);
+	unlink(sun.sun_path);
+	rmdir(dir);
 }
 
 static void where_no_manager_can_be(void **state)
@@ -239,15 +357,15 @@ static void where_no_manager_can_be(void **state)
 	char dir[200], env[100];
 
 	(void)state;
-	assert_int_equal(client_open("/nonexistent"), -ENETDOWN);
-	assert_int_equal(client_open("/dev/null"), -ENETDOWN);
+	assert_int_equal(client_open("/nonexistent", NULL), -ENETDOWN);
+	assert_int_equal(client_open("/dev/null", NULL), -ENETDOWN);
 	memset(dir, 'd', sizeof(dir));
 	dir[0] = '/';
 	dir[199] = '\0';
-	assert_int_equal(client_open(dir), -ENAMETOOLONG);
+	assert_int_equal(client_open(dir, NULL), -ENAMETOOLONG);
 	snprintf(env, sizeof(env), "%s", manager.dir);
 	setenv(IPN_CTL_ENV_RUN_DIR, "/nonexistent", 1);
-	assert_int_equal(client_open(NULL), -ENETDOWN);
+	assert_int_equal(client_open(NULL, NULL), -ENETDOWN);
 	setenv(IPN_CTL_ENV_RUN_DIR, env, 1);
 }
 
@@ -278,6 +396,9 @@ int main(void)
 		T(a_refusal_brings_its_text),
 		T(nonsense_is_eproto_and_leaks_nothing),
 		T(a_manager_that_dies_is_enetdown),
+		T(waits_end_as_they_are_told),
+		T(a_long_wait_is_told_once),
+		T(a_queue_that_is_full_is_waited_for),
 		T(where_no_manager_can_be),
 		T(requests_that_do_not_fit_are_not_sent),
 	};

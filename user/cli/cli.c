@@ -61,6 +61,7 @@ static int dispatch(const struct cli_args *args)
 		help_print(stdout, args->command, args->group);
 		return CLI_OK;
 	}
+	fabric_patient(args);
 	r = cli_environment(args);
 	return r < 0 ? cli_fail_errno(args, NULL, r) : run[cli_command_id(args->command)](args);
 }

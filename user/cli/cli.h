@@ -69,6 +69,7 @@ enum cli_key {
 	CLI_NETNS,
 	CLI_POLICY,
 	CLI_NUMBER,
+	CLI_ID,
 	CLI_NAME,
 	CLI_MTU,
 	CLI_NODES,

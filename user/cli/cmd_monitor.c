@@ -131,5 +131,7 @@ int cmd_monitor(const struct cli_args *args)
 		packet.event.name[sizeof(packet.event.name) - 1] = '\0';
 		if ((cli_given(args, CLI_JSON) ? print_json : print_text)(&packet.event))
 			return cli_fail_errno(args, "standard output", errno);
+		if (path >= 0 && packet.event.what == IPN_WATCH_NET_DEL)
+			return CLI_OK; /* it cannot come back: one at its path is another */
 	}
 }

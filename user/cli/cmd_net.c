@@ -4,7 +4,7 @@
  *
  * The path of a network is the user's: this program makes the socket inode, with the user's rights
  * and umask, and removes it. The manager gets a descriptor of it and judges that. `net add` takes
- * back what it made if the manager refuses; it can not be interrupted in between.
+ * back what it made if the manager refuses, or lets it wait and a signal ends it.
  */
 #include <ipn/af_ipn.h>
 #include <fcntl.h>
@@ -16,6 +16,7 @@
 #include "cli/display.h"
 #include "cli/fabric.h"
 #include "cli/rows.h"
+#include "common/clock.h"
 #include "common/util.h"
 
 #define MODE_DEFAULT 0777
@@ -144,7 +145,8 @@ static void request_fill(const struct cli_args *args, const char *path, struct i
 }
 
 /* Makes the inode and the network. Leaves neither on failure. */
-static int net_make(const struct cli_args *args, int manager, const char *path)
+static int net_make(const struct cli_args *args, int manager, const char *path,
+		    const struct client_wait *wait)
 {
 	_cleanup_close_ int fd = -1;
 	struct ipn_ctl_net_add add;
@@ -155,6 +157,7 @@ static int net_make(const struct cli_args *args, int manager, const char *path)
 		.request_len = sizeof(add),
 		.fds = &fd,
 		.nfds = 1,
+		.wait = wait,
 		.reply = &net,
 		.reply_size = sizeof(net),
 	};
@@ -184,29 +187,63 @@ static int net_make(const struct cli_args *args, int manager, const char *path)
 	return CLI_FAILED;
 }
 
+static volatile sig_atomic_t ended_by;
+
+static void on_end(int number)
+{
+	ended_by = number;
+}
+
+static const int ends[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
+
+/* Signals that end it come while it waits for the manager, and are obeyed when all is in order. */
+static void ends_hold(sigset_t *before)
+{
+	struct sigaction action = { .sa_handler = on_end }, old;
+	sigset_t held;
+
+	sigemptyset(&held);
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+		sigaddset(&held, ends[i]);
+		if (sigaction(ends[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+			sigaction(ends[i], &action, NULL);
+	}
+	sigprocmask(SIG_BLOCK, &held, before);
+}
+
+static void ends_obey(const sigset_t *before)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+		struct sigaction old;
+
+		if (sigaction(ends[i], NULL, &old) == 0 && old.sa_handler == on_end)
+			signal(ends[i], SIG_DFL);
+	}
+	if (ended_by)
+		raise(ended_by);
+	sigprocmask(SIG_SETMASK, before, NULL);
+}
+
 int cmd_net_add(const struct cli_args *args)
 {
 	_cleanup_close_ int manager = fabric_open(args);
-	sigset_t ends, before;
+	struct client_wait wait = { .until = CLOCK_NEVER, .interrupt = true };
+	sigset_t before;
 	struct place place;
 	int status;
 
 	if (manager < 0)
 		return CLI_FAILED;
-	sigemptyset(&ends);
-	sigaddset(&ends, SIGHUP);
-	sigaddset(&ends, SIGINT);
-	sigaddset(&ends, SIGQUIT);
-	sigaddset(&ends, SIGTERM);
-	sigprocmask(SIG_BLOCK, &ends, &before);
+	ends_hold(&before);
+	wait.mask = &before;
 
 	status = CLI_FAILED;
 	if (place_find(args, &place) == 0) {
-		status = net_make(args, manager, place.path);
+		status = net_make(args, manager, place.path, &wait);
 		if (status != CLI_OK && place.made_dir[0])
 			rmdir(place.made_dir);
 	}
-	sigprocmask(SIG_SETMASK, &before, NULL);
+	ends_obey(&before);
 	return status;
 }
 
@@ -219,6 +256,54 @@ static int parent_check(const char *path)
 	return faccessat(AT_FDCWD, dirname(buf), W_OK | X_OK, AT_EACCESS) < 0 ? -errno : 0;
 }
 
+static int del_by_id(const struct cli_args *args, int manager, __u32 id, const char *value)
+{
+	struct ipn_ctl_net_del_id del = { .id = id };
+	struct client_call call = {
+		.type = IPN_CTL_NET_DEL_ID,
+		.request = &del,
+		.request_len = sizeof(del),
+	};
+
+	return fabric_call(args, manager, &call, value) < 0 ? CLI_FAILED : CLI_OK;
+}
+
+/* The path is not there. A network may have had it: then that is what is meant, if it is one. */
+static int del_gone(const struct cli_args *args, int manager, const char *given)
+{
+	const struct fabric_list list = { .type = IPN_CTL_NET_LIST,
+					  .path_fd = -1,
+					  .row_size = sizeof(struct ipn_ctl_net) };
+	char dir[PATH_MAX], base[PATH_MAX], parent[PATH_MAX], label[PATH_MAX + 32];
+	const struct ipn_ctl_net *found = NULL;
+	_cleanup_free_ void *rows = NULL;
+	size_t n = 0, matches = 0;
+
+	util_copy(dir, sizeof(dir), given);
+	util_copy(base, sizeof(base), given);
+	if (!realpath(dirname(dir), parent))
+		return cli_fail_errno(args, given, errno);
+	snprintf(label, sizeof(label), "%s/%s (deleted)", strcmp(parent, "/") ? parent : "",
+		 basename(base));
+	if (fabric_list(args, manager, &list, &rows, &n) < 0)
+		return CLI_FAILED;
+	for (size_t i = 0; i < n; i++) {
+		const struct ipn_ctl_net *net = (const struct ipn_ctl_net *)rows + i;
+
+		if (strncmp(net->path, label, sizeof(net->path)) == 0) {
+			found = net;
+			matches++;
+		}
+	}
+	if (matches > 1)
+		return cli_fail(args, given,
+				"%zu networks had this path (choose one of them: " CLI_PROGRAM
+				" net show --json, net del --id N)",
+				matches);
+	return found ? del_by_id(args, manager, found->id, given)
+		     : cli_fail_errno(args, given, ENOENT);
+}
+
 int cmd_net_del(const struct cli_args *args)
 {
 	const char *given = args->value[CLI_PATH].text;
@@ -228,7 +313,13 @@ int cmd_net_del(const struct cli_args *args)
 	struct client_call call = { .type = IPN_CTL_NET_DEL, .fds = &fd, .nfds = 1 };
 
 	manager = fabric_open(args);
-	if (manager < 0 || fabric_open_path(args, &fd) < 0)
+	if (manager < 0)
+		return CLI_FAILED;
+	if (cli_given(args, CLI_ID))
+		return del_by_id(args, manager, (__u32)args->value[CLI_ID].number, NULL);
+	if (access(given, F_OK) && errno == ENOENT)
+		return del_gone(args, manager, given);
+	if (fabric_open_path(args, &fd) < 0)
 		return CLI_FAILED;
 	if (!realpath(given, path))
 		return cli_fail(args, given, "%s", strerror(errno));

@@ -68,7 +68,7 @@ int cmd_run(const struct cli_args *args)
 		return RUN_CANNOT;
 	}
 	absolute_run_dir(args);
-	fd = client_open(cli_run_dir(args));
+	fd = client_open(cli_run_dir(args), NULL);
 	if (fd == -ENETDOWN)
 		cli_fail(args, NULL,
 			 "no fabric runs here: %s/" IPN_CTL_SOCKET

@@ -68,7 +68,7 @@ int cmd_down(const struct cli_args *args)
 {
 	const struct manager_opts opts = manager_opts(args);
 	struct client_call call = { .type = IPN_CTL_DOWN };
-	_cleanup_close_ int fd = client_open(cli_run_dir(args)), process = -1;
+	_cleanup_close_ int fd = client_open(cli_run_dir(args), NULL), process = -1;
 	int r;
 
 	if (fd == -ENETDOWN)

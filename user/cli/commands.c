@@ -82,8 +82,15 @@ const struct cli_command cli_commands[CLI_COMMANDS] = {
 	[CLI_NET_DEL] = {
 		.name = "net del",
 		.summary = "remove a network",
-		.text = "Detaches all its ports and removes the path.",
-		.params = { PATH },
+		.text = "Detaches all its ports and removes the path. A network whose path was "
+			"removed or is out of reach is named by its number (net show --json), or "
+			"by the path that it had.",
+		.params = {
+			{ CLI_PATH, NULL, "PATH", CLI_TYPE_NETWORK, 0, 0, CLI_ONE_OF,
+			  "path of the network" },
+			{ CLI_ID, "--id", "N", CLI_TYPE_NUMBER, 0, IPN_MAX_NETS - 1, CLI_ONE_OF,
+			  "its number in the fabric" },
+		},
 	},
 	[CLI_NET_SHOW] = {
 		.name = "net show",

@@ -61,11 +61,27 @@ int cli_fail_errno(const struct cli_args *args, const char *value, int err)
 	return cli_fail(args, value, "%s", fabric_strerror(err));
 }
 
+static const struct cli_args *waits;
+
+static void on_slow(void)
+{
+	cli_fail(waits, NULL,
+		 "waiting for the manager, which does not answer: is it stopped? "
+		 "(see: ps -C " CLI_PROGRAM "; its socket: %s/" IPN_CTL_SOCKET ")",
+		 cli_run_dir(waits));
+}
+
+void fabric_patient(const struct cli_args *args)
+{
+	waits = args;
+	client_slow = on_slow;
+}
+
 int fabric_open(const struct cli_args *args)
 {
 	const char *run_dir = cli_run_dir(args);
 	bool elsewhere = strcmp(run_dir, IPN_CTL_RUN_DIR) != 0;
-	int fd = client_open(run_dir);
+	int fd = client_open(run_dir, NULL);
 
 	if (fd == -ENETDOWN)
 		cli_fail(args, NULL,
@@ -83,6 +99,8 @@ int fabric_call(const struct cli_args *args, int fd, struct client_call *call, c
 
 	if (r == 0)
 		return 0;
+	if (r == -EINTR)
+		return r; /* who interrupted it knows */
 	if (!call->text[0]) {
 		cli_fail_errno(args, value, r);
 		return r;

@@ -20,6 +20,9 @@ int cli_fail_errno(const struct cli_args *args, const char *value, int err);
 /* A line for an errno, with what to do if there is something to say. */
 const char *fabric_strerror(int err);
 
+/* From now on the user is told when the manager lets this command wait. */
+void fabric_patient(const struct cli_args *args);
+
 /*
  * Connects to the manager and prints what is wrong if that fails. Returns a descriptor, or -errno.
  */

@@ -265,12 +265,12 @@ static int check_complete(const struct parser *p)
 		if (!(param->flags & CLI_ONE_OF))
 			continue;
 		if (given && one)
-			return bad(p, "%s and %s: only one of them at a time", one->name,
-				   param->name);
+			return bad(p, "%s and %s: only one of them at a time",
+				   one->name ?: one->arg, param->name ?: param->arg);
 		if (given)
 			one = param;
 		snprintf(names + len, sizeof(names) - len, "%s%s", any_of ? " or " : "",
-			 param->name);
+			 param->name ?: param->arg);
 		any_of = true;
 	}
 	return any_of && !one ? bad(p, "%s is missing", names) : 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * One request, one reply, over the manager's socket. The descriptor may be non-blocking: sending
- * and receiving never block here, waiting is always poll().
+ * One request, one reply, over the manager's socket. Sending and receiving never block here,
+ * waiting is always poll().
  */
 #include "lib/client.h"
 
@@ -10,8 +10,11 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "common/clock.h"
 #include "common/fdpass.h"
 #include "common/util.h"
+
+#define CONNECT_US 100000
 
 /* What the kernel says when nobody listens at the other end, or no longer. */
 static bool client_is_dead(int err)
@@ -20,11 +23,102 @@ static bool client_is_dead(int err)
 	       err == ECONNRESET || err == ENOTCONN || err == EPROTOTYPE;
 }
 
-int client_open(const char *run_dir)
+/* A wait under way. */
+struct waiting {
+	const struct client_wait *wait;
+	uint64_t slow;     /* when to say that it takes long; CLOCK_NEVER */
+	uint64_t patience; /* until then a signal does not end it */
+	bool interrupted;
+};
+
+static struct waiting waiting_begin(const struct client_wait *wait)
+{
+	uint64_t now = wait || client_slow ? clock_now() : 0;
+
+	return (struct waiting){
+		.wait = wait,
+		.slow = client_slow ? now + CLIENT_SLOW_MS * 1000000ULL : CLOCK_NEVER,
+		.patience = now + CLIENT_PATIENCE_MS * 1000000ULL,
+	};
+}
+
+/* It goes on: 0, and the ms until this is to be asked again, -1: never. Or -EAGAIN, -EINTR. */
+static int waiting_left(struct waiting *w, int *ms)
+{
+	uint64_t until = w->wait ? w->wait->until : CLOCK_NEVER, next, now;
+	int end = -EAGAIN;
+
+	if (w->interrupted && w->patience < until) {
+		until = w->patience;
+		end = -EINTR;
+	}
+
+	*ms = -1;
+	if (until == CLOCK_NEVER && w->slow == CLOCK_NEVER)
+		return 0;
+	now = clock_now();
+	if (now >= w->slow) {
+		w->slow = CLOCK_NEVER;
+		client_slow();
+	}
+	if (now >= until)
+		return end;
+	next = until < w->slow ? until : w->slow;
+	if (next != CLOCK_NEVER)
+		*ms = (int)((next - now) / 1000000) + 1;
+	return 0;
+}
+
+static int client_wait(int fd, short events, struct waiting *w)
+{
+	struct pollfd p = { .fd = fd, .events = events };
+	struct timespec ts;
+	int n, ms, r;
+
+	do {
+		r = waiting_left(w, &ms);
+		ms = r ? 0 : ms; /* what came in time counts */
+		ts = (struct timespec){ ms / 1000, ms % 1000 * 1000000L };
+		n = ppoll(&p, 1, ms < 0 ? NULL : &ts, w->wait ? w->wait->mask : NULL);
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		w->interrupted |= n < 0 && w->wait && w->wait->interrupt;
+	} while (n <= 0 && !r);
+	if (n <= 0)
+		return r;
+	return p.revents & POLLNVAL ? -EBADF : 0;
+}
+
+/* The manager's queue of connections may be full: connect() gives up after CONNECT_US then. */
+static int client_connect(int fd, const struct sockaddr_un *sun, struct waiting *w)
+{
+	const struct timeval step = { .tv_usec = CONNECT_US };
+	const struct timespec now = { 0 };
+	int ms, r = 0;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &step, sizeof(step)))
+		return -errno;
+	while (connect(fd, (const struct sockaddr *)sun, sizeof(*sun))) {
+		if (errno != EINTR && errno != EAGAIN)
+			return client_is_dead(errno) ? -ENETDOWN : -errno;
+		w->interrupted |= errno == EINTR && w->wait && w->wait->interrupt;
+		if (w->wait && w->wait->mask && ppoll(NULL, 0, &now, w->wait->mask) < 0)
+			w->interrupted = true;
+		r = waiting_left(w, &ms);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+void (*client_slow)(void);
+
+int client_open(const char *run_dir, const struct client_wait *wait)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	struct waiting w = waiting_begin(wait);
 	_cleanup_close_ int fd = -1;
-	int n;
+	int n, r;
 
 	if (!run_dir)
 		run_dir = secure_getenv(IPN_CTL_ENV_RUN_DIR);
@@ -37,22 +131,8 @@ int client_open(const char *run_dir)
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	while (connect(fd, (struct sockaddr *)&sun, sizeof(sun))) {
-		if (errno != EINTR)
-			return client_is_dead(errno) ? -ENETDOWN : -errno;
-	}
-	return util_take_fd(&fd);
-}
-
-static int client_wait(int fd, short events)
-{
-	struct pollfd p = { .fd = fd, .events = events };
-
-	while (poll(&p, 1, -1) < 0) {
-		if (errno != EINTR)
-			return -errno;
-	}
-	return p.revents & POLLNVAL ? -EBADF : 0;
+	r = client_connect(fd, &sun, &w);
+	return r ? r : util_take_fd(&fd);
 }
 
 static int client_send(int fd, const struct ipn_ctl_hdr *hdr, const struct client_call *call)
@@ -66,12 +146,15 @@ static int client_send(int fd, const struct ipn_ctl_hdr *hdr, const struct clien
 		char room[FDPASS_SPACE(IPN_CTL_MAX_FDS)];
 	} control;
 	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = call->request_len ? 2 : 1 };
+	struct waiting w = waiting_begin(call->wait);
 
 	fdpass_put(&msg, &control, call->fds, call->nfds);
 	while (sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
-		int r = errno == EAGAIN ? client_wait(fd, POLLOUT) : -errno;
+		int r = errno == EAGAIN  ? client_wait(fd, POLLOUT, &w)
+			: errno == EINTR ? 0
+					 : -errno;
 
-		if (r && r != -EINTR)
+		if (r)
 			return client_is_dead(-r) ? -ENETDOWN : r;
 	}
 	return 0;
@@ -115,12 +198,13 @@ static ssize_t client_receive(int fd, struct client_call *call, void *buf, size_
 		.msg_control = &control,
 		.msg_controllen = sizeof(control),
 	};
+	struct waiting w = waiting_begin(call->wait);
 	ssize_t n;
 	int r;
 
 	while ((n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC)) < 0) {
-		r = errno == EAGAIN ? client_wait(fd, POLLIN) : -errno;
-		if (r && r != -EINTR)
+		r = errno == EAGAIN ? client_wait(fd, POLLIN, &w) : errno == EINTR ? 0 : -errno;
+		if (r)
 			return client_is_dead(-r) ? -ENETDOWN : r;
 	}
 	r = client_take_fds(call, &msg);

@@ -41,8 +41,9 @@ static inline ssize_t ret(ssize_t r)
 static int open_socket(int domain, int type, int protocol)
 {
 	const int known = SOCK_CLOEXEC | SOCK_NONBLOCK;
-	_cleanup_close_ int fd = -1;
-	int r;
+	_cleanup_close_ int fd = -1, life = -1, control = -1;
+	struct ipn_sock *s;
+	int pair[2], r;
 
 	if (domain != AF_IPN)
 		return -EAFNOSUPPORT;
@@ -51,11 +52,18 @@ static int open_socket(int domain, int type, int protocol)
 	if (protocol < IPN_ANY || protocol >= IPN_POLICY_MAX)
 		return -EPROTONOSUPPORT;
 
-	fd = client_open(NULL);
-	if (fd < 0)
-		return fd;
+	/* first: the program gets the lowest number */
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+		return -errno;
+	fd = pair[0];
+	life = pair[1];
+	if (shutdown(life, SHUT_RD)) /* what is written past the library is refused: EPIPE */
+		return -errno;
+	control = client_open(NULL, NULL);
+	if (control < 0)
+		return control;
 	if (protocol > IPN_VDESWITCH) {
-		r = opt_policy_known(fd, (uint32_t)protocol);
+		r = opt_policy_known(control, (uint32_t)protocol);
 		if (r)
 			return r;
 	}
@@ -64,7 +72,15 @@ static int open_socket(int domain, int type, int protocol)
 	if (!(type & SOCK_CLOEXEC) && fcntl(fd, F_SETFD, 0))
 		return -errno;
 	r = sock_add(fd, protocol, type & SOCK_NONBLOCK);
-	return r ? r : util_take_fd(&fd);
+	if (r)
+		return r;
+	s = sock_find(fd);
+	if (!s)
+		return -EBADF; /* another thread has closed the number already */
+	sock_own_set(&s->life, util_take_fd(&life));
+	sock_own_set(&s->control, util_take_fd(&control));
+	sock_put(s);
+	return util_take_fd(&fd);
 }
 
 IPN_API int ipn_socket(int domain, int type, int protocol)

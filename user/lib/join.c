@@ -8,6 +8,7 @@
 #include <sys/time.h>
 #include <time.h>
 
+#include "common/clock.h"
 #include "common/util.h"
 #include "lib/rx.h"
 #include "lib/who.h"
@@ -15,6 +16,7 @@
 #define BIND_NEW_MS 1000
 #define BIND_PAUSE_NS 2000000
 #define BIND_TRIES 500
+#define NONBLOCK_NS 500000000ULL /* a manager that runs answers within */
 
 /*
  * Exchanges.
@@ -32,6 +34,7 @@ static int restore_bound(struct ipn_sock *s, int fd)
 		.nfds = 1,
 		.reply = &net,
 		.reply_size = sizeof(net),
+		.wait = s->wait,
 	};
 
 	return client_call(fd, &call);
@@ -48,6 +51,7 @@ static void restore_netdev(struct ipn_sock *s, int fd)
 		.request_len = sizeof(request),
 		.reply = &port,
 		.reply_size = sizeof(port),
+		.wait = s->wait,
 	};
 
 	(void)client_call(fd, &call);
@@ -62,22 +66,47 @@ static int restore_connected(struct ipn_sock *s, int fd)
 		.nfds = 1,
 		.reply = &connected,
 		.reply_size = sizeof(connected),
+		.wait = s->wait,
 	};
 
 	return client_call(fd, &call);
 }
 
+/*
+ * Tells a session of whose descriptor it is, and learns what that has already. A manager that does
+ * not know of such ends what the descriptor holds with the session.
+ */
+static int session_live(const struct ipn_sock *s, int fd, struct ipn_ctl_lifeline *has)
+{
+	struct client_call call = {
+		.type = IPN_CTL_LIFELINE,
+		.fds = &s->life.fd,
+		.nfds = 1,
+		.reply = has,
+		.reply_size = sizeof(*has),
+		.wait = s->wait,
+	};
+	int r;
+
+	*has = (struct ipn_ctl_lifeline){ 0 };
+	if (!sock_own_is(&s->life))
+		return 0;
+	r = client_call(fd, &call);
+	return r == -ENETDOWN || r == -EAGAIN || r == -EINTR ? r : 0;
+}
+
 /* Repeats on a new connection what the old session was. */
 static int session_restore(struct ipn_sock *s, int fd)
 {
-	int r = 0;
+	struct ipn_ctl_lifeline has;
+	int r = session_live(s, fd, &has);
 
-	if (s->state == SOCK_CONNECTED)
+	if (!r && s->state == SOCK_CONNECTED)
 		r = restore_connected(s, fd);
 	if (r || !s->bound)
 		return r;
-	r = restore_bound(s, fd);
-	if (!r && s->state == SOCK_NETDEV)
+	r = has.bound ? 0 : restore_bound(s, fd);
+	if (!r && s->state == SOCK_NETDEV && !has.ifindex)
 		restore_netdev(s, fd);
 	if (s->state == SOCK_CONNECTED && (r == -EPERM || r == -ECONNREFUSED)) {
 		/* its rights or the path have changed: it is in, and manages no more */
@@ -87,31 +116,28 @@ static int session_restore(struct ipn_sock *s, int fd)
 	return r;
 }
 
-/* Puts a new session in the place of the descriptor's old one, which ends. s->lock is held. */
+/* Puts a new session in the place of the socket's old one, which ends. s->lock is held. */
 static int session_replace(struct ipn_sock *s)
 {
-	const struct timeval *rcv = &s->rcvtimeo_tv, *snd = &s->sndtimeo_tv;
-	_cleanup_close_ int fd = client_open(NULL);
-	socklen_t len = sizeof(s->cookie);
-	int status, cloexec, r;
-	uint64_t cookie;
+	_cleanup_close_ int fd = client_open(NULL, s->wait);
+	int r;
 
 	if (fd < 0)
 		return fd;
 	r = session_restore(s, fd);
 	if (r)
 		return r;
-	status = fcntl(s->fd, F_GETFL);
-	cloexec = fcntl(s->fd, F_GETFD);
-	if (status < 0 || cloexec < 0)
-		return -errno;
-	if (fcntl(fd, F_SETFL, status) || getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) ||
-	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, rcv, sizeof(*rcv)) ||
-	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, snd, sizeof(*snd)))
-		return -errno;
-	if (dup3(fd, s->fd, cloexec & FD_CLOEXEC ? O_CLOEXEC : 0) < 0)
-		return -errno;
-	s->cookie = cookie;
+	if (sock_own_is(&s->control)) {
+		/* the number stays: the next program may be told it */
+		int cloexec = fcntl(s->control.fd, F_GETFD) & FD_CLOEXEC;
+
+		if (dup3(fd, s->control.fd, cloexec ? O_CLOEXEC : 0) < 0)
+			return -errno;
+	} else {
+		s->control.fd = util_take_fd(&fd);
+	}
+	sock_own_set(&s->control, s->control.fd);
+	s->alive = true;
 	s->who = who_am_i();
 	return 0;
 }
@@ -127,17 +153,46 @@ static int session_of_caller(struct ipn_sock *s)
 	return sock_owns_fd(s) ? session_replace(s) : -EBADF;
 }
 
+/*
+ * Nobody waits any more for what the manager will answer: what it does for this session, it takes
+ * back when it finds it at its end.
+ */
+static void session_abandon(struct ipn_sock *s)
+{
+	if (sock_own_is(&s->control))
+		shutdown(s->control.fd, SHUT_RDWR);
+}
+
+/* The first exchange of a session tells of the descriptor. */
+static int session_call(struct ipn_sock *s, struct client_call *call)
+{
+	struct ipn_ctl_lifeline has;
+	int r = 0;
+
+	if (!sock_own_is(&s->control))
+		return -ENETDOWN;
+	if (!s->alive)
+		r = session_live(s, s->control.fd, &has);
+	s->alive |= !r;
+	return r ? r : client_call(s->control.fd, call);
+}
+
 int join_call(struct ipn_sock *s, struct client_call *call)
 {
 	int r;
 
 	if (!sock_owns_fd(s))
 		return -EBADF;
-	r = client_call(s->fd, call);
-	if (r != -ENETDOWN)
-		return r;
-	r = session_replace(s);
-	return r ? r : client_call(s->fd, call);
+	call->wait = s->wait;
+	r = session_call(s, call);
+	if (r == -ENETDOWN) {
+		r = session_replace(s);
+		if (!r)
+			r = client_call(s->control.fd, call);
+	}
+	if ((r == -EAGAIN || r == -EINTR) && !call->text[0])
+		session_abandon(s);
+	return r;
 }
 
 /* An exchange whose reply has exactly one form. */
@@ -291,8 +346,22 @@ static int bind_try(struct ipn_sock *s, const char *path, int *out)
 	}
 }
 
+/* How long bind and connect wait for the manager. s->lock is held. */
+static struct client_wait wait_of_call(struct ipn_sock *s)
+{
+	uint64_t timeo = __atomic_load_n(&s->sndtimeo, __ATOMIC_RELAXED);
+
+	if (sock_may_block(s) == -EAGAIN)
+		timeo = NONBLOCK_NS;
+	return (struct client_wait){
+		.until = timeo ? clock_now() + timeo : CLOCK_NEVER,
+		.interrupt = true,
+	};
+}
+
 int join_bind(struct ipn_sock *s, const struct sockaddr *addr, socklen_t len)
 {
+	struct client_wait wait;
 	char path[ADDR_PATH_SIZE];
 	int r;
 
@@ -300,6 +369,8 @@ int join_bind(struct ipn_sock *s, const struct sockaddr *addr, socklen_t len)
 	if (r)
 		return r;
 	pthread_mutex_lock(&s->lock);
+	wait = wait_of_call(s);
+	s->wait = &wait;
 	if (s->state != SOCK_NEW)
 		r = -EISCONN;
 	if (!r)
@@ -312,6 +383,7 @@ int join_bind(struct ipn_sock *s, const struct sockaddr *addr, socklen_t len)
 		s->policy = (int)s->net.policy;
 		__atomic_store_n(&s->state, SOCK_BOUND, __ATOMIC_RELEASE);
 	}
+	s->wait = NULL;
 	pthread_mutex_unlock(&s->lock);
 	return r;
 }
@@ -553,8 +625,9 @@ static int connect_locked(struct ipn_sock *s, const char *path)
 	 * If it was not the manager who refused it (then he said why), he believes in this node:
 	 * end its session, begin another. Without descriptors for that, the next call does.
 	 */
-	if (r && !call.text[0] && sock_owns_fd(s) && session_replace(s))
-		shutdown(s->fd, SHUT_RDWR);
+	if (r && r != -EAGAIN && r != -EINTR && !call.text[0] && sock_own_is(&s->control) &&
+	    session_replace(s))
+		shutdown(s->control.fd, SHUT_RDWR);
 	for (unsigned int i = 0; i < call.nreply_fds; i++)
 		util_close_fd(&call.reply_fds[i]);
 	if (r)
@@ -578,6 +651,7 @@ static int connect_locked(struct ipn_sock *s, const char *path)
 
 int join_connect(struct ipn_sock *s, const struct sockaddr *addr, socklen_t len)
 {
+	struct client_wait wait;
 	char path[ADDR_PATH_SIZE];
 	int r;
 
@@ -587,7 +661,10 @@ int join_connect(struct ipn_sock *s, const struct sockaddr *addr, socklen_t len)
 			return r;
 	}
 	pthread_mutex_lock(&s->lock);
+	wait = wait_of_call(s);
+	s->wait = &wait;
 	r = connect_locked(s, addr ? path : NULL);
+	s->wait = NULL;
 	pthread_mutex_unlock(&s->lock);
 	return r;
 }

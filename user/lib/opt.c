@@ -236,8 +236,8 @@ static uint64_t timeout_ns(const struct timeval *tv)
 }
 
 /*
- * Options of the socket itself: the kernel keeps them, on the control connection. Those that would
- * change how that connection works are not let through.
+ * Options of the socket itself: the kernel keeps them, on the program's descriptor. Those that
+ * would change how that works are not let through.
  */
 static int set_socket(struct ipn_sock *s, int name, const void *val, socklen_t len)
 {

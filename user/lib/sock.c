@@ -74,6 +74,7 @@ static struct ipn_sock *sock_alloc(void)
 	memset((char *)&s->rx + rx_start, 0, sizeof(s->rx) - rx_start);
 	memset(&s->state, 0, sizeof(*s) - offsetof(struct ipn_sock, state));
 	s->fd = s->path_fd = s->tap = s->rx.bell.fd = s->room.fd = -1;
+	s->life.fd = s->control.fd = -1;
 	return s;
 }
 
@@ -124,6 +125,27 @@ static int read_cookie(int fd, uint64_t *out)
 	socklen_t len = sizeof(*out);
 
 	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, out, &len) ? -errno : 0;
+}
+
+void sock_own_set(struct sock_own *own, int fd)
+{
+	own->fd = fd;
+	if (fd >= 0 && read_cookie(fd, &own->cookie))
+		own->fd = -1;
+}
+
+bool sock_own_is(const struct sock_own *own)
+{
+	uint64_t cookie;
+
+	return own->fd >= 0 && !read_cookie(own->fd, &cookie) && cookie == own->cookie;
+}
+
+static void sock_own_close(struct sock_own *own)
+{
+	if (sock_own_is(own))
+		close(own->fd);
+	own->fd = -1;
 }
 
 int sock_add(int fd, int policy, bool nonblock)
@@ -206,6 +228,8 @@ void sock_put(struct ipn_sock *s)
 	sock_unmap(s);
 	util_close_fd(&s->path_fd);
 	s->path_fd = -1;
+	sock_own_close(&s->control);
+	sock_own_close(&s->life);
 	sock_free(s);
 }
 

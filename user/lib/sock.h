@@ -103,6 +103,12 @@ struct sock_params {
 	uint32_t mode;
 };
 
+/* A socket of the library's own, which the program may have closed. */
+struct sock_own {
+	int fd;          /* -1: none */
+	uint64_t cookie; /* SO_COOKIE: tells when the number has become another file */
+};
+
 struct ipn_sock {
 	/* These survive when a struct is used for the next descriptor: none is ever given back. */
 	uint32_t refs;
@@ -135,11 +141,15 @@ struct ipn_sock {
 	struct rx_bell room; /* LOSSLESS: rings when the pool has room again; under tx_lock */
 
 	/* under lock */
-	int fd;
-	uint64_t cookie; /* SO_COOKIE of fd: tells when the number has become another file */
-	uint64_t who;    /* the process when the session began: see who.h */
-	int path_fd;     /* O_PATH, of the network's inode */
-	bool bound;      /* may manage the network; stays so when it is connected */
+	int fd;                  /* what the program has: it takes no bytes, and none come out */
+	uint64_t cookie;         /* SO_COOKIE of fd, as in struct sock_own */
+	struct sock_own life;    /* its other end, for the manager, who sees there when it closes */
+	struct sock_own control; /* the connection to the manager: a session */
+	bool alive;              /* the manager has `life` in this session */
+	const struct client_wait *wait; /* of the call under way; NULL: as long as it takes */
+	uint64_t who;                   /* the process when the session began: see who.h */
+	int path_fd;                    /* O_PATH, of the network's inode */
+	bool bound;                     /* may manage the network; stays so when it is connected */
 	int policy;
 	struct sock_params params;
 	int port;                   /* asked for, then given */
@@ -158,7 +168,7 @@ struct ipn_sock {
 };
 
 /*
- * Makes the entry of a descriptor that was just opened (a control connection). An entry that is
+ * Makes the entry of a descriptor that was just opened. An entry that is
  * still there belongs to a descriptor closed without ipn_close: it is dropped. 0, -ENOMEM, -EMFILE.
  */
 int sock_add(int fd, int policy, bool nonblock);
@@ -221,6 +231,11 @@ static inline uint32_t sock_gone(const struct ipn_sock *s)
 {
 	return __atomic_load_n(&s->gone, __ATOMIC_RELAXED);
 }
+
+/* A descriptor becomes such a one, or none (-1). */
+void sock_own_set(struct sock_own *own, int fd);
+/* The number still is that socket. */
+bool sock_own_is(const struct sock_own *own);
 
 /* The number still is the descriptor that ipn_socket returned. */
 bool sock_owns_fd(const struct ipn_sock *s);

@@ -446,7 +446,7 @@ static int open_call(struct ipn_xsk *x, const char *path, const char *name, int 
 		return -errno;
 	if (name && util_copy(open.name, sizeof(open.name), name))
 		return -ENOENT;
-	x->control = client_open(NULL);
+	x->control = client_open(NULL, NULL);
 	if (x->control < 0)
 		return x->control;
 	r = client_call(x->control, &call);

@@ -25,6 +25,7 @@
 #include "manager/core/events.h"
 #include "manager/core/ids.h"
 #include "manager/core/interfaces.h"
+#include "manager/core/lifeline.h"
 #include "manager/core/net.h"
 #include "manager/core/net_path.h"
 #include "manager/core/node.h"
@@ -203,6 +204,12 @@ static int adopt_pairs(struct fabric *f)
 	return r ? r : xsk_adopt_rest(f);
 }
 
+static int adopt_lifelines(struct fabric *f)
+{
+	lifelines_adopt(f);
+	return 0;
+}
+
 static int adopt_rest(struct fabric *f)
 {
 	struct net *net, *tmp;
@@ -249,6 +256,7 @@ static int adopt_holders(struct fabric *f)
 {
 	int r = port_watch_holders(f);
 
+	lifelines_watch(f);
 	return r ? r : xsk_watch(f);
 }
 
@@ -269,6 +277,7 @@ static const struct phase {
 	{ "networks", adopt_nets, .old = true },
 	{ "ports", adopt_ports, .old = true },
 	{ "cables and AF_XDP ports", adopt_pairs, .old = true },
+	{ "what descriptors keep", adopt_lifelines, .old = true },
 	{ "counts and flood lists", adopt_rest, .old = true },
 	{ "interfaces of nobody", adopt_strays, .old = true },
 	{ "node numbers", ids_refill, .old = false },
@@ -311,6 +320,7 @@ void fabric_close(struct fabric *f)
 	fdstore_free(f->fdstore);
 	listeners_free(f);
 	punt_end(f);
+	lifelines_free(f);
 	/* not session_free: that would end their nodes */
 	HASH_ITER(hh, f->nodes, node, ntmp)
 		node_free(node);

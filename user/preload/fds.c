@@ -97,16 +97,7 @@ int shim_lib_close(int fd)
  * Several numbers.
  */
 
-static bool is_connection(const struct ipn_sock *s, int fd)
-{
-	uint64_t cookie;
-	socklen_t len = sizeof(cookie);
-
-	return !shim_real_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) &&
-	       cookie == s->cookie;
-}
-
-/* Another number becomes the one by which libipn talks to the manager. s->lock is held. */
+/* Another number becomes the one by which libipn knows the descriptor. s->lock is held. */
 static void rehome(struct ipn_sock *s)
 {
 	for (int fd = sock_next(0); fd >= 0; fd = sock_next(fd + 1)) {
@@ -114,12 +105,6 @@ static void rehome(struct ipn_sock *s)
 
 		if (other != s)
 			continue;
-		if (!is_connection(s, fd)) {
-			/* since a manager died it was of no use */
-			int flags = shim_real_fcntl(fd, F_GETFD, NULL);
-
-			shim_real_dup3(s->fd, fd, flags & FD_CLOEXEC ? O_CLOEXEC : 0);
-		}
 		__atomic_store_n(&s->fd, fd, __ATOMIC_RELEASE);
 		return;
 	}

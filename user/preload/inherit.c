@@ -38,6 +38,7 @@ struct inherit_record {
 	uint32_t state, shut;
 	int32_t family, policy, port;
 	int32_t fds[INHERIT_FDS]; /* by the bits IPN_CTL_FD_*; -1: none */
+	int32_t control, life;    /* the same, of every socket */
 	struct sock_params params;
 	struct ipn_ctl_net net;
 	struct ipn_ctl_connected connected;
@@ -129,11 +130,22 @@ static struct inherit_record *record_new(void)
 			memset(&k->forking, 0,
 			       sizeof(*k) - offsetof(struct inherit_record, forking));
 			memset(k->fds, -1, sizeof(k->fds));
+			k->control = k->life = -1;
 			pid_add(k->holders, own_pid);
 			return k;
 		}
 	}
 	return NULL;
+}
+
+/* It goes where the program's descriptor goes: over exec(), or not. */
+static void keep_own(const struct ipn_sock *s, struct sock_own *own)
+{
+	int cloexec = shim_real_fcntl(s->fd, F_GETFD, NULL) & FD_CLOEXEC;
+
+	shim_hide_away(&own->fd);
+	if (own->fd >= 0)
+		shim_real_fcntl(own->fd, F_SETFD, (void *)(intptr_t)cloexec);
 }
 
 void shim_inherit(struct ipn_sock *s)
@@ -142,11 +154,15 @@ void shim_inherit(struct ipn_sock *s)
 
 	pthread_mutex_lock(&s->lock);
 	shim_hide_away(&s->path_fd);
+	keep_own(s, &s->control);
+	keep_own(s, &s->life);
 	if (file && !s->inherit)
 		s->inherit = record_new();
 	k = s->inherit;
 	if (k) {
 		k->cookie = s->cookie;
+		k->control = s->control.fd;
+		k->life = s->life.fd;
 		k->shut = s->shut;
 		k->family = s->family;
 		k->policy = s->policy;
@@ -201,6 +217,10 @@ static void close_kept(struct inherit_record *k, bool all)
 		if (k->fds[i] >= 0 && (all || (1 << i) & ~(IPN_CTL_FD_TAP | IPN_CTL_FD_BELL)))
 			shim_lib_close(k->fds[i]);
 	}
+	if (all && k->control >= 0)
+		shim_lib_close(k->control);
+	if (all && k->life >= 0)
+		shim_lib_close(k->life);
 }
 
 void shim_left(struct ipn_sock *s)
@@ -229,6 +249,10 @@ void shim_inherit_cloexec(struct ipn_sock *s, bool on)
 			shim_real_fcntl(k->fds[i], F_SETFD,
 					(void *)(intptr_t)(on ? FD_CLOEXEC : 0));
 	}
+	if (s->control.fd >= 0)
+		shim_real_fcntl(s->control.fd, F_SETFD, (void *)(intptr_t)(on ? FD_CLOEXEC : 0));
+	if (s->life.fd >= 0)
+		shim_real_fcntl(s->life.fd, F_SETFD, (void *)(intptr_t)(on ? FD_CLOEXEC : 0));
 }
 
 bool shim_reader(struct ipn_sock *s)
@@ -321,6 +345,9 @@ static int adopt(struct ipn_sock *s, struct inherit_record *k)
 	s->net = k->net;
 	s->shut = k->shut;
 	s->inherit = k;
+	sock_own_set(&s->control, k->control);
+	sock_own_set(&s->life, k->life);
+	s->alive = k->state != SOCK_NEW;
 	memcpy(s->descr, k->descr, sizeof(s->descr));
 	memcpy(s->path, k->path, sizeof(s->path));
 	if (k->state == SOCK_NEW)
@@ -362,7 +389,26 @@ static struct ipn_sock *inherit_fd(struct inherit_record *k, struct ipn_sock *s,
 	return s;
 }
 
-/* The socket of a record, if this program was given a descriptor of it. */
+/* Was this program given a descriptor of it? If not, what was kept of it is closed. */
+static bool was_given(struct inherit_record *k)
+{
+	struct dirent *entry;
+	bool given = false;
+	DIR *dir = opendir("/proc/self/fd");
+
+	while (dir && !given && (entry = readdir(dir)))
+		given = entry->d_name[0] != '.' && same_socket(atoi(entry->d_name), k->cookie);
+	if (dir)
+		closedir(dir);
+	if (given)
+		return true;
+	close_kept(k, true);
+	pid_remove(k->readers, own_pid);
+	pid_remove(k->holders, own_pid);
+	return false;
+}
+
+/* The socket of a record becomes one of this program. */
 static void inherit(struct inherit_record *k)
 {
 	struct ipn_sock *s = NULL;
@@ -373,6 +419,8 @@ static void inherit(struct inherit_record *k)
 		if (k->fds[i] >= 0)
 			shim_hide(k->fds[i]);
 	}
+	shim_hide(k->control);
+	shim_hide(k->life);
 	dir = opendir("/proc/self/fd");
 	while (dir && (entry = readdir(dir))) {
 		int fd = atoi(entry->d_name);
@@ -426,6 +474,7 @@ static void inherit_all(void)
 {
 	int fd, ours = 0;
 	struct inherit_file *f = inherited_file(&fd);
+	bool given[INHERIT_RECORDS];
 
 	for (int i = 0; f && i < INHERIT_RECORDS; i++)
 		ours += is_ours(&f->record[i]);
@@ -439,10 +488,12 @@ static void inherit_all(void)
 	file = f;
 	shim_hide(fd);
 	shim_start();
-	for (int i = 0; i < INHERIT_RECORDS; i++) {
-		if (is_ours(&file->record[i]))
+	/* numbers that were closed over exec() must not be taken by others before they are looked at */
+	for (int i = 0; i < INHERIT_RECORDS; i++)
+		given[i] = is_ours(&file->record[i]) && was_given(&file->record[i]);
+	for (int i = 0; i < INHERIT_RECORDS; i++)
+		if (given[i])
 			inherit(&file->record[i]);
-	}
 }
 
 void shim_inherit_start(void)

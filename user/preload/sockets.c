@@ -53,15 +53,26 @@ static int address_of(const struct ipn_sock *s, const struct sockaddr *addr, soc
 	return 0;
 }
 
+/* Waiting for the manager: as sending, it goes on after SA_RESTART unless there is a timeout. */
+static struct shim_wait join_wait(const struct ipn_sock *s)
+{
+	return (struct shim_wait){ .restart = !s->sndtimeo_tv.tv_sec && !s->sndtimeo_tv.tv_usec };
+}
+
 SHIM_API int bind(int fd, const struct sockaddr *addr, socklen_t len)
 {
+	struct shim_wait wait, before;
 	struct sockaddr_un un;
 	int r;
 
 	SHIM_SOCK_OR(s, fd, shim_real_bind(fd, addr, len));
+	wait = join_wait(s);
 	r = address_of(s, addr, len, &un);
-	if (!r)
+	if (!r) {
+		before = shim_wait_begin(&wait);
 		r = join_bind(s, (struct sockaddr *)&un, len);
+		shim_wait_end(&before);
+	}
 	if (!r)
 		shim_inherit(s);
 	return (int)shim_ret(r);
@@ -69,14 +80,19 @@ SHIM_API int bind(int fd, const struct sockaddr *addr, socklen_t len)
 
 SHIM_API int connect(int fd, const struct sockaddr *addr, socklen_t len)
 {
+	struct shim_wait wait, before;
 	struct sockaddr_un un;
 	int r = 0;
 
 	SHIM_SOCK_OR(s, fd, shim_real_connect(fd, addr, len));
+	wait = join_wait(s);
 	if (addr)
 		r = address_of(s, addr, len, &un);
-	if (!r)
+	if (!r) {
+		before = shim_wait_begin(&wait);
 		r = join_connect(s, addr ? (struct sockaddr *)&un : NULL, len);
+		shim_wait_end(&before);
+	}
 	if (!r) {
 		shim_inherit(s);
 		shim_epoll_changed(fd);
@@ -147,7 +163,7 @@ SHIM_API int setsockopt(int fd, int level, int name, const void *val, socklen_t 
 	return (int)shim_ret(opt_set(s, level, name, val, len));
 }
 
-/* What the control connection would answer for itself. False: none of those. */
+/* What the descriptor's own socket would answer for itself. False: none of those. */
 static bool own_option(const struct ipn_sock *s, int name, int *val)
 {
 	switch (name) {
@@ -203,7 +219,6 @@ SHIM_API int ioctl(int fd, unsigned long request, ...)
 	}
 }
 
-/* All descriptors of a socket have these flags; after the death of a manager they are two files. */
 static int set_flags(struct ipn_sock *s, int fd, void *arg)
 {
 	const long flags = (long)(intptr_t)arg;
@@ -211,11 +226,7 @@ static int set_flags(struct ipn_sock *s, int fd, void *arg)
 
 	if (r < 0)
 		return r;
-	pthread_mutex_lock(&s->lock);
-	if (s->fd != fd)
-		r = shim_real_fcntl(s->fd, F_SETFL, arg);
 	__atomic_store_n(&s->nonblock, flags & O_NONBLOCK ? 1 : 0, __ATOMIC_RELAXED);
-	pthread_mutex_unlock(&s->lock);
 	return r;
 }
 

@@ -75,6 +75,15 @@ struct asuser_call {
 	asuser_fn *fn;
 	void *arg;
 	unsigned int tries;
+	__u64 number; /* of all calls */
+};
+
+/* Somebody waits for the calls from..to. */
+struct after {
+	struct after *next;
+	__u64 from, to;
+	void (*fn)(void *arg);
+	void *arg;
 };
 
 struct agent {
@@ -97,6 +106,8 @@ struct agent {
 struct asuser {
 	sd_event *event; /* NULL: no loop yet */
 	struct agent *agents;
+	__u64 started; /* calls */
+	struct after *afters;
 };
 
 static void agent_work(struct agent *a);
@@ -324,10 +335,58 @@ static void call_free(struct asuser_call *call)
 	free(call);
 }
 
+static bool under_way(const struct asuser *as, __u64 from, __u64 to)
+{
+	for (const struct agent *a = as->agents; a; a = a->next)
+		for (const struct asuser_call *call = a->first; call; call = call->next)
+			if (call->number >= from && call->number < to)
+				return true;
+	return false;
+}
+
+/* A call has ended: tells those who waited for it and no other. */
+static void afters_tell(struct asuser *as)
+{
+	struct after **at = &as->afters;
+
+	while (*at) {
+		struct after *after = *at;
+
+		if (under_way(as, after->from, after->to)) {
+			at = &after->next;
+			continue;
+		}
+		*at = after->next;
+		after->fn(after->arg);
+		free(after);
+		at = &as->afters; /* it may have changed them */
+	}
+}
+
+__u64 asuser_count(const struct asuser *as)
+{
+	return as->started;
+}
+
+int asuser_after(struct asuser *as, __u64 from, void (*fn)(void *arg), void *arg)
+{
+	struct after *after;
+
+	if (!under_way(as, from, as->started))
+		return -ENOENT;
+	after = calloc(1, sizeof(*after));
+	if (!after)
+		return -ENOMEM;
+	*after = (struct after){ as->afters, from, as->started, fn, arg };
+	as->afters = after;
+	return 0;
+}
+
 /* Tells the result of the oldest. The agent may be gone afterwards: look for it anew. */
 static void call_end(struct agent *a, struct asuser_result *result)
 {
 	struct asuser_call *call = a->first;
+	struct asuser *as = a->as;
 
 	a->first = call->next;
 	if (!a->first)
@@ -339,6 +398,7 @@ static void call_end(struct agent *a, struct asuser_result *result)
 		call->fn(call->arg, result);
 	util_close_fd(&result->fd);
 	call_free(call);
+	afters_tell(as);
 }
 
 static void calls_fail(struct agent *a, int status)
@@ -754,6 +814,7 @@ struct asuser_call *asuser_start(struct asuser *as, struct asuser_id *id,
 					       .btime = job->btime };
 	util_copy(call->packet.path, sizeof(call->packet.path), job->path);
 	util_copy(call->packet.file, sizeof(call->packet.file), job->file);
+	call->number = as->started++;
 	call->agent = a;
 	call->fn = fn;
 	call->arg = arg;
@@ -895,6 +956,12 @@ void asuser_free(struct asuser *as)
 		if (a->pidfd >= 0)
 			syscall(SYS_pidfd_send_signal, a->pidfd, SIGKILL, NULL, 0);
 		agent_free(a);
+	}
+	while (as->afters) {
+		struct after *after = as->afters;
+
+		as->afters = after->next;
+		free(after);
 	}
 	free(as);
 }

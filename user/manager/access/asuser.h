@@ -112,6 +112,12 @@ struct asuser_call *asuser_start(struct asuser *as, struct asuser_id *id,
 				 const struct asuser_job *job, asuser_fn *fn, void *arg);
 /* fn is not told; it is not done if it has not begun yet. NULL is none. */
 void asuser_forget(struct asuser_call *call);
+/*
+ * fn is told when what was started since `from` (asuser_count, before) is done, or has failed;
+ * never before this returns. -ENOENT: it is already. -ENOMEM.
+ */
+__u64 asuser_count(const struct asuser *as);
+int asuser_after(struct asuser *as, __u64 from, void (*fn)(void *arg), void *arg);
 /* Without a loop: waits until all is done, at most so long; or until *done is. */
 void asuser_settle(struct asuser *as, unsigned int ms);
 void asuser_wait(struct asuser *as, const bool *done);

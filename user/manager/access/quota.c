@@ -66,8 +66,9 @@ size_t quota_all(enum quota q)
 {
 	static size_t memory;
 
-	if (q == QUOTA_SESSIONS) /* half of the descriptors: ports and networks need some, too */
-		return files_limit() / 2;
+	/* half of the descriptors, two for each: ports and networks need some, too */
+	if (q == QUOTA_SESSIONS)
+		return files_limit() / 4;
 	if (q != QUOTA_MEMORY)
 		return limits[q].all;
 	if (!memory)

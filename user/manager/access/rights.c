@@ -109,12 +109,12 @@ static int check_mask(enum right right, const struct perm_peer *peer, int fd, co
 	enum rights_who who = rights[right].who;
 	int r = perm_check(fd, peer);
 
+	if (r > 0 && r & needs[who].mask)
+		return 0;
+	if (who == WHO_ANY && rights_manages(peer, fd)) /* also of a network whose inode is lost */
+		return 0;
 	if (r < 0)
 		return err_text(e, r, "cannot judge the permissions of %s: %s", path, strerror(-r));
-	if (r & needs[who].mask)
-		return 0;
-	if (who == WHO_ANY && rights_manages(peer, fd))
-		return 0;
 	return denied(right, peer, who == WHO_X ? -EPERM : -EACCES, needs[who].letters, e);
 }
 

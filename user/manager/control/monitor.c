@@ -55,7 +55,7 @@ static bool monitor_sees(struct session *s, struct net *net)
 static void tell_all(struct control *c, struct net *net, const struct ipn_ctl_event *event)
 {
 	for (struct session *s = c->sessions; s; s = s->next) {
-		if (!s->monitor || (s->only[0] && strcmp(s->only, event->path) != 0) ||
+		if (!s->monitor || (s->only && (!net || net != s->only_net)) ||
 		    (net && !monitor_sees(s, net)))
 			continue;
 		if (s->lost) {

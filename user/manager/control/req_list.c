@@ -254,8 +254,8 @@ int req_monitor(struct request *q)
 	r = monitor_begin(s->c);
 	if (r < 0)
 		return err_text(&q->e, r, "cannot look for overruns: %s", strerror(-r));
-	if (only)
-		memcpy(s->only, only->info.path, sizeof(s->only));
+	s->only = only;
+	s->only_net = only;
 	s->monitor = true;
 	user_add(s->f->users, s->user, QUOTA_MONITORS, 1);
 	return 0;

@@ -4,12 +4,14 @@
 #include <sys/stat.h>
 
 #include "common/util.h"
+#include "manager/access/asuser.h"
 #include "manager/access/fstype.h"
 #include "manager/control/request.h"
 #include "manager/core/net.h"
 #include "manager/core/net_path.h"
 #include "manager/core/objects.h"
 #include "manager/core/resize.h"
+#include "manager/ports/listener.h"
 
 /* Sockets without a path have inodes, too: in the file system of all sockets, ours among them. */
 static bool in_file_system(const struct control *c, const struct perm_inode *inode)
@@ -67,14 +69,71 @@ int req_net_add(struct request *q)
 	return request_reply_net(q, net);
 }
 
+static void on_files_gone(void *arg)
+{
+	static const struct errtext none = { "" };
+	struct listener_wait *wait = arg;
+
+	if (wait->fn)
+		wait->fn(wait->arg, 0, &none);
+	free(wait);
+}
+
+static void on_deleted(void *arg, int status, const struct errtext *e)
+{
+	struct session *s = arg;
+
+	s->wait = NULL;
+	session_answer(s, status, e, NULL, 0, NULL, 0);
+}
+
+/* Answers when its files, and those of its listeners, are gone, or cannot be removed. */
+static int net_end(struct request *q, struct net *net, bool path)
+{
+	struct session *s = q->s;
+	struct asuser *as = s->f->asuser;
+	__u64 from = asuser_count(as);
+
+	if (path)
+		net_path_remove(net->f, &net->info);
+	net_del(net);
+	s->wait = calloc(1, sizeof(*s->wait));
+	if (!s->wait)
+		return 0; /* it is gone, its files a moment later */
+	*s->wait = (struct listener_wait){ on_deleted, s };
+	if (!asuser_after(as, from, on_files_gone, s->wait))
+		return session_later(s, q->hdr);
+	free(s->wait);
+	s->wait = NULL;
+	return 0;
+}
+
 int req_net_del(struct request *q)
 {
 	struct net *net;
 	int r = request_right(q, RIGHT_NET_DEL, q->fds[0], &net);
 
-	if (!r)
-		net_del(net);
-	return r;
+	return r ? r : net_end(q, net, false);
+}
+
+int req_net_del_id(struct request *q)
+{
+	const struct ipn_ctl_net_del_id *del = q->body;
+	struct session *s = q->s;
+	struct net *net = del->id < IPN_MAX_NETS ? s->f->net_by_id[del->id] : NULL;
+	int r;
+
+	if (!net || !session_sees(s, net))
+		return err_text(&q->e, -ECONNREFUSED,
+				"there is no network %u (see: ipn-fabric net show --json)",
+				del->id);
+	/* of one whose inode is lost there is only who made it */
+	r = net->path_fd < 0 && net->info.uid == s->peer.uid
+		    ? 0
+		    : rights_check(RIGHT_NET_DEL, &s->peer, net->path_fd, net->info.path, &q->e);
+	if (r)
+		return r;
+	return net_end(q, net, true);
 }
 
 int req_net_get(struct request *q)

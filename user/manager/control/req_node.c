@@ -5,7 +5,9 @@
 
 #include "common/text.h"
 #include "common/util.h"
+#include "manager/control/packet.h"
 #include "manager/control/request.h"
+#include "manager/core/lifeline.h"
 #include "manager/core/net.h"
 #include "manager/core/node.h"
 #include "manager/core/objects.h"
@@ -146,7 +148,7 @@ int req_rejoin(struct request *q)
 	__u32 ifindex;
 	int r;
 
-	if (s->node || s->net)
+	if (s->node || (s->net && !s->lifeline))
 		return err_text(&q->e, -EISCONN, "this socket has a network already");
 	r = link_tap_of_fd(s->f->link, q->fds[0], &ifindex);
 	if (r)
@@ -156,9 +158,53 @@ int req_rejoin(struct request *q)
 		return err_text(&q->e, -ENOTCONN, "the port is not there any more");
 	if (node->session)
 		return err_text(&q->e, -EISCONN, "the port has a session already");
+	if (s->net && s->net != node->net)
+		return err_text(&q->e, -EISCONN, "this socket has another network already");
 	session_take_node(s, node, false);
 	s->net = node->net;
 	reply_connected(q, node, NULL, 0);
+	return 0;
+}
+
+/* Is it an end of a pair where nothing is, and from now on nothing comes? */
+static bool lifeline_fits(struct session *s, int fd)
+{
+	int domain = 0, type = 0, on = 1;
+	socklen_t len = sizeof(int);
+	struct packet p;
+	char byte;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) || domain != AF_UNIX ||
+	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) || type != SOCK_SEQPACKET ||
+	    setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) || shutdown(fd, SHUT_RD) ||
+	    packet_receive(fd, &p, &byte, 1, 0))
+		return false;
+	packet_drop_fds(s->f->async_close, s->user, &p);
+	return p.len == 0 && !p.sender && !p.nfds;
+}
+
+int req_lifeline(struct request *q)
+{
+	struct ipn_ctl_lifeline *out = (void *)q->reply;
+	struct session *s = q->s;
+	struct lifeline *l;
+	int r;
+
+	if (s->lifeline || s->node || s->net)
+		return err_text(&q->e, -EISCONN, "this socket has a lifeline or a network already");
+	if (!lifeline_fits(s, q->fds[0]))
+		return err_text(&q->e, -EINVAL, "the descriptor is no end of a pair of sockets");
+	r = lifeline_get(s->f, q->fds[0], s->peer.account, &l);
+	if (r)
+		return err_text(&q->e, r, "cannot hold the lifeline: %s", strerror(-r));
+	s->lifeline = l;
+	if (l->net)
+		session_bind(s, l->net, true);
+	if (l->node && !l->node->session)
+		session_take_node(s, l->node, false);
+	*out = (struct ipn_ctl_lifeline){ .bound = s->bound,
+					  .ifindex = s->node ? s->node->ifindex : 0 };
+	q->reply_len = sizeof(*out);
 	return 0;
 }
 
@@ -210,7 +256,8 @@ static int netdev_join(struct request *q, const struct ipn_ctl_netdev *in, const
 	if (!node)
 		return err_text(&q->e, -EADDRNOTAVAIL, "no port has such an interface");
 	/* without a session, but a process's: it comes back to it after a restart of the manager */
-	if (node->session || (node->holder && node->info.pid != (__u32)s->peer.pid))
+	if (node->session || (node->lifeline && node->lifeline != s->lifeline) ||
+	    (node->holder && node->info.pid != (__u32)s->peer.pid))
 		return err_text(&q->e, -EADDRNOTAVAIL, "interface %s has a socket already",
 				node->in.name);
 	if (node->net != s->net)

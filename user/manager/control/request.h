@@ -62,6 +62,7 @@ int request_reply_port(struct request *q, struct node *node);
 
 int req_net_add(struct request *q);
 int req_net_del(struct request *q);
+int req_net_del_id(struct request *q);
 int req_net_get(struct request *q);
 int req_resize(struct request *q);
 int req_bind(struct request *q);
@@ -70,6 +71,7 @@ int req_connect(struct request *q);
 int req_shutdown(struct request *q);
 int req_descr(struct request *q);
 int req_rejoin(struct request *q);
+int req_lifeline(struct request *q);
 int req_netdev(struct request *q);
 
 int req_attach(struct request *q);

@@ -6,7 +6,8 @@
  * changes: inotify tells of that, by the inode, wherever its names are. Who lost r is taken off the
  * readers, who lost w sends no more, and who has neither is detached (EACCES). All of it happens at
  * the data path, so it holds whatever the process does. What somebody gained, he gets by joining
- * anew.
+ * anew. The same watch tells that the last name of a network was removed: then nobody can join it
+ * any more, and it ends with those who are in.
  *
  * Changes are gathered for GATHER_US, so that somebody who changes his path all the time costs a
  * bounded amount of work. Nodes of before a restart of the manager are judged when their process
@@ -22,12 +23,15 @@
 #include "manager/access/perm.h"
 #include "manager/control/session.h"
 #include "manager/core/events.h"
+#include "manager/core/net_path.h"
 #include "manager/core/node.h"
 #include "manager/core/objects.h"
 
 #define GATHER_US 50000
 
 /* seccomp: manager: inotify_init1 inotify_add_watch inotify_rm_watch */
+static void changed(struct control *c, int watch_of);
+
 static void watch(struct control *c, struct net *net)
 {
 	char path[32];
@@ -39,6 +43,8 @@ static void watch(struct control *c, struct net *net)
 	if (c->watches[net->id] < 0)
 		log_warning("%s: cannot watch its permissions: %s", net->info.path,
 			    strerror(errno));
+	else if (net_path_gone(net)) /* before that */
+		changed(c, c->watches[net->id]);
 }
 
 static void unwatch(struct control *c, const struct net *net)
@@ -84,7 +90,13 @@ static int on_gathered(sd_event_source *source, uint64_t usec, void *arg)
 		if (s->node && c->changed[s->node->net->id])
 			session_judge(s);
 	}
-	memset(c->changed, 0, sizeof(c->changed));
+	for (__u32 id = 0; id < IPN_MAX_NETS; id++) {
+		bool was = c->changed[id];
+
+		c->changed[id] = false;
+		if (was && c->f->net_by_id[id])
+			net_path_check(c->f->net_by_id[id]);
+	}
 	return 0;
 }
 

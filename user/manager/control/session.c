@@ -30,6 +30,7 @@
 #include "manager/control/request.h"
 #include "manager/control/revoke.h"
 #include "manager/core/events.h"
+#include "manager/core/lifeline.h"
 #include "manager/core/net.h"
 #include "manager/core/objects.h"
 #include "manager/core/port_kind.h"
@@ -48,8 +49,8 @@ void session_bind(struct session *s, struct net *net, bool holds)
 {
 	s->net = net;
 	s->bound = true;
-	s->holds = holds;
-	net->bound += holds;
+	s->holds = holds && !(s->lifeline && lifeline_net(s->lifeline, net));
+	net->bound += s->holds;
 }
 
 /* seccomp: manager: socket bind listen accept4 chmod unlink shutdown setsockopt */
@@ -72,6 +73,8 @@ static void net_gone(struct control *c, const struct net *net)
 	for (struct session *s = c->sessions; s; s = s->next) {
 		if (s->cached_net == net)
 			s->cached_net = NULL;
+		if (s->only_net == net)
+			s->only_net = NULL;
 		if (s->net == net) {
 			s->net = NULL;
 			s->bound = s->holds = false;
@@ -89,6 +92,8 @@ void session_take_node(struct session *s, struct node *node, bool opened)
 	s->node = node;
 	s->opened = opened;
 	node->session = s;
+	if (s->lifeline && !opened && node->in.kind != IPN_KIND_PROC)
+		lifeline_node(s->lifeline, node);
 }
 
 /* The session ends. */
@@ -101,6 +106,8 @@ static void session_let_node_go(struct session *s)
 	if (!node)
 		return;
 	node->session = NULL;
+	if (node->lifeline && lifeline_holds(node->lifeline))
+		return; /* somebody has its socket */
 	if (node->kind->release)
 		node->kind->release(node);
 }
@@ -168,6 +175,7 @@ void sessions_reap(struct control *c, struct session *but)
 	nfds_t n = 0, count = 0;
 	char byte;
 
+	lifelines_reap(c->f, but->lifeline);
 	for (struct session *s = c->sessions; s; s = s->next)
 		count++;
 	if (!count)
@@ -177,7 +185,7 @@ void sessions_reap(struct control *c, struct session *but)
 	if (!p || !of)
 		return; /* they end a moment later */
 	for (struct session *s = c->sessions; s; s = s->next) {
-		if (s == but || (!s->node && !s->bound && !s->job))
+		if (s == but || s->lifeline || (!s->node && !s->bound && !s->job))
 			continue;
 		p[n].fd = s->fd;
 		p[n].events = POLLRDHUP;
@@ -200,6 +208,7 @@ static int session_packet(struct session *s)
 			     .body = in + sizeof(struct ipn_ctl_hdr),
 			     .fds = p.fds,
 			     .reply = out + sizeof(struct ipn_ctl_hdr) };
+	bool bound = s->bound, node = s->node;
 	int r = packet_receive(s->fd, &p, in, sizeof(in), 0);
 
 	if (r)
@@ -215,6 +224,9 @@ static int session_packet(struct session *s)
 	packet_drop_fds(s->f->async_close, s->user, &p);
 	r = r == REQUEST_LATER ? 0 : reply_send(&q, out, r);
 	close_fds(q.reply_fds, q.nreply_fds);
+	/* who did not hear of it did not get it */
+	if (r && s->lifeline && (s->bound != bound || (s->node != NULL) != node))
+		lifeline_let_go(s->lifeline);
 	return r;
 }
 
@@ -298,6 +310,9 @@ void session_free(struct session *s)
 		s->wait->fn = NULL;
 	s->wait = NULL;
 	session_unbind(s);
+	if (s->lifeline)
+		lifeline_put(s->lifeline);
+	s->lifeline = NULL;
 	user_sub(s->f->users, s->user, QUOTA_MONITORS, s->monitor);
 	s->monitor = false;
 	if (!s->ending) {
@@ -481,6 +496,16 @@ int control_listen(struct control *c)
 	return 0;
 }
 
+/* Nobody has the socket of these control connections any more. */
+static void hung_up(struct control *c, const struct lifeline *l)
+{
+	for (struct session *s = c->sessions, *next; s; s = next) {
+		next = s->next;
+		if (s->lifeline == l)
+			session_free(s);
+	}
+}
+
 static void on_event(void *arg, const struct event *event)
 {
 	struct control *c = arg;
@@ -489,6 +514,8 @@ static void on_event(void *arg, const struct event *event)
 	revoke_event(c, event);
 	if (event->type == EVENT_NET_GONE)
 		net_gone(c, event->net);
+	else if (event->type == EVENT_HUNG_UP)
+		hung_up(c, event->lifeline);
 	else if (event->type == EVENT_NODE_GONE && event->node->session)
 		node_gone(event->node->session);
 }

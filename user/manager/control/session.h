@@ -17,6 +17,7 @@
 
 struct errtext;
 struct fabric;
+struct lifeline;
 struct listener_wait;
 struct loading;
 struct net;
@@ -58,10 +59,11 @@ struct session {
 	bool ending;     /* nothing is left of it but what is in its socket */
 	bool held;       /* not read from while its user is stuck */
 	bool bound;      /* may manage its network */
-	bool holds;      /* counted in net->bound: keeps it alive */
+	bool holds;      /* counted in net->bound: keeps it alive without a lifeline */
 	struct net *net; /* bound or connected */
 	struct node *node;
-	bool opened; /* that is an AF_XDP port, whose socket it has */
+	bool opened;               /* that is an AF_XDP port, whose socket it has */
+	struct lifeline *lifeline; /* of the socket that it is of; NULL: it is its own */
 	bool monitor;
 	bool cached_visible;
 
@@ -72,10 +74,11 @@ struct session {
 	struct listener_wait *wait;
 
 	/* a monitor: monitor.c */
-	char only[IPN_PATH_MAX]; /* of one network: its path, else empty */
-	__u64 lost;              /* events */
-	struct net *cached_net;  /* permission: the last network, in this turn of the loop, */
-	uint64_t cached_turn;    /* and whether it may know of it: many events come at once */
+	bool only;              /* of one network: */
+	struct net *only_net;   /* NULL: it has ended */
+	__u64 lost;             /* events */
+	struct net *cached_net; /* permission: the last network, in this turn of the loop, */
+	uint64_t cached_turn;   /* and whether it may know of it: many events come at once */
 };
 
 /* Begins to serve; sessions come from the loop. */

@@ -9,6 +9,7 @@
 #include <ipn/abi.h>
 
 struct fabric;
+struct lifeline;
 struct net;
 struct node;
 
@@ -21,12 +22,14 @@ enum event_type {
 	EVENT_NODE_GONE, /* whoever refers to it lets go of it */
 	EVENT_COUNTS,    /* of readers and writers */
 	EVENT_REFUSED,   /* the policy refused a port */
+	EVENT_HUNG_UP,   /* nobody has the descriptor of a socket any more */
 };
 
 struct event {
 	enum event_type type;
 	struct net *net;
-	struct node *node; /* JOIN, LEAVE, NODE_GONE */
+	struct node *node;         /* JOIN, LEAVE, NODE_GONE */
+	struct lifeline *lifeline; /* HUNG_UP: that is all there is */
 	/* REFUSED */
 	enum ipn_kind kind;
 	__u32 uid;

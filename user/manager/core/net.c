@@ -25,6 +25,7 @@
 #include "manager/core/events.h"
 #include "manager/core/gso.h"
 #include "manager/core/interfaces.h"
+#include "manager/core/lifeline.h"
 #include "manager/core/net_path.h"
 #include "manager/core/net_policy.h"
 #include "manager/core/node.h"
@@ -393,6 +394,7 @@ void net_del(struct net *net)
 			node_del(net->ports[i], ENETDOWN, false);
 	batch_delete_end(f);
 	event_emit(f, &(struct event){ .type = EVENT_NET_GONE, .net = net });
+	lifeline_forget_net(net);
 	net_policy_tell(net, NULL, IPN_CALL_DELNET);
 	if (u) {
 		user_sub(f->users, u, QUOTA_NETS, 1);
@@ -459,6 +461,7 @@ int net_adopt(struct fabric *f, __u32 id, const struct ipn_net_info *info, int g
 		net->info.persistent = 0;
 	if (net->path_fd < 0) {
 		log_warning("network %s: its path is gone; it ends with its last port", info->path);
+		net_path_lost(net);
 		net->info.persistent = 0;
 		net->key.dev = ~0ULL; /* nobody finds it by inode any more */
 		net->key.ino = id;

@@ -40,6 +40,7 @@
 
 #define FOREIGN "mnt:["
 #define FOREIGN_MAX 32
+#define DELETED " (deleted)" /* the kernel's word */
 
 /* The kernel's text for a descriptor. */
 static int fd_text(int fd, char text[PATH_MAX])
@@ -126,6 +127,29 @@ bool net_path_gone(const struct net *net)
 	struct perm_inode inode;
 
 	return net->path_fd >= 0 && !perm_inode_get(net->path_fd, &inode) && !inode.nlink;
+}
+
+/* Not in the map: the next manager may find it. */
+void net_path_lost(struct net *net)
+{
+	char *path = net->info.path;
+	size_t len = strlen(path), mark = strlen(DELETED);
+
+	if (path[0] != '/' || (len >= mark && !strcmp(path + len - mark, DELETED)))
+		return;
+	if (len + mark >= IPN_PATH_MAX) /* its end is cut off, so that the mark is seen */
+		len = IPN_PATH_MAX - 1 - mark;
+	memcpy(path + len, DELETED, mark + 1);
+}
+
+void net_path_check(struct net *net)
+{
+	if (!net_path_gone(net))
+		return;
+	net_path_refresh(net);
+	net->info.persistent = 0;
+	bpf_map_update_elem(net->f->bpf->fd_net_info, &net->id, &net->info, BPF_EXIST);
+	net_unused(net);
 }
 
 /* --- at start ----------------------------------------------------------------------------------*/

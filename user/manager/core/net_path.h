@@ -20,6 +20,10 @@ void net_path_label(int fd, pid_t client, const char *old, char label[IPN_PATH_M
 void net_path_refresh(struct net *net);
 /* Was its path removed, so that nobody can name it any more? */
 bool net_path_gone(const struct net *net);
+/* Its inode was not found after a restart: it is shown as one whose path was removed. */
+void net_path_lost(struct net *net);
+/* If it was: the network ends with its last port and bound socket, which may be now. */
+void net_path_check(struct net *net);
 /*
  * At start: gives the networks of `infos` (by number, NULL: none) the descriptors of their inodes,
  * from the fdstore, or else looked up by processes of their owners; -1: it is gone.

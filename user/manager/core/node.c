@@ -31,6 +31,7 @@
 #include "manager/core/gso.h"
 #include "manager/core/ids.h"
 #include "manager/core/interfaces.h"
+#include "manager/core/lifeline.h"
 #include "manager/core/net.h"
 #include "manager/core/net_path.h"
 #include "manager/core/net_policy.h"
@@ -287,6 +288,7 @@ void node_del(struct node *node, int why, bool gone)
 	if (node->kind->ended)
 		node->kind->ended(node, why);
 	event_emit(f, &(struct event){ .type = EVENT_NODE_GONE, .net = net, .node = node });
+	lifeline_forget_node(node);
 	if (node->ifindex && !gone && !(flags & (KIND_FOREIGN | KIND_NO_LINK)))
 		interface_end(f, node->ifindex, (flags & KIND_TAP_LIFE) && !why);
 	else if (node->ifindex)

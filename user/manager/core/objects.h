@@ -20,11 +20,13 @@
 #include <systemd/sd-event.h>
 
 #include "common/hash.h"
+#include "manager/fdstore/protocol.h"
 
 struct async_close;
 struct asuser;
 struct bpf_state;
 struct fdstore;
+struct lifeline;
 struct link_ctx;
 struct listener;
 struct policies;
@@ -75,12 +77,13 @@ struct node {
 	bool announced; /* its policy was told that it is there */
 	bool from_config;
 
-	struct ipn_page *page;   /* process nodes: theirs, mapped; believe nothing */
-	__u64 overrun;           /* as the monitors know it */
-	sd_event_source *holder; /* after a restart: tells of the end of the process it is of */
-	struct node *peer;       /* cable: the other end, which lives as long as this one */
-	struct xsk *xsk;         /* ports/xsk.c */
-	struct sock *sock;       /* ports/sock.c */
+	struct ipn_page *page;     /* process nodes: theirs, mapped; believe nothing */
+	__u64 overrun;             /* as the monitors know it */
+	struct lifeline *lifeline; /* of the socket that it goes with; or NULL */
+	sd_event_source *holder;   /* without one, after a restart: the end of its process */
+	struct node *peer;         /* cable: the other end, which lives as long as this one */
+	struct xsk *xsk;           /* ports/xsk.c */
+	struct sock *sock;         /* ports/sock.c */
 };
 
 enum node_id_state { ID_STALE = 0, ID_FRESH, ID_USED };
@@ -108,6 +111,10 @@ struct fabric {
 	struct node *nodes; /* by ifindex */
 	struct node *node_by_id[IPN_MAX_NODES];
 	__u32 gen; /* last one given out */
+
+	/* lifeline.c */
+	struct lifeline *all_lifelines;
+	struct lifeline *lifelines[FDSTORE_LIFELINES]; /* in the fdstore, by place */
 
 	/* ids.c */
 	__u8 id_state[IPN_MAX_NODES];

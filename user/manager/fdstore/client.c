@@ -377,9 +377,10 @@ static int hear(struct fdstore *fs)
 		if (!r && msg.op == FDSTORE_REFUSED)
 			log_err("the fdstore has no room for %s %u: it will end "
 				"with this manager",
-				msg.slot < FDSTORE_LISTENER(0) ? "node"
-				: msg.slot < FDSTORE_NET(0)    ? "listener"
-							       : "network",
+				msg.slot < FDSTORE_LISTENER(0)   ? "node"
+				: msg.slot < FDSTORE_NET(0)      ? "listener"
+				: msg.slot < FDSTORE_LIFELINE(0) ? "network"
+								 : "the lifeline of a socket",
 				msg.slot % IPN_MAX_NODES);
 		for (int n = 0; n < FDSTORE_FDS; n++)
 			stranger_close(fs->closing, &fds[n]);

@@ -30,14 +30,20 @@
 /* Descriptors that it is started with. */
 enum { FDSTORE_FD_LISTEN = 3, FDSTORE_FD_MANAGER, FDSTORE_FD_END };
 
-/* Slots: ports by node, then listeners by their key in `listeners`, then networks by number. */
+/*
+ * Slots: ports by node, then listeners by their key in `listeners`, then networks by number, then
+ * lifelines.
+ */
 #define FDSTORE_LISTENER(id) (IPN_MAX_NODES + (id))
 #define FDSTORE_NET(id) (2 * IPN_MAX_NODES + (id))
-#define FDSTORE_SLOTS (2 * IPN_MAX_NODES + IPN_MAX_NETS)
+#define FDSTORE_LIFELINES 1024
+#define FDSTORE_LIFELINE(i) (FDSTORE_NET(IPN_MAX_NETS) + (i))
+#define FDSTORE_SLOTS FDSTORE_LIFELINE(FDSTORE_LIFELINES)
 #define FDSTORE_NO_LISTENER (~0U)
 /*
  * A port: the fabric's socket and the client's stream; a listener: what listens, if that is no
- * port, and who opened it (asuser_id_fds); a network: its inode, O_PATH.
+ * port, and who opened it (asuser_id_fds); a network: its inode, O_PATH; a lifeline: the manager's
+ * end.
  */
 #define FDSTORE_FDS 4
 #define FDSTORE_FILE_MAX 32
@@ -59,12 +65,12 @@ struct fdstore_msg {
 	__u32 fabric; /* the number of its interfaces' group: others may use the run directory */
 	__u32 slot;
 	__u32 gen;      /* ports */
-	__u32 listener; /* ports: where it came in, or FDSTORE_NO_LISTENER */
+	__u32 listener; /* ports: where it came in, or FDSTORE_NO_LISTENER; lifelines: an ifindex */
 	__u32 nfds;
-	__u32 which; /* listeners: a bit for each descriptor that is along */
+	__u32 which; /* listeners: a bit for each descriptor that is along; lifelines: a uid */
 	__u32 pad;
 	__u64 alone;                 /* END: ms */
-	__u64 dev, ino;              /* ports: of that file: */
+	__u64 dev, ino;              /* lifelines: of a network; ports: of that file: */
 	char file[FDSTORE_FILE_MAX]; /* ports: goes with it, in the directory of its listener */
 	char descr[IPN_DESCR_MAX];   /* listeners: of their next port */
 };

@@ -39,6 +39,7 @@
 #include "manager/access/async_close.h"
 #include "manager/access/asuser.h"
 #include "manager/core/events.h"
+#include "manager/core/lifeline.h"
 #include "manager/core/net.h"
 #include "manager/core/node.h"
 #include "manager/core/punt.h"
@@ -876,6 +877,8 @@ static bool stored_there(void *arg, __u32 slot)
 {
 	const struct fabric *f = arg;
 
+	if (slot >= FDSTORE_LIFELINE(0))
+		return lifeline_there(f, slot - FDSTORE_LIFELINE(0));
 	if (slot >= FDSTORE_NET(0))
 		return f->net_by_id[slot - FDSTORE_NET(0)] != NULL;
 	return slot < IPN_MAX_NODES ? f->node_by_id[slot] != NULL
@@ -886,6 +889,8 @@ static bool stored_describe(void *arg, __u32 slot, struct fdstore_msg *msg, int 
 {
 	struct fabric *f = arg;
 
+	if (slot >= FDSTORE_LIFELINE(0))
+		return lifeline_stored(f, slot - FDSTORE_LIFELINE(0), msg, fds);
 	if (slot >= FDSTORE_NET(0)) {
 		const struct net *net = f->net_by_id[slot - FDSTORE_NET(0)];
 

@@ -92,7 +92,7 @@ int port_persist(struct node *node, bool on)
 		node->in.flags |= IPN_PF_HELD;
 	if (on)
 		node->holder = sd_event_source_disable_unref(node->holder);
-	if (on || node->session || node->holder)
+	if (on || node->session || node->lifeline || node->holder)
 		return node_publish(node);
 	node_del(node, 0, false);
 	return 0;
@@ -114,7 +114,7 @@ int port_watch_holders(struct fabric *f)
 	HASH_ITER(hh, f->nodes, node, tmp) {
 		int fd, r;
 
-		if (!(node->in.flags & IPN_PF_HELD) || node->session)
+		if (!(node->in.flags & IPN_PF_HELD) || node->session || node->lifeline)
 			continue;
 		fd = (int)syscall(SYS_pidfd_open, node->info.pid, 0);
 		if (fd < 0 && util_cannot_tell(-errno))

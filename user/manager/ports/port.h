@@ -19,9 +19,9 @@ int port_attach(struct net *net, const struct node_want *want, struct node **out
 struct node *port_find(struct fabric *f, const char *name, __u32 ifindex);
 
 /*
- * A port that a socket made ends with its session (IPN_PF_HELD), unless it was made persistent.
- * After the death of a manager the session is gone and tells nothing: then the port ends with the
- * process, or when its library, connected again, says so.
+ * A port that a socket made (IPN_PF_HELD) ends with the lifeline of that, unless it was made
+ * persistent; without one, with its session. After the death of a manager there is no session: then
+ * a port without a lifeline ends with the process that made it.
  */
 /* The process that holds it from now on. */
 int port_hold(struct node *node, __u32 pid);
