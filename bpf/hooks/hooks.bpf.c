@@ -418,6 +418,7 @@ INLINE void sk_look(struct ipn_sk_query *look)
 	us = bpf_skc_to_unix_sock(sk);
 	if (us) {
 		look->waiting = sk_waiting(us);
+		look->broken = sk_broken(us);
 		peer = us->peer;
 		if (peer) {
 			if (look->waiting && sk_stuck(us, peer))

@@ -444,10 +444,12 @@ struct ipn_sk {
 struct ipn_sk_query {
 	__u32 node;
 	__u32 uid;     /* of the socket that ours is connected to */
-	__u64 peer;    /* that socket, key in `sk_ports`; 0: ours is connected to none */
+	__u64 peer;    /* that socket, key in `sk_ports`; 0: ours is connected to none (any more) */
 	__u32 waiting; /* messages redirected to ours that are not sent yet */
 	__u32 dead;    /* that socket is closed */
 	__u64 first;   /* tells the first of them from others; 0: they wait for nobody to read */
+	__u32 broken;  /* the kernel redirects no more to ours: one message could not be sent */
+	__u32 pad;
 };
 
 /*
@@ -528,7 +530,7 @@ IPN_ABI_ASSERT(ipn_tx_hdr, IPN_TX_HDR);
 IPN_ABI_ASSERT(ipn_verdict, 16);
 IPN_ABI_ASSERT(ipn_notify, 16);
 IPN_ABI_ASSERT(ipn_sk, 8);
-IPN_ABI_ASSERT(ipn_sk_query, 32);
+IPN_ABI_ASSERT(ipn_sk_query, 40);
 IPN_ABI_ASSERT(ipn_punt, 32);
 IPN_ABI_ASSERT(ipn_punt_acct, 32);
 IPN_ABI_ASSERT(ipn_listener, 256);

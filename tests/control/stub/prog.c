@@ -59,11 +59,8 @@ static void query(const struct obj *socks, struct ipn_sk_query *q)
 	if (fd < 0)
 		return;
 	q->uid = stub.sock_uid;
-	if (getpeername(fd, (void *)&peer, &len)) {
-		q->dead = 1;
-		q->peer = 1;
+	if (getpeername(fd, (void *)&peer, &len))
 		return;
-	}
 	q->peer = 5381;
 	for (const char *s = peer.sun_path; s < (char *)&peer + len; s++)
 		q->peer = q->peer * 33 + (__u8)*s;
