@@ -22,6 +22,18 @@ expect_status 127 ipn-fabric run no-such-program
 [[ $ERR == *"no-such-program: No such file"* ]] || fail "$ERR"
 
 start_fabric
+step "programs that the library cannot reach: one line says so, and they run"
+echo 'int main(void) { return 5; }' >"$IPN_TEST_TMP/static.c"
+gcc -static -o "$IPN_TEST_TMP/static" "$IPN_TEST_TMP/static.c"
+printf '#!%s\n' "$IPN_TEST_TMP/static" >"$IPN_TEST_TMP/script"
+chmod 755 "$IPN_TEST_TMP/script"
+for program in static script; do
+	expect_status 5 ipn-fabric run "$IPN_TEST_TMP/$program"
+	[[ $ERR == "run: $IPN_TEST_TMP/$program: is statically linked: "* && $ERR != *$'\n'* ]] ||
+		fail "what run said: $ERR"
+done
+expect_status 0 ipn-fabric run true
+assert_eq "" "$ERR" "said of a program that it can reach"
 umask 0
 ipn-fabric net add "$NETS/hub" --pool 512
 
