@@ -38,10 +38,18 @@ umask 0
 ipn-fabric net add "$NETS/hub" --pool 512
 
 expect_status 1 plain calls "$NETS/hub" # the kernel knows no such family
-for case in errors later calls memory poll select epoll dup fork spawn exec signals threads; do
+for case in errors later calls memory poll select epoll dup fork passed spawn exec signals threads; do
 	step "$case"
 	run_case $case "$NETS/hub"
 done
+
+step "made or bound before fork, connected after it"
+run_unborn() # plain: the path of its own network is new each time
+{
+	timeout "$(limit 60)" ipn-fabric run "$1" unborn "$NETS/hub" "$NETS/$1" || fail "$1 unborn"
+}
+run_unborn plain
+run_unborn plain-fortified
 
 step "options"
 for program in plain plain-fortified; do

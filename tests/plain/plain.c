@@ -872,6 +872,87 @@ static void case_fork(char **args)
 	close(go[0]), close(go[1]), close(done[0]), close(done[1]);
 }
 
+/*
+ * Made, or bound, before fork(), and connected by the child: the connection is the child's alone. When
+ * it has gone the parent may connect.
+ */
+static void case_unborn(char **args)
+{
+	struct sockaddr_un sun = address(args[0]), own = address(args[1]);
+	int a = join(args[0]), s = fresh(0), bound = fresh(0), other, go[2];
+	char c;
+	pid_t pid;
+
+	ok(pipe(go));
+	ok(bind(bound, (struct sockaddr *)&own, sizeof(own)));
+	other = join(args[1]);
+	pid = ok(fork());
+	if (!pid) {
+		ok(connect(s, (struct sockaddr *)&sun, sizeof(sun)));
+		ok(connect(bound, NULL, 0));
+		say(s, "from the child");
+		say(bound, "from the child");
+		expect(s, "to the child");
+		expect(bound, "to the child");
+		want(1, read(go[0], &c, 1));
+		exit(0);
+	}
+	expect(a, "from the child");
+	expect(other, "from the child");
+	want_errno(ENOTCONN, send(s, "x", 1, 0));
+	want_errno(ENOTCONN, recv(s, &c, 1, 0));
+	want_errno(EISCONN, connect(s, (struct sockaddr *)&sun, sizeof(sun)));
+	want_errno(EISCONN, connect(bound, NULL, 0));
+	say(a, "to the child");
+	say(other, "to the child");
+	ok(write(go[1], "x", 1));
+	ends_well(pid);
+	for (int i = 0; connect(s, (struct sockaddr *)&sun, sizeof(sun)); i++) {
+		if (errno != EISCONN || i == 1000) /* the manager learns of its end a little later */
+			die("connect after the child");
+		nap(10);
+	}
+	ok(connect(bound, NULL, 0));
+	say(s, "from the parent");
+	expect(a, "from the parent");
+	say(other, "to the parent");
+	expect(bound, "to the parent");
+}
+
+/* An IPN socket cannot be passed on, whatever is passed along. */
+static void case_passed(char **args)
+{
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(2 * sizeof(int))];
+	} control = { .align = { .cmsg_len = CMSG_LEN(2 * sizeof(int)),
+				 .cmsg_level = SOL_SOCKET,
+				 .cmsg_type = SCM_RIGHTS } };
+	struct iovec iov = { "x", 1 };
+	struct mmsghdr msg = { .msg_hdr = { .msg_iov = &iov,
+					    .msg_iovlen = 1,
+					    .msg_control = &control,
+					    .msg_controllen = sizeof(control) } };
+	int pair[2], s = join(args[0]), *fds = (int *)CMSG_DATA(&control.align);
+	char c;
+
+	ok(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, pair));
+	fds[0] = pair[0];
+	fds[1] = s;
+	want_errno(EOPNOTSUPP, sendmsg(pair[0], &msg.msg_hdr, 0));
+	want_errno(EOPNOTSUPP, sendmmsg(pair[0], &msg, 1, 0));
+	want_errno(EAGAIN, recv(pair[1], &c, 1, 0));
+	fds[1] = pair[1];
+	want(1, sendmsg(pair[0], &msg.msg_hdr, 0));
+	want(1, sendmmsg(pair[0], &msg, 1, 0));
+	want(1, recv(pair[1], &c, 1, 0));
+	want(1, recv(pair[1], &c, 1, 0));
+	msg.msg_hdr.msg_control = (void *)8;
+	want_errno(EFAULT, sendmsg(pair[0], &msg.msg_hdr, 0));
+	want_errno(EFAULT, sendmsg(pair[0], (void *)8, 0));
+	say(s, "still here");
+}
+
 /* Children by vfork() share the memory of their parent: what they close is open in it. */
 static void case_spawn(char **args)
 {
@@ -1139,7 +1220,8 @@ static const struct {
 	{ "epoll", case_epoll },     { "dup", case_dup },         { "fork", case_fork },
 	{ "exec", case_exec },       { "spawn", case_spawn },     { "heir", case_heir },
 	{ "signals", case_signals }, { "threads", case_threads }, { "down", case_down },
-	{ "cost", case_cost },	     { "memory", case_memory },
+	{ "cost", case_cost },	     { "memory", case_memory },   { "unborn", case_unborn },
+	{ "passed", case_passed },
 };
 
 int main(int argc, char **argv)

@@ -81,10 +81,58 @@ static ssize_t send_msg(struct ipn_sock *s, const struct msghdr *msg, int flags)
 	return send_vec(s, msg->msg_iov, msg->msg_iovlen, flags);
 }
 
+static bool any_is_ipn(const unsigned char *fds, size_t len)
+{
+	for (int fd; len >= sizeof(fd); fds += sizeof(fd), len -= sizeof(fd)) {
+		_cleanup_sock_ struct ipn_sock *s = NULL;
+
+		memcpy(&fd, fds, sizeof(fd));
+		s = sock_find(fd);
+		if (s)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Is an IPN socket among the descriptors that are passed on? Who gets it would have a control
+ * connection that is not its own, and nothing that messages come through.
+ */
+static bool passes_ipn(const struct msghdr *msg)
+{
+	struct msghdr all;
+
+	if (shim_idle() || !shim_can_read(msg, sizeof(*msg)) || !msg->msg_controllen ||
+	    !shim_can_read(msg->msg_control, msg->msg_controllen))
+		return false;
+	all = *msg;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&all); c; c = CMSG_NXTHDR(&all, c)) {
+		const size_t most = (size_t)((const char *)all.msg_control +
+					     all.msg_controllen - (const char *)c);
+
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+		    c->cmsg_len <= most && any_is_ipn(CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0)))
+			return true;
+	}
+	return false;
+}
+
 SHIM_API ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-	SHIM_SOCK_OR(s, fd, shim_real_sendmsg(fd, msg, flags));
+	SHIM_SOCK_OR(s, fd, passes_ipn(msg) ? shim_ret(-EOPNOTSUPP) : shim_real_sendmsg(fd, msg, flags));
 	return shim_ret(send_msg(s, msg, flags));
+}
+
+/* As far as the first that may not be sent. */
+static int foreign_sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags)
+{
+	unsigned int i;
+
+	for (i = 0; i < n && !shim_idle() && shim_can_read(&msgs[i], sizeof(msgs[i])); i++)
+		if (passes_ipn(&msgs[i].msg_hdr))
+			return i ? shim_real_sendmmsg(fd, msgs, i, flags)
+				 : (int)shim_ret(-EOPNOTSUPP);
+	return shim_real_sendmmsg(fd, msgs, n, flags);
 }
 
 SHIM_API int sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags)
@@ -92,7 +140,7 @@ SHIM_API int sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags)
 	unsigned int i;
 	ssize_t r;
 
-	SHIM_SOCK_OR(s, fd, shim_real_sendmmsg(fd, msgs, n, flags));
+	SHIM_SOCK_OR(s, fd, foreign_sendmmsg(fd, msgs, n, flags));
 	for (i = 0; i < n; i++) {
 		r = shim_can_write(&msgs[i], sizeof(msgs[i]))
 			    ? send_msg(s, &msgs[i].msg_hdr, flags)
