@@ -456,5 +456,9 @@ SEC("syscall") int ipn_notify(struct ipn_notify *ctx)
 		pool_left(id);
 		return 0;
 	}
+	if (ctx->op == IPN_NOTIFY_HELD) {
+		pool_held(ctx);
+		return 0;
+	}
 	return bell_ring(ctx->node, ctx->event.type, ctx->event.arg) ? 1 : 0;
 }

@@ -21,16 +21,20 @@ enum event_type {
 	EVENT_NODE_GONE, /* whoever refers to it lets go of it */
 	EVENT_COUNTS,    /* of readers and writers */
 	EVENT_REFUSED,   /* the policy refused a port */
+	EVENT_TURNED_AWAY, /* a listener's client did not become a port, and cannot be told why */
 };
 
 struct event {
 	enum event_type type;
 	struct net *net;
 	struct node *node; /* JOIN, LEAVE, NODE_GONE */
-	/* REFUSED */
+	/* REFUSED, TURNED_AWAY */
 	enum ipn_kind kind;
 	__u32 uid;
 	int err;
+	/* TURNED_AWAY */
+	__u32 pid; /* 0: not known */
+	__s32 port; /* that it asked for, or IPN_PORTNO_ANY */
 };
 
 typedef void (*event_fn)(void *arg, const struct event *event);

@@ -77,6 +77,7 @@ struct node {
 
 	struct ipn_page *page;   /* process nodes: theirs, mapped; believe nothing */
 	__u64 overrun;           /* as the monitors know it */
+	__u64 held_told;         /* since when it keeps others waiting, as the monitors know */
 	sd_event_source *holder; /* after a restart: tells of the end of the process it is of */
 	struct node *peer;       /* cable: the other end, which lives as long as this one */
 	struct xsk *xsk;         /* ports/xsk.c */
