@@ -23,7 +23,7 @@
 #   tests/{unit,control}/X_test.c   once more, of those objects: build/san/tests/X_test
 #   tests/plain/X.c                 build/tests/X and X-fortified, plain programs: no libipn
 #   tests/bench/X.c                 build/bench/X, linked with libipn.a
-#   docs/X.N.scd                    build/man/X.N
+#   docs/X.N.scd                    build/man/X.N; the other calls of its NAME become links to it
 #   docs/examples/X.bpf.c           build/examples/X.bpf.o, policies to load
 
 VERSION := 0.1.0
@@ -441,6 +441,13 @@ install: $(PROGRAMS) lib $(KIT) $(MANPAGES) $(B)/ipn-fabric.service
 	$(INSTALL) -D -m 644 -t $(DESTDIR)$(UNITDIR) $(B)/ipn-fabric.service
 	for page in $(MANPAGES); do \
 		$(INSTALL) -D -m 644 -t $(DESTDIR)$(MANDIR)/man$${page##*.} $$page || exit; \
+	done
+	for page in docs/*.3.scd; do \
+		main=$$(basename $$page .scd); \
+		for call in $$(scripts/man-calls $$page); do \
+			[ $$call.3 = $$main ] || echo ".so man3/$$main" \
+				>$(DESTDIR)$(MANDIR)/man3/$$call.3 || exit; \
+		done; \
 	done
 	[ ! -e scripts/completion.bash ] || \
 		$(INSTALL) -D -m 644 scripts/completion.bash $(DESTDIR)$(COMPLETIONDIR)/ipn-fabric
