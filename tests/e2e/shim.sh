@@ -118,6 +118,31 @@ export ASAN_OPTIONS=verify_asan_link_order=0 # where it was built with SANITIZE=
 OUT=$(ipn-fabric run ipncall socket "connect $NETS/hub" "send hello" | tr '\n' ' ')
 assert_eq "ok ok ok 5 " "$OUT"
 
+step "programs in other languages"
+node ear "socket 1" "connect $NETS/hub"
+# shellcheck disable=SC2016
+timeout "$(limit 20)" ipn-fabric run perl -MSocket -e 'socket(S, 34, SOCK_RAW, 1) or die "socket $!";
+	connect(S, pack("S Z108", 34, $ARGV[0])) or die "connect $!";
+	defined(send(S, "from perl", 0)) or die "send $!"' "$NETS/hub"
+tell ear "recv 20000" "ok from perl"
+timeout "$(limit 20)" ipn-fabric run python3 -c 'import ctypes, socket, struct, sys
+s = socket.socket(34, socket.SOCK_RAW, 1)
+a = struct.pack("H108s", 34, sys.argv[1].encode())
+assert not ctypes.CDLL(None).connect(s.fileno(), a, len(a))
+s.send(b"from python")' "$NETS/hub"
+tell ear "recv 20000" "ok from python"
+timeout "$(limit 20)" python3 -c 'import ctypes, struct, sys
+c = ctypes.CDLL(sys.argv[2])
+a = struct.pack("H108s", 34, sys.argv[1].encode())
+s = c.ipn_socket(34, 3, 0)
+assert s >= 0 and not c.ipn_connect(s, a, len(a))
+assert c.ipn_send(s, b"by ctypes", 9, 0) == 9' "$NETS/hub" "$IPN_BUILD/libipn.so.1"
+tell ear "recv 20000" "ok by ctypes"
+printf "from socat" | timeout "$(limit 20)" ipn-fabric run socat -u STDIN \
+	"SOCKET-CONNECT:34:1:x$(printf %s "$NETS/hub" | od -An -v -tx1 | tr -d ' \n')00,so-type=3"
+tell ear "recv 20000" "ok from socat"
+leave ear
+
 step "programs without IPN sockets run as ever"
 cat >"$IPN_TEST_TMP/script" <<-'END'
 	exec 3<<<"here" 4>&1

@@ -82,8 +82,8 @@ int cmd_run(const struct cli_args *args)
 	if (why) /* what it starts may be another kind of program */
 		cli_fail(args, program,
 			 "%s: it gets no sockets of AF_IPN, since no library can be preloaded into "
-			 "it (write to libipn, run it by Python, or attach it by VDE: "
-			 "see ipn-fabric(8), run)",
+			 "it (let it call libipn, or come in by VDE or datagrams: see "
+			 "ipn-fabric(8), run)",
 			 why);
 	execvp(program, args->rest);
 	r = errno;
