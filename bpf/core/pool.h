@@ -113,7 +113,7 @@ static long pool_own(__u32 i, struct pool_count *p)
 	return 0;
 }
 
-/* Counts, and keeps the limit that comes of it. Is there room? p: net and log, and what was found. */
+/* Counts, and keeps the limit that comes of it. Is there room? p: net, log; what was found. */
 static int pool_count(struct pool_count *p)
 {
 	struct ipn_net_fast *net = p->net;

@@ -44,8 +44,9 @@ INLINE __u32 sk_waiting(const struct unix_sock *us)
 }
 
 /*
- * Has the kernel's worker given up? It does so for good after the first message that the recipient's
- * socket refuses: because that is closed, or is connected to another socket for the moment.
+ * Has the kernel's worker given up? It does so for good after the first message that the
+ * recipient's socket refuses: because that is closed, or is connected to another socket for the
+ * moment.
  */
 INLINE int sk_broken(const struct unix_sock *us)
 {

@@ -435,8 +435,8 @@ enum ipn_ctl_what {
 	 */
 	IPN_WATCH_REFUSED,
 	/*
-	 * LOSSLESS: senders have waited for more than 1 s for this port to read, count: ms. Once for
-	 * each time
+	 * LOSSLESS: senders have waited for more than 1 s for this port to read, count: ms. Once
+	 * for each time
 	 */
 	IPN_WATCH_HOLDS,
 };

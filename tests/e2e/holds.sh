@@ -8,7 +8,10 @@ start_fabric
 ipn-fabric net add "$NETS/held" --lossless --pool 4
 ipn-fabric net add "$NETS/lanheld" --policy switch --lossless --pool 4
 ipn-fabric monitor --json >"$IPN_TEST_TMP/monitor" &
-holds() { ipn-fabric "$1" --json "$2" | jq -c "[.ports? // . | .[] | [.port, .holds_ms != null]]"; } # show|stats PATH
+holds() # show|stats PATH
+{
+	ipn-fabric "$1" --json "$2" | jq -c "[.ports? // . | .[] | [.port, .holds_ms != null]]"
+}
 longer() # COMMAND PATH PORT MS
 {
 	ipn-fabric "$1" --json "$2" | jq -e --argjson p "$3" --argjson ms "$4" \
@@ -16,8 +19,9 @@ longer() # COMMAND PATH PORT MS
 }
 told() # PATH PORT
 {
-	jq -e -s --arg path "$1" --argjson p "$2" '[.[] | select(.event == "holds" and .path == $path and
-		.port == $p and .holds_ms >= 1000 and .pid > 0)] | length == 1' "$IPN_TEST_TMP/monitor" >/dev/null
+	jq -e -s --arg path "$1" --argjson p "$2" '[.[] | select(.event == "holds" and
+		.path == $path and .port == $p and .holds_ms >= 1000 and .pid > 0)] |
+		length == 1' "$IPN_TEST_TMP/monitor" >/dev/null
 }
 step "by the network's log: show, stats and monitor name the reader"
 for name in hmouth hear hslow; do
@@ -33,7 +37,8 @@ wait_until 20 longer show "$NETS/held" 2 0
 wait_until 20 longer stats "$NETS/held" 2 1000
 assert_eq "[[0,false],[1,false],[2,true]]" "$(holds show "$NETS/held")"
 assert_eq "[[0,false],[1,false],[2,true]]" "$(holds stats "$NETS/held")"
-ipn-fabric show "$NETS/held" | grep -q " 2 .* holds:[0-9.]*s" || fail "show: $(ipn-fabric show "$NETS/held")"
+ipn-fabric show "$NETS/held" | grep -q " 2 .* holds:[0-9.]*s" ||
+	fail "show: $(ipn-fabric show "$NETS/held")"
 wait_until 20 told "$NETS/held" 2
 tell hslow "recv 100" "ok h1"
 answer hmouth 60 "ok 2"

@@ -74,7 +74,8 @@ told '.event == "refused" and .kind == "sock" and .port == 7 and .uid == 0 and .
 	.policy == null and (.error | contains("taken"))'
 vdeclient "$DIR" raw 00000000 >/dev/null || true
 told '.event == "refused" and .port == null and (.error | contains("Bad message"))'
-ipn-fabric attach "$NETS/hub" --unix "$IPN_TEST_TMP/fab" --peer "$IPN_TEST_TMP/program" --port 7 >/dev/null
+ipn-fabric attach "$NETS/hub" --unix "$IPN_TEST_TMP/fab" --peer "$IPN_TEST_TMP/program" \
+	--port 7 >/dev/null
 python3 -c 'import socket, sys, time
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 s.bind(sys.argv[1])
@@ -83,7 +84,11 @@ program=$!
 unix_refused() { seen "$log" '.event == "refused" and .port == 7 and .pid == null'; }
 wait_until 20 unix_refused
 crash first
-unix_there() { ipn-fabric show --json "$NETS/hub" | jq -e ".ports[] | select(.port == 7 and .kind == \"sock\")" >/dev/null; }
+unix_there()
+{
+	ipn-fabric show --json "$NETS/hub" |
+		jq -e '.ports[] | select(.port == 7 and .kind == "sock")' >/dev/null
+}
 wait_until 20 unix_there
 kill $program
 wait $program 2>/dev/null || true

@@ -10,7 +10,7 @@ A=020000000001 B=020000000002 T=88b6
 
 cat >"$IPN_TEST_TMP/programs.py" <<'P'
 # once DIR N: N sockets; ends, without closing them, when each has got a message
-# turn DIR MAC: is known by MAC, turns to another socket and back, and gets messages before and after
+# turn DIR MAC: is known by MAC, turns to another socket and back, and gets messages after that
 import os, select, socket, sys, time
 
 how, where, what = sys.argv[1:]
@@ -79,7 +79,7 @@ done
 for round in {1..6}; do
 	vde guest
 	tell guest "recv $(limit 20)000"
-	[[ $OUT == ffffffffffff* ]] || fail "round $round: a VDE client that came hears nothing: $OUT"
+	[[ $OUT == ffffffffffff* ]] || fail "round $round: a new VDE client hears nothing: $OUT"
 	crash guest
 done
 wait_until 20 has_ports "$NETS/lan" 1

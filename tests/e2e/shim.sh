@@ -38,7 +38,8 @@ umask 0
 ipn-fabric net add "$NETS/hub" --pool 512
 
 expect_status 1 plain calls "$NETS/hub" # the kernel knows no such family
-for case in errors later calls memory poll select epoll dup fork passed spawn exec signals threads; do
+for case in errors later calls memory poll select epoll dup fork passed spawn exec signals \
+	threads; do
 	step "$case"
 	run_case $case "$NETS/hub"
 done
@@ -121,7 +122,8 @@ assert_eq "ok ok ok 5 " "$OUT"
 step "programs in other languages"
 node ear "socket 1" "connect $NETS/hub"
 # shellcheck disable=SC2016
-timeout "$(limit 20)" ipn-fabric run perl -MSocket -e 'socket(S, 34, SOCK_RAW, 1) or die "socket $!";
+timeout "$(limit 20)" ipn-fabric run perl -MSocket -e '
+	socket(S, 34, SOCK_RAW, 1) or die "socket $!";
 	connect(S, pack("S Z108", 34, $ARGV[0])) or die "connect $!";
 	defined(send(S, "from perl", 0)) or die "send $!"' "$NETS/hub"
 tell ear "recv 20000" "ok from perl"

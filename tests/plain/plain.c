@@ -313,8 +313,8 @@ static char *until(char *end, size_t n)
 static void bad_calls(int s, int fresh_fd, void *bad)
 {
 	struct iovec iov = { bad, 10 }, two[2] = { { "ab", 2 }, { bad, 10 } };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 }, no_iov = { .msg_iov = bad,
-									    .msg_iovlen = 2 };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 },
+		      no_iov = { .msg_iov = bad, .msg_iovlen = 2 };
 	struct mmsghdr mmsg = { .msg_hdr = msg };
 	struct sockaddr_un name;
 	socklen_t len = sizeof(name);
@@ -383,8 +383,9 @@ static void bad_waits(int s, void *bad)
 static void case_memory(char **args)
 {
 	int a = join(args[0]), b = join(args[0]), none = fresh(0);
-	char *map = mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	char *gone = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const int rw = PROT_READ | PROT_WRITE, own = MAP_PRIVATE | MAP_ANONYMOUS;
+	char *map = mmap(NULL, 3 * PAGE, rw, own, -1, 0);
+	char *gone = mmap(NULL, PAGE, rw, own, -1, 0);
 	char *end = map + PAGE;
 	struct iovec in[2];
 
@@ -873,8 +874,8 @@ static void case_fork(char **args)
 }
 
 /*
- * Made, or bound, before fork(), and connected by the child: the connection is the child's alone. When
- * it has gone the parent may connect.
+ * Made, or bound, before fork(), and connected by the child: the connection is the child's alone.
+ * When it has gone the parent may connect.
  */
 static void case_unborn(char **args)
 {
@@ -908,7 +909,8 @@ static void case_unborn(char **args)
 	ok(write(go[1], "x", 1));
 	ends_well(pid);
 	for (int i = 0; connect(s, (struct sockaddr *)&sun, sizeof(sun)); i++) {
-		if (errno != EISCONN || i == 1000) /* the manager learns of its end a little later */
+		/* the manager learns of its end a little later */
+		if (errno != EISCONN || i == 1000)
 			die("connect after the child");
 		nap(10);
 	}
@@ -1220,7 +1222,7 @@ static const struct {
 	{ "epoll", case_epoll },     { "dup", case_dup },         { "fork", case_fork },
 	{ "exec", case_exec },       { "spawn", case_spawn },     { "heir", case_heir },
 	{ "signals", case_signals }, { "threads", case_threads }, { "down", case_down },
-	{ "cost", case_cost },	     { "memory", case_memory },   { "unborn", case_unborn },
+	{ "cost", case_cost },       { "memory", case_memory },   { "unborn", case_unborn },
 	{ "passed", case_passed },
 };
 

@@ -141,7 +141,10 @@ static void files_that_lie_are_nothing(void **state)
 	f.p[0].p_filesz = ~0UL;
 	f.d[0] = (ElfW(Dyn)){ .d_tag = 1 };
 	assert_null(answer(&f));
-	make("prog", "\x7f" "ELF", 4);
+	make("prog",
+	     "\x7f"
+	     "ELF",
+	     4);
 	(void)program_refuses_preload(path_of("prog"));
 	make("prog", "", 0);
 	assert_null(program_refuses_preload(path_of("prog")));
@@ -209,7 +212,8 @@ static void more_rights_than_the_caller_are_told(void **state)
 	assert_int_equal(chmod(path_of("prog"), 02745), 0); /* an old kind of lock, no right */
 	assert_null(program_refuses_preload(path_of("prog")));
 	assert_int_equal(chmod(path_of("prog"), 0755), 0);
-	assert_int_equal(setxattr(path_of("prog"), "security.capability", caps, sizeof(caps), 0), 0);
+	assert_int_equal(setxattr(path_of("prog"), "security.capability", caps, sizeof(caps), 0),
+			 0);
 	assert_null(program_refuses_preload(path_of("prog")));
 	assert_int_equal(setresuid(65533, 65533, 0), 0);
 	assert_string_equal(program_refuses_preload(path_of("prog")), "has file capabilities");

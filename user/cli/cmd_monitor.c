@@ -114,9 +114,9 @@ static int print_json(const struct ipn_ctl_event *e)
 	}
 	if (e->what == IPN_WATCH_REFUSED) {
 		json_object_set_new(o, "policy", e->name[0] ? json_string(e->name) : json_null());
-		json_object_set_new(o, "port", e->port == (__u32)IPN_PORTNO_ANY
-						       ? json_null()
-						       : json_integer(e->port));
+		json_object_set_new(o, "port",
+				    e->port == (__u32)IPN_PORTNO_ANY ? json_null()
+								     : json_integer(e->port));
 		json_object_set_new(o, "pid", e->pid ? json_integer(e->pid) : json_null());
 		json_object_set_new(o, "kind", json_string(names_kind(e->kind) ?: "?"));
 		json_object_set_new(o, "uid", json_integer(e->uid));

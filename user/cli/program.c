@@ -46,8 +46,8 @@ static bool read_at(int fd, void *to, size_t len, ElfW(Off) at)
 	return at <= LONG_MAX && pread(fd, to, len, (off_t)at) == (ssize_t)len;
 }
 
-/* Without a loader: a program, or the loader itself, which loads others with all that is preloaded. */
-static bool is_pie(int fd, const ElfW(Phdr) *dynamic)
+/* Without a loader: a program, or the loader itself, which takes what is preloaded into others. */
+static bool is_pie(int fd, const ElfW(Phdr) * dynamic)
 {
 	ElfW(Dyn) d;
 
@@ -61,7 +61,7 @@ static bool is_pie(int fd, const ElfW(Phdr) *dynamic)
 	return false;
 }
 
-static const char *elf_refuses(int fd, const ElfW(Ehdr) *e)
+static const char *elf_refuses(int fd, const ElfW(Ehdr) * e)
 {
 	ElfW(Phdr) p, dynamic = { 0 };
 	char loader[PATH_MAX];

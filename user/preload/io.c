@@ -16,7 +16,7 @@ static ssize_t send_vec(struct ipn_sock *s, const struct iovec *iov, size_t n, i
 	/* no SIGPIPE comes from an IPN socket */
 	flags &= ~MSG_NOSIGNAL;
 	r = __builtin_expect(shim_can_send(iov, n), 1) ? tx_send(s, iov, n, flags)
-					  : shim_send_by_kernel(s, iov, n, flags);
+						       : shim_send_by_kernel(s, iov, n, flags);
 	shim_wait_end(&before);
 	return r;
 }
@@ -32,8 +32,9 @@ static ssize_t recv_vec(struct ipn_sock *s, const struct iovec *iov, size_t n, i
 	struct shim_wait before = shim_wait_begin(&wait);
 	ssize_t r;
 
-	r = __builtin_expect(shim_can_receive(iov, n), 1) ? rx_recv(s, iov, n, flags, msg_flags)
-					     : shim_recv_by_kernel(s, iov, n, flags, msg_flags);
+	r = __builtin_expect(shim_can_receive(iov, n), 1)
+		    ? rx_recv(s, iov, n, flags, msg_flags)
+		    : shim_recv_by_kernel(s, iov, n, flags, msg_flags);
 	shim_wait_end(&before);
 	return r;
 }
@@ -107,8 +108,8 @@ static bool passes_ipn(const struct msghdr *msg)
 		return false;
 	all = *msg;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&all); c; c = CMSG_NXTHDR(&all, c)) {
-		const size_t most = (size_t)((const char *)all.msg_control +
-					     all.msg_controllen - (const char *)c);
+		const size_t most = (size_t)((const char *)all.msg_control + all.msg_controllen -
+					     (const char *)c);
 
 		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
 		    c->cmsg_len <= most && any_is_ipn(CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0)))
@@ -119,7 +120,8 @@ static bool passes_ipn(const struct msghdr *msg)
 
 SHIM_API ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-	SHIM_SOCK_OR(s, fd, passes_ipn(msg) ? shim_ret(-EOPNOTSUPP) : shim_real_sendmsg(fd, msg, flags));
+	SHIM_SOCK_OR(s, fd,
+		     passes_ipn(msg) ? shim_ret(-EOPNOTSUPP) : shim_real_sendmsg(fd, msg, flags));
 	return shim_ret(send_msg(s, msg, flags));
 }
 
@@ -142,9 +144,8 @@ SHIM_API int sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags)
 
 	SHIM_SOCK_OR(s, fd, foreign_sendmmsg(fd, msgs, n, flags));
 	for (i = 0; i < n; i++) {
-		r = shim_can_write(&msgs[i], sizeof(msgs[i]))
-			    ? send_msg(s, &msgs[i].msg_hdr, flags)
-			    : -EFAULT;
+		r = shim_can_write(&msgs[i], sizeof(msgs[i])) ? send_msg(s, &msgs[i].msg_hdr, flags)
+							      : -EFAULT;
 		if (r < 0)
 			return i ? (int)i : (int)shim_ret(r);
 		msgs[i].msg_len = (unsigned int)r;

@@ -140,8 +140,7 @@ ssize_t shim_send_by_kernel(struct ipn_sock *s, const struct iovec *iov, size_t 
 	copy = malloc(len + 1);
 	if (fd < 0 || !copy)
 		return -ENOBUFS;
-	if (pwritev(fd, iov, (int)n, 0) != (ssize_t)len ||
-	    pread(fd, copy, len, 0) != (ssize_t)len)
+	if (pwritev(fd, iov, (int)n, 0) != (ssize_t)len || pread(fd, copy, len, 0) != (ssize_t)len)
 		return -EFAULT;
 	one = (struct iovec){ copy, len };
 	return tx_send(s, &one, 1, flags);

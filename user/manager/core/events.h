@@ -17,10 +17,10 @@ enum event_type {
 	EVENT_NET_DEL,  /* begins to end: its ports are there still */
 	EVENT_NET_GONE, /* its ports are gone: whoever refers to it lets go of it */
 	EVENT_JOIN,
-	EVENT_LEAVE,     /* begins to leave */
-	EVENT_NODE_GONE, /* whoever refers to it lets go of it */
-	EVENT_COUNTS,    /* of readers and writers */
-	EVENT_REFUSED,   /* the policy refused a port */
+	EVENT_LEAVE,       /* begins to leave */
+	EVENT_NODE_GONE,   /* whoever refers to it lets go of it */
+	EVENT_COUNTS,      /* of readers and writers */
+	EVENT_REFUSED,     /* the policy refused a port */
 	EVENT_TURNED_AWAY, /* a listener's client did not become a port, and cannot be told why */
 };
 
@@ -33,7 +33,7 @@ struct event {
 	__u32 uid;
 	int err;
 	/* TURNED_AWAY */
-	__u32 pid; /* 0: not known */
+	__u32 pid;  /* 0: not known */
 	__s32 port; /* that it asked for, or IPN_PORTNO_ANY */
 };
 

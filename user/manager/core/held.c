@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The programs count when a sender is refused, and note since when (bpf/core/pool.h); who it is that
- * does not read, they count again when they are asked. So messages cost nothing more for it.
+ * The programs count when a sender is refused, and note since when (bpf/core/pool.h); who it is
+ * that does not read, they count again when they are asked. So messages cost nothing more for it.
  */
 #include "manager/core/held.h"
 

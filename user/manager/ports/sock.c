@@ -26,9 +26,9 @@
  * taking the socket out of the map and putting it back. So it can hold a sender up for two queries,
  * once. What waits for the kernel's worker alone is left: on a busy machine that comes late.
  *
- * A port whose program has closed its socket ends at the next look. Where a program refuses a message
- * but stays (for the moment its socket is connected to another than ours), the kernel would redirect
- * to it never again: the same way out and back puts that right.
+ * A port whose program has closed its socket ends at the next look. Where a program refuses a
+ * message but stays (for the moment its socket is connected to another than ours), the kernel would
+ * redirect to it never again: the same way out and back puts that right.
  */
 #include "manager/ports/sock.h"
 
