@@ -16,7 +16,7 @@ for call in $calls; do
 done
 
 step "they are installed, and lead to each other"
-make -s -C "$IPN_ROOT" install DESTDIR="$IPN_TEST_TMP/root" PREFIX=/usr >/dev/null
+make -s -C "$IPN_ROOT" install-man DESTDIR="$IPN_TEST_TMP/root" PREFIX=/usr >/dev/null
 for call in $calls; do
 	file=$IPN_TEST_TMP/root/usr/share/man/man3/$call.3
 	[ -s "$file" ] || fail "$call.3 is not installed"
@@ -41,7 +41,7 @@ for page in "$IPN_ROOT"/docs/*.3.scd; do
 	awk '/^# EXAMPLE/ { here = 1 } here && /^```/ { n++; next } here && n == 1' "$page" |
 		sed 's/\\\\/\\/g' >"$IPN_TEST_TMP/$name.c"
 	[ -s "$IPN_TEST_TMP/$name.c" ] || fail "$name: no example"
-	${CC:-cc} -std=gnu11 -Wall -Wextra -Werror -I"$IPN_TEST_TMP/root/usr/include" \
+	${CC:-cc} -std=gnu11 -Wall -Wextra -Werror -I"$IPN_ROOT/include" \
 		-o "$IPN_TEST_TMP/$name" "$IPN_TEST_TMP/$name.c" "$IPN_BUILD/libipn.a" -lpthread
 done
 
@@ -54,6 +54,7 @@ ipn-fabric net add "$NETS/news" --mtu 1000
 assert_eq "mtu 1000, next 0" "$(run ipn_setsockopt "$NETS/news")" "ipn_setsockopt"
 run ipn_recv "$NETS/news" >"$IPN_TEST_TMP/heard" &
 heard=$!
+wait_until 20 has_ports "$NETS/news" 1
 mkfifo "$IPN_TEST_TMP/in"
 run ipn_poll "$NETS/news" <"$IPN_TEST_TMP/in" >"$IPN_TEST_TMP/polled" &
 polled=$!
