@@ -23,7 +23,7 @@
 #   tests/{unit,control}/X_test.c   once more, of those objects: build/san/tests/X_test
 #   tests/plain/X.c                 build/tests/X and X-fortified, plain programs: no libipn
 #   tests/bench/X.c                 build/bench/X, linked with libipn.a
-#   docs/X.N.scd                    build/man/X.N
+#   docs/X.N.scd                    build/man/X.N; the other calls of its NAME become links to it
 #   docs/examples/X.bpf.c           build/examples/X.bpf.o, policies to load
 
 VERSION := 0.1.0
@@ -167,8 +167,8 @@ $(if $(SAME_NAME),$(error two test sources make $(SAME_NAME): give one of them a
 
 # --- goals ---------------------------------------------------------------------------------------
 
-.PHONY: all lib bpf tests benches fuzzers fuzz help install clean deps demo test lint model bench \
-	format soak inject check FORCE
+.PHONY: all lib bpf tests benches fuzzers fuzz help install install-man clean deps demo test lint \
+	model bench format soak inject check FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -427,7 +427,20 @@ $(B)/tests/sim: $(SIM_SOURCES)
 
 # --- install -------------------------------------------------------------------------------------
 
-install: $(PROGRAMS) lib $(KIT) $(MANPAGES) $(B)/ipn-fabric.service
+# The pages alone, with the links of section 3.
+install-man: $(MANPAGES)
+	for page in $(MANPAGES); do \
+		$(INSTALL) -D -m 644 -t $(DESTDIR)$(MANDIR)/man$${page##*.} $$page || exit; \
+	done
+	for page in docs/*.3.scd; do \
+		main=$$(basename $$page .scd); \
+		for call in $$(scripts/man-calls $$page); do \
+			[ $$call.3 = $$main ] || echo ".so man3/$$main" \
+				>$(DESTDIR)$(MANDIR)/man3/$$call.3 || exit; \
+		done; \
+	done
+
+install: install-man $(PROGRAMS) lib $(KIT) $(B)/ipn-fabric.service
 	$(INSTALL) -D -m 755 $(B)/ipn-fabric $(DESTDIR)$(SBINDIR)/ipn-fabric
 	$(INSTALL) -D -m 644 $(B)/libipn.so.1 $(DESTDIR)$(LIBDIR)/libipn.so.1
 	ln -sf libipn.so.1 $(DESTDIR)$(LIBDIR)/libipn.so
@@ -439,9 +452,6 @@ install: $(PROGRAMS) lib $(KIT) $(MANPAGES) $(B)/ipn-fabric.service
 	$(INSTALL) -D -m 644 -t $(DESTDIR)$(DOCDIR) docs/policies.md
 	$(INSTALL) -D -m 644 -t $(DESTDIR)$(DOCDIR)/examples docs/examples/*.bpf.c
 	$(INSTALL) -D -m 644 -t $(DESTDIR)$(UNITDIR) $(B)/ipn-fabric.service
-	for page in $(MANPAGES); do \
-		$(INSTALL) -D -m 644 -t $(DESTDIR)$(MANDIR)/man$${page##*.} $$page || exit; \
-	done
 	[ ! -e scripts/completion.bash ] || \
 		$(INSTALL) -D -m 644 scripts/completion.bash $(DESTDIR)$(COMPLETIONDIR)/ipn-fabric
 	[ -n "$(DESTDIR)" ] || ldconfig || true

@@ -94,8 +94,10 @@ struct unix_sock {
 } __attribute__((preserve_access_index));
 struct sk_psock {
 	struct sk_buff_head ingress_skb;
+	unsigned long state;
 } __attribute__((preserve_access_index));
-#define SOCK_DEAD 0 /* bit of sk_flags */
+#define SOCK_DEAD 0           /* bit of sk_flags */
+#define SK_PSOCK_TX_ENABLED 0 /* bit of sk_psock's state */
 #define CHECKSUM_PARTIAL 3
 #define GSO_TCP (1 << 0 | 1 << 4) /* SKB_GSO_TCPV4, SKB_GSO_TCPV6 */
 

@@ -64,7 +64,7 @@ struct pool_count {
 	void *log;
 	__u64 head;
 	__u64 c1, c2;
-	__u32 a; /* port */
+	__u32 a, b; /* their ports */
 	__u32 own;
 	__u64 at;    /* next to look at */
 	__u64 first; /* that a has to read */
@@ -84,10 +84,12 @@ static long pool_reader(__u32 i, struct pool_count *p)
 		c = p->head;
 	if (c < p->c1) {
 		p->c2 = p->c1;
+		p->b = p->a;
 		p->c1 = c;
 		p->a = port;
 	} else if (c < p->c2) {
 		p->c2 = c;
+		p->b = port;
 	}
 	return 0;
 }
@@ -111,41 +113,41 @@ static long pool_own(__u32 i, struct pool_count *p)
 	return 0;
 }
 
-/* Counts, and keeps the limit that comes of it. Is there room? */
-static int pool_count(struct ipn_net_fast *net, void *log)
+/* Counts, and keeps the limit that comes of it. Is there room? p: net, log; what was found. */
+static int pool_count(struct pool_count *p)
 {
-	struct pool_count p = { .net = net, .log = log };
+	struct ipn_net_fast *net = p->net;
 	__u64 slots = (__u64)net->log_mask + 1, pending, limit;
 	struct ipn_log_head *head;
 	__u32 zero = 0;
 
-	head = bpf_map_lookup_elem(log, &zero);
+	head = bpf_map_lookup_elem(p->log, &zero);
 	if (!head)
 		return 0;
-	p.head = READ_ONCE(head->head); /* C1 */
-	p.c1 = p.c2 = any_number64(net, ~0ULL);
-	bpf_loop(net->numnodes, pool_reader, &p, 0);
-	if (p.c1 == ~0ULL) { /* nobody reads */
-		WRITE_ONCE(head->limit, p.head + net->pool);
+	p->head = READ_ONCE(head->head); /* C1 */
+	p->c1 = p->c2 = any_number64(net, ~0ULL);
+	bpf_loop(net->numnodes, pool_reader, p, 0);
+	if (p->c1 == ~0ULL) { /* nobody reads */
+		WRITE_ONCE(head->limit, p->head + net->pool);
 		return 1;
 	}
-	if (p.c2 > p.head)
-		p.c2 = p.head;
-	if (p.head > slots && p.c1 < p.head - slots)
-		p.c1 = p.head - slots;
-	if (p.c2 < p.c1)
-		p.c2 = p.c1;
-	p.at = p.first = p.c1;
-	bpf_loop(p.c2 - p.c1, pool_own, &p, 0);
+	if (p->c2 > p->head)
+		p->c2 = p->head;
+	if (p->head > slots && p->c1 < p->head - slots)
+		p->c1 = p->head - slots;
+	if (p->c2 < p->c1)
+		p->c2 = p->c1;
+	p->at = p->first = p->c1;
+	bpf_loop(p->c2 - p->c1, pool_own, p, 0);
 
-	pending = p.head - p.c1 - p.own;
-	limit = p.head + net->pool - pending;
+	pending = p->head - p->c1 - p->own;
+	limit = p->head + net->pool - pending;
 	if (pending >= net->pool)
-		limit = p.head;
-	if (limit > p.first + slots)
-		limit = p.first + slots;
+		limit = p->head;
+	if (limit > p->first + slots)
+		limit = p->first + slots;
 	WRITE_ONCE(head->limit, limit); /* C5 */
-	return p.head < limit;
+	return p->head < limit;
 }
 
 /* The log of a network, which is also the network's number. */
@@ -177,9 +179,18 @@ INLINE struct ipn_log_head *pool_head(const struct ipn_net_fast *net, __u32 id)
 GLOBAL int pool_room(__u32 id)
 {
 	struct ipn_net_fast *net = bpf_map_lookup_elem(&ipn_net_fast, &id);
-	void *log = net ? pool_log(net, &id) : NULL;
+	struct pool_count p = { .net = net, .log = net ? pool_log(net, &id) : NULL };
 
-	return log ? pool_count(net, log) : 0;
+	return p.log ? pool_count(&p) : 0;
+}
+
+/* Somebody was refused while the head is this: for people, who want to know for how long. */
+INLINE void pool_note(struct ipn_log_head *head, __u64 n)
+{
+	if (READ_ONCE(head->full_at) == n + 1)
+		return;
+	WRITE_ONCE(head->full_since, bpf_ktime_get_ns());
+	WRITE_ONCE(head->full_at, n + 1);
 }
 
 struct pool_take {
@@ -194,6 +205,7 @@ static long pool_try(__u32 i, struct pool_take *t)
 	__u64 n = READ_ONCE(t->head->head); /* N1 */
 
 	if (n >= READ_ONCE(t->head->limit) && !pool_room(t->id)) { /* N2, N3 */
+		pool_note(t->head, n);
 		t->result = POOL_FULL;
 		return 1;
 	}
@@ -263,6 +275,7 @@ static long own_try(__u32 i, struct own_take *t)
 	__u64 n = READ_ONCE(t->head->head);
 
 	if (n >= READ_ONCE(t->head->limit) && !own_room(t->net, t->head, t->page)) {
+		pool_note(t->head, n);
 		t->result = POOL_FULL;
 		return 1;
 	}
@@ -401,6 +414,8 @@ GLOBAL int pool_wait(__u32 id, __u32 port, __u32 full)
 		room = pool_room(id);                  /* S3 */
 	}
 	if (!room) { /* S4 */
+		if (head)
+			pool_note(head, READ_ONCE(head->head));
 		WRITE_ONCE(page->room, 0);
 		return 0;
 	}
@@ -408,6 +423,50 @@ GLOBAL int pool_wait(__u32 id, __u32 port, __u32 full)
 		FETCH_AND(&net->full[word], ~(1ULL << (port & 63)));
 	WRITE_ONCE(page->room, 1);
 	return 0;
+}
+
+/*
+ * The reader that the oldest pending message waits for, of the two that are furthest behind. Where
+ * the first has only its own before it, that is the second, if the next is the first's own as well.
+ */
+INLINE __u32 pool_holder(const struct pool_count *p)
+{
+	__u32 at = 1 + (p->c2 & p->net->log_mask);
+	struct ipn_slot *slot;
+
+	if (p->first < p->c2 || p->c2 >= p->head)
+		return p->a;
+	slot = bpf_map_lookup_elem(p->log, &at);
+	return slot && READ_ONCE(slot->seq) == p->c2 + 1 && READ_ONCE(slot->src) == p->a ? p->b
+											 : p->a;
+}
+
+/* Who keeps senders waiting: see IPN_NOTIFY_HELD. */
+INLINE void pool_held(struct ipn_notify *ctx)
+{
+	__u32 id = ctx->node, full = ctx->event.arg, holder = 0;
+	struct ipn_net_fast *net = bpf_map_lookup_elem(&ipn_net_fast, &id);
+	struct ipn_page *page = NULL;
+	struct pool_count p = { .net = net };
+	struct ipn_log_head *head;
+
+	ctx->event.arg = 0;
+	if (!net || (full && net->policy == IPN_POLICY_BROADCAST))
+		return;
+	if (full) {
+		head = own_head(net, full - 1, &page);
+		if (head && page && !own_room(net, head, page))
+			holder = full;
+	} else {
+		head = pool_head(net, id);
+		p.log = pool_log(net, &id);
+		if (p.log && !pool_count(&p))
+			holder = pool_holder(&p) + 1;
+	}
+	if (!head || !holder || READ_ONCE(head->full_at) != READ_ONCE(head->head) + 1)
+		return;
+	ctx->since = READ_ONCE(head->full_since);
+	ctx->event.arg = holder;
 }
 
 #endif

@@ -43,6 +43,21 @@ INLINE __u32 sk_waiting(const struct unix_sock *us)
 	return n;
 }
 
+/*
+ * Has the kernel's worker given up? It does so for good after the first message that the
+ * recipient's socket refuses: because that is closed, or is connected to another socket for the
+ * moment.
+ */
+INLINE int sk_broken(const struct unix_sock *us)
+{
+	struct sk_psock *psock = sk_psock_of(us);
+	unsigned long state = ~0UL;
+
+	if (psock)
+		BPF_CORE_READ_INTO(&state, psock, state);
+	return !(state >> SK_PSOCK_TX_ENABLED & 1);
+}
+
 INLINE int sk_full(const struct sock *peer)
 {
 	__u32 max = peer->sk_max_ack_backlog;

@@ -418,6 +418,7 @@ INLINE void sk_look(struct ipn_sk_query *look)
 	us = bpf_skc_to_unix_sock(sk);
 	if (us) {
 		look->waiting = sk_waiting(us);
+		look->broken = sk_broken(us);
 		peer = us->peer;
 		if (peer) {
 			if (look->waiting && sk_stuck(us, peer))
@@ -453,6 +454,10 @@ SEC("syscall") int ipn_notify(struct ipn_notify *ctx)
 		return room_ring(id) ? 1 : 0;
 	if (ctx->op == IPN_NOTIFY_POOL) {
 		pool_left(id);
+		return 0;
+	}
+	if (ctx->op == IPN_NOTIFY_HELD) {
+		pool_held(ctx);
 		return 0;
 	}
 	return bell_ring(ctx->node, ctx->event.type, ctx->event.arg) ? 1 : 0;

@@ -303,7 +303,10 @@ struct ipn_log_head {
 	/* LOSSLESS networks; the protocol is told in bpf/core/pool.h */
 	__u64 limit;   /* numbers below this have room in the pool */
 	__u64 waiting; /* somebody waits for room: who moves his cursor must say so */
-	__u64 pad[5];
+	/* for people: nobody was let in at head full_at - 1, since when (ns, monotonic) */
+	__u64 full_at;
+	__u64 full_since;
+	__u64 pad[3];
 };
 
 struct ipn_slot {
@@ -444,10 +447,12 @@ struct ipn_sk {
 struct ipn_sk_query {
 	__u32 node;
 	__u32 uid;     /* of the socket that ours is connected to */
-	__u64 peer;    /* that socket, key in `sk_ports`; 0: ours is connected to none */
+	__u64 peer;    /* that socket, key in `sk_ports`; 0: ours is connected to none (any more) */
 	__u32 waiting; /* messages redirected to ours that are not sent yet */
 	__u32 dead;    /* that socket is closed */
 	__u64 first;   /* tells the first of them from others; 0: they wait for nobody to read */
+	__u32 broken;  /* the kernel redirects no more to ours: one message could not be sent */
+	__u32 pad;
 };
 
 /*
@@ -500,11 +505,18 @@ enum ipn_notify_op {
 	IPN_NOTIFY_BELL = 0, /* event into the bell of `node` */
 	IPN_NOTIFY_ROOM = 1, /* event into the room bell of `node` */
 	IPN_NOTIFY_POOL = 2, /* LOSSLESS network `node`: a reader left, wake who waits for room */
+	/*
+	 * LOSSLESS network `node`: whoever keeps its log full, event.arg 0, or, of a switch, keeps
+	 * the own log of the process at port event.arg - 1 full. Then event.arg is that port + 1,
+	 * and `since` tells since when somebody is kept waiting; else event.arg is 0.
+	 */
+	IPN_NOTIFY_HELD = 6,
 };
 struct ipn_notify {
 	__u32 node;
 	__u32 op;
 	struct ipn_event event;
+	__u64 since; /* ns, monotonic */
 };
 
 #define IPN_ABI_ASSERT(type, size) _Static_assert(sizeof(struct type) == (size), #type)
@@ -526,9 +538,9 @@ IPN_ABI_ASSERT(ipn_slot, IPN_SLOT_HDR);
 IPN_ABI_ASSERT(ipn_page, 128);
 IPN_ABI_ASSERT(ipn_tx_hdr, IPN_TX_HDR);
 IPN_ABI_ASSERT(ipn_verdict, 16);
-IPN_ABI_ASSERT(ipn_notify, 16);
+IPN_ABI_ASSERT(ipn_notify, 24);
 IPN_ABI_ASSERT(ipn_sk, 8);
-IPN_ABI_ASSERT(ipn_sk_query, 32);
+IPN_ABI_ASSERT(ipn_sk_query, 40);
 IPN_ABI_ASSERT(ipn_punt, 32);
 IPN_ABI_ASSERT(ipn_punt_acct, 32);
 IPN_ABI_ASSERT(ipn_listener, 256);

@@ -349,7 +349,8 @@ struct ipn_ctl_port {
 	__u32 ifindex;
 	__u32 uid;
 	__u32 pid; /* process nodes; 0 unknown */
-	__u32 pad;
+	/* PORT_LIST, LOSSLESS: senders wait for this port to read, for so long; 0: they do not */
+	__u32 holds_ms;
 	char name[IPN_NAME_MAX];
 	char path[IPN_PATH_MAX];
 	__u8 pad2[4];
@@ -454,7 +455,16 @@ enum ipn_ctl_what {
 	IPN_WATCH_LOST,    /* count: events that were lost here */
 	IPN_WATCH_POLICY,  /* loaded: port is its number, name its name; no path */
 	IPN_WATCH_POLICY_GONE, /* unloaded: the same */
-	IPN_WATCH_REFUSED,     /* a policy, by name, refused a port: kind, uid, count: errno */
+	/*
+	 * A port was refused by the policy `name`; or, without a name, a program that came in by a
+	 * listener, uid, pid, for that port (or IPN_PORTNO_ANY). kind; count: errno
+	 */
+	IPN_WATCH_REFUSED,
+	/*
+	 * LOSSLESS: senders have waited for more than 1 s for this port to read, count: ms. Once
+	 * for each time
+	 */
+	IPN_WATCH_HOLDS,
 };
 struct ipn_ctl_event {
 	__u64 time; /* ns, CLOCK_REALTIME */

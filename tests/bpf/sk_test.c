@@ -7,6 +7,7 @@
 #include "ways.h"
 
 #include <sched.h>
+#include <sys/un.h>
 
 static __u8 message[FRAME_MAX];
 
@@ -454,6 +455,62 @@ static void a_look_tells_the_other_end(void **state)
 	assert_int_equal(look.peer, 0);
 }
 
+/* Waits for what the kernel's worker does. */
+static struct ipn_sk_query look_until(const struct t_port *p, bool broken)
+{
+	struct ipn_sk_query look = look_at(p);
+
+	for (int ms = 0; !look.broken == broken && ms < SOCK_WAIT_MS; ms++) {
+		usleep(1000);
+		look = look_at(p);
+	}
+	return look;
+}
+
+/* The kernel's worker meets a socket that is closed, and takes its peer from ours. */
+static void a_look_tells_who_has_closed_amid_messages(void **state)
+{
+	struct ipn_sk_query look;
+
+	(void)state;
+	assert_int_equal(look_at(two).broken, 0);
+	learn(two);
+	close(two->sock);
+	two->sock = -1;
+	sock_send(one, message, 100);
+	look = look_until(two, true);
+	assert_true(!look.peer || look.dead);
+	assert_int_equal(look_at(one).broken, 0);
+	assert_int_equal(look_at(one).peer, one->sock_key);
+}
+
+/* Its socket is another's for a moment: what comes then breaks the way to it. */
+static void a_look_tells_whom_nothing_is_redirected_to(void **state)
+{
+	const struct sockaddr_un elsewhere = { .sun_family = AF_UNIX };
+	int other = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	__u64 fd = (__u64)two->sock_end;
+	struct sockaddr_un name;
+	socklen_t len = sizeof(name);
+	struct ipn_sk_query look;
+
+	(void)state;
+	learn(two);
+	assert_ok(bind(other, (const void *)&elsewhere, sizeof(sa_family_t)));
+	assert_ok(getsockname(other, (void *)&name, &len));
+	assert_ok(connect(two->sock, (void *)&name, len));
+	sock_send(one, message, 100);
+	look = look_until(two, true);
+	assert_int_equal(look.broken, 1);
+	assert_int_equal(look.peer, two->sock_key);
+	/* out and back */
+	assert_ok(bpf_map_delete_elem(fab.b->fd_socks, &two->in.node));
+	assert_ok(bpf_map_update_elem(fab.b->fd_socks, &two->in.node, &fd, BPF_ANY));
+	assert_int_equal(look_at(two).broken, 0);
+	assert_int_equal(look_at(two).waiting, 0);
+	close(other);
+}
+
 static const struct CMUnitTest tests[] = {
 #define SK_TEST(name, world) cmocka_unit_test_setup_teardown(name, world, world_done)
 	SK_TEST(a_sock_port_sends_from_14_to_16064_bytes_and_the_mtu, jumbo),
@@ -470,6 +527,8 @@ static const struct CMUnitTest tests[] = {
 	SK_TEST(a_policy_that_is_not_there_is_named, hub),
 	SK_TEST(whose_socket_is_gone_is_slow, ethernet_switch),
 	SK_TEST(a_look_tells_the_other_end, hub),
+	SK_TEST(a_look_tells_who_has_closed_amid_messages, ethernet_switch),
+	SK_TEST(a_look_tells_whom_nothing_is_redirected_to, ethernet_switch),
 };
 
 FABRIC_MAIN(tests)

@@ -63,6 +63,38 @@ wait_until 20 seen "$log.nobody" ".event == \"join\" and .pid == ${NODE_PID[last
 grep -q secret "$log.hub" && fail "told of another network"
 grep -q secret "$log.nobody" && fail "nobody was told of what he may not see"
 
+step "programs that cannot be told why they are turned away"
+ipn-fabric attach "$NETS/hub" --vde "$IPN_TEST_TMP/sw" >/dev/null
+DIR=$IPN_TEST_TMP/sw
+vde first -p 7
+status=0
+vdeclient "$DIR" -p 7 -d second </dev/null >/dev/null || status=$?
+assert_eq 1 $status "a second one at port 7"
+told '.event == "refused" and .kind == "sock" and .port == 7 and .uid == 0 and .pid > 0 and
+	.policy == null and (.error | contains("taken"))'
+vdeclient "$DIR" raw 00000000 >/dev/null || true
+told '.event == "refused" and .port == null and (.error | contains("Bad message"))'
+ipn-fabric attach "$NETS/hub" --unix "$IPN_TEST_TMP/fab" --peer "$IPN_TEST_TMP/program" \
+	--port 7 >/dev/null
+python3 -c 'import socket, sys, time
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1])
+time.sleep(1000)' "$IPN_TEST_TMP/program" &
+program=$!
+unix_refused() { seen "$log" '.event == "refused" and .port == 7 and .pid == null'; }
+wait_until 20 unix_refused
+crash first
+unix_there()
+{
+	ipn-fabric show --json "$NETS/hub" |
+		jq -e '.ports[] | select(.port == 7 and .kind == "sock")' >/dev/null
+}
+wait_until 20 unix_there
+kill $program
+wait $program 2>/dev/null || true
+ipn-fabric detach "$NETS/hub" --unix "$IPN_TEST_TMP/fab"
+ipn-fabric detach "$NETS/hub" --vde "$IPN_TEST_TMP/sw"
+
 step "one that does not read is told how much it missed; nobody waits for it"
 kill -STOP $all
 for _ in {1..150}; do

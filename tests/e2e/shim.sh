@@ -22,14 +22,35 @@ expect_status 127 ipn-fabric run no-such-program
 [[ $ERR == *"no-such-program: No such file"* ]] || fail "$ERR"
 
 start_fabric
+step "programs that the library cannot reach: one line says so, and they run"
+echo 'int main(void) { return 5; }' >"$IPN_TEST_TMP/static.c"
+gcc -static -o "$IPN_TEST_TMP/static" "$IPN_TEST_TMP/static.c"
+printf '#!%s\n' "$IPN_TEST_TMP/static" >"$IPN_TEST_TMP/script"
+chmod 755 "$IPN_TEST_TMP/script"
+for program in static script; do
+	expect_status 5 ipn-fabric run "$IPN_TEST_TMP/$program"
+	[[ $ERR == "run: $IPN_TEST_TMP/$program: is statically linked: "* && $ERR != *$'\n'* ]] ||
+		fail "what run said: $ERR"
+done
+expect_status 0 ipn-fabric run true
+assert_eq "" "$ERR" "said of a program that it can reach"
 umask 0
 ipn-fabric net add "$NETS/hub" --pool 512
 
 expect_status 1 plain calls "$NETS/hub" # the kernel knows no such family
-for case in errors later calls poll select epoll dup fork spawn exec signals threads; do
+for case in errors later calls memory poll select epoll dup fork passed spawn exec signals \
+	threads; do
 	step "$case"
 	run_case $case "$NETS/hub"
 done
+
+step "made or bound before fork, connected after it"
+run_unborn() # plain: the path of its own network is new each time
+{
+	timeout "$(limit 60)" ipn-fabric run "$1" unborn "$NETS/hub" "$NETS/$1" || fail "$1 unborn"
+}
+run_unborn plain
+run_unborn plain-fortified
 
 step "options"
 for program in plain plain-fortified; do
@@ -97,6 +118,32 @@ step "libipn itself under run: by its own"
 export ASAN_OPTIONS=verify_asan_link_order=0 # where it was built with SANITIZE=1
 OUT=$(ipn-fabric run ipncall socket "connect $NETS/hub" "send hello" | tr '\n' ' ')
 assert_eq "ok ok ok 5 " "$OUT"
+
+step "programs in other languages"
+node ear "socket 1" "connect $NETS/hub"
+# shellcheck disable=SC2016
+timeout "$(limit 20)" ipn-fabric run perl -MSocket -e '
+	socket(S, 34, SOCK_RAW, 1) or die "socket $!";
+	connect(S, pack("S Z108", 34, $ARGV[0])) or die "connect $!";
+	defined(send(S, "from perl", 0)) or die "send $!"' "$NETS/hub"
+tell ear "recv 20000" "ok from perl"
+timeout "$(limit 20)" ipn-fabric run python3 -c 'import ctypes, socket, struct, sys
+s = socket.socket(34, socket.SOCK_RAW, 1)
+a = struct.pack("H108s", 34, sys.argv[1].encode())
+assert not ctypes.CDLL(None).connect(s.fileno(), a, len(a))
+s.send(b"from python")' "$NETS/hub"
+tell ear "recv 20000" "ok from python"
+timeout "$(limit 20)" python3 -c 'import ctypes, struct, sys
+c = ctypes.CDLL(sys.argv[2])
+a = struct.pack("H108s", 34, sys.argv[1].encode())
+s = c.ipn_socket(34, 3, 0)
+assert s >= 0 and not c.ipn_connect(s, a, len(a))
+assert c.ipn_send(s, b"by ctypes", 9, 0) == 9' "$NETS/hub" "$IPN_BUILD/libipn.so.1"
+tell ear "recv 20000" "ok by ctypes"
+printf "from socat" | timeout "$(limit 20)" ipn-fabric run socat -u STDIN \
+	"SOCKET-CONNECT:34:1:x$(printf %s "$NETS/hub" | od -An -v -tx1 | tr -d ' \n')00,so-type=3"
+tell ear "recv 20000" "ok from socat"
+leave ear
 
 step "programs without IPN sockets run as ever"
 cat >"$IPN_TEST_TMP/script" <<-'END'

@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
@@ -295,6 +296,151 @@ static void case_errors(char **args)
 	ok(close(s));
 	want_errno(EBADF, close(s));
 	want_errno(EBADF, send(s, "x", 1, 0));
+}
+
+/*
+ * Arguments that are no memory.
+ */
+
+#define PAGE 4096
+
+/* A pointer that is good until `end`, where nothing is, or memory of no use. */
+static char *until(char *end, size_t n)
+{
+	return end - n;
+}
+
+static void bad_calls(int s, int fresh_fd, void *bad)
+{
+	struct iovec iov = { bad, 10 }, two[2] = { { "ab", 2 }, { bad, 10 } };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 },
+		      no_iov = { .msg_iov = bad, .msg_iovlen = 2 };
+	struct mmsghdr mmsg = { .msg_hdr = msg };
+	struct sockaddr_un name;
+	socklen_t len = sizeof(name);
+	char buf[16];
+	int val = 0;
+
+	want_errno(EFAULT, bind(fresh_fd, bad, 110));
+	want_errno(EFAULT, connect(fresh_fd, bad, 110));
+	want_errno(EINVAL, connect(fresh_fd, bad, 1000));
+	want_errno(EFAULT, setsockopt(fresh_fd, 0, IPN_SO_MTU, bad, sizeof(val)));
+	want_errno(EFAULT, setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, bad, sizeof(struct timeval)));
+	want_errno(EFAULT, getsockopt(s, 0, IPN_SO_MTU, bad, &len));
+	want_errno(EFAULT, getsockopt(s, 0, IPN_SO_MTU, &val, bad));
+	want_errno(EFAULT, getsockopt(s, SOL_SOCKET, SO_TYPE, bad, &len));
+	want_errno(EFAULT, getsockname(s, bad, &len));
+	want_errno(EFAULT, getsockname(s, (struct sockaddr *)&name, bad));
+	want_errno(EFAULT, getpeername(s, bad, &len));
+	want_errno(EOPNOTSUPP, accept(s, bad, bad));
+	want_errno(EFAULT, ioctl(s, FIONREAD, bad));
+	want_errno(EFAULT, ioctl(s, FIONBIO, bad));
+	want_errno(EFAULT, ioctl(s, IPN_CONN_NETDEV, bad));
+	want_errno(EFAULT, ioctl(s, IPN_JOIN_NETDEV, bad));
+	want_errno(EFAULT, ioctl(s, SIOCSIFHWADDR, bad));
+
+	want_errno(EFAULT, send(s, bad, 10, 0));
+	want_errno(EFAULT, send(s, bad, 1514, 0));
+	want_errno(EOVERFLOW, send(s, bad, 100000, 0));
+	want(0, send(s, bad, 0, 0));
+	want_errno(EFAULT, sendto(s, bad, 10, 0, NULL, 0));
+	want_errno(EFAULT, write(s, bad, 10));
+	want_errno(EFAULT, writev(s, bad, 2));
+	want_errno(EFAULT, writev(s, two, 2));
+	want_errno(EFAULT, sendmsg(s, bad, 0));
+	want_errno(EFAULT, sendmsg(s, &msg, 0));
+	want_errno(EFAULT, sendmsg(s, &no_iov, 0));
+	want_errno(EFAULT, sendmmsg(s, bad, 1, 0));
+	want_errno(EFAULT, sendmmsg(s, &mmsg, 1, 0));
+	want_errno(EFAULT, recvfrom(s, buf, sizeof(buf), MSG_DONTWAIT, (void *)buf, bad));
+	want_errno(EFAULT, recvmsg(s, bad, MSG_DONTWAIT));
+	want_errno(EFAULT, recvmsg(s, &no_iov, MSG_DONTWAIT));
+	want_errno(EFAULT, readv(s, bad, 2));
+	want_errno(EFAULT, recvmmsg(s, bad, 1, MSG_DONTWAIT, NULL));
+	want_errno(EFAULT, recvmmsg(s, &mmsg, 1, MSG_DONTWAIT, bad));
+}
+
+static void bad_waits(int s, void *bad)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+	struct pollfd p = { .fd = s, .events = POLLIN };
+	fd_set set;
+	int ep = ok(epoll_create1(0));
+
+	FD_ZERO(&set);
+	FD_SET(s, &set);
+	want_errno(EFAULT, poll(bad, 1, 0));
+	want_errno(EFAULT, ppoll(&p, 1, bad, NULL));
+	want_errno(EFAULT, select(s + 1, bad, NULL, NULL, NULL));
+	want_errno(EFAULT, select(s + 1, &set, NULL, NULL, bad));
+	want_errno(EFAULT, epoll_ctl(ep, EPOLL_CTL_ADD, s, bad));
+	ok(epoll_ctl(ep, EPOLL_CTL_ADD, s, &event));
+	want_errno(EFAULT, epoll_wait(ep, bad, 1, 0));
+	want_errno(EFAULT, epoll_pwait2(ep, &event, 1, bad, NULL));
+	ok(close(ep));
+}
+
+static void case_memory(char **args)
+{
+	int a = join(args[0]), b = join(args[0]), none = fresh(0);
+	const int rw = PROT_READ | PROT_WRITE, own = MAP_PRIVATE | MAP_ANONYMOUS;
+	char *map = mmap(NULL, 3 * PAGE, rw, own, -1, 0);
+	char *gone = mmap(NULL, PAGE, rw, own, -1, 0);
+	char *end = map + PAGE;
+	struct iovec in[2];
+
+	if (map == MAP_FAILED || gone == MAP_FAILED)
+		die("mmap");
+	memset(gone, 'g', PAGE);
+	want(10, send(a, gone, 10, 0)); /* what was good is not for ever */
+	want(10, recv(b, gone, 10, 0));
+	ok(munmap(gone, PAGE));
+	ok(mprotect(end, PAGE, PROT_NONE));
+	bad_calls(a, none, (void *)8);
+	bad_calls(a, none, (void *)-8);
+	bad_calls(a, none, (void *)(1UL << 63));
+	bad_calls(a, none, gone);
+	bad_calls(a, none, end);
+	bad_waits(a, (void *)8);
+	bad_waits(a, end);
+	for (int i = 0; i < 5; i++)
+		want(0, recv(b, end, 10, MSG_DONTWAIT)); /* the empty ones */
+	nothing(b);
+
+	/* what reaches beyond its end */
+	memcpy(until(end, 4), "last", 4);
+	want(4, send(a, until(end, 4), 4, 0));
+	want_errno(EFAULT, send(a, until(end, 4), 5, 0));
+	want(4, recv(b, until(end, 4), 1000, 0)); /* the message is no longer than what is there */
+	want(0, memcmp(until(end, 4), "last", 4));
+	say(a, "longer");
+	want_errno(EFAULT, recv(b, until(end, 4), 1000, 0));
+	in[0] = (struct iovec){ until(end, 2), 2 };
+	in[1] = (struct iovec){ end + PAGE, 1000 };
+	say(a, "pieces");
+	want(6, readv(b, in, 2));
+	want(0, memcmp(end + PAGE, "eces", 4));
+	in[1].iov_base = end;
+	say(a, "pieces");
+	want_errno(EFAULT, readv(b, in, 2));
+	nothing(b);
+
+	/* what may be read only, and what may not any more */
+	ok(mprotect(map, PAGE, PROT_READ));
+	want(4, send(a, until(end, 4), 4, 0));
+	want_errno(EFAULT, recv(b, until(end, 4), 4, 0));
+	ok(mprotect(map, PAGE, PROT_READ | PROT_WRITE));
+	say(a, "more");
+	want(4, recv(b, until(end, 4), 4, 0));
+	ok(mprotect(map, PAGE, PROT_NONE));
+	want_errno(EFAULT, send(a, until(end, 4), 4, 0));
+	if (mremap(end + PAGE, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, map) != map)
+		die("mremap");
+	want_errno(EFAULT, send(a, end + PAGE, 4, 0));
+	want(4, send(a, map, 4, 0));
+	expect(b, "eces");
+	nothing(b);
+	ok(close(none));
 }
 
 static void case_later(char **args)
@@ -727,6 +873,88 @@ static void case_fork(char **args)
 	close(go[0]), close(go[1]), close(done[0]), close(done[1]);
 }
 
+/*
+ * Made, or bound, before fork(), and connected by the child: the connection is the child's alone.
+ * When it has gone the parent may connect.
+ */
+static void case_unborn(char **args)
+{
+	struct sockaddr_un sun = address(args[0]), own = address(args[1]);
+	int a = join(args[0]), s = fresh(0), bound = fresh(0), other, go[2];
+	char c;
+	pid_t pid;
+
+	ok(pipe(go));
+	ok(bind(bound, (struct sockaddr *)&own, sizeof(own)));
+	other = join(args[1]);
+	pid = ok(fork());
+	if (!pid) {
+		ok(connect(s, (struct sockaddr *)&sun, sizeof(sun)));
+		ok(connect(bound, NULL, 0));
+		say(s, "from the child");
+		say(bound, "from the child");
+		expect(s, "to the child");
+		expect(bound, "to the child");
+		want(1, read(go[0], &c, 1));
+		exit(0);
+	}
+	expect(a, "from the child");
+	expect(other, "from the child");
+	want_errno(ENOTCONN, send(s, "x", 1, 0));
+	want_errno(ENOTCONN, recv(s, &c, 1, 0));
+	want_errno(EISCONN, connect(s, (struct sockaddr *)&sun, sizeof(sun)));
+	want_errno(EISCONN, connect(bound, NULL, 0));
+	say(a, "to the child");
+	say(other, "to the child");
+	ok(write(go[1], "x", 1));
+	ends_well(pid);
+	for (int i = 0; connect(s, (struct sockaddr *)&sun, sizeof(sun)); i++) {
+		/* the manager learns of its end a little later */
+		if (errno != EISCONN || i == 1000)
+			die("connect after the child");
+		nap(10);
+	}
+	ok(connect(bound, NULL, 0));
+	say(s, "from the parent");
+	expect(a, "from the parent");
+	say(other, "to the parent");
+	expect(bound, "to the parent");
+}
+
+/* An IPN socket cannot be passed on, whatever is passed along. */
+static void case_passed(char **args)
+{
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(2 * sizeof(int))];
+	} control = { .align = { .cmsg_len = CMSG_LEN(2 * sizeof(int)),
+				 .cmsg_level = SOL_SOCKET,
+				 .cmsg_type = SCM_RIGHTS } };
+	struct iovec iov = { "x", 1 };
+	struct mmsghdr msg = { .msg_hdr = { .msg_iov = &iov,
+					    .msg_iovlen = 1,
+					    .msg_control = &control,
+					    .msg_controllen = sizeof(control) } };
+	int pair[2], s = join(args[0]), *fds = (int *)CMSG_DATA(&control.align);
+	char c;
+
+	ok(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, pair));
+	fds[0] = pair[0];
+	fds[1] = s;
+	want_errno(EOPNOTSUPP, sendmsg(pair[0], &msg.msg_hdr, 0));
+	want_errno(EOPNOTSUPP, sendmmsg(pair[0], &msg, 1, 0));
+	want_errno(EAGAIN, recv(pair[1], &c, 1, 0));
+	fds[1] = pair[1];
+	want(1, sendmsg(pair[0], &msg.msg_hdr, 0));
+	want(1, sendmmsg(pair[0], &msg, 1, 0));
+	want(1, recv(pair[1], &c, 1, 0));
+	want(1, recv(pair[1], &c, 1, 0));
+	msg.msg_hdr.msg_control = (void *)8;
+	want_errno(EFAULT, sendmsg(pair[0], &msg.msg_hdr, 0));
+	want_errno(EFAULT, sendmsg(pair[0], (void *)8, 0));
+	say(s, "still here");
+}
+
 /* Children by vfork() share the memory of their parent: what they close is open in it. */
 static void case_spawn(char **args)
 {
@@ -994,7 +1222,8 @@ static const struct {
 	{ "epoll", case_epoll },     { "dup", case_dup },         { "fork", case_fork },
 	{ "exec", case_exec },       { "spawn", case_spawn },     { "heir", case_heir },
 	{ "signals", case_signals }, { "threads", case_threads }, { "down", case_down },
-	{ "cost", case_cost },
+	{ "cost", case_cost },       { "memory", case_memory },   { "unborn", case_unborn },
+	{ "passed", case_passed },
 };
 
 int main(int argc, char **argv)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* monitor: what happens in the fabric, a line each, until it is interrupted. */
 #include <inttypes.h>
+#include <ipn/af_ipn.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -22,17 +23,39 @@ static const char *const words[] = {
 	[IPN_WATCH_POLICY] = "policy",
 	[IPN_WATCH_POLICY_GONE] = "unloaded",
 	[IPN_WATCH_REFUSED] = "refused",
+	[IPN_WATCH_HOLDS] = "holds",
 };
 
 static bool of_port(const struct ipn_ctl_event *e)
 {
 	return e->what == IPN_WATCH_JOIN || e->what == IPN_WATCH_LEAVE ||
-	       e->what == IPN_WATCH_OVERRUN;
+	       e->what == IPN_WATCH_OVERRUN || e->what == IPN_WATCH_HOLDS;
 }
 
 static bool of_policy(const struct ipn_ctl_event *e)
 {
 	return e->what == IPN_WATCH_POLICY || e->what == IPN_WATCH_POLICY_GONE;
+}
+
+/* By the policy; or by the fabric, which could not tell the program. */
+static const char *refusal(const struct ipn_ctl_event *e)
+{
+	if (e->name[0] || e->count != EADDRNOTAVAIL)
+		return strerror((int)e->count);
+	return e->port == (__u32)IPN_PORTNO_ANY ? "no port is free"
+						: "the port is taken, or out of range";
+}
+
+static void print_refused(const struct ipn_ctl_event *e)
+{
+	printf("  %s  uid %u", names_kind(e->kind) ?: "?", e->uid);
+	if (e->pid)
+		printf("  pid %u", e->pid);
+	if (e->port != (__u32)IPN_PORTNO_ANY)
+		printf("  port %u", e->port);
+	if (e->name[0])
+		printf("  by %s", e->name);
+	printf(": %s", refusal(e));
 }
 
 static int print_text(const struct ipn_ctl_event *e)
@@ -55,13 +78,14 @@ static int print_text(const struct ipn_ctl_event *e)
 		printf("  %u readers  %u writers", e->readers, e->writers);
 	if (e->what == IPN_WATCH_OVERRUN)
 		printf("  %" PRIu64 " messages", (uint64_t)e->count);
+	if (e->what == IPN_WATCH_HOLDS)
+		printf("  does not read: senders wait for %.1f s", (double)e->count / 1000);
 	if (e->what == IPN_WATCH_LOST)
 		printf("  %" PRIu64, (uint64_t)e->count);
 	if (of_policy(e))
 		printf("  %s  number %u", e->name, e->port);
 	if (e->what == IPN_WATCH_REFUSED)
-		printf("  %s  uid %u  by %s: %s", names_kind(e->kind) ?: "?", e->uid, e->name,
-		       strerror((int)e->count));
+		print_refused(e);
 	putchar('\n');
 	return fflush(stdout);
 }
@@ -89,11 +113,17 @@ static int print_json(const struct ipn_ctl_event *e)
 		json_object_set_new(o, "number", json_integer(e->port));
 	}
 	if (e->what == IPN_WATCH_REFUSED) {
-		json_object_set_new(o, "policy", json_string(e->name));
+		json_object_set_new(o, "policy", e->name[0] ? json_string(e->name) : json_null());
+		json_object_set_new(o, "port",
+				    e->port == (__u32)IPN_PORTNO_ANY ? json_null()
+								     : json_integer(e->port));
+		json_object_set_new(o, "pid", e->pid ? json_integer(e->pid) : json_null());
 		json_object_set_new(o, "kind", json_string(names_kind(e->kind) ?: "?"));
 		json_object_set_new(o, "uid", json_integer(e->uid));
-		json_object_set_new(o, "error", json_string(strerror((int)e->count)));
+		json_object_set_new(o, "error", json_string(refusal(e)));
 	}
+	if (e->what == IPN_WATCH_HOLDS)
+		json_object_set_new(o, "holds_ms", json_integer((json_int_t)e->count));
 	if (e->what == IPN_WATCH_OVERRUN || e->what == IPN_WATCH_LOST)
 		json_object_set_new(o, "messages", json_integer((json_int_t)e->count));
 	json_dumpf(o, stdout, JSON_COMPACT);

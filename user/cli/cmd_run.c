@@ -3,6 +3,7 @@
 #include <limits.h>
 
 #include "cli/fabric.h"
+#include "cli/program.h"
 #include "common/util.h"
 
 #define SHIM_NAME "libipn-shim.so"
@@ -55,6 +56,7 @@ int cmd_run(const struct cli_args *args)
 {
 	const char *program = args->value[CLI_RUN_PROGRAM].text;
 	char shim[PATH_MAX];
+	const char *why;
 	int fd, r;
 
 	r = find_shim(shim);
@@ -76,6 +78,13 @@ int cmd_run(const struct cli_args *args)
 			 " up)",
 			 cli_run_dir(args));
 	util_close_fd(&fd);
+	why = program_refuses_preload(program);
+	if (why) /* what it starts may be another kind of program */
+		cli_fail(args, program,
+			 "%s: it gets no sockets of AF_IPN, since no library can be preloaded into "
+			 "it (let it call libipn, or come in by VDE or datagrams: see "
+			 "ipn-fabric(8), run)",
+			 why);
 	execvp(program, args->rest);
 	r = errno;
 	cli_fail(args, program, "%s", strerror(r));

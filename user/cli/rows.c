@@ -124,7 +124,19 @@ static json_t *port_writer(const void *row)
 
 static json_t *port_state(const void *row)
 {
+	const __u32 ms = ((const struct ipn_ctl_port *)row)->holds_ms;
+
+	if (ms)
+		return json_sprintf("holds:%u.%us", ms / 1000, ms / 100 % 10);
 	return json_string(port_flag(row, IPN_PF_UP) ? "up" : "down");
+}
+
+/* LOSSLESS: does it keep others waiting? */
+static json_t *port_holds(const void *row)
+{
+	__u32 ms = ((const struct ipn_ctl_port *)row)->holds_ms;
+
+	return ms ? json_integer((json_int_t)ms) : json_null();
 }
 
 static json_t *port_sides(const void *row)
@@ -168,6 +180,7 @@ static const struct display_column port_columns[] = {
 	DISPLAY_CALL("SIDES", NULL, port_sides),
 	DISPLAY_CALL(NULL, "own", port_own),
 	DISPLAY_CALL(NULL, "up", port_up),
+	DISPLAY_CALL(NULL, "holds_ms", port_holds),
 	DISPLAY_CALL(NULL, "reader", port_reader),
 	DISPLAY_CALL(NULL, "writer", port_writer),
 	DISPLAY_FIELD(NULL, "ifindex", DISPLAY_U32, struct ipn_ctl_port, ifindex),
@@ -202,6 +215,7 @@ static const struct display_column stats_columns[] = {
 	DISPLAY_FIELD("OUT-PKTS", "out_packets", DISPLAY_U64, struct ipn_ctl_port,
 		      stats.out_packets),
 	DISPLAY_FIELD("OUT-BYTES", "out_bytes", DISPLAY_U64, struct ipn_ctl_port, stats.out_bytes),
+	DISPLAY_CALL("HOLDS-MS", "holds_ms", port_holds),
 	DISPLAY_CALL("DROPS", "drops", port_drops),
 };
 

@@ -9,6 +9,7 @@
  * and looks at the list again. It is also how a thread learns of the first IPN socket that another
  * thread adds while it waits.
  */
+#include <limits.h>
 #include <sys/eventfd.h>
 
 #include "common/clock.h"
@@ -115,7 +116,7 @@ static int ctl(int epfd, int op, int fd, const struct epoll_event *event)
 	struct ep *ep = ep_find(epfd);
 	struct member **m;
 
-	if (op != EPOLL_CTL_DEL && !event)
+	if (op != EPOLL_CTL_DEL && !shim_can_read(event, sizeof(*event)))
 		return -EFAULT;
 	if (!ep) {
 		if (op != EPOLL_CTL_ADD)
@@ -395,8 +396,10 @@ static int wait_until(int epfd, struct epoll_event *events, int max, uint64_t de
 	struct pollfd p = { .fd = epfd, .events = POLLIN };
 	int r;
 
-	if (max <= 0)
+	if (max <= 0 || (size_t)max > INT_MAX / sizeof(*events))
 		return -EINVAL;
+	if (!shim_can_write(events, (size_t)max * sizeof(*events)))
+		return -EFAULT;
 	for (;;) {
 		bool again = false;
 
@@ -463,6 +466,8 @@ SHIM_API int epoll_pwait2(int epfd, struct epoll_event *events, int max,
 	uint64_t deadline = CLOCK_NEVER;
 	int r;
 
+	if (timeout && (shim_idle() || !shim_can_read(timeout, sizeof(*timeout))))
+		return shim_real_epoll_pwait2(epfd, events, max, timeout, mask);
 	if (timeout)
 		deadline = timeout->tv_sec || timeout->tv_nsec
 				   ? clock_now() + (uint64_t)timeout->tv_sec * NS_PER_S +

@@ -14,7 +14,9 @@ static ssize_t send_vec(struct ipn_sock *s, const struct iovec *iov, size_t n, i
 	ssize_t r;
 
 	/* no SIGPIPE comes from an IPN socket */
-	r = tx_send(s, iov, n, flags & ~MSG_NOSIGNAL);
+	flags &= ~MSG_NOSIGNAL;
+	r = __builtin_expect(shim_can_send(iov, n), 1) ? tx_send(s, iov, n, flags)
+						       : shim_send_by_kernel(s, iov, n, flags);
 	shim_wait_end(&before);
 	return r;
 }
@@ -30,7 +32,9 @@ static ssize_t recv_vec(struct ipn_sock *s, const struct iovec *iov, size_t n, i
 	struct shim_wait before = shim_wait_begin(&wait);
 	ssize_t r;
 
-	r = rx_recv(s, iov, n, flags, msg_flags);
+	r = __builtin_expect(shim_can_receive(iov, n), 1)
+		    ? rx_recv(s, iov, n, flags, msg_flags)
+		    : shim_recv_by_kernel(s, iov, n, flags, msg_flags);
 	shim_wait_end(&before);
 	return r;
 }
@@ -65,10 +69,72 @@ SHIM_API ssize_t sendto(int fd, const void *buf, size_t len, int flags, const st
 	return send_one(s, buf, len, flags);
 }
 
+/* Are these the pieces of a message? How many are too many is for others to say. */
+static bool is_vec(const struct iovec *iov, size_t n)
+{
+	return n > IOV_MAX || shim_can_read(iov, n * sizeof(*iov));
+}
+
+static ssize_t send_msg(struct ipn_sock *s, const struct msghdr *msg, int flags)
+{
+	if (!shim_can_read(msg, sizeof(*msg)) || !is_vec(msg->msg_iov, msg->msg_iovlen))
+		return -EFAULT;
+	return send_vec(s, msg->msg_iov, msg->msg_iovlen, flags);
+}
+
+static bool any_is_ipn(const unsigned char *fds, size_t len)
+{
+	for (int fd; len >= sizeof(fd); fds += sizeof(fd), len -= sizeof(fd)) {
+		_cleanup_sock_ struct ipn_sock *s = NULL;
+
+		memcpy(&fd, fds, sizeof(fd));
+		s = sock_find(fd);
+		if (s)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Is an IPN socket among the descriptors that are passed on? Who gets it would have a control
+ * connection that is not its own, and nothing that messages come through.
+ */
+static bool passes_ipn(const struct msghdr *msg)
+{
+	struct msghdr all;
+
+	if (shim_idle() || !shim_can_read(msg, sizeof(*msg)) || !msg->msg_controllen ||
+	    !shim_can_read(msg->msg_control, msg->msg_controllen))
+		return false;
+	all = *msg;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&all); c; c = CMSG_NXTHDR(&all, c)) {
+		const size_t most = (size_t)((const char *)all.msg_control + all.msg_controllen -
+					     (const char *)c);
+
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+		    c->cmsg_len <= most && any_is_ipn(CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0)))
+			return true;
+	}
+	return false;
+}
+
 SHIM_API ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-	SHIM_SOCK_OR(s, fd, shim_real_sendmsg(fd, msg, flags));
-	return shim_ret(send_vec(s, msg->msg_iov, msg->msg_iovlen, flags));
+	SHIM_SOCK_OR(s, fd,
+		     passes_ipn(msg) ? shim_ret(-EOPNOTSUPP) : shim_real_sendmsg(fd, msg, flags));
+	return shim_ret(send_msg(s, msg, flags));
+}
+
+/* As far as the first that may not be sent. */
+static int foreign_sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags)
+{
+	unsigned int i;
+
+	for (i = 0; i < n && !shim_idle() && shim_can_read(&msgs[i], sizeof(msgs[i])); i++)
+		if (passes_ipn(&msgs[i].msg_hdr))
+			return i ? shim_real_sendmmsg(fd, msgs, i, flags)
+				 : (int)shim_ret(-EOPNOTSUPP);
+	return shim_real_sendmmsg(fd, msgs, n, flags);
 }
 
 SHIM_API int sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags)
@@ -76,9 +142,10 @@ SHIM_API int sendmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags)
 	unsigned int i;
 	ssize_t r;
 
-	SHIM_SOCK_OR(s, fd, shim_real_sendmmsg(fd, msgs, n, flags));
+	SHIM_SOCK_OR(s, fd, foreign_sendmmsg(fd, msgs, n, flags));
 	for (i = 0; i < n; i++) {
-		r = send_vec(s, msgs[i].msg_hdr.msg_iov, msgs[i].msg_hdr.msg_iovlen, flags);
+		r = shim_can_write(&msgs[i], sizeof(msgs[i])) ? send_msg(s, &msgs[i].msg_hdr, flags)
+							      : -EFAULT;
 		if (r < 0)
 			return i ? (int)i : (int)shim_ret(r);
 		msgs[i].msg_len = (unsigned int)r;
@@ -95,8 +162,11 @@ SHIM_API ssize_t recv(int fd, void *buf, size_t len, int flags)
 /* Messages have no sender's address. */
 static ssize_t recv_from(struct ipn_sock *s, void *buf, size_t len, int flags, socklen_t *from_len)
 {
-	ssize_t r = recv_one(s, buf, len, flags);
+	ssize_t r;
 
+	if (from_len && !shim_can_write(from_len, sizeof(*from_len)))
+		return shim_ret(-EFAULT);
+	r = recv_one(s, buf, len, flags);
 	if (r >= 0 && from_len)
 		*from_len = 0;
 	return r;
@@ -112,8 +182,11 @@ SHIM_API ssize_t recvfrom(int fd, void *buf, size_t len, int flags, struct socka
 static ssize_t recv_msg(struct ipn_sock *s, struct msghdr *msg, int flags)
 {
 	int msg_flags;
-	ssize_t r = recv_vec(s, msg->msg_iov, msg->msg_iovlen, flags, &msg_flags);
+	ssize_t r;
 
+	if (!shim_can_write(msg, sizeof(*msg)) || !is_vec(msg->msg_iov, msg->msg_iovlen))
+		return -EFAULT;
+	r = recv_vec(s, msg->msg_iov, msg->msg_iovlen, flags, &msg_flags);
 	if (r >= 0) {
 		msg->msg_namelen = 0;
 		msg->msg_controllen = 0;
@@ -137,11 +210,15 @@ SHIM_API int recvmmsg(int fd, struct mmsghdr *msgs, unsigned int n, int flags,
 	ssize_t r;
 
 	SHIM_SOCK_OR(s, fd, shim_real_recvmmsg(fd, msgs, n, flags, timeout));
+	if (timeout && !shim_can_read(timeout, sizeof(*timeout)))
+		return (int)shim_ret(-EFAULT);
 	if (timeout)
 		deadline = clock_now() + (uint64_t)timeout->tv_sec * NS_PER_S +
 			   (uint64_t)timeout->tv_nsec;
 	for (i = 0; i < n && (!i || deadline == CLOCK_NEVER || clock_now() < deadline); i++) {
-		r = recv_msg(s, &msgs[i].msg_hdr, flags & ~MSG_WAITFORONE);
+		r = shim_can_write(&msgs[i], sizeof(msgs[i]))
+			    ? recv_msg(s, &msgs[i].msg_hdr, flags & ~MSG_WAITFORONE)
+			    : -EFAULT;
 		if (r < 0)
 			return i ? (int)i : (int)shim_ret(r);
 		msgs[i].msg_len = (unsigned int)r;
@@ -176,6 +253,8 @@ SHIM_API ssize_t readv(int fd, const struct iovec *iov, int n)
 	SHIM_SOCK_OR(s, fd, shim_real_readv(fd, iov, n));
 	if (n < 0 || n > IOV_MAX)
 		return shim_ret(-EINVAL);
+	if (!is_vec(iov, (size_t)n))
+		return shim_ret(-EFAULT);
 	return shim_ret(recv_vec(s, iov, (size_t)n, 0, &msg_flags));
 }
 
@@ -184,6 +263,8 @@ SHIM_API ssize_t writev(int fd, const struct iovec *iov, int n)
 	SHIM_SOCK_OR(s, fd, shim_real_writev(fd, iov, n));
 	if (n < 0 || n > IOV_MAX)
 		return shim_ret(-EINVAL);
+	if (!is_vec(iov, (size_t)n))
+		return shim_ret(-EFAULT);
 	return shim_ret(send_vec(s, iov, (size_t)n, 0));
 }
 

@@ -80,12 +80,16 @@
 	X(sighandler_t, signal, (int s, sighandler_t h), (s, h)) \
 	X(sighandler_t, sysv_signal, (int s, sighandler_t h), (s, h)) \
 	X(sighandler_t, sigset, (int s, sighandler_t h), (s, h)) \
-	X(int, siginterrupt, (int s, int f), (s, f))
+	X(int, siginterrupt, (int s, int f), (s, f)) \
+	X(int, munmap, (void *p, size_t n), (p, n)) \
+	X(int, mprotect, (void *p, size_t n, int prot), (p, n, prot))
 /* these have an argument that may be missing */
 #define SHIM_REAL_OPEN(X) \
 	X(int, fcntl, (int fd, int cmd, void *arg), (fd, cmd, arg), (int, int, ...)) \
 	X(int, ioctl, (int fd, unsigned long req, void *arg), (fd, req, arg), \
-		(int, unsigned long, ...))
+		(int, unsigned long, ...)) \
+	X(void *, mremap, (void *p, size_t old, size_t n, int f, void *to), (p, old, n, f, to), \
+		(void *, size_t, size_t, int, ...))
 /* clang-format on */
 
 enum shim_call {

@@ -107,6 +107,19 @@ void shim_check_gone(struct ipn_sock *s);
 /* Is this process the one whose memory this is, and not a child by vfork()? */
 bool shim_own_memory(void);
 
+/*
+ * memory.c: is this memory of the program's that can be read, or written? False may be wrong for
+ * pieces of a message, which the kernel can try then.
+ */
+bool shim_can_read(const void *p, size_t len);
+bool shim_can_write(const void *p, size_t len);
+bool shim_can_send(const struct iovec *iov, size_t n);
+bool shim_can_receive(const struct iovec *iov, size_t n);
+/* tx_send and rx_recv, with pieces that may be no memory: -EFAULT. */
+ssize_t shim_send_by_kernel(struct ipn_sock *s, const struct iovec *iov, size_t n, int flags);
+ssize_t shim_recv_by_kernel(struct ipn_sock *s, const struct iovec *iov, size_t n, int flags,
+			    int *msg_flags);
+
 /* epoll.c: a descriptor is closed; something about it is new. */
 void shim_epoll_closed(int fd);
 void shim_epoll_changed(int fd);

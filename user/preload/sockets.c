@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /* The calls about a socket: what it is, where it is, how it is set. */
 #include <fcntl.h>
+#include <net/if.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
 
 #include "lib/join.h"
+#include "lib/netdev.h"
 #include "lib/opt.h"
 #include "preload/shim.h"
 
@@ -46,6 +48,8 @@ static int address_of(const struct ipn_sock *s, const struct sockaddr *addr, soc
 
 	if (!addr || len < sizeof(family) || len > sizeof(*out))
 		return -EINVAL;
+	if (!shim_can_read(addr, len))
+		return -EFAULT;
 	memcpy(out, addr, len);
 	if (out->sun_family != s->family)
 		return -EINVAL;
@@ -122,15 +126,19 @@ SHIM_API int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 /* All at a network have its address: it is that of the peer as well. */
 static int name_of(int fd, const struct ipn_sock *s, struct sockaddr *addr, socklen_t *len)
 {
-	const sa_family_t family = (sa_family_t)s->family;
-	socklen_t room;
+	struct sockaddr_un un;
+	socklen_t room, real = sizeof(un);
 
-	if (!addr || !len)
-		return (int)shim_ret(-EFAULT);
-	room = *len;
-	if (ipn_getsockname(fd, addr, len))
+	if (ipn_getsockname(fd, (struct sockaddr *)&un, &real))
 		return -1;
-	memcpy(addr, &family, room < sizeof(family) ? room : sizeof(family));
+	un.sun_family = (sa_family_t)s->family;
+	if (!shim_can_write(len, sizeof(*len)))
+		return (int)shim_ret(-EFAULT);
+	room = *len < real ? *len : real;
+	if (!shim_can_write(addr, room))
+		return (int)shim_ret(-EFAULT);
+	memcpy(addr, &un, room);
+	*len = real;
 	return 0;
 }
 
@@ -160,6 +168,9 @@ SHIM_API int shutdown(int fd, int how)
 SHIM_API int setsockopt(int fd, int level, int name, const void *val, socklen_t len)
 {
 	SHIM_SOCK_OR(s, fd, shim_real_setsockopt(fd, level, name, val, len));
+	/* what is missing, or is longer than any option, is refused as that */
+	if (val && len <= IPN_CALL_DATA && !shim_can_read(val, len))
+		return (int)shim_ret(-EFAULT);
 	return (int)shim_ret(opt_set(s, level, name, val, len));
 }
 
@@ -185,20 +196,62 @@ static bool own_option(const struct ipn_sock *s, int name, int *val)
 	}
 }
 
+static int get_option(struct ipn_sock *s, int level, int name, void *val, socklen_t *len)
+{
+	char copy[IPN_CALL_DATA];
+	socklen_t room;
+	int own, r;
+
+	if (!shim_can_write(len, sizeof(*len)))
+		return -EFAULT;
+	room = *len < sizeof(copy) ? *len : sizeof(copy);
+	if (level == SOL_SOCKET && own_option(s, name, &own)) {
+		if (room > sizeof(own))
+			room = sizeof(own);
+		memcpy(copy, &own, room);
+	} else {
+		memset(copy, 0, sizeof(copy));
+		/* a policy is told what stands there */
+		if (level != SOL_SOCKET && level) {
+			if (!shim_can_read(val, room))
+				return -EFAULT;
+			memcpy(copy, val, room);
+		}
+		r = opt_get(s, level, name, copy, &room);
+		if (r)
+			return r;
+	}
+	if (!shim_can_write(val, room))
+		return -EFAULT;
+	memcpy(val, copy, room);
+	*len = room;
+	return 0;
+}
+
 SHIM_API int getsockopt(int fd, int level, int name, void *val, socklen_t *len)
 {
-	int own;
-
 	SHIM_SOCK_OR(s, fd, shim_real_getsockopt(fd, level, name, val, len));
-	if (level == SOL_SOCKET && own_option(s, name, &own)) {
-		if (!val || !len)
-			return (int)shim_ret(-EFAULT);
-		if (*len > sizeof(own))
-			*len = sizeof(own);
-		memcpy(val, &own, *len);
-		return 0;
-	}
-	return (int)shim_ret(opt_get(s, level, name, val, len));
+	return (int)shim_ret(get_option(s, level, name, val, len));
+}
+
+/* Can the argument be what the request takes? */
+static bool argument_fits(const struct ipn_sock *s, unsigned long request, const void *arg)
+{
+	if (request == FIONREAD)
+		return shim_can_write(arg, sizeof(int));
+	if (request == FIONBIO)
+		return shim_can_read(arg, sizeof(int));
+	if (netdev_request(request) && request != SIOCSIFHWADDR &&
+	    _IOC_NR(request) == _IOC_NR(IPN_SETPERSIST)) /* a number */
+		return true;
+	if (netdev_request(request) && _IOC_NR(request) == _IOC_NR(IPN_CONN_NETDEV))
+		return shim_can_write(arg, sizeof(struct ifreq)); /* a name may be stored there */
+	if (netdev_request(request))
+		return shim_can_read(arg, sizeof(struct ifreq));
+	if (!arg || s->policy <= IPN_POLICY_BUILTIN) /* nobody looks at it */
+		return true;
+	return _IOC_DIR(request) & _IOC_READ ? shim_can_write(arg, _IOC_SIZE(request))
+					     : shim_can_read(arg, _IOC_SIZE(request));
 }
 
 SHIM_API int ioctl(int fd, unsigned long request, ...)
@@ -215,6 +268,8 @@ SHIM_API int ioctl(int fd, unsigned long request, ...)
 			shim_inherit_cloexec(s, request == FIOCLEX);
 		if (request == FIOCLEX || request == FIONCLEX || request == FIOASYNC)
 			return shim_real_ioctl(fd, request, arg);
+		if (!argument_fits(s, request, arg))
+			return (int)shim_ret(-EFAULT);
 		return ipn_ioctl(fd, request, arg);
 	}
 }

@@ -128,7 +128,8 @@ static bool any_ipn(const struct pollfd *fds, nfds_t nfds, struct shim_wait *wai
 {
 	bool any = false;
 
-	if (!fds)
+	/* the kernel says what is wrong with a list that is no memory */
+	if (nfds > SIZE_MAX / sizeof(*fds) || !shim_can_write(fds, nfds * sizeof(*fds)))
 		return false;
 	for (nfds_t i = 0; i < nfds; i++) {
 		_cleanup_sock_ struct ipn_sock *s = fds[i].fd < 0 ? NULL : sock_find(fds[i].fd);
@@ -167,9 +168,11 @@ static uint64_t deadline_of(const struct timespec *timeout)
 	return clock_now() + (uint64_t)timeout->tv_sec * NS_PER_S + (uint64_t)timeout->tv_nsec;
 }
 
-static bool time_is_valid(const struct timespec *t)
+static int time_check(const struct timespec *t)
 {
-	return !t || (t->tv_sec >= 0 && t->tv_nsec >= 0 && t->tv_nsec < 1000000000L);
+	if (t && !shim_can_read(t, sizeof(*t)))
+		return -EFAULT;
+	return !t || (t->tv_sec >= 0 && t->tv_nsec >= 0 && t->tv_nsec < 1000000000L) ? 0 : -EINVAL;
 }
 
 SHIM_API int ppoll(struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
@@ -177,11 +180,13 @@ SHIM_API int ppoll(struct pollfd *fds, nfds_t nfds, const struct timespec *timeo
 {
 	struct poll_call call = { .sigmask = mask };
 	struct shim_wait wait = { 0 };
+	int r;
 
 	if (shim_idle() || !any_ipn(fds, nfds, &wait))
 		return shim_real_ppoll(fds, nfds, timeout, mask);
-	if (!time_is_valid(timeout))
-		return (int)shim_ret(-EINVAL);
+	r = time_check(timeout);
+	if (r)
+		return (int)shim_ret(r);
 	call.deadline = deadline_of(timeout);
 	return (int)shim_ret(shim_poll(fds, nfds, &call));
 }
@@ -225,9 +230,14 @@ static bool in_set(int fd, const fd_set *set)
 	return set && FD_ISSET(fd, set);
 }
 
+static bool is_set(const fd_set *set, int n)
+{
+	return !set || shim_can_write(set, ((size_t)n + NFDBITS - 1) / NFDBITS * sizeof(fd_mask));
+}
+
 static bool select_has_ipn(int n, const fd_set *r, const fd_set *w, const fd_set *x)
 {
-	if (n < 0 || n > FD_SETSIZE)
+	if (n < 0 || n > FD_SETSIZE || !is_set(r, n) || !is_set(w, n) || !is_set(x, n))
 		return false;
 	for (int fd = sock_next(0); fd >= 0 && fd < n; fd = sock_next(fd + 1)) {
 		if (in_set(fd, r) || in_set(fd, w) || in_set(fd, x))
@@ -279,11 +289,13 @@ SHIM_API int pselect(int n, fd_set *r, fd_set *w, fd_set *x, const struct timesp
 		     const sigset_t *mask)
 {
 	struct poll_call call = { .sigmask = mask };
+	int error;
 
 	if (shim_idle() || !select_has_ipn(n, r, w, x))
 		return shim_real_pselect(n, r, w, x, timeout, mask);
-	if (!time_is_valid(timeout))
-		return (int)shim_ret(-EINVAL);
+	error = time_check(timeout);
+	if (error)
+		return (int)shim_ret(error);
 	call.deadline = deadline_of(timeout);
 	return (int)shim_ret(select_by_poll(n, r, w, x, &call));
 }
@@ -298,6 +310,8 @@ SHIM_API int select(int n, fd_set *r, fd_set *w, fd_set *x, struct timeval *time
 	if (shim_idle() || !select_has_ipn(n, r, w, x))
 		return shim_real_select(n, r, w, x, timeout);
 	if (timeout) {
+		if (!shim_can_write(timeout, sizeof(*timeout)))
+			return (int)shim_ret(-EFAULT);
 		if (timeout->tv_sec < 0 || timeout->tv_usec < 0)
 			return (int)shim_ret(-EINVAL);
 		ts.tv_sec = timeout->tv_sec + timeout->tv_usec / 1000000;

@@ -59,11 +59,8 @@ static void query(const struct obj *socks, struct ipn_sk_query *q)
 	if (fd < 0)
 		return;
 	q->uid = stub.sock_uid;
-	if (getpeername(fd, (void *)&peer, &len)) {
-		q->dead = 1;
-		q->peer = 1;
+	if (getpeername(fd, (void *)&peer, &len))
 		return;
-	}
 	q->peer = 5381;
 	for (const char *s = peer.sun_path; s < (char *)&peer + len; s++)
 		q->peer = q->peer * 33 + (__u8)*s;
@@ -84,7 +81,12 @@ static void run(const struct obj *p, struct bpf_test_run_opts *opts)
 		map = obj_named("ipn_xsks", OBJ_MAP);
 		memcpy(&node, opts->data_in, sizeof(node));
 		opts->retval = node < map->max && map->sockets[node] ? XDP_PASS : XDP_DROP;
-	} else if (strcmp(p->name, "ipn_notify") != 0) {
+	} else if (!strcmp(p->name, "ipn_notify")) {
+		struct ipn_notify *ctx = (void *)(uintptr_t)opts->ctx_in;
+
+		if (ctx->op == IPN_NOTIFY_HELD) /* nobody keeps others waiting */
+			ctx->event.arg = 0;
+	} else {
 		opts->retval = (__u32)stub.policy_result;
 	}
 }

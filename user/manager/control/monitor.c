@@ -5,10 +5,11 @@
  * A monitor is a session that has asked for it. Events are composed only while there is one, and
  * sent without waiting: a monitor that does not read them loses some, and is told how many.
  * Overruns are known to the readers alone, who write them into their pages, so they are looked for
- * once a second.
+ * once a second, and with them who keeps the senders of LOSSLESS networks waiting.
  */
 #include "manager/control/monitor.h"
 
+#include <ipn/af_ipn.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -16,10 +17,12 @@
 #include "manager/control/request.h"
 #include "manager/control/session.h"
 #include "manager/core/events.h"
+#include "manager/core/held.h"
 #include "manager/core/objects.h"
 #include "manager/policies/policy.h"
 
 #define CHECK_US 1000000
+#define HOLDS_MS 1000
 
 static int event_send(const struct session *s, const struct ipn_ctl_event *event)
 {
@@ -131,7 +134,13 @@ static void refused(struct control *c, const struct event *from)
 				       .time = now_ns() };
 
 	memcpy(event.path, from->net->info.path, sizeof(event.path));
-	memcpy(event.name, p->name, sizeof(event.name));
+	if (from->type == EVENT_REFUSED) {
+		memcpy(event.name, p->name, sizeof(event.name));
+		event.port = (__u32)IPN_PORTNO_ANY;
+	} else {
+		event.pid = from->pid;
+		event.port = (__u32)from->port;
+	}
 	tell_all(c, from->net, &event);
 }
 
@@ -145,10 +154,22 @@ void monitor_event(struct control *c, const struct event *event)
 
 	if (!c->overruns)
 		return; /* there never was a monitor */
-	if (event->type == EVENT_REFUSED)
+	if (event->type == EVENT_REFUSED || event->type == EVENT_TURNED_AWAY)
 		refused(c, event);
 	else if (event->type < ARRAY_SIZE(words) && words[event->type])
 		tell(c, event, words[event->type], 0);
+}
+
+/* Each time that a port keeps others waiting is told once, when it has lasted. */
+static void holds_check(struct control *c, const struct held *held, struct node *node)
+{
+	__u64 since = held_since(held, node);
+	__u64 ms = since ? held_ms(since) : 0;
+
+	if (ms < HOLDS_MS || node->held_told == since)
+		return;
+	node->held_told = since;
+	tell(c, &(struct event){ .net = node->net, .node = node }, IPN_WATCH_HOLDS, ms);
 }
 
 /* Network by network: what a monitor may see is asked once for each. */
@@ -156,7 +177,10 @@ static void overruns_check(struct control *c, bool silent)
 {
 	for (__u32 id = 0; id < IPN_MAX_NETS; id++) {
 		struct net *net = c->f->net_by_id[id];
+		struct held held = { 0 };
 
+		if (net)
+			held_look(&held, net);
 		for (__u32 i = 0; net && i < net->info.numnodes; i++) {
 			struct node *node = net->ports[i];
 			__u64 now = 0;
@@ -169,6 +193,8 @@ static void overruns_check(struct control *c, bool silent)
 				tell(c, &(struct event){ .net = net, .node = node },
 				     IPN_WATCH_OVERRUN, now - node->overrun);
 			node->overrun = now;
+			if (!silent)
+				holds_check(c, &held, node);
 		}
 	}
 }

@@ -10,6 +10,7 @@
 #include "manager/access/quota.h"
 #include "manager/control/monitor.h"
 #include "manager/control/request.h"
+#include "manager/core/held.h"
 #include "manager/core/net.h"
 #include "manager/core/node.h"
 #include "manager/core/objects.h"
@@ -80,6 +81,16 @@ int req_net_list(struct request *q)
 	return 0;
 }
 
+static __u32 holds_ms(struct held *held, const struct node *node)
+{
+	__u64 since, ms;
+
+	held_look(held, node->net);
+	since = held_since(held, node);
+	ms = since ? held_ms(since) : 0;
+	return ms > ~0U ? ~0U : (__u32)ms;
+}
+
 int req_port_list(struct request *q)
 {
 	const struct ipn_ctl_list *list = q->body;
@@ -87,6 +98,7 @@ int req_port_list(struct request *q)
 	struct ipn_ctl_port *out = (void *)(page + 1);
 	struct fabric *f = q->s->f;
 	struct net *only, *last = NULL;
+	struct held held = { 0 };
 	bool last_visible = false;
 	__u64 at;
 	int r = request_list_of(q, &only);
@@ -113,6 +125,7 @@ int req_port_list(struct request *q)
 			break;
 		}
 		node_describe(net->ports[port], &out[page->count], list->stats);
+		out[page->count].holds_ms = holds_ms(&held, net->ports[port]);
 		if (net->ports[port]->peer && !session_sees(q->s, net->ports[port]->peer->net))
 			memset(out[page->count].peer, 0, sizeof(out[page->count].peer));
 		page->count++;

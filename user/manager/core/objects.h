@@ -79,6 +79,7 @@ struct node {
 
 	struct ipn_page *page;     /* process nodes: theirs, mapped; believe nothing */
 	__u64 overrun;             /* as the monitors know it */
+	__u64 held_told;           /* since when it keeps others waiting, as the monitors know */
 	struct lifeline *lifeline; /* of the socket that it goes with; or NULL */
 	sd_event_source *holder;   /* without one, after a restart: the end of its process */
 	struct node *peer;         /* cable: the other end, which lives as long as this one */

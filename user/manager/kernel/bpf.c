@@ -1001,6 +1001,19 @@ int bpf_pool_wake(struct bpf_state *b, __u32 net)
 	return notify_run(b, &ctx);
 }
 
+int bpf_pool_held(struct bpf_state *b, __u32 net, __u32 port, __u32 *holder, __u64 *since)
+{
+	struct ipn_notify ctx = { .node = net, .op = IPN_NOTIFY_HELD, .event = { .arg = port } };
+	/* what the program writes into the context comes back there */
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &ctx, .ctx_size_in = sizeof(ctx));
+
+	if (bpf_prog_test_run_opts(b->prog_notify, &opts))
+		return -errno;
+	*holder = ctx.event.arg;
+	*since = ctx.since;
+	return 0;
+}
+
 int bpf_room_ring(struct bpf_state *b, __u32 node)
 {
 	struct ipn_notify ctx = { .node = node, .op = IPN_NOTIFY_ROOM };

@@ -150,6 +150,8 @@ int bpf_room_new(struct bpf_state *b, __u32 node);
 /* Wakes who waits for room in a LOSSLESS network, if there is some; one node, room or not. */
 int bpf_pool_wake(struct bpf_state *b, __u32 net);
 int bpf_room_ring(struct bpf_state *b, __u32 node);
+/* Who keeps senders of a LOSSLESS network waiting, since when: see IPN_NOTIFY_HELD. */
+int bpf_pool_held(struct bpf_state *b, __u32 net, __u32 port, __u32 *holder, __u64 *since);
 
 /* Puts an event into a node's bell. */
 int bpf_notify(struct bpf_state *b, __u32 node, __u32 type, __u32 arg);

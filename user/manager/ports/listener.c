@@ -360,6 +360,17 @@ static int listener_make(struct listener *listener)
 	return listener->call ? 0 : -ENOMEM;
 }
 
+void listener_turned_away(struct listener *listener, __u32 uid, __u32 pid, __s32 port, int why)
+{
+	event_emit(listener->f, &(struct event){ .type = EVENT_TURNED_AWAY,
+						 .net = listener->net,
+						 .kind = IPN_KIND_SOCK,
+						 .uid = uid,
+						 .pid = pid,
+						 .port = port,
+						 .err = -why });
+}
+
 /* --- one program, by a path --- */
 
 /* The socket is connected to the program's and becomes a port. */
@@ -379,10 +390,13 @@ static int unix_join(struct listener *listener)
 
 	listener->source = sd_event_source_disable_unref(listener->source);
 	r = sock_attach(listener->net, &want, util_take_fd(&listener->fd), &node, &a);
-	if (r) {
+	if (r && r != listener->refused) { /* it is tried again and again */
 		log_err("%s: %s", listener->info.path, a.text[0] ? a.text : strerror(-r));
-		return r;
+		listener_turned_away(listener, want.uid, 0, want.port, r);
 	}
+	listener->refused = r;
+	if (r)
+		return r;
 	sock_set_listener(node, listener);
 	sock_complete(node);
 	listener_changed(listener);

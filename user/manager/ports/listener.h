@@ -41,9 +41,13 @@ struct listener {
 	struct listener_wait *wait;  /* for its being open */
 	bool ending;
 	bool from_config;
+	int refused; /* UNIX: why its program did not become a port at the last try */
 	/* UNIX: its port is gone, and another program may come */
 	void (*port_gone)(struct listener *listener);
 };
+
+/* A program that came in by it did not become a port, and cannot be told why: monitors are. */
+void listener_turned_away(struct listener *listener, __u32 uid, __u32 pid, __s32 port, int why);
 
 static inline struct listener *listener_by_id(const struct fabric *f, __u32 id)
 {

@@ -25,6 +25,10 @@
  * was under way then, and waits for the program at two looks in a row (CHECK_US), is thrown away by
  * taking the socket out of the map and putting it back. So it can hold a sender up for two queries,
  * once. What waits for the kernel's worker alone is left: on a busy machine that comes late.
+ *
+ * A port whose program has closed its socket ends at the next look. Where a program refuses a
+ * message but stays (for the moment its socket is connected to another than ours), the kernel would
+ * redirect to it never again: the same way out and back puts that right.
  */
 #include "manager/ports/sock.h"
 
@@ -104,12 +108,16 @@ static void drain(struct node *node)
 		;
 }
 
-/* Throws away what waits to be sent out of the socket. */
+/* Throws away what waits to be sent out of the socket, and lets it send again. */
 static void flush(struct node *node)
 {
 	struct bpf_state *b = node->net->f->bpf;
+	int error;
+	socklen_t len = sizeof(error);
 
 	bpf_map_delete_elem(b->fd_socks, &node->in.node);
+	/* the error of a message that was refused would be that of the next one */
+	getsockopt(node->sock->fd, SOL_SOCKET, SO_ERROR, &error, &len);
 	if (map_set(node))
 		log_err("port %u of %s: cannot be put back", node->in.number, node->net->info.path);
 	drain(node);
@@ -121,12 +129,13 @@ static void check_at(struct fabric *f, const struct ipn_sk_query *query)
 
 	if (!node)
 		return;
-	if (query->dead) {
+	/* the kernel disconnects ours from a socket that it found closed when it sent to it */
+	if (!query->peer || query->dead) {
 		node_del(node, 0, false);
 		return;
 	}
 	f->socks_waiting += !!query->waiting;
-	if (query->first && query->first == node->sock->first) {
+	if (query->broken || (query->first && query->first == node->sock->first)) {
 		flush(node);
 		node->sock->first = 0;
 	} else {
@@ -206,6 +215,37 @@ static void buffers_share(struct fabric *f, __u32 account)
 	}
 }
 
+/*
+ * A closed socket's address may be another's by now, if the kernel had disconnected ours from it: a
+ * port that still has the address as its own, and should have ended, ends.
+ */
+static void peer_end_old(struct fabric *f, __u64 peer)
+{
+	for (__u32 id = 0; id < IPN_MAX_NODES; id++) {
+		struct node *node = sock_node(f, id);
+		struct ipn_sk_query query = { .node = id };
+
+		if (!node || node->sock->peer != peer)
+			continue;
+		if (!bpf_socks_query(f->bpf, &query, 1) && query.peer != peer)
+			node_del(node, 0, false);
+		return;
+	}
+}
+
+static int peer_store(struct fabric *f, __u64 peer, const struct ipn_sk *entry)
+{
+	int r = bpf_map_update_elem(f->bpf->fd_sk_ports, &peer, entry, BPF_NOEXIST);
+
+	if (r && errno == EEXIST) {
+		peer_end_old(f, peer);
+		r = bpf_map_update_elem(f->bpf->fd_sk_ports, &peer, entry, BPF_NOEXIST);
+	}
+	if (r)
+		return errno == EEXIST ? -EADDRINUSE : -errno;
+	return 0;
+}
+
 /* Its step between `port_in` and `port_out`. */
 static int sock_begin(struct node *node, int fd)
 {
@@ -235,8 +275,9 @@ static int sock_begin(struct node *node, int fd)
 		return -ENOTCONN;
 	if (query.uid != node->in.uid && node->in.uid)
 		return -EPERM;
-	if (bpf_map_update_elem(f->bpf->fd_sk_ports, &query.peer, &entry, BPF_NOEXIST))
-		return errno == EEXIST ? -EADDRINUSE : -errno;
+	r = peer_store(f, query.peer, &entry);
+	if (r)
+		return r;
 	node->sock->peer = query.peer;
 	punt_add(f, node->in.node, fd);
 	return 0;

@@ -148,11 +148,17 @@ static void client_free(struct client *c)
 static void client_refuse(struct client *c, int why)
 {
 	struct listener *listener = c->listener;
+	struct ucred who = { .pid = c->peer.pid, .uid = c->peer.uid };
+	socklen_t len = sizeof(who);
 
+	if (c->fd >= 0) /* it need not have come so far as to be known */
+		getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &who, &len);
 	if (clock_us() - listener->clients->logged > COMPLAIN_US) {
 		listener->clients->logged = clock_us();
 		log_info("%s: a client was turned away: %s", listener->info.path, strerror(-why));
 	}
+	listener_turned_away(listener, who.uid, (__u32)who.pid,
+			     c->request.port ? (__s32)c->request.port : IPN_PORTNO_ANY, why);
 	client_free(c);
 }
 
