@@ -26,7 +26,7 @@ umask 0
 ipn-fabric net add "$NETS/hub" --pool 512
 
 expect_status 1 plain calls "$NETS/hub" # the kernel knows no such family
-for case in errors later calls poll select epoll dup fork spawn exec signals threads; do
+for case in errors later calls poll select epoll dup fork spawn start exec signals threads; do
 	step "$case"
 	run_case $case "$NETS/hub"
 done

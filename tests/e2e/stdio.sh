@@ -26,8 +26,8 @@ step "send without standard input: an error, as of cat"
 has "Bad file descriptor" <"$IPN_TEST_TMP/err" || fail "$(cat "$IPN_TEST_TMP/err")"
 
 step "commands that only print, with all three closed: they fail, and quickly"
-for command in "show" "stats" "net show" "policy list" "quota show" "--version" "recv $NETS/hub --timeout 0.1" \
-	"net add $NETS/closed" "net del $NETS/closed"; do
+for command in "show" "stats" "net show" "policy list" "quota show" "--version" \
+	"recv $NETS/hub --timeout 0.1" "net add $NETS/closed" "net del $NETS/closed"; do
 	status=0
 	# shellcheck disable=SC2086
 	(exec <&- >&- 2>&-; timeout "$(limit 20)" ipn-fabric $command) || status=$?

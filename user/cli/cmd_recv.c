@@ -3,11 +3,11 @@
  * recv: each message on a line, as it is, in hexadecimal or as JSON.
  *
  * Messages are taken where they stand in the log (ipn_recv_peek), because there an empty message
- * and the end differ. A fast sender may overwrite some meanwhile, so a batch is copied first, and
- * only what ipn_recv_done says was whole is printed. Signals come through a descriptor beside that
- * of the node: none is missed between a look at the node and the wait. For them to end it also where
- * nobody reads what it prints, it waits for standard output in the same way, and writes no more at a
- * time than a pipe takes that is not full.
+ * and the end differ. A fast sender may overwrite some meanwhile, so a batch is copied first,
+ * and only what ipn_recv_done says was whole is printed. Signals come through a descriptor
+ * beside that of the node: none is missed between a look at the node and the wait. For them to
+ * end it also where nobody reads what it prints, it waits for standard output in the same way,
+ * and writes no more at a time than a pipe takes that is not full.
  */
 #include <jansson.h>
 #include <limits.h>
@@ -251,7 +251,8 @@ static int batch_print(struct recv *r, const struct ipn_view *views, int n)
 	r->got += (__u64)whole;
 	r->last = now_ns();
 	r->len -= at[n - whole] - start;
-	memmove(r->buf + start, r->buf + at[n - whole], r->len - start);
+	if (r->buf)
+		memmove(r->buf + start, r->buf + at[n - whole], r->len - start);
 	return 0;
 }
 

@@ -7,6 +7,7 @@
 #define IPN_CLIENT_H
 
 #include <ipn/control.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -14,6 +15,12 @@
  * Returns a close-on-exec descriptor, or -errno: -ENETDOWN when no manager runs there.
  */
 int client_open(const char *run_dir);
+
+/*
+ * This process forks: replies to what another process asked on the same connection, and died, are
+ * passed over from now on. In the child: its requests have other numbers.
+ */
+void client_fork(bool child);
 
 /* One exchange. Set up with zeros, fill in what the request has. */
 struct client_call {

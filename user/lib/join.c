@@ -10,6 +10,8 @@
 
 #include "common/util.h"
 #include "lib/rx.h"
+#include "lib/share.h"
+#include "lib/tx.h"
 #include "lib/who.h"
 
 #define BIND_NEW_MS 1000
@@ -87,6 +89,18 @@ static int session_restore(struct ipn_sock *s, int fd)
 	return r;
 }
 
+/* The other numbers of the descriptor. */
+static void replace_others(struct ipn_sock *s)
+{
+	for (int n = sock_next(0); n >= 0; n = sock_next(n + 1)) {
+		_cleanup_sock_ struct ipn_sock *other = n == s->fd ? NULL : sock_find(n);
+		int flags = other == s ? fcntl(n, F_GETFD) : -1;
+
+		if (flags >= 0)
+			dup3(s->fd, n, flags & FD_CLOEXEC ? O_CLOEXEC : 0);
+	}
+}
+
 /* Puts a new session in the place of the descriptor's old one, which ends. s->lock is held. */
 static int session_replace(struct ipn_sock *s)
 {
@@ -111,6 +125,8 @@ static int session_replace(struct ipn_sock *s)
 		return -errno;
 	if (dup3(fd, s->fd, cloexec & FD_CLOEXEC ? O_CLOEXEC : 0) < 0)
 		return -errno;
+	if (s->entries > 1)
+		replace_others(s);
 	s->cookie = cookie;
 	s->who = who_am_i();
 	return 0;
@@ -133,11 +149,17 @@ int join_call(struct ipn_sock *s, struct client_call *call)
 
 	if (!sock_owns_fd(s))
 		return -EBADF;
-	r = client_call(s->fd, call);
-	if (r != -ENETDOWN)
+	r = share_control_begin(s);
+	if (r)
 		return r;
-	r = session_replace(s);
-	return r ? r : client_call(s->fd, call);
+	r = client_call(s->fd, call);
+	if (r == -ENETDOWN) {
+		r = session_replace(s);
+		if (!r)
+			r = client_call(s->fd, call);
+	}
+	share_control_end(s);
+	return r;
 }
 
 /* An exchange whose reply has exactly one form. */
@@ -474,6 +496,7 @@ int join_adopt(struct ipn_sock *s, const struct ipn_ctl_connected *c, int *fds, 
 			rx->log[RX_NODE].cursor = rx->page->node_cursor;
 		rx->overrun = rx->overrun_published = rx->page->overrun;
 		rx->sent = 1;
+		share_adopt(s);
 		s->net = c->net;
 		s->port = (int)c->port;
 		__atomic_store_n(&s->state, SOCK_CONNECTED, __ATOMIC_RELEASE);
@@ -572,6 +595,7 @@ static int connect_locked(struct ipn_sock *s, const char *path)
 	s->net = c.net;
 	s->policy = (int)c.net.policy;
 	s->port = (int)c.port;
+	share_joined(s);
 	__atomic_store_n(&s->state, SOCK_CONNECTED, __ATOMIC_RELEASE);
 	return 0;
 }
@@ -595,6 +619,17 @@ int join_connect(struct ipn_sock *s, const struct sockaddr *addr, socklen_t len)
 /*
  * shutdown
  */
+
+/* Those who share the node, too, are told and woken. */
+static void shutdown_shared(struct ipn_sock *s, uint32_t shut)
+{
+	if (!share_is(&s->rx)) {
+		rx_wake(s);
+		return;
+	}
+	__atomic_or_fetch(&s->rx.page->revoked, shut, __ATOMIC_SEQ_CST);
+	tx_op(s, IPN_TX_RING);
+}
 
 int join_shutdown(struct ipn_sock *s, int how)
 {
@@ -627,7 +662,7 @@ int join_shutdown(struct ipn_sock *s, int how)
 		if (!r) {
 			__atomic_or_fetch(&s->shut, shut, __ATOMIC_SEQ_CST);
 			if (s->state == SOCK_CONNECTED)
-				rx_wake(s);
+				shutdown_shared(s, shut);
 		}
 	}
 	pthread_mutex_unlock(&s->lock);

@@ -24,8 +24,6 @@ static ssize_t recv_vec(struct ipn_sock *s, const struct iovec *iov, size_t n, i
 {
 	struct shim_wait wait = {
 		.restart = !__atomic_load_n(&s->rcvtimeo, __ATOMIC_RELAXED),
-		.s = s,
-		.shared = shim_reader(s),
 	};
 	struct shim_wait before = shim_wait_begin(&wait);
 	ssize_t r;
