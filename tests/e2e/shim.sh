@@ -38,7 +38,7 @@ umask 0
 ipn-fabric net add "$NETS/hub" --pool 512
 
 expect_status 1 plain calls "$NETS/hub" # the kernel knows no such family
-for case in errors later calls memory poll select epoll dup fork passed spawn exec signals \
+for case in errors later calls memory poll select epoll dup fork passed spawn start exec signals \
 	threads; do
 	step "$case"
 	run_case $case "$NETS/hub"

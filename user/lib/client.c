@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -249,9 +250,29 @@ static int client_judge(const struct ipn_ctl_hdr *sent, struct client_call *call
 	return 0;
 }
 
+static uint32_t last_id;
+static bool forked;
+
+void client_fork(bool child)
+{
+	forked = true;
+	if (child && getrandom(&last_id, sizeof(last_id), GRND_NONBLOCK) != sizeof(last_id))
+		last_id += (uint32_t)getpid() << 12;
+}
+
+/* A whole reply to what somebody else asked. */
+static bool client_others(const struct ipn_ctl_hdr *sent, const char *buf, ssize_t n)
+{
+	struct ipn_ctl_hdr hdr;
+
+	if (!forked || n < (ssize_t)sizeof(hdr))
+		return false;
+	memcpy(&hdr, buf, sizeof(hdr));
+	return hdr.magic == IPN_CTL_MAGIC && hdr.id != sent->id;
+}
+
 int client_call(int fd, struct client_call *call)
 {
-	static uint32_t last_id;
 	struct ipn_ctl_hdr hdr = {
 		.magic = IPN_CTL_MAGIC,
 		.version = IPN_CTL_VERSION,
@@ -275,7 +296,9 @@ int client_call(int fd, struct client_call *call)
 	r = client_send(fd, &hdr, call);
 	if (r)
 		return r;
-	n = client_receive(fd, call, buf, IPN_CTL_MAX_PACKET);
+	while ((n = client_receive(fd, call, buf, IPN_CTL_MAX_PACKET)) > 0 &&
+	       client_others(&hdr, buf, n))
+		client_close_fds(call);
 	r = n < 0 ? (int)n : client_judge(&hdr, call, buf, (size_t)n);
 	if (r)
 		client_close_fds(call);
