@@ -44,6 +44,13 @@ for case in errors later calls memory poll select epoll dup fork passed spawn st
 	run_case $case "$NETS/hub"
 done
 
+step "the next program has a socket of a LOSSLESS network as well"
+ipn-fabric net add "$NETS/lossless" --lossless --pool 64
+for case in exec start; do
+	run_case $case "$NETS/lossless"
+	wait_until 20 has_ports "$NETS/lossless" 0
+done
+
 step "made or bound before fork, connected after it"
 run_unborn() # plain: the path of its own network is new each time
 {

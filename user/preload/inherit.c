@@ -27,7 +27,8 @@
 #define INHERIT_MAGIC 0x49504e4b45455031ULL
 #define INHERIT_RECORDS 256
 #define INHERIT_PROCESSES 16
-#define INHERIT_FDS 5 /* IPN_CTL_FD_* */
+#define INHERIT_FDS 6 /* IPN_CTL_FD_*; these the socket has and closes itself: */
+#define INHERIT_OWN (IPN_CTL_FD_TAP | IPN_CTL_FD_BELL | IPN_CTL_FD_ROOM)
 #define INHERIT_KEPT (INHERIT_FDS + 2)
 
 struct inherit_record {
@@ -208,7 +209,7 @@ static void inherit_placed(struct ipn_sock *s, const struct ipn_ctl_connected *c
 			continue;
 		}
 		fd = shim_hidden_dup(fds[n], cloexec);
-		if (bit == IPN_CTL_FD_TAP || bit == IPN_CTL_FD_BELL) {
+		if (bit & INHERIT_OWN) {
 			if (fd < 0) {
 				shim_hide(fds[n]); /* where it is */
 				fd = fds[n];
@@ -231,7 +232,7 @@ static void inherit_placed(struct ipn_sock *s, const struct ipn_ctl_connected *c
 static void close_kept(struct inherit_record *k)
 {
 	for (int i = 0; i < INHERIT_FDS; i++) {
-		if (k->fds[i] >= 0 && (1 << i) & ~(IPN_CTL_FD_TAP | IPN_CTL_FD_BELL))
+		if (k->fds[i] >= 0 && !((1 << i) & INHERIT_OWN))
 			shim_lib_close(k->fds[i]);
 	}
 }
