@@ -152,6 +152,18 @@ printf "from socat" | timeout "$(limit 20)" ipn-fabric run socat -u STDIN \
 tell ear "recv 20000" "ok from socat"
 leave ear
 
+step "a program that is given no socket has nothing of the one before it"
+held=$(timeout "$(limit 20)" ipn-fabric run python3 -c 'import ctypes, os, socket, struct, sys
+s = socket.socket(34, socket.SOCK_RAW, 1)
+a = struct.pack("H108s", 34, sys.argv[1].encode())
+os.set_inheritable(s.fileno(), True)
+twin = os.dup(s.fileno())
+assert not ctypes.CDLL(None).connect(s.fileno(), a, len(a))
+os.set_inheritable(s.fileno(), False)
+os.set_inheritable(twin, False)
+os.execlp("ls", "ls", "/proc/self/fd")' "$NETS/lossless")
+assert_eq "$(ls /proc/self/fd)" "$held" "descriptors"
+
 step "programs without IPN sockets run as ever"
 cat >"$IPN_TEST_TMP/script" <<-'END'
 	exec 3<<<"here" 4>&1
