@@ -8,7 +8,8 @@
  * a session ends. So its socket is shut down, then read to its end, and only then closed. One
  * request is answered before the next is read, and a reply that does not fit into the socket means
  * that the client does not read its replies: it is cut off. So a session costs a bounded amount of
- * work per turn of the event loop, and the loop is fair between them.
+ * work per turn of the event loop. The loop is fair between users, by the time that each has used
+ * (access/quota.h), however many sessions one of them has.
  */
 #include "manager/control/session.h"
 
@@ -38,9 +39,6 @@
 #include "manager/ports/xsk.h"
 
 #define BACKLOG 512
-#define FORGET_US 500000
-#define USED_STEP_US 20000 /* of time used for each step behind others */
-#define PRIORITY_MAX 50
 
 /* --- what it refers to --- */
 
@@ -342,52 +340,55 @@ static void sessions_forget(struct control *c)
 }
 
 /*
- * Who has taken much of the manager's time lately comes after those who have not, with each of his
- * sessions. Nobody waits while there is nobody else.
+ * Who has taken much of the loop's time lately comes after those who have not, with all of his
+ * sessions, also those that he opens now. Nobody waits while there is nobody else.
  */
-static void user_charge(struct session *s, __u64 began)
+static void session_rank(struct session *s)
 {
-	struct user *u = s->user;
-	__u64 now = clock_us();
-	int64_t priority;
+	__s64 rank = user_rank(s->user);
 
-	if (now - u->used_at >= FORGET_US) { /* half of it is forgotten each time */
-		__u64 times = (now - u->used_at) / FORGET_US;
-
-		u->used = times < 32 ? u->used >> times : 0;
-		u->used_at = now;
-	}
-	u->used += now - began;
-	priority = (int64_t)(u->used / USED_STEP_US);
-	if (priority > PRIORITY_MAX)
-		priority = PRIORITY_MAX;
-	if (priority == s->priority)
+	if (rank == s->rank)
 		return;
-	s->priority = priority;
-	sd_event_source_set_priority(s->source, priority);
+	s->rank = rank;
+	sd_event_source_set_priority(s->source, rank);
+}
+
+static void charge(struct control *c, struct user *u, __u64 began)
+{
+	__u64 now = clock_us();
+
+	if (!user_charge(c->f->users, u, now, now - began))
+		return;
+	for (struct session *s = c->sessions; s; s = s->next)
+		session_rank(s);
+}
+
+/* False: it is over. */
+static bool session_turn(struct session *s, uint32_t events)
+{
+	if (user_stuck(s->user)) {
+		s->held = true;
+		sd_event_source_set_enabled(s->source, SD_EVENT_OFF);
+		return true;
+	}
+	/* what was sent before the end is a request like any other */
+	if (events & EPOLLIN)
+		return !session_packet(s);
+	return !(events & (EPOLLHUP | EPOLLERR));
 }
 
 static int on_packet(sd_event_source *source, int fd, uint32_t events, void *arg)
 {
 	struct session *s = arg;
+	struct control *c = s->c;
+	struct user *u = s->user;
 	__u64 began = clock_us();
 
+	(void)source;
 	(void)fd;
-	if (user_stuck(s->user)) {
-		s->held = true;
-		return sd_event_source_set_enabled(source, SD_EVENT_OFF);
-	}
-	/* what was sent before the end is a request like any other */
-	if (events & EPOLLIN) {
-		int r = session_packet(s);
-
-		user_charge(s, began);
-		if (!r)
-			return 0;
-	} else if (!(events & (EPOLLHUP | EPOLLERR))) {
-		return 0;
-	}
-	session_free(s);
+	if (!session_turn(s, events))
+		session_free(s);
+	charge(c, u, began);
 	return 0;
 }
 
@@ -395,7 +396,9 @@ static int on_packet(sd_event_source *source, int fd, uint32_t events, void *arg
 static int session_new(struct control *c, int fd)
 {
 	struct session *s = calloc(1, sizeof(*s));
+	__u64 began = clock_us();
 	struct errtext e;
+	struct user *u;
 	bool may;
 	int r;
 
@@ -407,21 +410,23 @@ static int session_new(struct control *c, int fd)
 	r = perm_peer_get(fd, &s->peer);
 	if (r)
 		goto err;
-	s->user = user_get(c->f->users, s->peer.account);
+	s->user = u = user_get(c->f->users, s->peer.account);
 	r = -ENOMEM;
-	if (!s->user)
+	if (!u)
 		goto err_peer;
 	r = sd_event_add_io(c->f->event, &s->source, fd, EPOLLIN, on_packet, s);
 	if (r < 0)
 		goto err_peer;
-	may = !user_may(s->f->users, s->user, QUOTA_SESSIONS, 1, &e);
-	user_add(s->f->users, s->user, QUOTA_SESSIONS, 1);
+	session_rank(s);
+	may = !user_may(s->f->users, u, QUOTA_SESSIONS, 1, &e);
+	user_add(s->f->users, u, QUOTA_SESSIONS, 1);
 	s->next = c->sessions;
 	if (s->next)
 		s->next->prev = s;
 	c->sessions = s;
 	if (!may)
 		session_free(s);
+	charge(c, u, began);
 	return 0;
 err_peer:
 	perm_peer_free(&s->peer);

@@ -53,7 +53,7 @@ struct session {
 	sd_event_source *source;
 	struct perm_peer peer;
 	struct user *user;
-	int64_t priority; /* of its source */
+	__s64 rank; /* of its source: the user's */
 	int fd;
 	bool ending;     /* nothing is left of it but what is in its socket */
 	bool held;       /* not read from while its user is stuck */
