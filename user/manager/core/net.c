@@ -224,7 +224,7 @@ void net_forget(struct fabric *f, __u32 id, const struct ipn_net_info *info)
 	if (info->policy == IPN_POLICY_L3)
 		l3_free(b, id);
 	bpf_map_delete_elem(b->fd_net_info, &id);
-	bpf_map_delete_elem(b->fd_logs[ipn_log_class_of(info->mtu)], &id);
+	bpf_inner_del(b->fd_logs[ipn_log_class_of(info->mtu)], IPN_LOG_OF_NET(id));
 }
 
 /* The reverse of net_make. */
