@@ -210,8 +210,9 @@ struct ipn_ctl_attach {
  * change its size. The rings have the sizes told here; where they are is for getsockopt to say
  * (XDP_MMAP_OFFSETS). The first half of the frames stands in the fill ring already. The reply can
  * take a while: the kernel lets go of the last socket late.
- * Errors: ECONNREFUSED; EACCES without both r and w; ENOENT no such xsk port; EBUSY somebody has
- * it; EOPNOTSUPP its socket is the program's own; EISCONN the session has something already.
+ * Errors: ECONNREFUSED; EACCES without both r and w; EPERM without CAP_NET_RAW; ENOENT no such xsk
+ * port; EBUSY somebody has it; EOPNOTSUPP its socket is the program's own; EISCONN the session has
+ * something already.
  */
 struct ipn_ctl_xsk_open {
 	char name[IPN_NAME_MAX];

@@ -180,6 +180,8 @@ int req_xsk_open(struct request *q)
 	r = rights_check(RIGHT_RECEIVE, &s->peer, q->fds[0], net->info.path, &q->e);
 	if (!r)
 		r = rights_check(RIGHT_SEND, &s->peer, q->fds[0], net->info.path, &q->e);
+	if (!r)
+		r = rights_check(RIGHT_XSK, &s->peer, q->fds[0], net->info.path, &q->e);
 	if (r)
 		return r;
 	r = xsk_find(q, net, &node);
