@@ -27,7 +27,7 @@ struct held_log {
 struct users {
 	struct user *by_uid;
 	size_t all[QUOTAS]; /* of all but root */
-	__u64 period_at; /* when it began, us */
+	__u64 period_at;    /* when it began, us */
 	struct bpf_state *bpf;
 	bool (*release)(void *arg, __u32 node);
 	void *arg;
@@ -125,7 +125,7 @@ struct user *user_get(struct users *users, uid_t uid)
 	if (!u)
 		return NULL;
 	u->uid = uid;
-	u->last_job = &u->first_job;
+	u->last_work = &u->first_work;
 	HASH_ADD(hh, users->by_uid, uid, sizeof(u->uid), u);
 	return u;
 }

@@ -52,17 +52,17 @@ struct user_time {
 	__u64 behind; /* requests that were served with a rank behind the first */
 };
 
-struct closing_job;
 struct held_log;
+struct work;
 struct user {
 	uid_t uid;
 	size_t has[QUOTAS];
 	struct user_time time;
 	struct held_log *held; /* logs that are held though their networks and ports are gone */
 	__u32 nheld, reap_at;
-	/* async_close.c; under its lock */
-	struct closing_job *first_job, **last_job;
-	unsigned int closers; /* threads */
+	/* work.c; under its lock */
+	struct work *first_work, **last_work;
+	unsigned int workers; /* threads */
 	unsigned int closing; /* of its descriptors, under way; atomic */
 	UT_hash_handle hh;
 };

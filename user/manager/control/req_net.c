@@ -6,6 +6,7 @@
 #include "common/util.h"
 #include "manager/access/fstype.h"
 #include "manager/control/request.h"
+#include "manager/core/interfaces.h"
 #include "manager/core/net.h"
 #include "manager/core/net_path.h"
 #include "manager/core/objects.h"
@@ -72,9 +73,14 @@ int req_net_del(struct request *q)
 	struct net *net;
 	int r = request_right(q, RIGHT_NET_DEL, q->fds[0], &net);
 
-	if (!r)
-		net_del(net);
-	return r;
+	if (r)
+		return r;
+	if (net->nports > INTERFACES_TURN) {
+		net_empty(net, INTERFACES_TURN);
+		return REQUEST_AGAIN;
+	}
+	net_del(net);
+	return 0;
 }
 
 int req_net_get(struct request *q)

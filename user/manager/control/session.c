@@ -26,11 +26,13 @@
 #include "common/util.h"
 #include "manager/access/async_close.h"
 #include "manager/access/quota.h"
+#include "manager/control/again.h"
 #include "manager/control/monitor.h"
 #include "manager/control/packet.h"
 #include "manager/control/request.h"
 #include "manager/control/revoke.h"
 #include "manager/core/events.h"
+#include "manager/core/logs.h"
 #include "manager/core/net.h"
 #include "manager/core/objects.h"
 #include "manager/core/port_kind.h"
@@ -39,6 +41,11 @@
 #include "manager/ports/xsk.h"
 
 #define BACKLOG 512
+/*
+ * Told once, and again after each packet (listen_again): else each turn of the loop would look at
+ * all sessions that have something, of which it serves one.
+ */
+#define EVENTS (EPOLLIN | EPOLLET)
 
 /* --- what it refers to --- */
 
@@ -116,9 +123,16 @@ static void node_gone(struct session *s)
 		shutdown(s->fd, SHUT_RDWR);
 }
 
+static void listen_again(struct session *s)
+{
+	s->later = false;
+	sd_event_source_set_io_events(s->source, EVENTS);
+}
+
 int session_later(struct session *s, const struct ipn_ctl_hdr *hdr)
 {
 	s->pending_hdr = *hdr;
+	s->later = true;
 	/* its end is told all the same */
 	sd_event_source_set_io_events(s->source, 0);
 	return REQUEST_LATER;
@@ -188,31 +202,50 @@ void sessions_reap(struct control *c, struct session *but)
 			session_free(of[i]);
 }
 
+/* Answers the request of a packet, or puts it aside. Non-zero ends the session. */
+static int session_request(struct session *s, struct packet *p, const void *data)
+{
+	static alignas(8) __u8 out[IPN_CTL_MAX_PACKET];
+	struct request q = { .s = s,
+			     .hdr = data,
+			     .body = (const __u8 *)data + sizeof(struct ipn_ctl_hdr),
+			     .fds = p->fds,
+			     .nfds = p->nfds,
+			     .reply = out + sizeof(struct ipn_ctl_hdr) };
+	struct fabric *f = s->f;
+	int r;
+
+	f->log_waits = true;
+	r = request_dispatch(&q, (size_t)p->len);
+	f->log_waits = false;
+	if (r == LOG_LATER) {
+		r = again_with_log(s, p, data);
+		r = r ? request_dispatch(&q, (size_t)p->len) : session_later(s, q.hdr);
+	} else if (r == REQUEST_AGAIN) {
+		r = again_next_turn(s, p, data) ?: session_later(s, q.hdr);
+	}
+	r = r == REQUEST_LATER ? 0 : reply_send(&q, out, r);
+	close_fds(q.reply_fds, q.nreply_fds);
+	return r;
+}
+
 /* Handles one packet. Non-zero ends the session. */
 static int session_packet(struct session *s)
 {
-	static alignas(8) __u8 in[IPN_CTL_MAX_PACKET], out[IPN_CTL_MAX_PACKET];
+	static alignas(8) __u8 in[IPN_CTL_MAX_PACKET];
+	const struct ipn_ctl_hdr *hdr = (void *)in;
 	struct packet p;
-	struct request q = { .s = s,
-			     .hdr = (void *)in,
-			     .body = in + sizeof(struct ipn_ctl_hdr),
-			     .fds = p.fds,
-			     .reply = out + sizeof(struct ipn_ctl_hdr) };
 	int r = packet_receive(s->fd, &p, in, sizeof(in), 0);
 
 	if (r)
 		return r == -EAGAIN || r == -EINTR ? 0 : r;
-	q.nfds = p.nfds;
 	/* nothing that could be answered; of length 0: the end, or an empty packet */
-	if ((size_t)p.len < sizeof(struct ipn_ctl_hdr) || q.hdr->magic != IPN_CTL_MAGIC || p.cut ||
-	    p.nfds > IPN_CTL_MAX_FDS) {
-		packet_drop_fds(s->f->async_close, s->user, &p);
-		return -EBADMSG;
-	}
-	r = request_dispatch(&q, (size_t)p.len);
+	if ((size_t)p.len < sizeof(*hdr) || hdr->magic != IPN_CTL_MAGIC || p.cut ||
+	    p.nfds > IPN_CTL_MAX_FDS)
+		r = -EBADMSG;
+	else
+		r = session_request(s, &p, in);
 	packet_drop_fds(s->f->async_close, s->user, &p);
-	r = r == REQUEST_LATER ? 0 : reply_send(&q, out, r);
-	close_fds(q.reply_fds, q.nreply_fds);
 	return r;
 }
 
@@ -272,7 +305,7 @@ void session_answer(struct session *s, int status, const struct errtext *e, cons
 		.e = *e,
 	};
 
-	sd_event_source_set_io_events(s->source, EPOLLIN); /* its requests are read again */
+	listen_again(s);
 	if (len)
 		memcpy(q.reply, body, len);
 	if (nfds)
@@ -292,6 +325,8 @@ void session_free(struct session *s)
 	if (s->job)
 		xsk_forget(s->job);
 	s->job = NULL;
+	again_forget(s->again);
+	s->again = NULL;
 	if (s->wait)
 		s->wait->fn = NULL;
 	s->wait = NULL;
@@ -333,6 +368,7 @@ static void sessions_forget(struct control *c)
 		struct session *s = c->sessions;
 
 		c->sessions = s->next;
+		again_forget(s->again);
 		sd_event_source_disable_unref(s->source);
 		perm_peer_free(&s->peer);
 		free(s);
@@ -377,6 +413,18 @@ static bool session_turn(struct session *s, uint32_t events)
 	return !(events & (EPOLLHUP | EPOLLERR));
 }
 
+void session_again(struct session *s, struct packet *p, const void *data)
+{
+	struct control *c = s->c;
+	struct user *u = s->user;
+	__u64 began = clock_us();
+
+	listen_again(s);
+	if (session_request(s, p, data))
+		session_free(s);
+	charge(c, u, began);
+}
+
 static int on_packet(sd_event_source *source, int fd, uint32_t events, void *arg)
 {
 	struct session *s = arg;
@@ -388,6 +436,8 @@ static int on_packet(sd_event_source *source, int fd, uint32_t events, void *arg
 	(void)fd;
 	if (!session_turn(s, events))
 		session_free(s);
+	else if (!s->later && !s->held)
+		listen_again(s);
 	charge(c, u, began);
 	return 0;
 }
@@ -414,7 +464,7 @@ static int session_new(struct control *c, int fd)
 	r = -ENOMEM;
 	if (!u)
 		goto err_peer;
-	r = sd_event_add_io(c->f->event, &s->source, fd, EPOLLIN, on_packet, s);
+	r = sd_event_add_io(c->f->event, &s->source, fd, EVENTS, on_packet, s);
 	if (r < 0)
 		goto err_peer;
 	session_rank(s);
