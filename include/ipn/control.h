@@ -380,7 +380,11 @@ struct ipn_ctl_quota {
 	__u32 pad;
 	__u64 used;
 	__u64 most;
-	char what[16]; /* "sessions", "networks", "ports", "places", "memory" (bytes), "closing" */
+	/*
+	 * "sessions", "networks", "ports", "places", "memory" (bytes), "closing"; of the manager's
+	 * loop "loop ms", "loop share" (of 1000, most) and "put off" (requests)
+	 */
+	char what[16];
 };
 
 /*

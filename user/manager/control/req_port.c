@@ -186,7 +186,7 @@ int req_xsk_open(struct request *q)
 		return r;
 	r = xsk_find(q, net, &node);
 	if (!r)
-		r = xsk_open(node, (__u32)s->peer.pid, on_xsk_open, s, &s->job, &q->e);
+		r = xsk_open(node, s->user, (__u32)s->peer.pid, on_xsk_open, s, &s->job, &q->e);
 	return r ? r : session_later(s, q->hdr);
 }
 

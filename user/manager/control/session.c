@@ -369,6 +369,8 @@ static void sessions_forget(struct control *c)
 
 		c->sessions = s->next;
 		again_forget(s->again);
+		if (s->job)
+			xsk_forget(s->job);
 		sd_event_source_disable_unref(s->source);
 		perm_peer_free(&s->peer);
 		free(s);
