@@ -35,7 +35,8 @@ attacked()
 # quota UID WHAT: of what `quota show` says.
 quota()
 {
-	ipn-fabric quota show --json | jq "[.[] | select(.user == $1 and .what == \"$2\").used] | add"
+	ipn-fabric quota show --json |
+		jq --arg what "$2" "[.[] | select(.user == $1 and .what == \$what).used] | add"
 }
 
 start_fabric

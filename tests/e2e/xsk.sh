@@ -12,7 +12,8 @@ peer()
 
 	shift
 	rm -f "$IPN_TEST_TMP/.peer.$name"
-	as_net_raw timeout "$(limit 90)" xskpeer "$NETS/lan" "$@" >"$IPN_TEST_TMP/.peer.$name" 2>&1 &
+	as_net_raw timeout "$(limit 90)" xskpeer "$NETS/lan" "$@" \
+		>"$IPN_TEST_TMP/.peer.$name" 2>&1 &
 	PEER[$name]=$!
 	wait_until 20 grep -q . "$IPN_TEST_TMP/.peer.$name"
 	grep -q ready "$IPN_TEST_TMP/.peer.$name" ||

@@ -11,16 +11,16 @@
  *	             look into the old memory. Bound in copy mode to queue 0 of the far end
  *	holder       the session of its node; its end ends the socket, unless somebody else has the
  *	             descriptor
- *	job          makes a socket, in a thread of its user (access/work.h): pinning the memory takes
- *	             a while, and a queue that had a socket stays busy for a moment after its end
+ *	job          makes a socket, in a thread of its user (access/work.h): pinning the memory
+ *	             takes a while, and a queue that had a socket stays busy for a moment after
  *
  * A port is up while its socket is held: a flood passes it by otherwise, as a VM that does not run.
  *
  * What a holder can do to others with its rings and its memory: corrupt nothing, since the kernel
  * copies, and checks each address; the manager looks at neither. But an index of the fill ring that
  * lies makes the kernel walk up to 2^32 entries at the expense of who sends: so a holder must have
- * CAP_NET_RAW (RIGHT_XSK). What it loses is counted by the kernel and kept here when its socket ends
- * (struct ipn_xskport in map `xskports`).
+ * CAP_NET_RAW (RIGHT_XSK). What it loses is counted by the kernel and kept here when its socket
+ * ends (struct ipn_xskport in map `xskports`).
  *
  * Attaching: the entry in `xskports`, then the program, whose pin can so be found by the entry.
  * Leaving is the reverse. Handing a socket out: made and bound; into the map `xsks`; the port is
