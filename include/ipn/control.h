@@ -234,8 +234,9 @@ struct ipn_ctl_attach {
  * change its size. The rings have the sizes told here; where they are is for getsockopt to say
  * (XDP_MMAP_OFFSETS). The first half of the frames stands in the fill ring already. The reply can
  * take a while: the kernel lets go of the last socket late.
- * Errors: ECONNREFUSED; EACCES without both r and w; ENOENT no such xsk port; EBUSY somebody has
- * it; EOPNOTSUPP its socket is the program's own; EISCONN the session has something already.
+ * Errors: ECONNREFUSED; EACCES without both r and w; EPERM without CAP_NET_RAW; ENOENT no such xsk
+ * port; EBUSY somebody has it; EOPNOTSUPP its socket is the program's own; EISCONN the session has
+ * something already.
  */
 struct ipn_ctl_xsk_open {
 	char name[IPN_NAME_MAX];
@@ -404,7 +405,11 @@ struct ipn_ctl_quota {
 	__u32 pad;
 	__u64 used;
 	__u64 most;
-	char what[16]; /* "sessions", "networks", "ports", "places", "memory" (bytes), "closing" */
+	/*
+	 * "sessions", "networks", "ports", "places", "memory" (bytes), "closing"; of the manager's
+	 * loop "loop ms", "loop share" (of 1000, most) and "put off" (requests)
+	 */
+	char what[16];
 };
 
 /*

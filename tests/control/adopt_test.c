@@ -23,6 +23,7 @@
 #include "manager/access/quota.h"
 #include "manager/access/asuser.h"
 #include "manager/core/interfaces.h"
+#include "manager/core/logs.h"
 #include "manager/core/net.h"
 #include "manager/core/node.h"
 #include "manager/core/port_kind.h"

@@ -7,6 +7,7 @@
 
 #include "manager/access/quota.h"
 #include "manager/core/interfaces.h"
+#include "manager/core/logs.h"
 #include "manager/core/net.h"
 #include "manager/core/port_kind.h"
 #include "manager/kernel/bpf.h"
@@ -252,7 +253,7 @@ void rig_check_quota(const struct rig *r, __u32 uid)
 		if (net->info.account != uid)
 			continue;
 		nets++;
-		memory += net_log_bytes(net->log_class, net->slots);
+		memory += log_bytes(net->log_class, net->slots);
 		if (net->info.policy == IPN_POLICY_L3)
 			memory += l3_bytes(net->info.routes);
 	}

@@ -20,8 +20,8 @@
 #include "common/log.h"
 #include "common/util.h"
 #include "manager/access/asuser.h"
-#include "manager/access/async_close.h"
 #include "manager/access/quota.h"
+#include "manager/access/work.h"
 #include "manager/core/events.h"
 #include "manager/core/ids.h"
 #include "manager/core/interfaces.h"
@@ -335,8 +335,10 @@ void fabric_close(struct fabric *f)
 void fabric_free(struct fabric *f)
 {
 	asuser_free(f->asuser);
-	if (async_close_free(f->async_close))
+	if (works_free(f->works)) {
+		free(f->async_close);
 		users_free(f->users);
+	}
 	sd_event_source_disable_unref(f->refill);
 	sd_event_source_disable_unref(f->counts);
 	sd_event_source_disable_unref(f->sock_check);

@@ -180,11 +180,13 @@ int req_xsk_open(struct request *q)
 	r = rights_check(RIGHT_RECEIVE, &s->peer, q->fds[0], net->info.path, &q->e);
 	if (!r)
 		r = rights_check(RIGHT_SEND, &s->peer, q->fds[0], net->info.path, &q->e);
+	if (!r)
+		r = rights_check(RIGHT_XSK, &s->peer, q->fds[0], net->info.path, &q->e);
 	if (r)
 		return r;
 	r = xsk_find(q, net, &node);
 	if (!r)
-		r = xsk_open(node, (__u32)s->peer.pid, on_xsk_open, s, &s->job, &q->e);
+		r = xsk_open(node, s->user, (__u32)s->peer.pid, on_xsk_open, s, &s->job, &q->e);
 	return r ? r : session_later(s, q->hdr);
 }
 

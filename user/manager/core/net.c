@@ -26,6 +26,7 @@
 #include "manager/core/gso.h"
 #include "manager/core/interfaces.h"
 #include "manager/core/lifeline.h"
+#include "manager/core/logs.h"
 #include "manager/core/net_path.h"
 #include "manager/core/net_policy.h"
 #include "manager/core/node.h"
@@ -45,11 +46,6 @@
 static size_t net_tables_bytes(const struct ipn_net_info *info)
 {
 	return info->policy == IPN_POLICY_L3 ? l3_bytes(info->routes) : 0;
-}
-
-size_t net_log_bytes(__u32 log_class, __u32 slots)
-{
-	return (size_t)ipn_slot_size(log_class) * (slots + 1);
 }
 
 /* Twice the pool, so that a reader within its pool is not overwritten while it copies. */
@@ -225,7 +221,7 @@ void net_forget(struct fabric *f, __u32 id, const struct ipn_net_info *info)
 	if (info->policy == IPN_POLICY_L3)
 		l3_free(b, id);
 	bpf_map_delete_elem(b->fd_net_info, &id);
-	bpf_map_delete_elem(b->fd_logs[ipn_log_class_of(info->mtu)], &id);
+	bpf_inner_del(b->fd_logs[ipn_log_class_of(info->mtu)], IPN_LOG_OF_NET(id));
 }
 
 /* The reverse of net_make. */
@@ -240,7 +236,7 @@ static int net_make(struct net *net)
 	struct fabric *f = net->f;
 	int r;
 
-	net->log_fd = bpf_log_new(net->log_class, net->slots);
+	net->log_fd = log_new(f, net->log_class, net->slots);
 	r = net->log_fd < 0 ? net->log_fd : map_head(net);
 	if (!r)
 		r = bpf_log_set(f->bpf, net->log_class, IPN_LOG_OF_NET(net->id), net->log_fd);
@@ -299,7 +295,7 @@ static int net_number(struct net *net, int path_fd, const struct perm_inode *ino
 /* What the quota of its maker must have room for. */
 static int net_size(const struct ipn_net_info *info, size_t *bytes, struct errtext *e)
 {
-	*bytes = net_log_bytes(ipn_log_class_of(info->mtu), slots_for(info->pool));
+	*bytes = log_bytes(ipn_log_class_of(info->mtu), slots_for(info->pool));
 	if (*bytes > LOG_BYTES_MAX)
 		return err_text(e, -EINVAL,
 				"a pool of %u messages of %u bytes takes %zu MiB, the most is %lu "
@@ -326,7 +322,7 @@ static void net_count_in(struct net *net, struct user *u)
 	user_add(users, u, QUOTA_NETS, 1);
 	user_add(users, u, QUOTA_PLACES, net->info.numnodes);
 	user_add(users, u, QUOTA_MEMORY,
-		 net_log_bytes(net->log_class, net->slots) + net_tables_bytes(&net->info));
+		 log_bytes(net->log_class, net->slots) + net_tables_bytes(&net->info));
 }
 
 int net_add(struct fabric *f, const struct ipn_net_info *wanted, int path_fd,
@@ -345,6 +341,8 @@ int net_add(struct fabric *f, const struct ipn_net_info *wanted, int path_fd,
 		r = net_size(&info, &bytes, e);
 	if (!r)
 		r = net_quota(f, u, &info, bytes, e);
+	if (!r)
+		r = log_ask(f, ipn_log_class_of(info.mtu), slots_for(info.pool));
 	if (r)
 		return r;
 	net = net_alloc(f, &info);
@@ -380,6 +378,18 @@ err:
 	return r;
 }
 
+void net_empty(struct net *net, __u32 n)
+{
+	batch_delete_begin(net->f);
+	for (__u32 i = 0; n && i < net->info.numnodes; i++) {
+		if (!net->ports[i])
+			continue;
+		node_del(net->ports[i], ENETDOWN, false);
+		n--;
+	}
+	batch_delete_end(net->f);
+}
+
 void net_del(struct net *net)
 {
 	struct fabric *f = net->f;
@@ -388,11 +398,7 @@ void net_del(struct net *net)
 	event_emit(f, &(struct event){ .type = EVENT_NET_DEL, .net = net });
 	net->dying = true; /* the last node must not end it a second time */
 	net_unpublish(net);
-	batch_delete_begin(f);
-	for (__u32 i = 0; i < net->info.numnodes; i++)
-		if (net->ports[i])
-			node_del(net->ports[i], ENETDOWN, false);
-	batch_delete_end(f);
+	net_empty(net, net->info.numnodes);
 	event_emit(f, &(struct event){ .type = EVENT_NET_GONE, .net = net });
 	lifeline_forget_net(net);
 	net_policy_tell(net, NULL, IPN_CALL_DELNET);
@@ -401,7 +407,7 @@ void net_del(struct net *net)
 		user_sub(f->users, u, QUOTA_PLACES, net->info.numnodes);
 		user_sub(f->users, u, QUOTA_MEMORY, net_tables_bytes(&net->info));
 		user_log_gone(f->users, u, net->log_class, IPN_LOG_OF_NET(net->id),
-			      net_log_bytes(net->log_class, net->slots));
+			      log_bytes(net->log_class, net->slots));
 	}
 	net_unmake(net);
 	f->net_by_id[net->id] = NULL;

@@ -29,6 +29,7 @@ struct fdstore;
 struct lifeline;
 struct link_ctx;
 struct listener;
+struct log_job;
 struct policies;
 struct port_kind;
 struct punt;
@@ -36,6 +37,7 @@ struct session;
 struct sock;
 struct subscriber;
 struct users;
+struct works;
 struct xsk;
 
 struct net_key {
@@ -100,7 +102,8 @@ struct fabric {
 	struct link_ctx *link;
 	sd_event *event; /* NULL until there is a loop: not while ports are taken over */
 	struct users *users;
-	struct async_close *async_close; /* NULL until there is a loop */
+	struct works *works;             /* NULL until there is a loop */
+	struct async_close *async_close; /* the same */
 	struct asuser *asuser;
 	struct policies *policies;
 	struct fdstore *fdstore;
@@ -123,6 +126,11 @@ struct fabric {
 	struct node_log want_log;              /* what the last process needed, and the next may */
 	__u32 ids_fresh;
 	sd_event_source *refill;
+
+	/* logs.c */
+	bool log_waits;             /* who asks now can wait for a log */
+	struct node_log log_wanted; /* that is what he has to wait for */
+	struct log_job *log_ready;  /* that is what he has waited for */
 
 	/* counts.c */
 	sd_event_source *counts;

@@ -135,9 +135,17 @@ bool bpf_tcx_works(struct bpf_state *b, __u32 ifindex);
 /* A log for `slots` messages (a power of two): made, frozen. Returns its descriptor. */
 int bpf_log_new(__u32 log_class, __u32 slots);
 int bpf_log_set(struct bpf_state *b, __u32 log_class, __u32 index, int fd);
-/* Inner map of a map of maps, by index: a descriptor, or -ENOENT. */
+/*
+ * Inner maps of a map of maps, by index (inner.c). get: a descriptor, or -ENOENT. The others return
+ * when it shows; no program that begins then finds what was there before.
+ */
 int bpf_inner_get(int outer, __u32 index);
-/* Fresh bells and pages for n nodes, in two batches: each batch costs one grace period. */
+int bpf_inner_set(int outer, __u32 index, int fd);
+int bpf_inner_set_many(int outer, const __u32 *index, const int *fds, __u32 n);
+int bpf_inner_del(int outer, __u32 index);
+/* Stores what stands there already: returns when no program that began before is running. */
+int bpf_programs_wait(int outer, __u32 index, int fd);
+/* Fresh bells and pages for n nodes, in two batches. */
 int bpf_nodes_fresh(struct bpf_state *b, const __u32 *nodes, __u32 n);
 /* Fresh logs for n nodes, the same way. */
 int bpf_node_logs_fresh(struct bpf_state *b, __u32 log_class, __u32 slots, const __u32 *nodes,
@@ -145,7 +153,7 @@ int bpf_node_logs_fresh(struct bpf_state *b, __u32 log_class, __u32 slots, const
 /* Puts a small stand-in for the logs of these nodes, so that their memory is freed. */
 int bpf_node_logs_clear(struct bpf_state *b, __u32 log_class, const __u32 *nodes, __u32 n);
 
-/* A new room bell for a node of a LOSSLESS network, at the price of a grace period. Its fd. */
+/* A new room bell for a node of a LOSSLESS network. Its fd. */
 int bpf_room_new(struct bpf_state *b, __u32 node);
 /* Wakes who waits for room in a LOSSLESS network, if there is some; one node, room or not. */
 int bpf_pool_wake(struct bpf_state *b, __u32 net);

@@ -8,6 +8,7 @@
 #include "common/errtext.h"
 #include "common/util.h"
 #include "manager/core/ids.h"
+#include "manager/core/logs.h"
 #include "manager/core/net.h"
 #include "manager/core/node.h"
 #include "manager/core/objects.h"
@@ -115,12 +116,14 @@ int proc_connect(struct net *net, const struct node_want *want, struct node **ou
 {
 	bool reader = want->flags & IPN_PF_READER;
 	bool own_log = reader && net->info.policy != IPN_POLICY_BROADCAST;
-	size_t memory = own_log ? net_log_bytes(net->log_class, net->slots) : 0;
+	size_t memory = own_log ? log_bytes(net->log_class, net->slots) : 0;
 	struct proc_fds got = { -1, -1, -1, -1, -1, -1 };
 	struct node *node;
 	int r;
 
-	r = node_new(net, want, memory, &node, e);
+	r = own_log ? log_ask(net->f, net->log_class, net->slots) : 0;
+	if (!r)
+		r = node_new(net, want, memory, &node, e);
 	if (r)
 		return r;
 	r = source_open(node, own_log, &got);
