@@ -20,7 +20,7 @@ static bool client_is_dead(int err)
 	       err == ECONNRESET || err == ENOTCONN || err == EPROTOTYPE;
 }
 
-int client_open(const char *run_dir)
+static int client_connect(const char *run_dir, int flags)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	_cleanup_close_ int fd = -1;
@@ -34,7 +34,7 @@ int client_open(const char *run_dir)
 	if (n < 0 || (size_t)n >= sizeof(sun.sun_path))
 		return -ENAMETOOLONG;
 
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0);
 	if (fd < 0)
 		return -errno;
 	while (connect(fd, (struct sockaddr *)&sun, sizeof(sun))) {
@@ -42,6 +42,16 @@ int client_open(const char *run_dir)
 			return client_is_dead(errno) ? -ENETDOWN : -errno;
 	}
 	return util_take_fd(&fd);
+}
+
+int client_open(const char *run_dir)
+{
+	return client_connect(run_dir, 0);
+}
+
+int client_open_now(const char *run_dir)
+{
+	return client_connect(run_dir, SOCK_NONBLOCK);
 }
 
 static int client_wait(int fd, short events)
@@ -102,7 +112,7 @@ static bool client_no_files(int fd)
 }
 
 /* Receives one packet into buf. Returns its length, or -errno. */
-static ssize_t client_receive(int fd, struct client_call *call, void *buf, size_t size)
+static ssize_t client_receive(int fd, struct client_call *call, void *buf, size_t size, bool wait)
 {
 	struct iovec iov = { buf, size };
 	union {
@@ -119,7 +129,7 @@ static ssize_t client_receive(int fd, struct client_call *call, void *buf, size_
 	int r;
 
 	while ((n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC)) < 0) {
-		r = errno == EAGAIN ? client_wait(fd, POLLIN) : -errno;
+		r = errno == EAGAIN && wait ? client_wait(fd, POLLIN) : -errno;
 		if (r && r != -EINTR)
 			return client_is_dead(-r) ? -ENETDOWN : r;
 	}
@@ -134,8 +144,7 @@ static ssize_t client_receive(int fd, struct client_call *call, void *buf, size_
 }
 
 /* Judges a packet of n bytes and takes what it says into the call. */
-static int client_judge(const struct ipn_ctl_hdr *sent, struct client_call *call, const char *buf,
-			size_t n)
+static int client_judge(uint32_t id, struct client_call *call, const char *buf, size_t n)
 {
 	struct ipn_ctl_hdr hdr;
 	size_t body = n - sizeof(hdr);
@@ -144,7 +153,7 @@ static int client_judge(const struct ipn_ctl_hdr *sent, struct client_call *call
 		return -EPROTO;
 	memcpy(&hdr, buf, sizeof(hdr));
 	if (hdr.magic != IPN_CTL_MAGIC || hdr.version != IPN_CTL_VERSION ||
-	    hdr.type != sent->type || hdr.id != sent->id || hdr.len != n)
+	    hdr.type != (__u16)call->type || hdr.id != id || hdr.len != n)
 		return -EPROTO;
 	if (hdr.status < 0 || hdr.status > 4095)
 		return -EPROTO;
@@ -165,7 +174,7 @@ static int client_judge(const struct ipn_ctl_hdr *sent, struct client_call *call
 	return 0;
 }
 
-int client_call(int fd, struct client_call *call)
+int client_ask(int fd, struct client_call *call, uint32_t *id)
 {
 	static uint32_t last_id;
 	struct ipn_ctl_hdr hdr = {
@@ -175,25 +184,35 @@ int client_call(int fd, struct client_call *call)
 		.id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED),
 		.len = (__u32)(sizeof(hdr) + call->request_len),
 	};
-	_cleanup_free_ char *buf = NULL;
-	ssize_t n;
-	int r;
 
+	*id = hdr.id;
 	call->reply_len = 0;
 	call->nreply_fds = 0;
 	call->text[0] = '\0';
 	if (call->request_len > IPN_CTL_MAX_PACKET - sizeof(hdr) || call->nfds > IPN_CTL_MAX_FDS)
 		return -EMSGSIZE;
-	buf = malloc(IPN_CTL_MAX_PACKET);
+	return client_send(fd, &hdr, call);
+}
+
+int client_answer(int fd, struct client_call *call, uint32_t id, bool wait)
+{
+	_cleanup_free_ char *buf = malloc(IPN_CTL_MAX_PACKET);
+	ssize_t n;
+	int r;
+
 	if (!buf)
 		return -ENOMEM;
-
-	r = client_send(fd, &hdr, call);
-	if (r)
-		return r;
-	n = client_receive(fd, call, buf, IPN_CTL_MAX_PACKET);
-	r = n < 0 ? (int)n : client_judge(&hdr, call, buf, (size_t)n);
+	n = client_receive(fd, call, buf, IPN_CTL_MAX_PACKET, wait);
+	r = n < 0 ? (int)n : client_judge(id, call, buf, (size_t)n);
 	if (r)
 		client_close_fds(call);
 	return r;
+}
+
+int client_call(int fd, struct client_call *call)
+{
+	uint32_t id;
+	int r = client_ask(fd, call, &id);
+
+	return r ? r : client_answer(fd, call, id, true);
 }

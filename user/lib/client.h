@@ -7,13 +7,17 @@
 #define IPN_CLIENT_H
 
 #include <ipn/control.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /*
  * Connects to the manager of a run directory (NULL: $IPN_FABRIC_RUN_DIR, or /run/ipn-fabric).
  * Returns a close-on-exec descriptor, or -errno: -ENETDOWN when no manager runs there.
  */
 int client_open(const char *run_dir);
+/* The same, and never waits: also -EAGAIN. */
+int client_open_now(const char *run_dir);
 
 /* One exchange. Set up with zeros, fill in what the request has. */
 struct client_call {
@@ -38,5 +42,8 @@ struct client_call {
  * descriptor.
  */
 int client_call(int fd, struct client_call *call);
+/* Its two halves. *id tells the reply; `wait`: until there is one, else -EAGAIN. */
+int client_ask(int fd, struct client_call *call, uint32_t *id);
+int client_answer(int fd, struct client_call *call, uint32_t id, bool wait);
 
 #endif
