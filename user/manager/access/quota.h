@@ -76,6 +76,12 @@ void users_each(struct users *users, void (*fn)(void *arg, const struct user *u)
 size_t users_total(const struct users *users, enum quota q);
 
 /*
+ * May logs of `more` bytes that are not used any more be added to those that the user's processes
+ * hold? As many again as a user may have are allowed.
+ */
+bool user_may_hold(struct users *users, struct user *u, size_t more);
+
+/*
  * The log at `index` of its map will be handed out no more; the user's memory goes down by `bytes`
  * as soon as nobody holds it. To be called before it is replaced.
  */
