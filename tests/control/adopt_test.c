@@ -441,6 +441,10 @@ static const struct op {
 	{ "resize, moves", net_wedged, grow, false },
 	{ "resize, shorter", net_full, shrink, false },
 	{ "resize, shorter, moves", net_holes, shrink, false },
+	{ "another log, LOSSY", net_lossy_joined, rotate, false },
+	{ "another log, LOSSLESS", net_lossless_joined, rotate, false },
+	{ "one more log, LOSSY", net_rotated, rotate, false },
+	{ "net del, two logs", net_rotated, del_net, false },
 	{ "shutdown", join_proc_lossless, half_close, false },
 	{ "persist", join_tap, persist, false },
 };
