@@ -70,6 +70,7 @@ enum ipn_ctl_type {
 
 	IPN_CTL_LIFELINE = 44, /* -                 -> ipn_ctl_lifeline  fds: socket */
 	IPN_CTL_NET_DEL_ID = 45, /* ipn_ctl_net_del_id -> - */
+	IPN_CTL_LOG = 40, /* ipn_ctl_log           -> -   fds: tap; reply: the next log */
 
 	IPN_CTL_VDE = 36,  /* ipn_ctl_listener          -> -                 fds: path */
 	IPN_CTL_UNIX = 37, /* ipn_ctl_listener          -> -                 fds: path */
@@ -154,6 +155,7 @@ struct ipn_ctl_bind {
  * Reply fds, in this order, those whose bit is in `fds`: the tap (always), the bell, the page,
  * the network's log, the node's own log (these two only for readers), the room bell.
  */
+#define IPN_CTL_KNOWS_LOG 1 /* LOG; a reader that does not is detached when its log is exchanged */
 #define IPN_CTL_FD_TAP 1
 #define IPN_CTL_FD_BELL 2
 #define IPN_CTL_FD_PAGE 4
@@ -164,8 +166,18 @@ struct ipn_ctl_connect {
 	__u32 policy;
 	__s32 port;     /* IPN_PORTNO_ANY or a number */
 	__u32 shutdown; /* sides closed before: 1 receive, 2 send */
-	__u32 pad;
+	__u32 knows;    /* IPN_CTL_KNOWS_*: what else the client can do; a manager ignores others */
 	char descr[IPN_DESCR_MAX];
+};
+
+/*
+ * A reader's page says (`log`) that the network has got another log than the one the reader has,
+ * whose serial it tells. By any connection: the tap says whose reader it is. It gets the log after
+ * that, as long as the manager keeps it, else the network's; the log itself tells serial and start.
+ * Errors: ENOTCONN the tap belongs to no process's port; EACCES it may not receive any more.
+ */
+struct ipn_ctl_log {
+	__u64 serial;
 };
 
 struct ipn_ctl_net {
@@ -435,6 +447,7 @@ IPN_ABI_ASSERT(ipn_ctl_lifeline, 8);
 IPN_ABI_ASSERT(ipn_ctl_net, 160);
 IPN_ABI_ASSERT(ipn_ctl_connect, 144);
 IPN_ABI_ASSERT(ipn_ctl_connected, 208);
+IPN_ABI_ASSERT(ipn_ctl_log, 8);
 IPN_ABI_ASSERT(ipn_ctl_attach, 168);
 IPN_ABI_ASSERT(ipn_ctl_xsk_open, 24);
 IPN_ABI_ASSERT(ipn_ctl_xsk, 56);

@@ -492,6 +492,8 @@ static int connect_map(struct ipn_sock *s, struct client_call *call,
 			    c->log_mask, c->cursor);
 		if (r)
 			return r;
+		rx->log_word =
+			IPN_LOG_IS(((const struct ipn_log_head *)rx->log[RX_NET].base)->serial);
 	}
 	if (c->fds & IPN_CTL_FD_NODELOG) {
 		r = map_log(&rx->log[RX_NODE], *reply_fd(call, c->fds, IPN_CTL_FD_NODELOG), c,
@@ -561,6 +563,7 @@ static int connect_call(struct ipn_sock *s, int path_fd, struct client_call *cal
 		.policy = (__u32)s->policy,
 		.port = s->port,
 		.shutdown = s->shut,
+		.knows = IPN_CTL_KNOWS_LOG,
 	};
 
 	memcpy(request.descr, s->descr, sizeof(request.descr));

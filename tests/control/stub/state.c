@@ -113,6 +113,7 @@ int bpf_obj_get_info_by_fd(int fd, void *info, __u32 *len)
 
 		out->type = m->type;
 		out->value_size = m->value_size;
+		out->max_entries = m->max;
 	} else if (l) {
 		((struct bpf_link_info *)info)->xdp.ifindex = l->ifindex;
 	} else if (p) {

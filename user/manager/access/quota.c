@@ -204,16 +204,16 @@ static void held_release(struct users *users, struct user *u)
 			__u32 node = log->index - IPN_MAX_NETS;
 
 			if (log->log_class != c || log->index < IPN_MAX_NETS ||
-			    !users->release(users->arg, node))
+			    node >= IPN_MAX_NODES || !users->release(users->arg, node))
 				continue;
-			ids[n++] = node;
+			ids[n++] = log->index;
 			if (n == REAP_BATCH) {
-				bpf_node_logs_clear(users->bpf, c, ids, n);
+				bpf_logs_clear(users->bpf, c, ids, n);
 				n = 0;
 			}
 		}
 		if (n)
-			bpf_node_logs_clear(users->bpf, c, ids, n);
+			bpf_logs_clear(users->bpf, c, ids, n);
 	}
 }
 
@@ -235,6 +235,18 @@ void user_log_gone(struct users *users, struct user *u, __u32 log_class, __u32 i
 	u->held = log;
 	if (++u->nheld >= u->reap_at)
 		held_reap(users, u);
+}
+
+bool user_may_hold(struct users *users, struct user *u, size_t more)
+{
+	size_t held = 0;
+
+	if (u->uid == 0)
+		return true;
+	held_reap(users, u);
+	for (const struct held_log *log = u->held; log; log = log->next)
+		held += log->bytes;
+	return held + more <= quota_each(QUOTA_MEMORY);
 }
 
 void users_set_bpf(struct users *users, struct bpf_state *bpf)

@@ -97,6 +97,12 @@ __s64 user_rank(const struct user *u);
 __u64 user_share(const struct user *u);
 
 /*
+ * May logs of `more` bytes that are not used any more be added to those that the user's processes
+ * hold? As many again as a user may have are allowed.
+ */
+bool user_may_hold(struct users *users, struct user *u, size_t more);
+
+/*
  * The log at `index` of its map will be handed out no more; the user's memory goes down by `bytes`
  * as soon as nobody holds it. To be called before it is replaced.
  */

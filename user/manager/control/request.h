@@ -73,6 +73,7 @@ int req_shutdown(struct request *q);
 int req_descr(struct request *q);
 int req_rejoin(struct request *q);
 int req_lifeline(struct request *q);
+int req_log(struct request *q);
 int req_netdev(struct request *q);
 
 int req_attach(struct request *q);

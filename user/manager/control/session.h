@@ -44,7 +44,8 @@ struct control {
 
 	/* revoke.c */
 	int inotify_fd;
-	sd_event_source *inotify, *gather;
+	sd_event_source *inotify, *gather, *rotate;
+	__u64 rotate_not_before;   /* us of clock_us() */
 	int watches[IPN_MAX_NETS]; /* by network; -1: none */
 	bool changed[IPN_MAX_NETS];
 };

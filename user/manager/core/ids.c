@@ -22,10 +22,10 @@ static int logs_clear(struct fabric *f, const __u32 *ids, __u32 n)
 		count = 0;
 		for (__u32 i = 0; i < n; i++)
 			if (f->id_log[ids[i]].slots && f->id_log[ids[i]].log_class == c)
-				clear[count++] = ids[i];
+				clear[count++] = IPN_LOG_OF_NODE(ids[i]);
 		if (!count || (f->want_log.slots && f->want_log.log_class == c))
 			continue;
-		r = bpf_node_logs_clear(f->bpf, c, clear, count);
+		r = bpf_logs_clear(f->bpf, c, clear, count);
 		if (r)
 			return r;
 	}

@@ -21,6 +21,7 @@
 #include "common/util.h"
 #include "manager/access/perm.h"
 #include "manager/access/quota.h"
+#include "manager/access/readers.h"
 #include "manager/core/counts.h"
 #include "manager/core/events.h"
 #include "manager/core/gso.h"
@@ -33,6 +34,7 @@
 #include "manager/core/objects.h"
 #include "manager/core/port_kind.h"
 #include "manager/core/resize.h"
+#include "manager/core/rotate.h"
 #include "manager/fdstore/client.h"
 #include "manager/kernel/bpf.h"
 #include "manager/policies/l3.h"
@@ -124,8 +126,8 @@ void net_free(struct net *net)
 {
 	if (net->head)
 		munmap((void *)net->head, sysconf(_SC_PAGESIZE));
-	if (net->log_fd >= 0)
-		close(net->log_fd);
+	util_close_fd(&net->log_fd);
+	util_close_fd(&net->old_fd);
 	if (net->path_fd >= 0)
 		close(net->path_fd);
 	free(net->path_text);
@@ -147,7 +149,7 @@ static struct net *net_alloc(struct fabric *f, const struct ipn_net_info *info)
 		return NULL;
 	net->f = f;
 	net->info = *info;
-	net->path_fd = net->log_fd = -1;
+	net->path_fd = net->log_fd = net->old_fd = -1;
 	net->log_class = ipn_log_class_of(info->mtu);
 	net->slots = slots_for(info->pool);
 	net->ports = calloc(info->numnodes, sizeof(struct node *));
@@ -214,14 +216,25 @@ static int check(struct fabric *f, struct ipn_net_info *info, struct errtext *e)
 	return r;
 }
 
+int net_info_store(struct net *net)
+{
+	return bpf_map_update_elem(net->f->bpf->fd_net_info, &net->id, &net->info, BPF_ANY) ? -errno
+											    : 0;
+}
+
 void net_forget(struct fabric *f, __u32 id, const struct ipn_net_info *info)
 {
 	struct bpf_state *b = f->bpf;
+	const int logs = b->fd_logs[ipn_log_class_of(info->mtu)];
+	const __u32 old = IPN_LOG_OF_OLD(id);
+	__u32 map;
 
 	if (info->policy == IPN_POLICY_L3)
 		l3_free(b, id);
 	bpf_map_delete_elem(b->fd_net_info, &id);
-	bpf_inner_del(b->fd_logs[ipn_log_class_of(info->mtu)], IPN_LOG_OF_NET(id));
+	bpf_inner_del(logs, id);
+	if (!bpf_map_lookup_elem(logs, &old, &map))
+		bpf_inner_del(logs, old);
 }
 
 /* The reverse of net_make. */
@@ -242,8 +255,8 @@ static int net_make(struct net *net)
 		r = bpf_log_set(f->bpf, net->log_class, IPN_LOG_OF_NET(net->id), net->log_fd);
 	if (!r && net->info.policy == IPN_POLICY_L3)
 		r = l3_new(f->bpf, net->id, net->info.routes);
-	if (!r && bpf_map_update_elem(f->bpf->fd_net_info, &net->id, &net->info, BPF_ANY))
-		r = -errno;
+	if (!r)
+		r = net_info_store(net);
 	if (r)
 		net_unmake(net);
 	return r;
@@ -276,6 +289,8 @@ static void net_unpublish(struct net *net)
 static int net_number(struct net *net, int path_fd, const struct perm_inode *inode,
 		      struct errtext *e)
 {
+	int r;
+
 	if (net_id_take(net->f, &net->id))
 		return err_text(e, -ENOSPC, "the fabric has %u networks, the most there can be",
 				IPN_MAX_NETS);
@@ -285,11 +300,11 @@ static int net_number(struct net *net, int path_fd, const struct perm_inode *ino
 	net->info.dev = inode->dev;
 	net->info.ino = inode->ino;
 	net->info.btime = inode->btime;
+	net->info.rotating = 0;
 	net->key = key_of(inode);
 	net->path_fd = fcntl(path_fd, F_DUPFD_CLOEXEC, 0);
-	return net->path_fd < 0
-		       ? err_text(e, -errno, "cannot make the network: %s", strerror(errno))
-		       : 0;
+	r = net->path_fd < 0 ? -errno : readers_get(net->path_fd, &net->info.readers);
+	return r ? err_text(e, r, "cannot make the network: %s", strerror(-r)) : 0;
 }
 
 /* What the quota of its maker must have room for. */
@@ -406,7 +421,8 @@ void net_del(struct net *net)
 		user_sub(f->users, u, QUOTA_NETS, 1);
 		user_sub(f->users, u, QUOTA_PLACES, net->info.numnodes);
 		user_sub(f->users, u, QUOTA_MEMORY, net_tables_bytes(&net->info));
-		user_log_gone(f->users, u, net->log_class, IPN_LOG_OF_NET(net->id),
+		user_log_gone(f->users, u, net->log_class,
+			      net->shut ? IPN_LOG_OF_OLD(net->id) : IPN_LOG_OF_NET(net->id),
 			      log_bytes(net->log_class, net->slots));
 	}
 	net_unmake(net);
@@ -472,7 +488,7 @@ int net_adopt(struct fabric *f, __u32 id, const struct ipn_net_info *info, int g
 		net->key.dev = ~0ULL; /* nobody finds it by inode any more */
 		net->key.ino = id;
 	}
-	net->log_fd = bpf_inner_get(f->bpf->fd_logs[net->log_class], IPN_LOG_OF_NET(id));
+	net->log_fd = rotate_adopt(net);
 	r = net->log_fd < 0 ? net->log_fd : map_head(net);
 	if (!r && net->info.policy == IPN_POLICY_L3)
 		r = l3_adopt(f->bpf, id);

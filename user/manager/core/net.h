@@ -36,6 +36,8 @@ void net_describe(struct net *net, struct ipn_ctl_net *out);
 int net_adopt(struct fabric *f, __u32 id, const struct ipn_net_info *info, int path_fd);
 /* Removes such an entry and what stands with it. Programs do not see the network any more. */
 void net_forget(struct fabric *f, __u32 id, const struct ipn_net_info *info);
+/* Writes its entry of `net_info`. */
+int net_info_store(struct net *net);
 /* When its ports are taken over: clears what no port is behind, and tells what may have changed. */
 int net_adopted(struct net *net);
 

@@ -54,14 +54,18 @@ struct net {
 	int path_fd; /* O_PATH; holds the inode, so that its number is not used again. -1: lost */
 	char *path_text; /* the kernel's text for it, when info.path was made of that; or NULL */
 	int log_fd;
+	int old_fd;                      /* the log before that, as long as it is kept; -1 */
+	__u64 old_until;                 /* us of clock_us() */
 	const struct ipn_log_head *head; /* of the log, one page, read-only */
 	__u32 log_class;
 	__u32 slots;
 	struct node **ports; /* info.numnodes of them */
 	__u32 nports, readers, writers;
-	__u32 bound;     /* sockets and listeners that keep it alive */
-	__u32 gso;       /* what its containers were told: see gso.c. 0: nobody knows */
-	bool counts_new; /* bells are still to be rung for them */
+	__u32 bound;        /* sockets and listeners that keep it alive */
+	__u32 gso;          /* what its containers were told: see gso.c. 0: nobody knows */
+	bool counts_new;    /* bells are still to be rung for them */
+	bool shut;          /* its log has a stand-in, for want of memory: see rotate.c */
+	bool joined_unseen; /* somebody joined while its rights were other than info.readers */
 	bool dying;
 	bool from_config; /* made by the file of this start */
 };

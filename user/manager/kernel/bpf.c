@@ -851,21 +851,34 @@ bool bpf_tcx_works(struct bpf_state *b, __u32 ifindex)
 	return fd >= 0;
 }
 
-int bpf_log_new(__u32 log_class, __u32 slots)
+int bpf_log_make(__u32 log_class, __u32 slots)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE | BPF_F_INNER_MAP);
 	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "ipn_log", sizeof(__u32),
 				ipn_slot_size(log_class), slots + 1, &opts);
 
-	if (fd < 0)
-		return -errno;
-	if (bpf_map_freeze(fd)) {
-		int r = -errno;
+	return fd < 0 ? -errno : fd;
+}
 
-		close(fd);
-		return r;
-	}
-	return fd;
+int bpf_log_freeze(int fd)
+{
+	return bpf_map_freeze(fd) ? -errno : 0;
+}
+
+int bpf_log_new(__u32 log_class, __u32 slots)
+{
+	_cleanup_close_ int fd = bpf_log_make(log_class, slots);
+	int r = fd < 0 ? fd : bpf_log_freeze(fd);
+
+	return r ? r : util_take_fd(&fd);
+}
+
+bool bpf_log_is(int fd, __u32 slots)
+{
+	struct bpf_map_info info = { 0 };
+	__u32 len = sizeof(info);
+
+	return !bpf_obj_get_info_by_fd(fd, &info, &len) && info.max_entries == slots + 1;
 }
 
 int bpf_log_set(struct bpf_state *b, __u32 log_class, __u32 index, int fd)
@@ -932,21 +945,23 @@ int bpf_node_logs_fresh(struct bpf_state *b, __u32 log_class, __u32 slots, const
 	return r;
 }
 
-int bpf_node_logs_clear(struct bpf_state *b, __u32 log_class, const __u32 *nodes, __u32 n)
+int bpf_logs_set(struct bpf_state *b, __u32 log_class, const __u32 *index, const int *fds, __u32 n)
 {
-	_cleanup_free_ __u32 *index = malloc(n * sizeof(*index));
+	return bpf_inner_set_wait(b->fd_logs[log_class], index, fds, n);
+}
+
+int bpf_logs_clear(struct bpf_state *b, __u32 log_class, const __u32 *index, __u32 n)
+{
 	_cleanup_free_ int *fds = malloc(n * sizeof(*fds));
 	_cleanup_close_ int tiny = -1;
 
-	if (!index || !fds)
+	if (!fds)
 		return -ENOMEM;
 	tiny = bpf_log_new(log_class, 1);
 	if (tiny < 0)
 		return tiny;
-	for (__u32 i = 0; i < n; i++) {
-		index[i] = IPN_LOG_OF_NODE(nodes[i]);
+	for (__u32 i = 0; i < n; i++)
 		fds[i] = tiny;
-	}
 	return bpf_inner_set_many(b->fd_logs[log_class], index, fds, n);
 }
 

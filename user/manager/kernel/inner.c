@@ -52,19 +52,24 @@ int bpf_inner_get(int outer, __u32 index)
 }
 
 /* Many at the price of one grace period; one by one where the kernel cannot. */
-static int make(const struct change *c)
+int bpf_inner_set_wait(int outer, const __u32 *index, const int *fds, __u32 n)
 {
 	LIBBPF_OPTS(bpf_map_batch_opts, opts);
-	__u32 count = c->n;
+	__u32 count = n;
 
-	if (c->del)
-		return bpf_map_delete_elem(c->outer, c->index) ? -errno : 0;
-	if (c->n > 1 && !bpf_map_update_batch(c->outer, c->index, c->fds, &count, &opts))
+	if (n > 1 && !bpf_map_update_batch(outer, index, fds, &count, &opts))
 		return 0;
-	for (__u32 i = 0; i < c->n; i++)
-		if (bpf_map_update_elem(c->outer, &c->index[i], &c->fds[i], BPF_ANY))
+	for (__u32 i = 0; i < n; i++)
+		if (bpf_map_update_elem(outer, &index[i], &fds[i], BPF_ANY))
 			return -errno;
 	return 0;
+}
+
+static int make(const struct change *c)
+{
+	if (c->del)
+		return bpf_map_delete_elem(c->outer, c->index) ? -errno : 0;
+	return bpf_inner_set_wait(c->outer, c->index, c->fds, c->n);
 }
 
 static void let_go(struct change *c)

@@ -48,6 +48,7 @@ static int logs_open(struct node *node, bool reader, struct proc_fds *fds)
 	if (reader) {
 		fds->log = fcntl(net->log_fd, F_DUPFD_CLOEXEC, 0);
 		r = fds->log < 0 ? -errno : 0;
+		node->in.flags |= IPN_PF_LOG;
 	}
 	if (!r && (net->info.flags & IPN_FLAG_LOSSLESS)) {
 		fds->room = bpf_room_new(net->f->bpf, node->in.node);
@@ -93,6 +94,7 @@ static int cursor_take(struct node *node, __u64 *cursor)
 	struct net *net = node->net;
 	int r = 0;
 
+	__atomic_store_n(&node->page->log, IPN_LOG_IS(net->head->serial), __ATOMIC_SEQ_CST);
 	*cursor = __atomic_load_n(&net->head->head, __ATOMIC_SEQ_CST);
 	if (net->info.flags & IPN_FLAG_LOSSLESS) {
 		/*
