@@ -59,5 +59,6 @@ int fdstore_recv(int fd, struct fdstore_msg *msg, int fds[FDSTORE_FDS])
 		return -EPROTO;
 	if (came == msg->nfds)
 		return 0;
-	return hdr.msg_flags & MSG_CTRUNC ? -EMFILE : -EPROTO; /* there was no room; none were sent */
+	return hdr.msg_flags & MSG_CTRUNC ? -EMFILE
+					  : -EPROTO; /* there was no room; none were sent */
 }
