@@ -267,3 +267,10 @@ as_nobody()
 {
 	setpriv --reuid=65534 --regid=65534 --clear-groups -- "$@"
 }
+
+# as_net_raw COMMAND...: the same with CAP_NET_RAW, which an AF_XDP port takes.
+as_net_raw()
+{
+	setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=+net_raw \
+		--ambient-caps=+net_raw -- "$@"
+}

@@ -122,7 +122,7 @@ static int pool_count(struct pool_count *p)
 	__u32 zero = 0;
 
 	head = bpf_map_lookup_elem(p->log, &zero);
-	if (!head)
+	if (!head || READ_ONCE(head->closed)) /* who opens it rings all */
 		return 0;
 	p->head = READ_ONCE(head->head); /* C1 */
 	p->c1 = p->c2 = any_number64(net, ~0ULL);

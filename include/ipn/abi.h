@@ -68,10 +68,12 @@ enum ipn_port_flag {
 	IPN_PF_UP = 8,       /* device is up */
 	IPN_PF_NODELOG = 16, /* process node with a log of its own, for unicast */
 
-	/* for the manager: what it must know of an interface when it ends, or after a restart */
-	IPN_PF_HELD = 0x10000,    /* made by a process's socket, ends with it: not persistent */
-	IPN_PF_PROMISC = 0x20000, /* grabbed: we made it promiscuous */
-	IPN_PF_QDISC = 0x40000,   /* grabbed: we made its clsact qdisc */
+	/* for the manager: what it must know of a port when it ends, or after a restart */
+	IPN_PF_HELD = 0x10000,     /* made by a process's socket, ends with it: not persistent */
+	IPN_PF_PROMISC = 0x20000,  /* grabbed: we made it promiscuous */
+	IPN_PF_QDISC = 0x40000,    /* grabbed: we made its clsact qdisc */
+	IPN_PF_LOG = 0x80000,      /* process: was given the network's log */
+	IPN_PF_FOLLOWS = 0x100000, /* process: asks for the next log when there is one */
 
 	IPN_PF_OWN = 0x40000000, /* xsk: the program makes the AF_XDP socket itself */
 };
@@ -138,6 +140,16 @@ struct ipn_abi {
 
 enum ipn_hook { IPN_HOOK_TCX = 0, IPN_HOOK_CLSACT = 1 };
 
+/* Who may read an inode, as far as its owner says; to tell whether somebody lost that right. */
+struct ipn_readers {
+	__u64 ctime; /* ns */
+	__u64 acl;   /* a hash of its ACL; 0: none */
+	__u32 mode;  /* permission bits */
+	__u32 uid;
+	__u32 gid;
+	__u32 gone; /* 1: it has no name any more */
+};
+
 /* map `net_info`, key: network id. For people and for a new manager; no program reads it. */
 struct ipn_net_info {
 	enum ipn_policy_number policy;
@@ -154,7 +166,9 @@ struct ipn_net_info {
 	__u64 ino;
 	__u64 btime; /* birth time of the inode, ns; tells a reused number apart */
 	char path[IPN_PATH_MAX];
-	__u32 account; /* whose quota it counts for: uid, or who owns its user namespace */
+	__u32 account;  /* whose quota it counts for: uid, or who owns its user namespace */
+	__u64 rotating; /* serial of the log that the network is about to get; 0: none */
+	struct ipn_readers readers; /* when they were last looked at */
 };
 
 /* map `net_fast`, index: network id. What programs need of a network; mapped by the manager. */
@@ -306,7 +320,10 @@ struct ipn_log_head {
 	/* for people: nobody was let in at head full_at - 1, since when (ns, monotonic) */
 	__u64 full_at;
 	__u64 full_since;
-	__u64 pad[3];
+	__u64 closed; /* no number may be taken yet: its network's last log is not complete */
+	/* written before a reader gets it, and then never again */
+	__u64 serial; /* of all logs that its network had */
+	__u64 start;  /* its first message; on LOSSLESS networks it has some of before, too */
 };
 
 struct ipn_slot {
@@ -320,7 +337,8 @@ struct ipn_slot {
 /* index in the logs_* maps */
 #define IPN_LOG_OF_NET(id) (id)
 #define IPN_LOG_OF_NODE(node) (IPN_MAX_NETS + (node))
-#define IPN_MAX_LOGS (IPN_MAX_NETS + IPN_MAX_NODES)
+#define IPN_LOG_OF_OLD(id) (IPN_MAX_NETS + IPN_MAX_NODES + (id)) /* the one before: rotate.c */
+#define IPN_MAX_LOGS (2 * IPN_MAX_NETS + IPN_MAX_NODES)
 
 /* A node's page: one page, mapped writable by its owner. */
 #define IPN_PAGE_PROCESSES 60
@@ -356,7 +374,8 @@ struct ipn_page {
 	__u64 awake;   /* written by programs: looks in vain, one after the other */
 	__u64 rests;   /* written by programs: the bell is not rung, the node must look by itself */
 	__u64 revoked; /* IPN_PF_READER, _WRITER that were taken away, or shut by one of several */
-	__u64 pad2[3];
+	__u64 log; /* written by the manager: IPN_LOG_IS or IPN_LOG_COMES of the network's log */
+	__u64 pad2[2];
 
 	/* Of processes that share the node; theirs alone. */
 	__u64 readers; /* LOSSLESS: a bit for each that receives; `cursor` is the lowest of them */
@@ -365,6 +384,10 @@ struct ipn_page {
 	__u64 pad3[5];
 	struct ipn_page_process process[IPN_PAGE_PROCESSES]; /* who joined is the first */
 };
+/* Of the log with this serial: all before it are complete and stay as they are. */
+#define IPN_LOG_IS(serial) (2 * (serial))
+/* LOSSY: messages go into it already, while the one before it gets its last ones. */
+#define IPN_LOG_COMES(serial) (2 * (serial)-1)
 #define IPN_WAKE_LOOKS 32 /* in vain, and nobody looks any more until the node arms again */
 
 /* map `rings`, index: node. What ringing its bell costs; written by programs: bpf/core/wake.h. */
@@ -538,7 +561,8 @@ struct ipn_notify {
 
 #define IPN_ABI_ASSERT(type, size) _Static_assert(sizeof(struct type) == (size), #type)
 IPN_ABI_ASSERT(ipn_abi, 24);
-IPN_ABI_ASSERT(ipn_net_info, 176);
+IPN_ABI_ASSERT(ipn_readers, 32);
+IPN_ABI_ASSERT(ipn_net_info, 216);
 IPN_ABI_ASSERT(ipn_net_fast, 128 + 16 * IPN_SLEEP_WORDS);
 IPN_ABI_ASSERT(ipn_port_in, 64);
 IPN_ABI_ASSERT(ipn_port_info, 136);

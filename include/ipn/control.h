@@ -70,6 +70,7 @@ enum ipn_ctl_type {
 
 	IPN_CTL_LIFELINE = 44, /* -                 -> ipn_ctl_lifeline  fds: socket */
 	IPN_CTL_NET_DEL_ID = 45, /* ipn_ctl_net_del_id -> - */
+	IPN_CTL_LOG = 40, /* ipn_ctl_log           -> -   fds: tap; reply: the next log */
 
 	IPN_CTL_VDE = 36,  /* ipn_ctl_listener          -> -                 fds: path */
 	IPN_CTL_UNIX = 37, /* ipn_ctl_listener          -> -                 fds: path */
@@ -154,6 +155,7 @@ struct ipn_ctl_bind {
  * Reply fds, in this order, those whose bit is in `fds`: the tap (always), the bell, the page,
  * the network's log, the node's own log (these two only for readers), the room bell.
  */
+#define IPN_CTL_KNOWS_LOG 1 /* LOG; a reader that does not is detached when its log is exchanged */
 #define IPN_CTL_FD_TAP 1
 #define IPN_CTL_FD_BELL 2
 #define IPN_CTL_FD_PAGE 4
@@ -164,8 +166,18 @@ struct ipn_ctl_connect {
 	__u32 policy;
 	__s32 port;     /* IPN_PORTNO_ANY or a number */
 	__u32 shutdown; /* sides closed before: 1 receive, 2 send */
-	__u32 pad;
+	__u32 knows;    /* IPN_CTL_KNOWS_*: what else the client can do; a manager ignores others */
 	char descr[IPN_DESCR_MAX];
+};
+
+/*
+ * A reader's page says (`log`) that the network has got another log than the one the reader has,
+ * whose serial it tells. By any connection: the tap says whose reader it is. It gets the log after
+ * that, as long as the manager keeps it, else the network's; the log itself tells serial and start.
+ * Errors: ENOTCONN the tap belongs to no process's port; EACCES it may not receive any more.
+ */
+struct ipn_ctl_log {
+	__u64 serial;
 };
 
 struct ipn_ctl_net {
@@ -234,8 +246,9 @@ struct ipn_ctl_attach {
  * change its size. The rings have the sizes told here; where they are is for getsockopt to say
  * (XDP_MMAP_OFFSETS). The first half of the frames stands in the fill ring already. The reply can
  * take a while: the kernel lets go of the last socket late.
- * Errors: ECONNREFUSED; EACCES without both r and w; ENOENT no such xsk port; EBUSY somebody has
- * it; EOPNOTSUPP its socket is the program's own; EISCONN the session has something already.
+ * Errors: ECONNREFUSED; EACCES without both r and w; EPERM without CAP_NET_RAW; ENOENT no such xsk
+ * port; EBUSY somebody has it; EOPNOTSUPP its socket is the program's own; EISCONN the session has
+ * something already.
  */
 struct ipn_ctl_xsk_open {
 	char name[IPN_NAME_MAX];
@@ -404,7 +417,11 @@ struct ipn_ctl_quota {
 	__u32 pad;
 	__u64 used;
 	__u64 most;
-	char what[16]; /* "sessions", "networks", "ports", "places", "memory" (bytes), "closing" */
+	/*
+	 * "sessions", "networks", "ports", "places", "memory" (bytes), "closing"; of the manager's
+	 * loop "loop ms", "loop share" (of 1000, most) and "put off" (requests)
+	 */
+	char what[16];
 };
 
 /*
@@ -430,6 +447,7 @@ IPN_ABI_ASSERT(ipn_ctl_lifeline, 8);
 IPN_ABI_ASSERT(ipn_ctl_net, 160);
 IPN_ABI_ASSERT(ipn_ctl_connect, 144);
 IPN_ABI_ASSERT(ipn_ctl_connected, 208);
+IPN_ABI_ASSERT(ipn_ctl_log, 8);
 IPN_ABI_ASSERT(ipn_ctl_attach, 168);
 IPN_ABI_ASSERT(ipn_ctl_xsk_open, 24);
 IPN_ABI_ASSERT(ipn_ctl_xsk, 56);

@@ -68,8 +68,8 @@ struct ipn_call {
 	__u32 uid;      /* setsockopt, getsockopt, ioctl: who asks; else whose port or network */
 	__u32 numnodes; /* of the network; resizenet: as it will be */
 	__u32 mtu;
-	__u32 name; /* the option, or the request of an ioctl */
-	__u32 len;  /* of data; getsockopt: room for it, then what was left there */
+	__u32 name;    /* the option, or the request of an ioctl */
+	__u32 len;     /* of data; getsockopt: room for it, then what was left there */
 	__u32 manager; /* 1: who asks is a manager of the network (ipn(7)) */
 	__u8 data[IPN_CALL_DATA];
 };

@@ -43,8 +43,8 @@ struct ipn_xsk_info {
 /*
  * Takes the port of that name of the network at path; NULL: the first that nobody has. Errors:
  * ENETDOWN no fabric runs here; what open(path) says; ECONNREFUSED the path is no live network;
- * EACCES without r and w; ENOENT no such AF_XDP port; EBUSY another has it; EOPNOTSUPP it was
- * attached with --own; EDQUOT; ENOMEM.
+ * EACCES without r and w; EPERM without CAP_NET_RAW; ENOENT no such AF_XDP port; EBUSY another has
+ * it; EOPNOTSUPP it was attached with --own; EDQUOT; ENOMEM.
  */
 struct ipn_xsk *ipn_xsk_open(const char *path, const char *name);
 void ipn_xsk_close(struct ipn_xsk *xsk);

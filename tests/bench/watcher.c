@@ -88,8 +88,7 @@ static int bell(void)
 	int found = -1;
 
 	for (struct dirent *d; dir && (d = readdir(dir));)
-		if (map_type(d->d_name) == MAP_RINGBUF &&
-		    (found < 0 || atoi(d->d_name) < found))
+		if (map_type(d->d_name) == MAP_RINGBUF && (found < 0 || atoi(d->d_name) < found))
 			found = atoi(d->d_name);
 	if (dir)
 		closedir(dir);

@@ -267,6 +267,77 @@ static void a_device_drops_what_finds_no_room(void **state)
 	pass(WAY_TC, device, message, sizeof(message), &full);
 }
 
+/*
+ * As core/rotate.c exchanges logs: the next one is closed until the one before is complete. Then it
+ * goes on where that ended, and who was refused meanwhile is rung.
+ */
+static void a_closed_log_is_full_until_it_is_opened(void **state)
+{
+	const struct outcome ok = { .log = true }, full = { .drop = DROP(POOL) };
+	struct t_log last;
+	struct ipn_log_head *next;
+	static __u8 message[60];
+
+	(void)state;
+	device = port_make(net, 9, IPN_KIND_TAP);
+	fill(message, sizeof(message), 3);
+	pass(WAY_TC, device, message, sizeof(message), &ok);
+	pass(WAY_TC, device, message, sizeof(message), &ok);
+	last = net->log;
+	log_map(&net->log, last.log_class, bpf_log_make(last.log_class, LOG_SLOTS), LOG_SLOTS,
+		PROT_READ | PROT_WRITE);
+	next = (void *)net->log.base;
+	next->closed = next->waiting = 1;
+	assert_ok(bpf_log_set(fab.b, last.log_class, net->id, net->log.fd));
+	pass(WAY_TC, device, message, sizeof(message), &full);
+	assert_false(taken(3));
+	assert_int_equal(control(procs[3], IPN_TX_ROOM), XDP_DROP);
+	assert_int_equal(procs[3]->page->process[0].room, 0);
+	/* a reader that goes on makes no room in it, and takes nobody's turn */
+	procs[1]->page->cursor = 1;
+	assert_int_equal(control(procs[1], IPN_TX_MOVED), XDP_DROP);
+	assert_false(was_rung(3));
+	assert_int_equal(next->waiting, 1);
+	assert_int_equal(next->limit, 0);
+
+	memcpy((void *)(net->log.base + ipn_slot_size(last.log_class)),
+	       last.base + ipn_slot_size(last.log_class),
+	       last.size - ipn_slot_size(last.log_class));
+	next->head = next->start = log_head(&last);
+	next->closed = 0;
+	assert_ok(bpf_pool_wake(fab.b, net->id));
+	assert_true(was_rung(3));
+	assert_int_equal(next->waiting, 0);
+	for (int i = 2; i < POOL; i++)
+		assert_true(taken(3));
+	assert_false(taken(3));
+	assert_int_equal(log_head(&last), 2);
+	log_close(&last);
+}
+
+/* Where there is no memory for another log: nobody goes on, and nothing is written. */
+static void a_stand_in_takes_nothing(void **state)
+{
+	const struct outcome full = { .drop = DROP(POOL) };
+	struct ipn_log_head *head_at = calloc(1, ipn_slot_size(net->log.log_class));
+	int fd = bpf_log_make(net->log.log_class, 0);
+	static __u8 message[60];
+	__u32 zero = 0;
+
+	(void)state;
+	assert_true(fd >= 0 && head_at);
+	head_at->closed = 1;
+	assert_ok(bpf_map_update_elem(fd, &zero, head_at, BPF_ANY));
+	free(head_at);
+	device = port_make(net, 9, IPN_KIND_TAP);
+	assert_ok(bpf_log_set(fab.b, net->log.log_class, net->id, fd));
+	close(fd);
+	fill(message, sizeof(message), 3);
+	pass(WAY_TC, device, message, sizeof(message), &full);
+	assert_false(taken(3));
+	assert_int_equal(log_head(&net->log), 0);
+}
+
 /* Cursors are what processes say. None makes others lose, or takes a slot that is still needed. */
 static void pages_that_lie_do_not_break_it(void **state)
 {
@@ -548,6 +619,8 @@ static const struct CMUnitTest tests[] = {
 	POOL_TEST(who_leaves_makes_room),
 	POOL_TEST(a_batch_is_taken_as_far_as_there_is_room),
 	POOL_TEST(a_device_drops_what_finds_no_room),
+	POOL_TEST(a_closed_log_is_full_until_it_is_opened),
+	POOL_TEST(a_stand_in_takes_nothing),
 	POOL_TEST(pages_that_lie_do_not_break_it),
 #define SWITCH_TEST(name) cmocka_unit_test_setup_teardown(name, world_switch, world_done)
 	SWITCH_TEST(a_switch_holds_each_log_to_the_pool),

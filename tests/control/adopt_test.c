@@ -23,10 +23,12 @@
 #include "manager/access/quota.h"
 #include "manager/access/asuser.h"
 #include "manager/core/interfaces.h"
+#include "manager/core/logs.h"
 #include "manager/core/net.h"
 #include "manager/core/node.h"
 #include "manager/core/port_kind.h"
 #include "manager/core/resize.h"
+#include "manager/core/rotate.h"
 #include "manager/kernel/bpf.h"
 #include "manager/policies/l3.h"
 #include "manager/ports/cable.h"
@@ -122,7 +124,7 @@ static int proc_join(struct net *net, __u32 uid, struct proc_fds *fds)
 {
 	const struct node_want want = { .kind = IPN_KIND_PROC,
 					.port = IPN_PORTNO_ANY,
-					.flags = IPN_PF_READER | IPN_PF_WRITER,
+					.flags = IPN_PF_READER | IPN_PF_WRITER | IPN_PF_FOLLOWS,
 					.uid = uid,
 					.netns_fd = -1 };
 	struct node *node;
@@ -362,6 +364,36 @@ static int half_close(void)
 	return node_shutdown(net_named("lossless")->ports[0], SHUT_RD);
 }
 
+/* Somebody lost his right to read it. */
+static int rotate(void)
+{
+	rotate_want(net_named("op"));
+	rotate_all(&rig.f);
+	return 0;
+}
+
+static int net_lossless_joined(void)
+{
+	int r = net_lossless();
+
+	return r ? r : proc_join(net_named("op"), UID, &op_fds);
+}
+
+static int net_lossy_joined(void)
+{
+	int r = net_switch();
+
+	return r ? r : proc_join(net_named("op"), UID, &op_fds);
+}
+
+/* Its last log is still there. */
+static int net_rotated(void)
+{
+	int r = net_lossy_joined();
+
+	return r ? r : rotate();
+}
+
 static int persist(void)
 {
 	struct net *net = net_named("switch");
@@ -410,6 +442,10 @@ static const struct op {
 	{ "resize, moves", net_wedged, grow, false },
 	{ "resize, shorter", net_full, shrink, false },
 	{ "resize, shorter, moves", net_holes, shrink, false },
+	{ "another log, LOSSY", net_lossy_joined, rotate, false },
+	{ "another log, LOSSLESS", net_lossless_joined, rotate, false },
+	{ "one more log, LOSSY", net_rotated, rotate, false },
+	{ "net del, two logs", net_rotated, del_net, false },
 	{ "shutdown", join_proc_lossless, half_close, false },
 	{ "persist", join_tap, persist, false },
 };
@@ -420,6 +456,7 @@ static const struct op {
 struct sight {
 	unsigned int nets, nodes, listeners;
 	__u32 numnodes, readers;
+	__u64 serial; /* of a log */
 };
 
 static struct sight look(void)
@@ -431,6 +468,7 @@ static struct sight look(void)
 		.nodes = HASH_COUNT(rig.f.nodes),
 		.listeners = stub_count("ipn_listeners"),
 		.numnodes = op ? op->info.numnodes : 0,
+		.serial = op ? op->head->serial : 0,
 		.readers = rig.f.bpf->net_fast[net_named("lossless")->id].readers,
 	};
 }
@@ -438,7 +476,7 @@ static struct sight look(void)
 static bool same(struct sight a, struct sight b)
 {
 	return a.nets == b.nets && a.nodes == b.nodes && a.listeners == b.listeners &&
-	       a.numnodes == b.numnodes && a.readers == b.readers;
+	       a.numnodes == b.numnodes && a.readers == b.readers && a.serial == b.serial;
 }
 
 static void start(void)

@@ -7,6 +7,7 @@
 
 #include "manager/access/quota.h"
 #include "manager/core/interfaces.h"
+#include "manager/core/logs.h"
 #include "manager/core/net.h"
 #include "manager/core/port_kind.h"
 #include "manager/kernel/bpf.h"
@@ -139,6 +140,25 @@ static void check_counts(const struct rig *r, const struct net *net)
 	assert_int_equal(fast->socks, socks);
 }
 
+/* No exchange of logs is half done: programs, readers and the manager have the same one, open. */
+static void check_log(const struct net *net)
+{
+	int fd = bpf_inner_get(net->f->bpf->fd_logs[net->log_class], IPN_LOG_OF_NET(net->id));
+
+	assert_true(fd >= 0 && bpf_log_is(fd, net->slots));
+	close(fd);
+	assert_int_equal(net->info.rotating, 0);
+	assert_false(net->shut);
+	assert_int_equal(net->head->closed, 0);
+	for (__u32 i = 0; i < net->info.numnodes; i++) {
+		const struct node *node = net->ports[i];
+
+		if (node && node->page)
+			assert_int_equal(node->page->log, IPN_LOG_IS(net->head->serial));
+	}
+	assert_int_equal(net->head->head, net->head->start); /* nothing is sent here */
+}
+
 static void check_net(const struct rig *r, const struct net *net)
 {
 	const struct ipn_net_fast *fast = &r->f.bpf->net_fast[net->id];
@@ -158,6 +178,7 @@ static void check_net(const struct rig *r, const struct net *net)
 	assert_true(fast->flood_len <= net->info.numnodes);
 	assert_int_equal(bpf_map_lookup_elem(r->f.bpf->fd_logs[net->log_class], &net->id, &id), 0);
 	assert_true(net->log_fd >= 0 && net->head);
+	check_log(net);
 	assert_int_equal(!bpf_map_lookup_elem(r->f.bpf->fd_l3_route4, &net->id, &id),
 			 net->info.policy == IPN_POLICY_L3);
 	check_counts(r, net);
@@ -252,7 +273,7 @@ void rig_check_quota(const struct rig *r, __u32 uid)
 		if (net->info.account != uid)
 			continue;
 		nets++;
-		memory += net_log_bytes(net->log_class, net->slots);
+		memory += log_bytes(net->log_class, net->slots);
 		if (net->info.policy == IPN_POLICY_L3)
 			memory += l3_bytes(net->info.routes);
 	}

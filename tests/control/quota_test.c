@@ -3,10 +3,13 @@
 #include "rig.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "manager/access/quota.h"
+#include "manager/control/packet.h"
+#include "manager/core/logs.h"
 #include "manager/core/net.h"
 #include "manager/core/node.h"
 #include "manager/core/port_kind.h"
@@ -277,6 +280,100 @@ static void what_fails_costs_nothing(void **state)
 	ctl_close(&rig, s);
 }
 
+/* --- the loop's time --- */
+
+static bool has_reply(int s)
+{
+	struct pollfd p = { .fd = s, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1;
+}
+
+/* Also in a session that he has not used lately, and though he asked first. */
+static void who_took_much_time_comes_after_others(void **state)
+{
+	const struct ipn_ctl_hdr info = { .magic = IPN_CTL_MAGIC,
+					  .version = IPN_CTL_VERSION,
+					  .type = IPN_CTL_INFO,
+					  .len = sizeof(info) };
+	int busy = user_open(), idle = user_open(), other = ctl_open(&rig);
+
+	(void)state;
+	rig_run(&rig);
+	u->time.lately = 10 * TIME_RANK_US - 1; /* and with the next request: one rank more */
+	assert_int_equal(ctl_call(&rig, busy, IPN_CTL_INFO, NULL, 0, NULL, 0, &reply), 0);
+	reply_close(&reply);
+	assert_true(user_rank(u) >= 10);
+	assert_int_equal(send(idle, &info, sizeof(info), 0), sizeof(info));
+	assert_int_equal(send(other, &info, sizeof(info), 0), sizeof(info));
+	while (!has_reply(idle) && !has_reply(other))
+		assert_true(sd_event_run(rig.f.event, 1000000) > 0);
+	assert_false(has_reply(idle));
+	rig_run(&rig);
+	assert_true(has_reply(idle));
+	assert_true(u->time.behind > 0);
+	ctl_close(&rig, busy);
+	ctl_close(&rig, idle);
+	ctl_close(&rig, other);
+}
+
+static void time_is_forgotten(void **state)
+{
+	struct user *other = user_get(rig.f.users, UID + 1);
+	__u64 now = 100 * TIME_PERIOD_US;
+
+	(void)state;
+	user_charge(rig.f.users, u, now, 0);
+	assert_true(user_charge(rig.f.users, u, now, 10 * TIME_RANK_US));
+	assert_false(user_charge(rig.f.users, u, now, TIME_RANK_US - 1));
+	assert_int_equal(user_rank(u), 10);
+	assert_int_equal(user_share(u), 0);
+	assert_int_equal(u->time.behind, 1);
+	/* by what others ask, too */
+	assert_true(user_charge(rig.f.users, other, now + TIME_PERIOD_US, 1));
+	assert_int_equal(user_rank(u), 5);
+	assert_int_equal(user_share(u), (11 * TIME_RANK_US - 1) * 1000ULL / TIME_PERIOD_US);
+	assert_true(user_charge(rig.f.users, other, now + 5 * TIME_PERIOD_US, 1));
+	assert_int_equal(user_rank(u), 0);
+	assert_int_equal(user_share(u), 0);
+	assert_int_equal(u->time.total, 11 * TIME_RANK_US - 1);
+}
+
+/* Its maker waits, others do not; meanwhile its memory counts, and once. */
+static void a_big_log_is_made_by_a_thread(void **state)
+{
+	int s = user_open(), fd, other = ctl_open(&rig);
+	struct ipn_ctl_net_add add = { .policy = IPN_POLICY_BROADCAST, .pool = 30000, .mtu = 2000 };
+	struct request_packet {
+		struct ipn_ctl_hdr hdr;
+		struct ipn_ctl_net_add add;
+	} packet = { .hdr = { .magic = IPN_CTL_MAGIC,
+			      .version = IPN_CTL_VERSION,
+			      .type = IPN_CTL_NET_ADD,
+			      .len = sizeof(packet) } };
+
+	(void)state;
+	fd = rig_inode(&rig, "big", 0777);
+	util_copy(add.path, sizeof(add.path), rig_path(&rig, "big"));
+	assert_int_equal(chown(add.path, UID, UID), 0);
+	packet.add = add;
+	assert_int_equal(packet_send(s, &packet, sizeof(packet), &fd, 1), 0);
+	close(fd);
+	while (!u->has[QUOTA_MEMORY])
+		assert_true(sd_event_run(rig.f.event, 1000000) > 0);
+	assert_int_equal(u->has[QUOTA_NETS], 0);
+	assert_int_equal(u->has[QUOTA_MEMORY], log_bytes(IPN_LOG_ETH, 65536));
+	assert_int_equal(ctl_call(&rig, other, IPN_CTL_INFO, NULL, 0, NULL, 0, &reply), 0);
+	reply_close(&reply);
+	while (!has_reply(s))
+		assert_true(sd_event_run(rig.f.event, 1000000) > 0);
+	assert_int_equal(u->has[QUOTA_NETS], 1);
+	assert_int_equal(u->has[QUOTA_MEMORY], log_bytes(IPN_LOG_ETH, 65536));
+	ctl_close(&rig, s);
+	ctl_close(&rig, other);
+	rig_settle(&rig);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -289,6 +386,9 @@ int main(void)
 		TEST(held_logs_count),
 		TEST(logs_of_ports_that_left_are_given_back),
 		TEST(what_fails_costs_nothing),
+		TEST(who_took_much_time_comes_after_others),
+		TEST(time_is_forgotten),
+		TEST(a_big_log_is_made_by_a_thread),
 	};
 
 	if (geteuid()) {

@@ -18,6 +18,7 @@
 #include "manager/access/asuser_proto.h"
 #include "manager/access/async_close.h"
 #include "manager/access/quota.h"
+#include "manager/access/work.h"
 #include "manager/adopt.h"
 #include "manager/core/ids.h"
 #include "manager/core/interfaces.h"
@@ -177,7 +178,7 @@ static int on_link(sd_event_source *source, int fd, uint32_t events, void *arg)
 	return 0;
 }
 
-static void on_closed(void *arg)
+static void on_work_done(void *arg)
 {
 	struct rig *r = arg;
 
@@ -218,7 +219,9 @@ static int loop_open(struct rig *r)
 	int rc = sd_event_new(&f->event);
 
 	if (rc >= 0)
-		rc = async_close_new(&f->async_close, f->event, f->users, on_closed, r);
+		rc = works_new(&f->works, f->event, on_work_done, r);
+	if (rc >= 0)
+		rc = async_close_new(&f->async_close, f->works, f->users);
 	if (rc >= 0)
 		rc = asuser_begin(f->asuser, f->event);
 	if (rc >= 0)

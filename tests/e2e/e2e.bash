@@ -372,3 +372,32 @@ $(sed '$d' "$IPN_TEST_TMP/.steady.$1")
 $(ipn-fabric stats)"
 	[ "$delay" -le "$(limit "$2")" ] || fail "pair $1: a message took $delay ms"
 }
+
+# The kernel's number of the log at this index of the map.
+log_at() # INDEX
+{
+	bpftool -j map lookup pinned "$IPN_FABRIC_BPFFS/ipn-fabric/v1/logs_small" \
+		key $(($1 % 256)) $(($1 / 256)) 0 0 |
+		jq -r '.value | ("0x" + .[1][2:] + .[0][2:]) as $low | "0x" + .[2][2:] + $low[2:]'
+}
+
+# The same of a network's log.
+log_id() # NAME
+{
+	log_at "$(ipn-fabric net show "$NETS/$1" --json | jq ".[0].id")"
+}
+
+other_log() # NAME THAN
+{
+	local now
+
+	now=$(log_id "$1") && [ -n "$now" ] && [ "$now" != "$2" ]
+}
+
+# What the manager has seen last of the permissions: changes back and forth count for nothing.
+seen() # NAME JQ-EXPRESSION
+{
+	bpftool -j map lookup pinned "$IPN_FABRIC_BPFFS/ipn-fabric/v1/net_info" key \
+		"$(ipn-fabric net show "$NETS/$1" --json | jq ".[0].id")" 0 0 0 |
+		jq -e ".formatted.value | .rotating == 0 and (.readers | $2)" >/dev/null
+}

@@ -78,6 +78,7 @@ static const struct {
 	[IPN_CTL_VDE] = { true, sizeof(struct ipn_ctl_listener), 1, 1 },
 	[IPN_CTL_UNIX] = { true, sizeof(struct ipn_ctl_listener), 1, 1 },
 	[IPN_CTL_XSK_OPEN] = { true, sizeof(struct ipn_ctl_xsk_open), 1, 1 },
+	[IPN_CTL_LOG] = { true, sizeof(struct ipn_ctl_log), 1, 1 },
 	[IPN_CTL_QUOTA_LIST] = { true, sizeof(struct ipn_ctl_list), 0, 0 },
 	[IPN_CTL_LIFELINE] = { true, 0, 1, 1 },
 	[IPN_CTL_NET_DEL_ID] = { true, sizeof(struct ipn_ctl_net_del_id), 0, 0 },

@@ -92,11 +92,11 @@ reach wired 1
 reach wired 2
 pings wired 10.3.0.9
 
-step "an AF_XDP program, as nobody"
+step "an AF_XDP program, as nobody with CAP_NET_RAW"
 chmod 777 "$NET"
 ipn-fabric attach "$NET" --xsk x0 --port 4 >/dev/null
 ipn-fabric addr add "$NET" 10.4.0.1/24 --port 4
-setpriv --reuid=65534 --regid=65534 --clear-groups -- \
+setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=+net_raw --ambient-caps=+net_raw -- \
 	"$IPN_BUILD/tests/ipnhost" "$NET" 10.4.0.2 --gateway 10.4.0.1 --xsk x0 \
 	>"$IPN_TEST_TMP/xsk" 2>&1 &
 XSK=$!

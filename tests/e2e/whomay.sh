@@ -8,16 +8,18 @@
 USER=65534
 
 # Who asks, and how the path is for him: mode, and what else is done to it.
-declare -A MODE=([r]=0704 [w]=0702 [x-others]=0701 [x-group]=0700 [owner]=0000 [net-admin]=0700
-	[root]=0000)
+declare -A MODE=([r]=0704 [w]=0702 [x-others]=0701 [x-group]=0700 [owner]=0000 [net-raw]=0706
+	[net-admin]=0700 	[root]=0000)
 
 as_who() # WHO COMMAND...
 {
 	case $1 in
 	root) "${@:2}" ;;
-	net-admin)
-		setpriv --reuid=$USER --regid=$USER --clear-groups --inh-caps=-all,+net_admin \
-			--ambient-caps=-all,+net_admin --bounding-set=-all,+net_admin -- "${@:2}"
+	net-*)
+		local cap=${1/-/_}
+
+		setpriv --reuid=$USER --regid=$USER --clear-groups --inh-caps="-all,+$cap" \
+			--ambient-caps="-all,+$cap" --bounding-set="-all,+$cap" -- "${@:2}"
 		;;
 	*) setpriv --reuid=$USER --regid=$USER --clear-groups -- "${@:2}" ;;
 	esac
@@ -36,6 +38,7 @@ nets()
 	ipn-fabric net add "$NETS/b" --mode 0700
 	ipn-fabric net add "$NETS/core" --policy l3 --mode 0700
 	ipn-fabric attach "$NETS/a" --tap whotap --port 0 >/dev/null
+	ipn-fabric attach "$NETS/a" --xsk whoxsk --port 1 >/dev/null
 	for net in a b core; do
 		chmod "${MODE[$who]}" "$NETS/$net"
 		[ "$who" != owner ] || chown $USER "$NETS/$net"
@@ -51,6 +54,7 @@ act() # WHO ACT
 	case $2 in
 	receive) "${run[@]}" ipncall socket "connect $NETS/a" "recv 20" ;;
 	send) "${run[@]}" ipncall socket "connect $NETS/a" "send hi" ;;
+	open-xsk) "${run[@]}" xskpeer "$NETS/a" whoxsk open ;;
 	bind) "${run[@]}" ipncall socket "bind $NETS/a" ;;
 	see) "${run[@]}" ipn-fabric show "$NETS/a" ;;
 	resize) "${run[@]}" ipncall socket "bind $NETS/a" "set change 64" ;;
@@ -71,6 +75,7 @@ allowed() # ACT
 	case $1 in
 	receive) ! grep -qE 'EACCES|EPIPE|EBADF' out && grep -q EAGAIN out ;;
 	send) grep -qx 'ok 2' out ;;
+	open-xsk) grep -q '^ok ' out ;;
 	bind) ! grep -qE 'EPERM|EACCES' out ;;
 	resize) ! grep -qE 'EPERM|EACCES' out ;;
 	policy) grep -q 'there is no policy 60' err ;;
@@ -82,7 +87,7 @@ cd "$IPN_TEST_TMP" || exit 1
 start_fabric
 mapfile -t acts < <("$IPN_ROOT/scripts/rights-table")
 read -r -a columns < <("$IPN_ROOT/scripts/rights-table" --columns)
-[ ${#acts[@]} -ge 13 ] || fail "the table has ${#acts[@]} rows"
+[ ${#acts[@]} -ge 14 ] || fail "the table has ${#acts[@]} rows"
 for row in "${acts[@]}"; do
 	read -r -a cells <<<"$row"
 	step "${cells[0]}"

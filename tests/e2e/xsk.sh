@@ -4,7 +4,7 @@
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/e2e.bash"
 
-# peer NAME PORT WORDS...: an AF_XDP program as nobody, open when this returns.
+# peer NAME PORT WORDS...: an AF_XDP program as nobody with CAP_NET_RAW, open when this returns.
 declare -A PEER=()
 peer()
 {
@@ -12,7 +12,8 @@ peer()
 
 	shift
 	rm -f "$IPN_TEST_TMP/.peer.$name"
-	as_nobody timeout "$(limit 90)" xskpeer "$NETS/lan" "$@" >"$IPN_TEST_TMP/.peer.$name" 2>&1 &
+	as_net_raw timeout "$(limit 90)" xskpeer "$NETS/lan" "$@" \
+		>"$IPN_TEST_TMP/.peer.$name" 2>&1 &
 	PEER[$name]=$!
 	wait_until 20 grep -q . "$IPN_TEST_TMP/.peer.$name"
 	grep -q ready "$IPN_TEST_TMP/.peer.$name" ||
@@ -47,10 +48,11 @@ peer_kill()
 	wait "${PEER[$1]}" 2>/dev/null || true
 }
 
-# xsk_open WANTED [PATH [NAME]]: what a process, nobody, gets.
+# xsk_open WANTED [PATH [NAME]]: what a process, nobody with CAP_NET_RAW, gets.
+XSK_AS=as_net_raw
 xsk_open()
 {
-	OUT=$(as_nobody timeout "$(limit 60)" xskpeer "${2-$NETS/lan}" "${3-x0}" open || true)
+	OUT=$($XSK_AS timeout "$(limit 60)" xskpeer "${2-$NETS/lan}" "${3-x0}" open || true)
 	[ "$OUT" = "$1" ] || fail "open ${2-lan} ${3-x0}: wanted '$1', got '$OUT'"
 }
 
@@ -99,6 +101,12 @@ done
 chmod 706 "$NETS/lan"
 xsk_open "ok 0 1514 2048 2048"
 chmod 777 "$NETS/lan"
+XSK_AS=as_nobody
+xsk_open EPERM
+XSK_AS="unshare --user --map-root-user" # all capabilities, but not in the fabric's user namespace
+xsk_open EPERM
+XSK_AS=as_net_raw
+port_is 0 down || fail "a port that nobody got is up"
 
 step "two exchange frames both ways, verified, at full batch"
 for len in 60 1514; do
@@ -212,7 +220,7 @@ peer_stop a
 
 step "what a slow holder loses is counted at it, by name"
 peer a x1 sloth
-as_nobody timeout "$(limit 60)" xskpeer "$NETS/lan" x0 send 1000 100 >/dev/null
+as_net_raw timeout "$(limit 60)" xskpeer "$NETS/lan" x0 send 1000 100 >/dev/null
 lost_all() # what came and what was lost there, together
 {
 	[ "$(stat_of "$NETS/lan" 1 '.drops | .xsk_full + .xsk_fill + .device')" -ge 744 ]

@@ -27,7 +27,7 @@ up()
 wait_until 30 up
 
 step "5000 frames go there, and 5000 come back with their addresses swapped"
-as_nobody timeout 40 xskpeer "$NETS/lan" x1 sendback 5000 100 >"$IPN_TEST_TMP/peer" 2>&1 ||
+as_net_raw timeout 40 xskpeer "$NETS/lan" x1 sendback 5000 100 >"$IPN_TEST_TMP/peer" 2>&1 ||
 	fail "$(cat "$IPN_TEST_TMP/peer")"
 assert_eq "sent 5000 back 5000" "$(grep -v ready "$IPN_TEST_TMP/peer")" frames
 received()

@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	send_with_fds(ends[1], in.at, in.left, nfds);
 	close(ends[1]);
 	n = client_receive(ends[0], &call, buf, sizeof(buf));
-	r = n < 0 ? (int)n : client_judge(&sent, &call, buf, (size_t)n);
+	r = n < 0 ? (int)n : client_judge(sent.id, &call, buf, (size_t)n);
 	CHECK(r <= 0 && r >= -4095 && call.reply_len <= room);
 	CHECK(memchr(call.text, '\0', sizeof(call.text)));
 	client_close_fds(&call);

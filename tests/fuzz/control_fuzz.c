@@ -19,7 +19,6 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 
-#include "manager/access/async_close.h"
 #include "manager/access/asuser.h"
 #include "manager/access/quota.h"
 #include "manager/control/request.h"
@@ -92,7 +91,7 @@ static void start(void)
 {
 	CHECK(!rig_start(&rig));
 	/* descriptors of clients are closed at once: threads would take most of the time */
-	async_close_free(rig.f.async_close);
+	free(rig.f.async_close);
 	rig.f.async_close = NULL;
 	rig_run(&rig);
 }

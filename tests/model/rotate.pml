@@ -8,23 +8,18 @@
  * network has, L1 the new one, `id` the network.
  *
  * What there is for it
- *	struct ipn_log_head	`start`: number with which this log began to be numbered; `next`: 0,
- *		or the start of the log that came after this one, plus 1: then this log is complete,
- *		and stays as it is; `closed`: no number may be taken from it yet (LOSSLESS);
- *		`moving`: numbers are also taken from another log (LOSSY)
- *	logs_*[IPN_LOG_OF_OLD(id)], behind all other entries: the log of before the last rotation.
- *		Programs reach L0 there, and a manager that was started anew finds it there
- *	nets[id].rotating	0; 1: a rotation is to be done, nothing of it stands yet; 2: the old
- *		log stands in IPN_LOG_OF_OLD(id)
- *	IPN_NOTIFY_ROTATED	operation of the program `ipn_notify`, for the network in `node`: in
- *		the head of the log in IPN_LOG_OF_OLD it exchanges `waiting` for 1, then `next` for
- *		the start of the network's log plus 1. A program, because logs are frozen: the
- *		manager cannot write them
- *	IPN_NOTIFY_MOVING	the same, sets `moving` there
- *	IPN_CTL_LOG	request of a session whose node is a reader; it tells `next` of the log that
- *		the client has. The reply: the descriptor of the log after that, if this is the one
- *		in IPN_LOG_OF_OLD (its `start` is next - 1) and the network is LOSSY, else of the
- *		network's log; its mask and its start. EACCES: the right is gone
+ *	struct ipn_log_head	`serial`: 0 for the first log of a network, and one more for each;
+ *		`start`: number with which this log began to be numbered; `closed`: no number may be
+ *		taken from it yet (LOSSLESS)
+ *	struct ipn_page		`log`, written by the manager: twice the serial of the network's
+ *		log, when all before it are complete and stay as they are; less 1 while numbers are
+ *		taken from that log and the one before (LOSSY)
+ *	logs_*[IPN_LOG_OF_OLD(id)], behind all other entries: the log of before the last rotation
+ *	info[id].rotating	0, or the serial of the log that is to be made
+ *	IPN_CTL_LOG	request over any connection, with the tap of a reader; it tells `serial` of
+ *		the log that the client has. The reply: the descriptor of the log after that, if
+ *		this is the one in IPN_LOG_OF_OLD and the network is LOSSY, else of the network's
+ *		log. EACCES: the right is gone
  * Own logs of nodes need none of this. A node that lost its right is no reader any more, so after
  * the next grace period nobody writes into its log; should it get its right again, it gets a new
  * one, as on joining.
@@ -39,29 +34,27 @@
  * L0 ended, and with a copy of its slots. So cursors, and what is counted from them, mean in L1
  * what they meant in L0; a reader may go from one to the other at any message.
  *
- * The manager. Nothing else is done for the network between M1 and M10.
- *	M1	nets[id].rotating = 1
- *	M2	who lost its right is no reader any more: `ports`, `dests`, count of readers, and,
- *		on LOSSLESS networks, bpf_pool_wake(), as in node_shutdown(). Its own log is cleared
- *	M3	L1 is made, and not frozen yet. LOSSY: head = start as above. LOSSLESS: closed = 1
- *	M4	logs[IPN_LOG_OF_OLD(id)] = L0; LOSSY: IPN_NOTIFY_MOVING; then nets[id].rotating = 2
+ * The manager (core/rotate.c, control/revoke.c). Between M3 and M10 it does nothing else.
+ *	M1	info[id].rotating = serial of L0 + 1: also if it dies now, there will be another log
+ *	M2	who lost its right is no reader any more: `port_in`, `port_out`, count of readers,
+ *		and, on LOSSLESS networks, bpf_pool_wake()
+ *	M3	L1 is made. LOSSY: head = start as above, frozen. LOSSLESS: closed = 1, waiting = 1
+ *	M4	LOSSY: `log` of all pages: L1 comes. logs[IPN_LOG_OF_OLD(id)] = L0
  *	M5	logs[id] = L1. When the update returns, and after punt_wait(), no program uses L0
  *		any more: nothing new gets into it, each number taken from it is published or
  *		skipped
  *	M6	LOSSLESS, if L1 is closed: with L1 mapped writable, all slots of L0 are copied to
  *		the same places; head and start of L1 are the head of L0, its limit is 0
- *	M7	IPN_NOTIFY_ROTATED. From now on readers of L0 know
- *	M8	LOSSLESS: closed = 0 (SEQ_CST); then all who wait for room are rung, whatever they
- *		wait for (pool_ring_all). Either: L1 is unmapped and frozen. Not before this, but
- *		before any descriptor of it is handed out
+ *	M7	`log` of all pages: L1 is the network's. From now on readers of L0 know
+ *	M8	LOSSLESS: closed = 0 (SEQ_CST), L1 is unmapped and frozen; then bpf_pool_wake(),
+ *		which counts, since `waiting` is set in L1 from the beginning, and if there is room
+ *		rings all who wait. Not before this anybody gets the descriptor
  *	M9	a WAKE record into the bell of every process that is a reader
- *	M10	nets[id].rotating = 0. The manager's own descriptor and mapping of the log are L1's
- * A next manager that finds rotating != 0 judges all rights again (M2) and goes on, before it
- * serves anybody: with 1, or with 2 while IPN_LOG_OF_OLD(id) and logs[id] are the same map, at M3;
- * else it puts logs[id] there once more, which waits for programs as M5 does, and goes on at M6.
- * Each step may be done twice. The log in IPN_LOG_OF_OLD stays until the next rotation, or until
- * each reader's cursor in its page is at least the start of the network's log; until then its
- * memory counts for the network's owner, too.
+ *	M10	info[id].rotating = 0. The manager's own descriptor and mapping of the log are L1's
+ * A next manager that finds rotating != 0 goes on before it serves anybody: at M3, or, if logs[id]
+ * has that serial, by putting it there once more, which waits for programs as M5 does, and then at
+ * M6. Each step may be done twice. The log in IPN_LOG_OF_OLD stays until the next rotation, or for
+ * ROTATE_KEEP_US (LOSSY), or until M10 (LOSSLESS).
  *
  * A writer
  *	W1	looks the log up, once per message; LOSSLESS: pool_number() looks it up again, and
@@ -73,28 +66,26 @@
  *		log either: its limit is 0
  *	W2	takes the number; W3 publishes; W4 wakes readers: all as in log.h, pool.h and wake.h
  * A sender that reads, too (LOSSY, own_room in rx.h), may not displace what is pending for it, and
- * between M5 and M7 it sees no head of L1. So from the moment that it sees `moving` it counts its
- * own messages; after own_room of them it waits until it sees `next`, which takes a grace period
- * (it looks again every few ms; after SLEEP_UNARMED_NS ten times over it goes on, for a manager may
- * have died). With `next` it goes to R4 before it sends. The model has no such sender.
+ * between M5 and R5 it sees no head of L1. So from the moment that its page says that L1 comes it
+ * counts its own messages; after own_room of them it waits until it has L1 (stash_blind in rx.c),
+ * which takes a grace period; after BLIND_TRIES it goes on, for a manager may have died. When L1 is
+ * there it stashes what is pending in L0 and goes to R4 before it sends. The model has no such
+ * sender.
  *
- * A reader, with L0 mapped. All under rx.lock.
+ * A reader, with L0 mapped (rx.c, follow.c). All under rx.lock.
  *	R1	takes what stands in L0 at its cursor, as ever
- *	R2	nothing there: looks at `next`, which is in the line of the head. 0: nothing
+ *	R2	nothing there: looks at `log` in its page. Its own log's: nothing
  *	R3	else looks again at its cursor: R1, while there is something (what is pending in L0
- *		is complete now). So that the pool holds for both logs together, the library may
- *		keep it as it does before it sends (rx_keep in rx.c): then the next steps follow at
- *		once
- *	R4	asks IPN_CTL_LOG; without a manager, R2 to R4 are tried again at each later look,
- *		and the bell, rung by whoever sends into L1, makes it look. Messages that are shown
- *		(rx_peek) stay where they are: not before rx_done
- *	R5	maps the log, lets L0 go, LOSSY: cursor = start of what it got (if that is not next
- *		- 1, it has missed a whole log, and counts one overrun); stores its cursor in its
- *		page, and looks there from now on
- * On a LOSSLESS network it may do R4 at once when it sees `next`. Until then its own `waiting` is
- * that of L0, which M7 has set for ever: it sends IPN_TX_MOVED after each message, and that looks
- * into the network's log. On a LOSSY network W4 may wake it for a message in L1 before M7: it finds
- * nothing and sleeps again; M9, after M7, wakes it once more.
+ *		is complete now)
+ *	R4	asks IPN_CTL_LOG, over a connection of its own, and never waits for the answer: R2
+ *		to R4 are tried again at each later look, each ms while it sleeps. Messages that are
+ *		shown (rx_peek) stay where they are: not before rx_done
+ *	R5	maps the log in the place of L0, LOSSY: cursor = start of what it got (if its serial
+ *		is not the next one, it has missed a whole log, and counts one overrun)
+ * On a LOSSLESS network `waiting` that it sees is that of L0; so from M7 to R5 it sends
+ * IPN_TX_MOVED after each message, and that looks into the network's log. On a LOSSY network W4 may
+ * wake it for a message in L1 before M7: it finds nothing and sleeps again; M9, after M7, wakes it
+ * once more. A pool is of one log: of either a reader gets up to the pool.
  *
  * Checked: what a reader that keeps its right takes is each message that was sent, once, each
  * sender's in order, and (LOSSLESS) all in order of numbers. Nothing is published in L0 when M5 is
@@ -116,7 +107,7 @@
  *	FAULT_NO_GAP		LOSSY: L1 begins at the head of L0
  *	FAULT_OPEN		LOSSLESS: L1 is not closed
  *	FAULT_NO_COPY		LOSSLESS: M6 copies no slots, and readers go at once
- *	FAULT_NO_WAITING	LOSSLESS: M7 does not set `waiting`
+ *	FAULT_NO_WAITING	LOSSLESS: readers look at `waiting` of their own log only
  *	FAULT_NO_RING_ALL	LOSSLESS: M8 rings nobody
  *	FAULT_NO_REPAIR		the next manager does not look at `rotating`
  */
@@ -134,7 +125,8 @@ byte net_log;             /* logs[id]: 0 or 1 */
 byte old_log = 9;         /* logs[IPN_LOG_OF_OLD(id)]; 9: none */
 byte rotating;
 bool reader_is[2] = true; /* dests */
-byte head[2], start[2], next[2], limit[2], waiting[2];
+byte head[2], start[2], limit[2], waiting[2];
+bool told;                /* `log` in the page of reader 0: L1 is the network's */
 bool closed[2];
 byte slot[2 * (N + 1)]; /* message + 1; of log l at number n: slot[l * (N + 1) + INDEX(l, n)] */
 byte cursor[2];           /* in the pages */
@@ -327,17 +319,21 @@ active proctype reader()
 		cursor[0] = at }
 #ifdef LOSSLESS
 		if
+#ifdef FAULT_NO_WAITING
 		:: waiting[l] -> /* IPN_TX_MOVED */
+#else
+		:: waiting[l] || (told && l == 0) -> /* IPN_TX_MOVED */
+#endif
 			BEGIN(SENDERS);
 			moved();
 			END(SENDERS)
 		:: else
 		fi
-	:: atomic { next[l] && serving -> l = net_log }                  /* R4, R5 */
+	:: atomic { told && l == 0 && serving -> l = net_log }           /* R4, R5 */
 #endif
 	:: atomic { !slot[l * (N + 1) + INDEX(l, at)] -> bell[0] = false }     /* W2 of rx.c */
 		if
-		:: atomic { next[l] -> marked = true }                   /* R2 */
+		:: atomic { told && l == 0 -> marked = true }            /* R2 */
 		:: else
 		fi;
 #if !defined(FAULT_NO_LOOK_AGAIN)
@@ -397,17 +393,18 @@ begin:
 #endif
 	if
 	:: rotating || reader_is[1] ->
-		STEP(rotating = (rotating == 0 -> 1 : rotating));        /* M1 */
+		STEP(rotating = 1);                                      /* M1 */
 		STEP(reader_is[1] = false);                              /* M2 */
 #ifdef LOSSLESS
 		moved();
 #endif
 		if
-		:: rotating == 1 || old_log == net_log ->
+		:: net_log == 0 ->
 			STEP(d_step {                                    /* M3 */
 #ifdef LOSSLESS
 #ifndef FAULT_OPEN
-				closed[1] = true
+				closed[1] = true;
+				waiting[1] = 1
 #else
 				head[1] = head[0]
 #endif
@@ -421,9 +418,8 @@ begin:
 #endif
 			});
 			STEP(old_log = net_log);                         /* M4 */
-			STEP(rotating = 2);
 #ifdef FAULT_MARK_EARLY
-			next[0] = start[1] + 1;
+			told = true;
 #endif
 			STEP(net_log = 1)                                /* M5 */
 		:: else
@@ -449,15 +445,12 @@ begin:
 			STEP(start[1] = head[0])
 		:: else
 		fi;
-#ifndef FAULT_NO_WAITING
-		STEP(waiting[0] = 1);                                    /* M7 */
 #endif
-#endif
-		STEP(next[0] = start[1] + 1);                            /* M7 */
+		STEP(told = true);                                       /* M7 */
 #ifdef LOSSLESS
 		STEP(closed[1] = false);                                 /* M8 */
 #ifndef FAULT_NO_RING_ALL
-		STEP(ring_all());
+		moved();
 #endif
 #endif
 #ifndef FAULT_NO_RING

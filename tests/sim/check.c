@@ -10,6 +10,8 @@
  *                    (LOSSLESS); LOSSY: what is received is not more than the pool behind
  *   all at rest      nobody sleeps who has a message, or waits for room where there is some;
  *                    who is armed has its sleep bit, and sleep_any says so
+ *   another log      all of the above holds for a network's logs together, and nobody takes a
+ *                    number of one that is complete
  *   at the end       sent = published + drops with a name; every reader has all that was published
  *                    for it, or counted it as lost; the maps are what the manager thinks
  *
@@ -21,6 +23,8 @@
 #include <string.h>
 
 #include "core/maps.h"
+
+#include "lib/follow.h"
 
 static int last_message[SIM_TASKS][1 + PROCS];
 
@@ -62,16 +66,23 @@ static uint64_t cursor_of(const struct proc *p, const struct log *l)
 	return p->s->rx.log[l->owner ? RX_NODE : RX_NET].cursor;
 }
 
-static struct log *log_at(const void *at)
+/* *start: of its memory. */
+static struct log *log_at(const void *at, const uint8_t **start)
 {
 	const uint8_t *p = at;
 
 	for (int i = -1; i < world.procs; i++) {
 		struct log *l = i < 0 ? &world.net_log : &world.own_log[i];
 
-		if (l->mem.base && p >= l->mem.base &&
-		    p < l->mem.base + (size_t)(l->mem.slots + 1) * IPN_SLOT_SMALL)
-			return l;
+		for (int k = 0; k < SERIALS; k++) {
+			const uint8_t *base = i < 0 ? l->all[k].base : l->mem.base;
+
+			if (base && p >= base &&
+			    p < base + (size_t)(l->mem.slots + 1) * IPN_SLOT_SMALL) {
+				*start = base;
+				return l;
+			}
+		}
 	}
 	return NULL;
 }
@@ -93,9 +104,12 @@ static bool is_pending(const struct log *l, uint64_t n)
 	return false;
 }
 
-static void check_number(struct log *l, uint64_t n)
+static void check_number(struct log *l, uint64_t n, const struct ipn_log_head *head)
 {
 	uint64_t pending = 0;
+
+	if (!l->owner && head->serial < world.complete)
+		sim_fail("number %llu is of a log that is complete", (unsigned long long)n);
 
 	if (n >= NUMBERS) {
 		sim_fail("number %llu: more than can be", (unsigned long long)n);
@@ -103,7 +117,8 @@ static void check_number(struct log *l, uint64_t n)
 	}
 	l->entry[n].from = sim_current->owner;
 	l->entry[n].message = -1;
-	l->numbers = n + 1;
+	if (n >= l->numbers)
+		l->numbers = n + 1;
 	if (!world.lossless)
 		return;
 	for (uint64_t i = n < 2 * world.slots ? 0 : n - 2 * world.slots; i <= n; i++)
@@ -149,14 +164,15 @@ static void check_publication(struct log *l, const struct ipn_slot *slot, uint64
 
 void check_atomic(void *at, uint64_t before, uint64_t after)
 {
-	struct log *l = log_at(at);
+	const uint8_t *start;
+	struct log *l = log_at(at, &start);
 	size_t off;
 
 	if (!l || !sim_current)
 		return;
-	off = (size_t)((uint8_t *)at - l->mem.base);
+	off = (size_t)((uint8_t *)at - start);
 	if (off == 0 && after == before + 1)
-		check_number(l, before);
+		check_number(l, before, (const void *)start);
 	else if (off >= IPN_SLOT_SMALL && off % IPN_SLOT_SMALL == 0 && after &&
 		 !(after & IPN_SEQ_BUSY) && before == (after | IPN_SEQ_BUSY))
 		check_publication(l, at, after - 1);
@@ -173,7 +189,8 @@ static uint64_t others_behind(const struct proc *p, const struct log *l, uint64_
 	uint64_t others = 0;
 
 	while (++n < l->numbers)
-		others += p->role != ROLE_BOTH || l->entry[n].from != p || l->entry[n].message < 0;
+		others += l->entry[n].from && (p->role != ROLE_BOTH || l->entry[n].from != p ||
+					       l->entry[n].message < 0);
 	return others;
 }
 
@@ -183,7 +200,7 @@ static void check_passed(struct proc *p, const struct log *l, uint64_t from, uin
 	for (uint64_t n = from; n < to; n++) {
 		const struct entry *e = &l->entry[n];
 
-		if (e->message < 0 || e->from == p)
+		if (!e->from || e->message < 0 || e->from == p)
 			continue;
 		if (world.lossless && well(p))
 			sim_fail("process %d has passed over message %d/%d", p->id, e->from->id,
@@ -208,7 +225,8 @@ static void check_order(struct proc *p, const struct log *l, uint64_t n)
 	else
 		check_passed(p, l, from, n);
 	p->last[which] = n + 1;
-	if (!world.lossless && p->by_call && !sends(p) && p->before[which] > n + world.pool)
+	if (!world.lossless && p->by_call && !sends(p) && n >= l->first &&
+	    p->before[which] > n + world.pool)
 		sim_fail("process %d received number %llu, more than the pool behind %llu", p->id,
 			 (unsigned long long)n, (unsigned long long)p->before[which]);
 }
@@ -249,7 +267,7 @@ static bool has_message(const struct proc *p)
 		const struct log *l = i == RX_NET ? &world.net_log : p->own;
 
 		for (uint64_t n = l ? rx->log[i].cursor : 0; l && n < l->numbers; n++)
-			if (l->entry[n].message >= 0 && l->entry[n].from != p)
+			if (l->entry[n].from && l->entry[n].message >= 0 && l->entry[n].from != p)
 				return true;
 	}
 	return false;
@@ -288,7 +306,7 @@ static bool net_has_room(void)
 static bool has_room(uint32_t full)
 {
 	if (!full || !world.is_switch)
-		return net_has_room();
+		return !world.net_log.head->closed && net_has_room();
 	for (int i = 0; i < world.procs; i++) {
 		const struct proc *p = &world.proc[i];
 
@@ -312,7 +330,8 @@ static void check_sleeper(const struct sim_task *t)
 		/* ipn_poll does not tell of that, and may have consumed what rings for it */
 		if (p->s->shut && !t->polls && !(p->role & ROLE_READ_TWICE))
 			sim_fail("%s sleeps, and may not receive any more", t->name);
-		else if (!p->shut && !p->s->rx.peek_log && has_message(p))
+		else if (!p->shut && !p->s->rx.peek_log && !follow_changes(&p->s->rx) &&
+			 has_message(p))
 			sim_fail("%s sleeps, and has a message", t->name);
 	}
 	if (t->wants_room && p->room && t->waits_for & 1ULL << p->room->id &&
@@ -395,7 +414,7 @@ static uint64_t missing_of(const struct proc *p, const struct log *l, uint64_t f
 	for (uint64_t n = from; n < l->numbers; n++) {
 		const struct entry *e = &l->entry[n];
 
-		if (e->message >= 0 && e->from != p && !p->has[e->from->id][e->message])
+		if (e->from && e->message >= 0 && e->from != p && !p->has[e->from->id][e->message])
 			missing++;
 	}
 	return missing;
@@ -403,12 +422,13 @@ static uint64_t missing_of(const struct proc *p, const struct log *l, uint64_t f
 
 static void check_reader(const struct proc *p)
 {
-	uint64_t missing, numbers, overrun = p->s->rx.overrun;
+	uint64_t missing, numbers = 0, overrun = p->s->rx.overrun;
 
 	if (!well(p) || !reads(p))
 		return;
 	missing = missing_of(p, &world.net_log, p->net_from);
-	numbers = world.net_log.numbers - p->net_from;
+	for (uint64_t n = p->net_from; n < world.net_log.numbers; n++)
+		numbers += world.net_log.entry[n].from != NULL;
 	if (p->own) {
 		missing += missing_of(p, p->own, 0);
 		numbers += p->own->numbers;
@@ -434,7 +454,7 @@ static void check_holes(uint64_t busy)
 		const struct log *l = i < 0 ? &world.net_log : &world.own_log[i];
 
 		for (uint64_t n = 0; l->mem.base && n < l->numbers; n++)
-			holes += l->entry[n].message < 0;
+			holes += l->entry[n].from && l->entry[n].message < 0;
 	}
 	if (holes != busy)
 		sim_fail("%llu numbers without a message, %llu drops for that",

@@ -604,8 +604,28 @@ int sim_clock(struct timespec *ts)
 	return 0;
 }
 
-void *sim_mmap(size_t len);
-void *sim_mmap(size_t len)
+int sim_unmap(const void *p);
+int sim_unmap(const void *p)
 {
-	return sim_private(len);
+	return 0;
+}
+
+int sim_cookie(void *cookie, const void *len);
+int sim_cookie(void *cookie, const void *len)
+{
+	*(uint64_t *)cookie = 1;
+	return 0;
+}
+
+int sim_close(int fd);
+int sim_close(int fd)
+{
+	return 0;
+}
+
+int sim_sleep(const struct timespec *ts);
+int sim_sleep(const struct timespec *ts)
+{
+	sim_park(sim_now + (uint64_t)ts->tv_nsec);
+	return 0;
 }

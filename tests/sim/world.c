@@ -15,16 +15,18 @@
 
 #include "core/maps.h"
 
+#include "lib/follow.h"
 #include "lib/rx.h"
 #include "lib/tx.h"
 
 #define EVENTS 8
 #define JOBS 16
 #define SHORT_NS 20000
+#define LOG_FD (SIM_FD + 500) /* behind those of rings */
 
 struct world world;
 
-enum what { JOIN, LEAVE, KICK, SHUT, KILL, MANAGER_DIES, MANAGER_NEW };
+enum what { JOIN, LEAVE, KICK, SHUT, ROTATE, KILL, MANAGER_DIES, MANAGER_NEW };
 struct job {
 	enum what what;
 	struct proc *p;
@@ -161,6 +163,7 @@ static void connect_map(struct proc *p, uint64_t cursor)
 		rx->log[RX_NODE].base = p->own->mem.base;
 		rx->log[RX_NODE].cursor = 0;
 	}
+	rx->log_word = IPN_LOG_IS(world.net_log.head->serial);
 	rx->page = p->page;
 	rx->bell = (struct rx_bell){ .fd = kernel_ring_fd(p->bell),
 				     .size = p->bell->size,
@@ -194,7 +197,9 @@ static void log_make(struct log *l, struct proc *owner, int number)
 	l->mem.map = kernel_inner(l->mem.base, IPN_SLOT_SMALL, world.slots + 1);
 	l->head = (void *)l->mem.base;
 	l->owner = owner;
-	l->numbers = 0;
+	memset(l->all, 0, sizeof(l->all));
+	memset(l->entry, 0, l->numbers * sizeof(l->entry[0])); /* of the last seed */
+	l->numbers = l->first = 0;
 }
 
 /* Steps 1 to 3: what no node had before. */
@@ -233,6 +238,7 @@ static void node_join(struct proc *p)
 	node_memory(p);
 	node_store(p);
 	kernel_tap(p->fd, p->ifindex);
+	p->page->log = IPN_LOG_IS(world.net_log.head->serial);
 	cursor = __atomic_load_n(&world.net_log.head->head, __ATOMIC_SEQ_CST);
 	if (world.lossless) {
 		__atomic_store_n(&p->page->cursor, cursor, __ATOMIC_SEQ_CST);
@@ -301,6 +307,89 @@ static void node_shutdown(struct proc *p)
 	node_publish(p);
 	if (world.lossless)
 		kernel_notify(NET, IPN_NOTIFY_POOL, 0, 0);
+}
+
+/* --- the manager: rotate.c ----------------------------------------------------------------- */
+
+static void tell(uint64_t word)
+{
+	for (uint32_t i = 0; i < world.numnodes; i++)
+		if (holder[i])
+			__atomic_store_n(&holder[i]->page->log, word, __ATOMIC_SEQ_CST);
+}
+
+/* M3 */
+static void next_log_make(void)
+{
+	struct sim_log *next = &world.net_log.all[world.rotating];
+	struct ipn_log_head *head;
+
+	next->slots = world.slots;
+	next->base =
+		sim_shared((size_t)(world.slots + 1) * IPN_SLOT_SMALL, "log", (int)world.rotating);
+	next->map = kernel_inner(next->base, IPN_SLOT_SMALL, world.slots + 1);
+	head = (void *)next->base;
+	head->serial = world.rotating;
+	if (world.lossless)
+		head->closed = head->waiting = 1;
+	else
+		head->head = head->start = world.net_log.head->head + GAP;
+	sim_fence();
+}
+
+/* M6, M8 */
+static void next_log_open(struct ipn_log_head *old)
+{
+	struct ipn_log_head *head = (void *)world.net_log.mem.base;
+
+	if (head->closed) {
+		memcpy((uint8_t *)head + IPN_SLOT_SMALL, (uint8_t *)old + IPN_SLOT_SMALL,
+		       (size_t)world.slots * IPN_SLOT_SMALL);
+		head->head = head->start = old->head;
+	}
+	tell(IPN_LOG_IS(world.rotating)); /* M7 */
+	__atomic_store_n(&head->closed, 0, __ATOMIC_SEQ_CST);
+	kernel_notify(NET, IPN_NOTIFY_POOL, 0, 0);
+}
+
+static void wait_for_programs(void);
+
+static void log_rotate(void)
+{
+	struct log *l = &world.net_log;
+
+	sim_log("log %llu comes", (unsigned long long)world.rotating);
+	if (l->head->serial != world.rotating) {
+		next_log_make();
+		if (!world.lossless)
+			tell(IPN_LOG_COMES(world.rotating)); /* M4 */
+		l->mem = l->all[world.rotating];
+		l->head = (void *)l->mem.base;
+	}
+	l->first = l->head->start;
+	kernel_set_inner(&ipn_logs_small, NET, l->mem.map); /* M5 */
+	wait_for_programs();
+	world.complete = world.rotating;
+	if (world.lossless)
+		next_log_open((void *)l->all[world.rotating - 1].base);
+	else
+		tell(IPN_LOG_IS(world.rotating));     /* M7 */
+	for (uint32_t i = 0; i < world.numnodes; i++) /* M9 */
+		if (holder[i] && !holder[i]->shut)
+			kernel_notify(holder[i]->node, IPN_NOTIFY_BELL, IPN_EVENT_WAKE, 0);
+	sim_log("log %llu is there", (unsigned long long)world.rotating);
+	world.rotating = 0; /* M10 */
+}
+
+/* M1 */
+static void rotate_want(void)
+{
+	uint64_t next = world.net_log.head->serial + 1;
+
+	if (next == SERIALS)
+		return;
+	world.rotating = next;
+	log_rotate();
 }
 
 /* The process's side of shutdown(): join.c. */
@@ -380,6 +469,8 @@ static void adopt(void)
 	node_count();
 	if (world.lossless)
 		kernel_notify(NET, IPN_NOTIFY_POOL, 0, 0);
+	if (world.rotating)
+		log_rotate();
 	sim_log("the next manager has taken over");
 }
 
@@ -403,6 +494,9 @@ static void do_job(const struct job *job)
 			break;
 		p->kicked = true;
 		node_del(p, ENODEV);
+		break;
+	case ROTATE:
+		rotate_want();
 		break;
 	case SHUT:
 		if (holder[p->port] != p || p->killed || p->kicked)
@@ -499,12 +593,19 @@ bool world_event(void)
 	return true;
 }
 
+/* It has still to get the network's log, and will. */
+static bool asks(const struct proc *p)
+{
+	return world.manager && world_holds(p) && !p->killed && !p->shut && follow_moved(&p->s->rx);
+}
+
 bool world_ends(void)
 {
 	for (int i = 0; i < SIM_TASKS; i++) {
 		const struct sim_task *t = &sim_tasks[i];
 
-		if (t->state == SIM_PARKED && t->deadline != SIM_NEVER && !t->wants_message)
+		if (t->state == SIM_PARKED && t->deadline != SIM_NEVER &&
+		    (!t->wants_message || asks(t->owner)))
 			return false;
 	}
 	return true;
@@ -595,6 +696,9 @@ static void events_make(void)
 	if (sim_chance(24))
 		event_at(SHUT, &world.proc[first + (int)sim_below((uint32_t)(last - first) + 1)],
 			 some_step());
+	for (int i = 0; i < SERIALS - 1; i++)
+		if (sim_chance(48))
+			event_at(ROTATE, NULL, some_step());
 	if (sim_chance(32)) {
 		uint64_t dies = some_step();
 
@@ -626,6 +730,7 @@ static void network_make(void)
 	};
 	log_make(&world.net_log, NULL, 0);
 	kernel_set_inner(&ipn_logs_small, NET, world.net_log.mem.map);
+	world.net_log.all[0] = world.net_log.mem;
 }
 
 static void way_make(void)
@@ -649,6 +754,7 @@ void world_make(void)
 	next_node = 3;
 	next_gen = readers = 0;
 	world.unread = false;
+	world.rotating = world.complete = 0;
 	way_make();
 	network_make();
 	world.procs = 2 + (int)sim_below(PROCS - 2 + 1);
@@ -669,6 +775,61 @@ void world_make(void)
 	}
 	events_make();
 	sim_on_choice = on_choice;
+}
+
+/* For libipn, in the place of the control connection: one question, to the manager there is. */
+int client_open(const char *run_dir, const struct client_wait *wait)
+{
+	return world.manager ? LOG_FD : -ENETDOWN;
+}
+
+int client_ask(int fd, struct client_call *call, uint32_t *id)
+{
+	*id = managers;
+	return world.manager ? 0 : -ENETDOWN;
+}
+
+int client_answer(int fd, struct client_call *call, uint32_t id)
+{
+	const struct ipn_ctl_log *request = call->request;
+	const struct proc *p = &world.proc[call->fds[0] - 1];
+	uint64_t now = world.net_log.head->serial;
+
+	if (!world.manager || managers != id)
+		return -ENETDOWN;
+	if (world.rotating || sim_chance(128))
+		return -EAGAIN;
+	if (!world_holds(p) || p->shut)
+		return -EACCES;
+	if (!world.lossless && request->serial + 2 == now)
+		now--;
+	call->reply_fds[0] = LOG_FD + (int)now;
+	call->nreply_fds = 1;
+	return 0;
+}
+
+void *sim_mmap(size_t len, int fd);
+void *sim_mmap(size_t len, int fd)
+{
+	return fd < 0 ? sim_private(len) : world.net_log.all[fd - LOG_FD].base;
+}
+
+/*
+ * The place of the old log becomes the place of this one: here the pointer to it changes, and who
+ * has the old pointer sees what he could have seen a moment before.
+ */
+void *sim_mremap(void *p, const void *over);
+void *sim_mremap(void *p, const void *over)
+{
+	struct proc *me = sim_current->owner;
+
+	me->s->rx.log[RX_NET].base = p;
+	return (void *)over;
+}
+
+bool sock_own_is(const struct sock_own *own)
+{
+	return false;
 }
 
 /* For libipn, in the place of its table of descriptors. */

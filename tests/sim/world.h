@@ -12,12 +12,14 @@
 #define PROCS 6
 #define MESSAGES 64  /* of one process */
 #define NUMBERS 1024 /* of one log */
+#define SERIALS 3    /* logs that the network has, one after the other */
+#define GAP 160      /* numbers of two logs of a LOSSY network: more than are under way */
 #define NET 1        /* its number */
 #define PORT_BASE 4
 #define HEADER 14
 #define MSG_LEN_MAX 200
 
-/* What has a number in a log. */
+/* What has a number in a log; from: NULL: nobody took that number. */
 struct entry {
 	struct proc *from;
 	int message; /* -1: not published */
@@ -25,7 +27,10 @@ struct entry {
 
 struct log {
 	struct sim_log mem;
+	struct sim_log
+		all[SERIALS]; /* the network's: by serial; all of them have one row of numbers */
 	struct ipn_log_head *head;
+	uint64_t first;     /* number with which the last of them began */
 	struct proc *owner; /* NULL: the network's */
 	uint64_t numbers;
 	struct entry entry[NUMBERS];
@@ -79,7 +84,9 @@ struct world {
 	struct proc proc[PROCS];
 	int procs;
 	struct log net_log, own_log[PROCS];
-	bool unread; /* at some time no process could receive */
+	bool unread;       /* at some time no process could receive */
+	uint64_t rotating; /* as in net_info */
+	uint64_t complete; /* nobody may take a number from logs before this one */
 	struct sim_task *manager;
 };
 extern struct world world;

@@ -16,13 +16,14 @@ declare -A proc_in proc_out proc_pid
 # proc_start NAME OPTION...: an ipnhost at its address, with these options, as nobody.
 proc_start()
 {
-	local name=$1 in out line
+	local name=$1 in out line as=as_nobody
 
 	shift
+	[ "${1-}" != --xsk ] || as=as_net_raw
 	rm -f "$IPN_TEST_TMP/$name.in" "$IPN_TEST_TMP/$name.out"
 	mkfifo "$IPN_TEST_TMP/$name.in" "$IPN_TEST_TMP/$name.out"
 	exec {in}<>"$IPN_TEST_TMP/$name.in" {out}<>"$IPN_TEST_TMP/$name.out"
-	as_nobody "$IPN_BUILD/tests/ipnhost" "$net" "${addr[$name]}" --stdin "$@" \
+	$as "$IPN_BUILD/tests/ipnhost" "$net" "${addr[$name]}" --stdin "$@" \
 		<&"$in" >&"$out" &
 	proc_pid[$name]=$! proc_in[$name]=$in proc_out[$name]=$out
 	IFS= read -r -t "$(limit 10)" -u "$out" line || fail "$name: not ready"

@@ -118,6 +118,7 @@ int client_open(const char *run_dir, const struct client_wait *wait)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	struct waiting w = waiting_begin(wait);
+	bool now = wait && !wait->until;
 	_cleanup_close_ int fd = -1;
 	int n, r;
 
@@ -129,7 +130,7 @@ int client_open(const char *run_dir, const struct client_wait *wait)
 	if (n < 0 || (size_t)n >= sizeof(sun.sun_path))
 		return -ENAMETOOLONG;
 
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | (now ? SOCK_NONBLOCK : 0), 0);
 	if (fd < 0)
 		return -errno;
 	r = client_connect(fd, &sun, &w);
@@ -219,8 +220,7 @@ static ssize_t client_receive(int fd, struct client_call *call, void *buf, size_
 }
 
 /* Judges a packet of n bytes and takes what it says into the call. */
-static int client_judge(const struct ipn_ctl_hdr *sent, struct client_call *call, const char *buf,
-			size_t n)
+static int client_judge(uint32_t id, struct client_call *call, const char *buf, size_t n)
 {
 	struct ipn_ctl_hdr hdr;
 	size_t body = n - sizeof(hdr);
@@ -229,7 +229,7 @@ static int client_judge(const struct ipn_ctl_hdr *sent, struct client_call *call
 		return -EPROTO;
 	memcpy(&hdr, buf, sizeof(hdr));
 	if (hdr.magic != IPN_CTL_MAGIC || hdr.version != IPN_CTL_VERSION ||
-	    hdr.type != sent->type || hdr.id != sent->id || hdr.len != n)
+	    hdr.type != (__u16)call->type || hdr.id != id || hdr.len != n)
 		return -EPROTO;
 	if (hdr.status < 0 || hdr.status > 4095)
 		return -EPROTO;
@@ -261,17 +261,17 @@ void client_fork(bool child)
 }
 
 /* A whole reply to what somebody else asked. */
-static bool client_others(const struct ipn_ctl_hdr *sent, const char *buf, ssize_t n)
+static bool client_others(uint32_t id, const char *buf, ssize_t n)
 {
 	struct ipn_ctl_hdr hdr;
 
 	if (!forked || n < (ssize_t)sizeof(hdr))
 		return false;
 	memcpy(&hdr, buf, sizeof(hdr));
-	return hdr.magic == IPN_CTL_MAGIC && hdr.id != sent->id;
+	return hdr.magic == IPN_CTL_MAGIC && hdr.id != id;
 }
 
-int client_call(int fd, struct client_call *call)
+int client_ask(int fd, struct client_call *call, uint32_t *id)
 {
 	struct ipn_ctl_hdr hdr = {
 		.magic = IPN_CTL_MAGIC,
@@ -280,27 +280,37 @@ int client_call(int fd, struct client_call *call)
 		.id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED),
 		.len = (__u32)(sizeof(hdr) + call->request_len),
 	};
-	_cleanup_free_ char *buf = NULL;
-	ssize_t n;
-	int r;
 
+	*id = hdr.id;
 	call->reply_len = 0;
 	call->nreply_fds = 0;
 	call->text[0] = '\0';
 	if (call->request_len > IPN_CTL_MAX_PACKET - sizeof(hdr) || call->nfds > IPN_CTL_MAX_FDS)
 		return -EMSGSIZE;
-	buf = malloc(IPN_CTL_MAX_PACKET);
+	return client_send(fd, &hdr, call);
+}
+
+int client_answer(int fd, struct client_call *call, uint32_t id)
+{
+	_cleanup_free_ char *buf = malloc(IPN_CTL_MAX_PACKET);
+	ssize_t n;
+	int r;
+
 	if (!buf)
 		return -ENOMEM;
-
-	r = client_send(fd, &hdr, call);
-	if (r)
-		return r;
 	while ((n = client_receive(fd, call, buf, IPN_CTL_MAX_PACKET)) > 0 &&
-	       client_others(&hdr, buf, n))
+	       client_others(id, buf, n))
 		client_close_fds(call);
-	r = n < 0 ? (int)n : client_judge(&hdr, call, buf, (size_t)n);
+	r = n < 0 ? (int)n : client_judge(id, call, buf, (size_t)n);
 	if (r)
 		client_close_fds(call);
 	return r;
+}
+
+int client_call(int fd, struct client_call *call)
+{
+	uint32_t id;
+	int r = client_ask(fd, call, &id);
+
+	return r ? r : client_answer(fd, call, id);
 }

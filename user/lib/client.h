@@ -17,7 +17,7 @@
  * takes, over signals.
  */
 struct client_wait {
-	uint64_t until;       /* ns of the monotonic clock, CLOCK_NEVER: then -EAGAIN */
+	uint64_t until; /* ns of the monotonic clock, or CLOCK_NEVER: then -EAGAIN; 0: at once */
 	const sigset_t *mask; /* of signals, while it waits; NULL: as it is */
 	bool interrupt; /* a signal with a handler: -EINTR, but not before CLIENT_PATIENCE_MS */
 };
@@ -65,5 +65,8 @@ struct client_call {
  * come: the descriptor is of no more use. The caller serialises calls on one descriptor.
  */
 int client_call(int fd, struct client_call *call);
+/* Its two halves. *id tells the reply. */
+int client_ask(int fd, struct client_call *call, uint32_t *id);
+int client_answer(int fd, struct client_call *call, uint32_t id);
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "common/clock.h"
 #include "common/util.h"
+#include "lib/follow.h"
 #include "lib/rx.h"
 #include "lib/share.h"
 #include "lib/tx.h"
@@ -498,6 +499,8 @@ static int connect_map(struct ipn_sock *s, struct client_call *call,
 			    c->log_mask, c->cursor);
 		if (r)
 			return r;
+		rx->log_word =
+			IPN_LOG_IS(((const struct ipn_log_head *)rx->log[RX_NET].base)->serial);
 	}
 	if (c->fds & IPN_CTL_FD_NODELOG) {
 		r = map_log(&rx->log[RX_NODE], *reply_fd(call, c->fds, IPN_CTL_FD_NODELOG), c,
@@ -553,6 +556,7 @@ int join_adopt(struct ipn_sock *s, const struct ipn_ctl_connected *c, int *fds, 
 		rx->overrun = rx->overrun_published = rx->page->overrun;
 		rx->sent = 1;
 		share_adopt(s);
+		follow_adopted(rx);
 		s->net = c->net;
 		s->port = (int)c->port;
 		__atomic_store_n(&s->state, SOCK_CONNECTED, __ATOMIC_RELEASE);
@@ -568,6 +572,7 @@ static int connect_call(struct ipn_sock *s, int path_fd, struct client_call *cal
 		.policy = (__u32)s->policy,
 		.port = s->port,
 		.shutdown = s->shut,
+		.knows = IPN_CTL_KNOWS_LOG,
 	};
 
 	memcpy(request.descr, s->descr, sizeof(request.descr));

@@ -92,6 +92,10 @@
 #define SPIN_CROWDED 8       /* the same when others run on this CPU */
 #define SPIN_CROWDED_NS 3000 /* a sched_yield() this long says so */
 #define SLEEP_UNARMED_NS 10000000ULL /* look that often when senders cannot be told to look */
+#define SLEEP_ASKED_NS 1000000ULL    /* the same while the manager is to answer: follow.h */
+#define BLIND_PAUSE_NS 1000000
+#define BLIND_TRIES 100
+#define BLIND_IN_VAIN (1u << 31)
 
 #define RX_FLAGS \
 	(MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC | MSG_NOSIGNAL | MSG_WAITALL | MSG_CMSG_CLOEXEC)
@@ -437,7 +441,7 @@ static inline const struct ipn_slot *rx_next_of(struct rx *rx, struct rx_log **l
  * The next message, of either log; its number is log->cursor. The choice between the logs is made
  * here and nowhere else.
  */
-static inline const struct ipn_slot *rx_next(struct rx *rx, struct rx_log **out)
+static inline const struct ipn_slot *rx_next_here(struct rx *rx, struct rx_log **out)
 {
 	struct rx_log *net = &rx->log[RX_NET], *node = &rx->log[RX_NODE], *first;
 	const struct ipn_slot *slot;
@@ -456,6 +460,19 @@ static inline const struct ipn_slot *rx_next(struct rx *rx, struct rx_log **out)
 	return rx_next_of(rx, out);
 }
 
+/*
+ * The same, also when the network has got another log. R3: the answer is taken in a later call than
+ * it was asked for, behind another look.
+ */
+static inline const struct ipn_slot *rx_next(struct ipn_sock *s, struct rx_log **out)
+{
+	const struct ipn_slot *slot = rx_next_here(&s->rx, out); /* R1 */
+
+	while (!slot && unlikely(follow_moved(&s->rx)) && follow_log(s)) /* R2, R4, R5 */
+		slot = rx_next_here(&s->rx, out);
+	return slot;
+}
+
 /* LOSSLESS: does somebody wait for room in it? */
 static inline bool log_awaited(const struct rx_log *log)
 {
@@ -467,8 +484,9 @@ static void rx_moved(struct ipn_sock *s)
 {
 	const struct rx *rx = &s->rx;
 
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);                             /* R2 */
-	if (log_awaited(&rx->log[RX_NET]) || log_awaited(&rx->log[RX_NODE])) /* R3 */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);                               /* R2 */
+	if (log_awaited(&rx->log[RX_NET]) || log_awaited(&rx->log[RX_NODE]) || /* R3 */
+	    follow_changes(rx)) /* who waits says so in a log that is not mapped here */
 		tx_op(s, IPN_TX_MOVED);
 }
 
@@ -540,14 +558,12 @@ static void log_skip_run(const struct rx *rx, struct rx_log *log, uint64_t end)
 	log->scanned = 0; /* they were passed over without counting them */
 }
 
-void rx_stash(struct ipn_sock *s)
+static void stash_pending(struct ipn_sock *s)
 {
 	struct rx *rx = &s->rx;
 	struct rx_log *net = &rx->log[RX_NET];
-	uint64_t head;
+	uint64_t head = log_head(net);
 
-	pthread_mutex_lock(&rx->lock);
-	head = log_head(net);
 	if (sock_shut(s) & SOCK_SHUT_RD)
 		log_move(net, head); /* nobody will read it */
 	while (!rx->peek_log && net->cursor < head) {
@@ -566,6 +582,55 @@ void rx_stash(struct ipn_sock *s)
 		if (rx->stick == net)
 			rx->stick = &rx->stash;
 	}
+}
+
+/* Goes on to the log in which own messages stand now, if it is there. */
+static void stash_follow(struct ipn_sock *s)
+{
+	struct rx *rx = &s->rx;
+
+	while (!rx->peek_log && follow_moved(rx)) {
+		stash_pending(s);
+		if (rx->log[RX_NET].cursor < log_head(&rx->log[RX_NET]) || !follow_log(s))
+			return;
+	}
+	stash_pending(s);
+}
+
+/*
+ * Own messages go into a log that this reader cannot see, or not yet. Until it sees it, no more of
+ * them go there than do no harm; that takes a grace period, and longer only if the manager has just
+ * died.
+ */
+static void stash_blind(struct ipn_sock *s, unsigned int n)
+{
+	const struct timespec pause = { .tv_nsec = BLIND_PAUSE_NS };
+	struct rx *rx = &s->rx;
+
+	for (int tries = 0; follow_changes(rx); tries++) {
+		if (rx->unseen + n <= rx->own_room) {
+			rx->unseen += n;
+			return;
+		}
+		if (tries == BLIND_TRIES)
+			rx->unseen = BLIND_IN_VAIN;
+		if (rx->unseen == BLIND_IN_VAIN)
+			return;
+		rx_unlock(s);
+		nanosleep(&pause, NULL);
+		pthread_mutex_lock(&rx->lock);
+		stash_follow(s);
+	}
+}
+
+void rx_stash(struct ipn_sock *s, unsigned int n)
+{
+	struct rx *rx = &s->rx;
+
+	pthread_mutex_lock(&rx->lock);
+	stash_follow(s);
+	if (unlikely(follow_changes(rx)))
+		stash_blind(s, n);
 	rx_unlock(s);
 }
 
@@ -747,7 +812,7 @@ static unsigned int rx_look_locked(struct ipn_sock *s)
 	if (r <= 0)
 		return r ? RX_CLOSED : RX_EOF;
 	ready = oob_pending(s) ? RX_OOB : 0;
-	if (r == RX_MESSAGE && (s->rx.peek_log || rx_next(&s->rx, &log)))
+	if (r == RX_MESSAGE && (s->rx.peek_log || rx_next(s, &log)))
 		ready |= RX_MESSAGE;
 	return ready;
 }
@@ -777,7 +842,7 @@ bool rx_news(const struct ipn_sock *s)
 static inline bool rx_quiet(const struct ipn_sock *s)
 {
 	return !share_is(&s->rx) && !rx_hint(s) && !oob_pending(s) && !bell_news(&s->rx.bell) &&
-	       !sock_gone(s) && !load_relaxed(&s->shut);
+	       !sock_gone(s) && !load_relaxed(&s->shut) && !follow_moved(&s->rx);
 }
 
 /*
@@ -860,10 +925,12 @@ int rx_arm(struct ipn_sock *s)
 
 	__atomic_store_n(&page->sleep, 1, __ATOMIC_SEQ_CST); /* W3 */
 	if (__atomic_load_n(&page->armed, __ATOMIC_SEQ_CST))
-		return alone ? 0 : -EBUSY;
+		/* nothing rings for the next log */
+		return alone && !follow_moved(&s->rx) ? 0 : -EBUSY;
 	r = tx_op(s, IPN_TX_SLEEP);
 	/* senders do not look into the page of one whose bell is dear (bpf/core/wake.h) */
-	if (!r && (!alone || __atomic_load_n(&page->rests, __ATOMIC_RELAXED)))
+	if (!r && (!alone || __atomic_load_n(&page->rests, __ATOMIC_RELAXED) ||
+		   follow_moved(&s->rx)))
 		r = -EBUSY;
 	return r;
 }
@@ -1000,7 +1067,7 @@ static int rx_spin(struct ipn_sock *s, struct rx_wait *w)
 				return r;
 			rx_tend(s);
 			if (bell_news(&rx->bell) || oob_pending(s) || sock_gone(s) ||
-			    sock_shut(s) & SOCK_SHUT_RD)
+			    sock_shut(s) & SOCK_SHUT_RD || follow_moved(rx))
 				return 0;
 			if (wait_deadline(s, w) != CLOCK_NEVER && clock_now() >= w->deadline)
 				return -EAGAIN;
@@ -1017,7 +1084,8 @@ static int rx_sleep(struct ipn_sock *s, struct rx_wait *w, bool armed)
 	int r;
 
 	if (!armed || p.fd < 0) {
-		uint64_t soon = clock_now() + SLEEP_UNARMED_NS;
+		uint64_t soon =
+			clock_now() + (follow_asks(&s->rx) ? SLEEP_ASKED_NS : SLEEP_UNARMED_NS);
 
 		until = deadline < soon ? deadline : soon;
 	}
@@ -1142,7 +1210,7 @@ ssize_t rx_recv(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, int 
 			r = oob_take(s, iov, iovcnt, flags, msg_flags);
 			break;
 		}
-		slot = likely(r == RX_MESSAGE) ? rx_next(rx, &log) : NULL;
+		slot = likely(r == RX_MESSAGE) ? rx_next(s, &log) : NULL;
 		if (slot)
 			r = rx_take(s, log, slot, iov, iovcnt, flags, msg_flags);
 		else
@@ -1208,7 +1276,7 @@ int rx_peek(struct ipn_sock *s, struct ipn_view *views, unsigned int n, int flag
 			r = -EPIPE;
 		if (unlikely(r <= 0))
 			break;
-		if (rx_next(rx, &log)) {
+		if (rx_next(s, &log)) {
 			rx->peek_first = log->cursor;
 			rx->peek_count = rx_show(rx, log, views, n);
 			r = (int)rx->peek_count;
@@ -1291,7 +1359,7 @@ int rx_next_len(struct ipn_sock *s)
 		len = (int)slot_len(log, log_slot(log, rx->peek_first));
 	} else {
 		if (rx_open(s) == RX_MESSAGE)
-			slot = rx_next(rx, &log);
+			slot = rx_next(s, &log);
 		if (slot) {
 			len = (int)slot_len(log, slot);
 			rx->stick = log;

@@ -5,6 +5,7 @@
 
 #include <ipn/ipn.h>
 
+#include "lib/follow.h"
 #include "lib/sock.h"
 
 /*
@@ -34,11 +35,12 @@ static inline bool rx_crowded(const struct rx *rx, unsigned int n)
 	const struct rx_log *net = &rx->log[RX_NET];
 	const struct ipn_log_head *head = (const void *)net->base;
 
-	return rx->own_room && __atomic_load_n(&head->head, __ATOMIC_ACQUIRE) + n -
-					       __atomic_load_n(&net->cursor, __ATOMIC_RELAXED) >
-				       rx->own_room;
+	return rx->own_room && (__builtin_expect(follow_changes(rx), 0) ||
+				__atomic_load_n(&head->head, __ATOMIC_ACQUIRE) + n -
+						__atomic_load_n(&net->cursor, __ATOMIC_RELAXED) >
+					rx->own_room);
 }
-void rx_stash(struct ipn_sock *s);
+void rx_stash(struct ipn_sock *s, unsigned int n);
 
 /* Was the port taken away? */
 bool rx_gone(struct ipn_sock *s);

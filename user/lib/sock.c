@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 
 #include "common/util.h"
+#include "lib/follow.h"
 #include "lib/share.h"
 #include "lib/tx.h"
 #include "lib/who.h"
@@ -114,6 +115,7 @@ void sock_unmap(struct ipn_sock *s)
 {
 	struct rx *rx = &s->rx;
 
+	follow_stop(rx);
 	for (int i = 0; i < RX_LOGS; i++) {
 		unmap(rx->log[i].base, rx->log[i].map_len);
 		rx->log[i].base = NULL;
@@ -337,6 +339,7 @@ void sock_forked(void)
 		s->waiters = 0;
 		s->senders = 0;
 		s->rx.peek_log = NULL;
+		follow_stop(&s->rx); /* the parent gets its answer, and this process another */
 		pthread_mutex_init(&s->lock, NULL);
 		pthread_mutex_init(&s->tx_lock, NULL);
 		pthread_mutex_init(&s->rx.lock, NULL);

@@ -86,6 +86,13 @@ struct rx {
 	uint32_t probe;
 	uint32_t crowded;
 
+	/* another log for the network: see follow.h */
+	uint64_t log_word; /* the page's `log` when this log is the last */
+	int ask;           /* the connection over which it is asked for, and 1; 0: none */
+	uint32_t ask_id;
+	uint64_t ask_cookie;
+	uint64_t ask_at; /* ns: when it was asked, or not to ask before */
+
 	/* between ipn_recv_peek and ipn_recv_done */
 	struct rx_log *peek_log; /* NULL: nothing is shown */
 	uint32_t peek_count;
@@ -99,6 +106,7 @@ struct rx {
 
 	/* only where `sent` is set; who only reads looks at none of it */
 	uint32_t own_room;   /* own messages that may stand behind unread ones; 0: any number */
+	uint32_t unseen;     /* own messages in a log that is not mapped yet */
 	struct rx_log stash; /* private memory: what own messages would have overwritten unread */
 };
 

@@ -388,7 +388,7 @@ static int tx_lossless(struct ipn_sock *s, const struct iovec *iov, size_t iovcn
 static inline void tx_clear(struct ipn_sock *s, unsigned int n)
 {
 	if (__builtin_expect(rx_crowded(&s->rx, n), 0))
-		rx_stash(s);
+		rx_stash(s, n);
 }
 
 ssize_t tx_send(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, int flags)

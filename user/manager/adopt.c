@@ -20,8 +20,8 @@
 #include "common/log.h"
 #include "common/util.h"
 #include "manager/access/asuser.h"
-#include "manager/access/async_close.h"
 #include "manager/access/quota.h"
+#include "manager/access/work.h"
 #include "manager/core/events.h"
 #include "manager/core/ids.h"
 #include "manager/core/interfaces.h"
@@ -32,6 +32,7 @@
 #include "manager/core/objects.h"
 #include "manager/core/port_kind.h"
 #include "manager/core/punt.h"
+#include "manager/core/rotate.h"
 #include "manager/fdstore/client.h"
 #include "manager/kernel/bpf.h"
 #include "manager/kernel/link.h"
@@ -221,6 +222,13 @@ static int adopt_rest(struct fabric *f)
 	return r;
 }
 
+/* Before anybody joins or gets a log. */
+static int adopt_rotations(struct fabric *f)
+{
+	rotate_all(f);
+	return 0;
+}
+
 /* An interface of ours that nobody knows. */
 static int stray(const struct link_info *link, void *arg)
 {
@@ -279,6 +287,7 @@ static const struct phase {
 	{ "cables and AF_XDP ports", adopt_pairs, .old = true },
 	{ "what descriptors keep", adopt_lifelines, .old = true },
 	{ "counts and flood lists", adopt_rest, .old = true },
+	{ "logs that were being exchanged", adopt_rotations, .old = true },
 	{ "interfaces of nobody", adopt_strays, .old = true },
 	{ "node numbers", ids_refill, .old = false },
 	{ "holders of ports", adopt_holders, .loop = true },
@@ -335,8 +344,10 @@ void fabric_close(struct fabric *f)
 void fabric_free(struct fabric *f)
 {
 	asuser_free(f->asuser);
-	if (async_close_free(f->async_close))
+	if (works_free(f->works)) {
+		free(f->async_close);
 		users_free(f->users);
+	}
 	sd_event_source_disable_unref(f->refill);
 	sd_event_source_disable_unref(f->counts);
 	sd_event_source_disable_unref(f->sock_check);

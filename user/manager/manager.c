@@ -23,6 +23,7 @@
 #include "manager/access/async_close.h"
 #include "manager/access/powers.h"
 #include "manager/access/quota.h"
+#include "manager/access/work.h"
 #include "manager/adopt.h"
 #include "manager/config/apply.h"
 #include "manager/config/config.h"
@@ -140,8 +141,8 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
 	return sd_event_exit(m->f.event, 0);
 }
 
-/* A descriptor of a client is closed. */
-static void on_closed(void *arg)
+/* It may have been a descriptor of a client that was closed. */
+static void on_work_done(void *arg)
 {
 	struct manager *m = arg;
 
@@ -176,7 +177,9 @@ static int loop_open(struct manager *m)
 		if (r < 0)
 			return r;
 	}
-	r = async_close_new(&m->f.async_close, m->f.event, m->f.users, on_closed, m);
+	r = works_new(&m->f.works, m->f.event, on_work_done, m);
+	if (!r)
+		r = async_close_new(&m->f.async_close, m->f.works, m->f.users);
 	if (!r)
 		r = asuser_begin(m->f.asuser, m->f.event);
 	if (r < 0)

@@ -19,6 +19,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "lib/follow.h"
 #include "lib/join.h"
 #include "lib/share.h"
 #include "preload/shim.h"
@@ -226,6 +227,20 @@ static void inherit_placed(struct ipn_sock *s, const struct ipn_ctl_connected *c
 	}
 	if (k)
 		k->connected = *c;
+}
+
+/* follow_placed: the next program of this process begins with that log. */
+static void inherit_followed(struct ipn_sock *s, int fd)
+{
+	const int at = __builtin_ctz(IPN_CTL_FD_LOG);
+	struct inherit_record *k = s->inherit;
+	int flags;
+
+	if (!k || k->fds[at] < 0)
+		return;
+	flags = shim_real_fcntl(k->fds[at], F_GETFD, NULL);
+	if (flags >= 0)
+		shim_real_dup3(fd, k->fds[at], flags & FD_CLOEXEC ? O_CLOEXEC : 0);
 }
 
 /* The kept descriptors that are not the socket's own: it has closed those. */
@@ -515,6 +530,7 @@ void shim_inherit_start(void)
 	int fd;
 
 	join_placed = inherit_placed;
+	follow_placed = inherit_followed;
 	if (file)
 		return;
 	low = memfd_create("ipn-fabric-shim", MFD_CLOEXEC);

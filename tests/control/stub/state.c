@@ -113,6 +113,7 @@ int bpf_obj_get_info_by_fd(int fd, void *info, __u32 *len)
 
 		out->type = m->type;
 		out->value_size = m->value_size;
+		out->max_entries = m->max;
 	} else if (l) {
 		((struct bpf_link_info *)info)->xdp.ifindex = l->ifindex;
 	} else if (p) {
@@ -463,9 +464,11 @@ static int no_thread(void)
 #define switch_bpf__destroy(skeleton) ((void)(skeleton))
 #define l3_bpf__destroy(skeleton) ((void)(skeleton))
 #define xsk_bpf__destroy(skeleton) ((void)(skeleton))
-#define pthread_create(thread, attr, fn, arg) ((void)(fn), no_thread())
+#define pthread_create(thread, attr, fn, arg) ((void)(thread), (void)(fn), no_thread())
 #define unlink stub_unlink
 #define mkdir stub_mkdir
 #define rmdir stub_rmdir
 #define rename stub_rename
 #include "../../../user/manager/kernel/bpf.c" // NOLINT(bugprone-suspicious-include)
+#define lock inner_lock
+#include "../../../user/manager/kernel/inner.c" // NOLINT(bugprone-suspicious-include)

@@ -5,19 +5,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
-#include <systemd/sd-event.h>
 
 struct user;
 struct users;
+struct works;
 
 #define ASYNC_CLOSE_USER 16 /* descriptors of one user under way, and no more are taken */
 
 struct async_close;
-/* done: a descriptor is closed, so a user may be stuck no more. */
-int async_close_new(struct async_close **out, sd_event *event, struct users *users,
-		    void (*done)(void *arg), void *arg);
-/* False: threads of it are at work still, which count in struct user. */
-bool async_close_free(struct async_close *c);
+int async_close_new(struct async_close **out, struct works *works, struct users *users);
 
 /*
  * Closes a descriptor of a client where that holds nobody up. c NULL: at once, as there is nobody

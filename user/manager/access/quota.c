@@ -27,6 +27,7 @@ struct held_log {
 struct users {
 	struct user *by_uid;
 	size_t all[QUOTAS]; /* of all but root */
+	__u64 period_at;    /* when it began, us */
 	struct bpf_state *bpf;
 	bool (*release)(void *arg, __u32 node);
 	void *arg;
@@ -105,7 +106,7 @@ void users_each(struct users *users, void (*fn)(void *arg, const struct user *u)
 	struct user *u, *tmp;
 
 	HASH_ITER(hh, users->by_uid, u, tmp) {
-		bool has = __atomic_load_n(&u->closing, __ATOMIC_RELAXED);
+		bool has = __atomic_load_n(&u->closing, __ATOMIC_RELAXED) || u->time.total;
 
 		for (enum quota q = 0; q < QUOTAS; q++)
 			has |= u->has[q] != 0;
@@ -125,10 +126,52 @@ struct user *user_get(struct users *users, uid_t uid)
 	if (!u)
 		return NULL;
 	u->uid = uid;
-	u->last_job = &u->first_job;
+	u->last_work = &u->first_work;
 	HASH_ADD(hh, users->by_uid, uid, sizeof(u->uid), u);
 	return u;
 }
+
+/* --- time --- */
+
+__s64 user_rank(const struct user *u)
+{
+	return (__s64)(u->time.lately / TIME_RANK_US);
+}
+
+__u64 user_share(const struct user *u)
+{
+	return u->time.last * 1000 / TIME_PERIOD_US;
+}
+
+/* Everybody's, also of who asks for nothing now: or he would be the last for what he did once. */
+static void times_forget(struct users *users, __u64 periods)
+{
+	struct user *u, *tmp;
+
+	HASH_ITER(hh, users->by_uid, u, tmp) {
+		u->time.last = periods == 1 ? u->time.period : 0;
+		u->time.period = 0;
+		u->time.lately = periods < 32 ? u->time.lately >> periods : 0;
+	}
+}
+
+bool user_charge(struct users *users, struct user *u, __u64 now, __u64 us)
+{
+	__u64 periods = (now - users->period_at) / TIME_PERIOD_US;
+	__s64 rank = user_rank(u);
+
+	u->time.behind += rank > 0;
+	u->time.lately += us;
+	u->time.period += us;
+	u->time.total += us;
+	if (periods) {
+		times_forget(users, periods);
+		users->period_at += periods * TIME_PERIOD_US;
+	}
+	return periods || user_rank(u) != rank;
+}
+
+/* --- held logs --- */
 
 static void held_reap(struct users *users, struct user *u)
 {
@@ -161,16 +204,16 @@ static void held_release(struct users *users, struct user *u)
 			__u32 node = log->index - IPN_MAX_NETS;
 
 			if (log->log_class != c || log->index < IPN_MAX_NETS ||
-			    !users->release(users->arg, node))
+			    node >= IPN_MAX_NODES || !users->release(users->arg, node))
 				continue;
-			ids[n++] = node;
+			ids[n++] = log->index;
 			if (n == REAP_BATCH) {
-				bpf_node_logs_clear(users->bpf, c, ids, n);
+				bpf_logs_clear(users->bpf, c, ids, n);
 				n = 0;
 			}
 		}
 		if (n)
-			bpf_node_logs_clear(users->bpf, c, ids, n);
+			bpf_logs_clear(users->bpf, c, ids, n);
 	}
 }
 
@@ -192,6 +235,18 @@ void user_log_gone(struct users *users, struct user *u, __u32 log_class, __u32 i
 	u->held = log;
 	if (++u->nheld >= u->reap_at)
 		held_reap(users, u);
+}
+
+bool user_may_hold(struct users *users, struct user *u, size_t more)
+{
+	size_t held = 0;
+
+	if (u->uid == 0)
+		return true;
+	held_reap(users, u);
+	for (const struct held_log *log = u->held; log; log = log->next)
+		held += log->bytes;
+	return held + more <= quota_each(QUOTA_MEMORY);
 }
 
 void users_set_bpf(struct users *users, struct bpf_state *bpf)

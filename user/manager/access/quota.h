@@ -38,17 +38,31 @@ size_t quota_each(enum quota q);
 size_t quota_all(enum quota q);
 const char *quota_word(enum quota q);
 
-struct closing_job;
+/*
+ * Of the loop's time, in us. Who had much of it lately comes after those who had less: by rank. The
+ * ranks are fine enough that a user with thousands of sessions, all of which ask at once, is passed
+ * by others after a few ms.
+ */
+#define TIME_PERIOD_US 500000 /* half of `lately` is forgotten each time */
+#define TIME_RANK_US 4000
+struct user_time {
+	__u64 lately;
+	__u64 period, last; /* of this period, of the one before it */
+	__u64 total;
+	__u64 behind; /* requests that were served with a rank behind the first */
+};
+
 struct held_log;
+struct work;
 struct user {
 	uid_t uid;
 	size_t has[QUOTAS];
-	__u64 used, used_at;   /* us of the manager's time, lately: control/session.c */
+	struct user_time time;
 	struct held_log *held; /* logs that are held though their networks and ports are gone */
 	__u32 nheld, reap_at;
-	/* async_close.c; under its lock */
-	struct closing_job *first_job, **last_job;
-	unsigned int closers; /* threads */
+	/* work.c; under its lock */
+	struct work *first_work, **last_work;
+	unsigned int workers; /* threads */
 	unsigned int closing; /* of its descriptors, under way; atomic */
 	UT_hash_handle hh;
 };
@@ -74,6 +88,19 @@ void user_sub(struct users *users, struct user *u, enum quota q, size_t less);
 void users_each(struct users *users, void (*fn)(void *arg, const struct user *u), void *arg);
 /* What all users but root have of it. */
 size_t users_total(const struct users *users, enum quota q);
+
+/* It had `us` of the loop's time until now. True: ranks may have changed, of others as well. */
+bool user_charge(struct users *users, struct user *u, __u64 now, __u64 us);
+/* 0: comes first. */
+__s64 user_rank(const struct user *u);
+/* What it has of 1000 parts of the loop's time. */
+__u64 user_share(const struct user *u);
+
+/*
+ * May logs of `more` bytes that are not used any more be added to those that the user's processes
+ * hold? As many again as a user may have are allowed.
+ */
+bool user_may_hold(struct users *users, struct user *u, size_t more);
 
 /*
  * The log at `index` of its map will be handed out no more; the user's memory goes down by `bytes`

@@ -134,6 +134,13 @@ int rights_check(enum right right, const struct perm_peer *peer, int fd, const c
 		return net_admin
 			       ? 0
 			       : denied(right, peer, -EPERM, "with CAP_NET_ADMIN: run as root", e);
+	case WHO_NET_RAW:
+		if (perm_cap(peer, CAP_NET_RAW))
+			return 0;
+		return denied(right, peer, -EPERM,
+			      "with CAP_NET_RAW: run as root, or by setpriv with --inh-caps and "
+			      "--ambient-caps +net_raw",
+			      e);
 	case WHO_POLICY:
 		if (net_admin && perm_cap(peer, CAP_BPF) && perm_cap(peer, CAP_PERFMON))
 			return 0;

@@ -16,6 +16,7 @@ enum rights_who {
 	WHO_MANAGER,       /* manager of the network: rights_manages */
 	WHO_MANAGER_BOUND, /* the same, by a socket that is bound, which takes x */
 	WHO_NET_ADMIN,     /* CAP_NET_ADMIN */
+	WHO_NET_RAW,       /* CAP_NET_RAW, as the kernel asks who opens such a socket */
 	WHO_POLICY,        /* CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, as the kernel asks */
 	WHO_SYS_ADMIN,     /* CAP_SYS_ADMIN */
 };

@@ -15,10 +15,12 @@
 #include "manager/config/config.h"
 
 #include <ctype.h>
+#include <fcntl.h>
 #include <ini.h>
 #include <ipn/af_ipn.h>
 #include <limits.h>
 #include <stdarg.h>
+#include <sys/stat.h>
 
 #include "common/errtext.h"
 #include "common/l3text.h"
@@ -863,6 +865,23 @@ static int l3_check(struct parser *p, struct config_l3 *l3)
 	return 0;
 }
 
+/* A pipe, a socket or a device could let `up` wait for ever. */
+static int file_open(struct parser *p)
+{
+	_cleanup_close_ int fd = open(p->file, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st))
+		return fail_at(p, errno, 0, "cannot open: %s", strerror(errno));
+	if (!S_ISREG(st.st_mode))
+		return fail_at(p, EINVAL, 0, "is no regular file");
+	p->stream = fdopen(fd, "r");
+	if (!p->stream)
+		return fail_at(p, errno, 0, "cannot read: %s", strerror(errno));
+	util_take_fd(&fd);
+	return 0;
+}
+
 int config_read(const char *file, struct config **out, struct errtext *e)
 {
 	__attribute__((cleanup(config_free_ptr))) struct config *config = NULL;
@@ -875,9 +894,9 @@ int config_read(const char *file, struct config **out, struct errtext *e)
 		return fail_at(&p, ENOMEM, 0, "%s", strerror(ENOMEM));
 	p.config = config;
 	p.l3_tail = &config->l3;
-	p.stream = fopen(file, "re");
-	if (!p.stream)
-		return fail_at(&p, errno, 0, "cannot open: %s", strerror(errno));
+	r = file_open(&p);
+	if (r)
+		return r;
 
 	errno = 0;
 	r = ini_parse_stream(line_read, &p, handler, &p);

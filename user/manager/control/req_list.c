@@ -231,6 +231,11 @@ static void quota_user(void *arg, const struct user *u)
 	for (enum quota q = 0; q < QUOTAS; q++)
 		if (u->has[q])
 			quota_row(p, u->uid, quota_word(q), u->has[q], quota_each(q));
+	if (u->time.total) {
+		quota_row(p, u->uid, "loop ms", u->time.total / 1000, 0);
+		quota_row(p, u->uid, "loop share", user_share(u), 1000);
+		quota_row(p, u->uid, "put off", u->time.behind, 0);
+	}
 	if (closing)
 		quota_row(p, u->uid, "closing", closing, ASYNC_CLOSE_USER);
 }

@@ -7,6 +7,7 @@
 #include "manager/access/asuser.h"
 #include "manager/access/fstype.h"
 #include "manager/control/request.h"
+#include "manager/core/interfaces.h"
 #include "manager/core/net.h"
 #include "manager/core/net_path.h"
 #include "manager/core/objects.h"
@@ -87,13 +88,20 @@ static void on_deleted(void *arg, int status, const struct errtext *e)
 	session_answer(s, status, e, NULL, 0, NULL, 0);
 }
 
-/* Answers when its files, and those of its listeners, are gone, or cannot be removed. */
+/*
+ * Its ports, a turn's worth at a time; then the rest. Answers when its files, and those of its
+ * listeners, are gone, or cannot be removed.
+ */
 static int net_end(struct request *q, struct net *net, bool path)
 {
 	struct session *s = q->s;
 	struct asuser *as = s->f->asuser;
 	__u64 from = asuser_count(as);
 
+	if (net->nports > INTERFACES_TURN) {
+		net_empty(net, INTERFACES_TURN);
+		return REQUEST_AGAIN;
+	}
 	if (path)
 		net_path_remove(net->f, &net->info);
 	net_del(net);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Requests of sockets that are, or become, nodes. */
+#include <fcntl.h>
 #include <ipn/af_ipn.h>
 #include <sys/socket.h>
 
@@ -7,11 +8,13 @@
 #include "common/util.h"
 #include "manager/control/packet.h"
 #include "manager/control/request.h"
+#include "manager/control/revoke.h"
 #include "manager/core/lifeline.h"
 #include "manager/core/net.h"
 #include "manager/core/node.h"
 #include "manager/core/objects.h"
 #include "manager/core/port_kind.h"
+#include "manager/core/rotate.h"
 #include "manager/kernel/link.h"
 #include "manager/ports/device.h"
 #include "manager/ports/port.h"
@@ -102,6 +105,10 @@ int req_connect(struct request *q)
 		return err_text(&q->e, -EACCES,
 				"uid %u has neither r nor w on %s that is not shut down",
 				s->peer.uid, net->info.path);
+	if (want.flags & IPN_PF_READER)
+		revoke_joined(net);
+	if (connect->knows & IPN_CTL_KNOWS_LOG)
+		want.flags |= IPN_PF_FOLLOWS;
 	memcpy(descr, connect->descr, sizeof(descr));
 	text_clean(descr, sizeof(descr));
 	want.descr = descr;
@@ -162,6 +169,7 @@ int req_rejoin(struct request *q)
 		return err_text(&q->e, -EISCONN, "this socket has another network already");
 	session_take_node(s, node, false);
 	s->net = node->net;
+	revoke_look(s->c, s->net);
 	reply_connected(q, node, NULL, 0);
 	return 0;
 }
@@ -205,6 +213,39 @@ int req_lifeline(struct request *q)
 	*out = (struct ipn_ctl_lifeline){ .bound = s->bound,
 					  .ifindex = s->node ? s->node->ifindex : 0 };
 	q->reply_len = sizeof(*out);
+	return 0;
+}
+
+/*
+ * Whoever has the tap is the reader. It is judged as whoever began its session, or, if that was
+ * with another manager, as whoever asks.
+ */
+int req_log(struct request *q)
+{
+	const struct ipn_ctl_log *log = q->body;
+	struct session *s = q->s;
+	struct node *node;
+	__u32 ifindex;
+	int r;
+
+	r = link_tap_of_fd(s->f->link, q->fds[0], &ifindex);
+	if (r)
+		return err_text(&q->e, r, "the descriptor is no tap of this fabric");
+	HASH_FIND(hh, s->f->nodes, &ifindex, sizeof(ifindex), node);
+	if (!node || node->in.kind != IPN_KIND_PROC)
+		return err_text(&q->e, -ENOTCONN, "the port is not there any more");
+	if ((node->in.flags & IPN_PF_READER) && node->net->path_fd >= 0) {
+		r = perm_check(node->net->path_fd, node->session ? &node->session->peer : &s->peer);
+		if (r >= 0 && !(r & PERM_R))
+			node_revoke(node, IPN_PF_READER);
+	}
+	if (!(node->in.flags & IPN_PF_READER))
+		return err_text(&q->e, -EACCES, "the port may not receive on %s",
+				node->net->info.path);
+	r = fcntl(rotate_next(node->net, log->serial), F_DUPFD_CLOEXEC, 0);
+	if (r < 0)
+		return err_text(&q->e, -errno, "cannot pass the log on: %s", strerror(errno));
+	q->reply_fds[q->nreply_fds++] = r;
 	return 0;
 }
 

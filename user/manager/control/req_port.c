@@ -6,6 +6,7 @@
 #include "common/util.h"
 #include "manager/access/asuser.h"
 #include "manager/control/request.h"
+#include "manager/control/revoke.h"
 #include "manager/core/node.h"
 #include "manager/core/objects.h"
 #include "manager/core/port_kind.h"
@@ -107,6 +108,8 @@ int req_detach(struct request *q)
 		r = rights_check(RIGHT_DETACH, &q->s->peer, q->fds[0], net->info.path, &q->e);
 	if (r)
 		return r;
+	if (node->in.uid != q->s->peer.uid) /* who goes by himself loses no right */
+		revoke_detached(q->s->c, node);
 	node_del(node, ENODEV, false);
 	return 0;
 }
@@ -180,11 +183,13 @@ int req_xsk_open(struct request *q)
 	r = rights_check(RIGHT_RECEIVE, &s->peer, q->fds[0], net->info.path, &q->e);
 	if (!r)
 		r = rights_check(RIGHT_SEND, &s->peer, q->fds[0], net->info.path, &q->e);
+	if (!r)
+		r = rights_check(RIGHT_XSK, &s->peer, q->fds[0], net->info.path, &q->e);
 	if (r)
 		return r;
 	r = xsk_find(q, net, &node);
 	if (!r)
-		r = xsk_open(node, (__u32)s->peer.pid, on_xsk_open, s, &s->job, &q->e);
+		r = xsk_open(node, s->user, (__u32)s->peer.pid, on_xsk_open, s, &s->job, &q->e);
 	return r ? r : session_later(s, q->hdr);
 }
 

@@ -89,6 +89,7 @@ const struct request_kind request_kinds[IPN_CTL_TYPES] = {
 	[IPN_CTL_SHUTDOWN] = { req_shutdown, sizeof(struct ipn_ctl_shutdown), 0, 0, false },
 	[IPN_CTL_DESCR] = { req_descr, sizeof(struct ipn_ctl_descr), 0, 0, false },
 	[IPN_CTL_REJOIN] = { req_rejoin, 0, 1, 1, false },
+	[IPN_CTL_LOG] = { req_log, sizeof(struct ipn_ctl_log), 1, 1, false },
 	[IPN_CTL_ATTACH] = { req_attach, sizeof(struct ipn_ctl_attach), 1, 2, true },
 	[IPN_CTL_DETACH] = { req_detach, sizeof(struct ipn_ctl_detach), 1, 1, false },
 	[IPN_CTL_NET_LIST] = { req_net_list, sizeof(struct ipn_ctl_list), 0, 1, false },

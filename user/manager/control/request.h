@@ -29,6 +29,7 @@ struct request {
 	struct errtext e;
 };
 #define REQUEST_LATER 1 /* of a handler: it will be answered by session_answer */
+#define REQUEST_AGAIN 2 /* not done yet: it is looked at again in the next turn of its user */
 #define REPLY_ROOM (IPN_CTL_MAX_PACKET - sizeof(struct ipn_ctl_hdr))
 
 /* A row: a request is looked at only when its length and number of descriptors fit. */
@@ -40,7 +41,7 @@ struct request_kind {
 };
 extern const struct request_kind request_kinds[IPN_CTL_TYPES];
 
-/* Checks a packet of len bytes against its row and answers it: 0, -errno, or REQUEST_LATER. */
+/* Checks a packet of len bytes against its row and answers it: 0, -errno, or REQUEST_*. */
 int request_dispatch(struct request *q, size_t len);
 
 /* --- what requests have in common --- */
@@ -72,6 +73,7 @@ int req_shutdown(struct request *q);
 int req_descr(struct request *q);
 int req_rejoin(struct request *q);
 int req_lifeline(struct request *q);
+int req_log(struct request *q);
 int req_netdev(struct request *q);
 
 int req_attach(struct request *q);

@@ -8,7 +8,8 @@
  * a session ends. So its socket is shut down, then read to its end, and only then closed. One
  * request is answered before the next is read, and a reply that does not fit into the socket means
  * that the client does not read its replies: it is cut off. So a session costs a bounded amount of
- * work per turn of the event loop, and the loop is fair between them.
+ * work per turn of the event loop. The loop is fair between users, by the time that each has used
+ * (access/quota.h), however many sessions one of them has.
  */
 #include "manager/control/session.h"
 
@@ -25,12 +26,14 @@
 #include "common/util.h"
 #include "manager/access/async_close.h"
 #include "manager/access/quota.h"
+#include "manager/control/again.h"
 #include "manager/control/monitor.h"
 #include "manager/control/packet.h"
 #include "manager/control/request.h"
 #include "manager/control/revoke.h"
 #include "manager/core/events.h"
 #include "manager/core/lifeline.h"
+#include "manager/core/logs.h"
 #include "manager/core/net.h"
 #include "manager/core/objects.h"
 #include "manager/core/port_kind.h"
@@ -39,9 +42,11 @@
 #include "manager/ports/xsk.h"
 
 #define BACKLOG 512
-#define FORGET_US 500000
-#define USED_STEP_US 20000 /* of time used for each step behind others */
-#define PRIORITY_MAX 50
+/*
+ * Told once, and again after each packet (listen_again): else each turn of the loop would look at
+ * all sessions that have something, of which it serves one.
+ */
+#define EVENTS (EPOLLIN | EPOLLET)
 
 /* --- what it refers to --- */
 
@@ -125,9 +130,16 @@ static void node_gone(struct session *s)
 		shutdown(s->fd, SHUT_RDWR);
 }
 
+static void listen_again(struct session *s)
+{
+	s->later = false;
+	sd_event_source_set_io_events(s->source, EVENTS);
+}
+
 int session_later(struct session *s, const struct ipn_ctl_hdr *hdr)
 {
 	s->pending_hdr = *hdr;
+	s->later = true;
 	/* its end is told all the same */
 	sd_event_source_set_io_events(s->source, 0);
 	return REQUEST_LATER;
@@ -198,35 +210,54 @@ void sessions_reap(struct control *c, struct session *but)
 			session_free(of[i]);
 }
 
-/* Handles one packet. Non-zero ends the session. */
-static int session_packet(struct session *s)
+/* Answers the request of a packet, or puts it aside. Non-zero ends the session. */
+static int session_request(struct session *s, struct packet *p, const void *data)
 {
-	static alignas(8) __u8 in[IPN_CTL_MAX_PACKET], out[IPN_CTL_MAX_PACKET];
-	struct packet p;
+	static alignas(8) __u8 out[IPN_CTL_MAX_PACKET];
 	struct request q = { .s = s,
-			     .hdr = (void *)in,
-			     .body = in + sizeof(struct ipn_ctl_hdr),
-			     .fds = p.fds,
+			     .hdr = data,
+			     .body = (const __u8 *)data + sizeof(struct ipn_ctl_hdr),
+			     .fds = p->fds,
+			     .nfds = p->nfds,
 			     .reply = out + sizeof(struct ipn_ctl_hdr) };
 	bool bound = s->bound, node = s->node;
-	int r = packet_receive(s->fd, &p, in, sizeof(in), 0);
+	struct fabric *f = s->f;
+	int r;
 
-	if (r)
-		return r == -EAGAIN || r == -EINTR ? 0 : r;
-	q.nfds = p.nfds;
-	/* nothing that could be answered; of length 0: the end, or an empty packet */
-	if ((size_t)p.len < sizeof(struct ipn_ctl_hdr) || q.hdr->magic != IPN_CTL_MAGIC || p.cut ||
-	    p.nfds > IPN_CTL_MAX_FDS) {
-		packet_drop_fds(s->f->async_close, s->user, &p);
-		return -EBADMSG;
+	f->log_waits = true;
+	r = request_dispatch(&q, (size_t)p->len);
+	f->log_waits = false;
+	if (r == LOG_LATER) {
+		r = again_with_log(s, p, data);
+		r = r ? request_dispatch(&q, (size_t)p->len) : session_later(s, q.hdr);
+	} else if (r == REQUEST_AGAIN) {
+		r = again_next_turn(s, p, data) ?: session_later(s, q.hdr);
 	}
-	r = request_dispatch(&q, (size_t)p.len);
-	packet_drop_fds(s->f->async_close, s->user, &p);
 	r = r == REQUEST_LATER ? 0 : reply_send(&q, out, r);
 	close_fds(q.reply_fds, q.nreply_fds);
 	/* who did not hear of it did not get it */
 	if (r && s->lifeline && (s->bound != bound || (s->node != NULL) != node))
 		lifeline_let_go(s->lifeline);
+	return r;
+}
+
+/* Handles one packet. Non-zero ends the session. */
+static int session_packet(struct session *s)
+{
+	static alignas(8) __u8 in[IPN_CTL_MAX_PACKET];
+	const struct ipn_ctl_hdr *hdr = (void *)in;
+	struct packet p;
+	int r = packet_receive(s->fd, &p, in, sizeof(in), 0);
+
+	if (r)
+		return r == -EAGAIN || r == -EINTR ? 0 : r;
+	/* nothing that could be answered; of length 0: the end, or an empty packet */
+	if ((size_t)p.len < sizeof(*hdr) || hdr->magic != IPN_CTL_MAGIC || p.cut ||
+	    p.nfds > IPN_CTL_MAX_FDS)
+		r = -EBADMSG;
+	else
+		r = session_request(s, &p, in);
+	packet_drop_fds(s->f->async_close, s->user, &p);
 	return r;
 }
 
@@ -286,7 +317,7 @@ void session_answer(struct session *s, int status, const struct errtext *e, cons
 		.e = *e,
 	};
 
-	sd_event_source_set_io_events(s->source, EPOLLIN); /* its requests are read again */
+	listen_again(s);
 	if (len)
 		memcpy(q.reply, body, len);
 	if (nfds)
@@ -306,6 +337,8 @@ void session_free(struct session *s)
 	if (s->job)
 		xsk_forget(s->job);
 	s->job = NULL;
+	again_forget(s->again);
+	s->again = NULL;
 	if (s->wait)
 		s->wait->fn = NULL;
 	s->wait = NULL;
@@ -350,6 +383,9 @@ static void sessions_forget(struct control *c)
 		struct session *s = c->sessions;
 
 		c->sessions = s->next;
+		again_forget(s->again);
+		if (s->job)
+			xsk_forget(s->job);
 		sd_event_source_disable_unref(s->source);
 		perm_peer_free(&s->peer);
 		free(s);
@@ -357,52 +393,69 @@ static void sessions_forget(struct control *c)
 }
 
 /*
- * Who has taken much of the manager's time lately comes after those who have not, with each of his
- * sessions. Nobody waits while there is nobody else.
+ * Who has taken much of the loop's time lately comes after those who have not, with all of his
+ * sessions, also those that he opens now. Nobody waits while there is nobody else.
  */
-static void user_charge(struct session *s, __u64 began)
+static void session_rank(struct session *s)
 {
-	struct user *u = s->user;
-	__u64 now = clock_us();
-	int64_t priority;
+	__s64 rank = user_rank(s->user);
 
-	if (now - u->used_at >= FORGET_US) { /* half of it is forgotten each time */
-		__u64 times = (now - u->used_at) / FORGET_US;
-
-		u->used = times < 32 ? u->used >> times : 0;
-		u->used_at = now;
-	}
-	u->used += now - began;
-	priority = (int64_t)(u->used / USED_STEP_US);
-	if (priority > PRIORITY_MAX)
-		priority = PRIORITY_MAX;
-	if (priority == s->priority)
+	if (rank == s->rank)
 		return;
-	s->priority = priority;
-	sd_event_source_set_priority(s->source, priority);
+	s->rank = rank;
+	sd_event_source_set_priority(s->source, rank);
+}
+
+static void charge(struct control *c, struct user *u, __u64 began)
+{
+	__u64 now = clock_us();
+
+	if (!user_charge(c->f->users, u, now, now - began))
+		return;
+	for (struct session *s = c->sessions; s; s = s->next)
+		session_rank(s);
+}
+
+/* False: it is over. */
+static bool session_turn(struct session *s, uint32_t events)
+{
+	if (user_stuck(s->user)) {
+		s->held = true;
+		sd_event_source_set_enabled(s->source, SD_EVENT_OFF);
+		return true;
+	}
+	/* what was sent before the end is a request like any other */
+	if (events & EPOLLIN)
+		return !session_packet(s);
+	return !(events & (EPOLLHUP | EPOLLERR));
+}
+
+void session_again(struct session *s, struct packet *p, const void *data)
+{
+	struct control *c = s->c;
+	struct user *u = s->user;
+	__u64 began = clock_us();
+
+	listen_again(s);
+	if (session_request(s, p, data))
+		session_free(s);
+	charge(c, u, began);
 }
 
 static int on_packet(sd_event_source *source, int fd, uint32_t events, void *arg)
 {
 	struct session *s = arg;
+	struct control *c = s->c;
+	struct user *u = s->user;
 	__u64 began = clock_us();
 
+	(void)source;
 	(void)fd;
-	if (user_stuck(s->user)) {
-		s->held = true;
-		return sd_event_source_set_enabled(source, SD_EVENT_OFF);
-	}
-	/* what was sent before the end is a request like any other */
-	if (events & EPOLLIN) {
-		int r = session_packet(s);
-
-		user_charge(s, began);
-		if (!r)
-			return 0;
-	} else if (!(events & (EPOLLHUP | EPOLLERR))) {
-		return 0;
-	}
-	session_free(s);
+	if (!session_turn(s, events))
+		session_free(s);
+	else if (!s->later && !s->held)
+		listen_again(s);
+	charge(c, u, began);
 	return 0;
 }
 
@@ -410,7 +463,9 @@ static int on_packet(sd_event_source *source, int fd, uint32_t events, void *arg
 static int session_new(struct control *c, int fd)
 {
 	struct session *s = calloc(1, sizeof(*s));
+	__u64 began = clock_us();
 	struct errtext e;
+	struct user *u;
 	bool may;
 	int r;
 
@@ -422,21 +477,23 @@ static int session_new(struct control *c, int fd)
 	r = perm_peer_get(fd, &s->peer);
 	if (r)
 		goto err;
-	s->user = user_get(c->f->users, s->peer.account);
+	s->user = u = user_get(c->f->users, s->peer.account);
 	r = -ENOMEM;
-	if (!s->user)
+	if (!u)
 		goto err_peer;
-	r = sd_event_add_io(c->f->event, &s->source, fd, EPOLLIN, on_packet, s);
+	r = sd_event_add_io(c->f->event, &s->source, fd, EVENTS, on_packet, s);
 	if (r < 0)
 		goto err_peer;
-	may = !user_may(s->f->users, s->user, QUOTA_SESSIONS, 1, &e);
-	user_add(s->f->users, s->user, QUOTA_SESSIONS, 1);
+	session_rank(s);
+	may = !user_may(s->f->users, u, QUOTA_SESSIONS, 1, &e);
+	user_add(s->f->users, u, QUOTA_SESSIONS, 1);
 	s->next = c->sessions;
 	if (s->next)
 		s->next->prev = s;
 	c->sessions = s;
 	if (!may)
 		session_free(s);
+	charge(c, u, began);
 	return 0;
 err_peer:
 	perm_peer_free(&s->peer);

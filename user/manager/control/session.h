@@ -15,6 +15,7 @@
 
 #include "manager/access/perm.h"
 
+struct again;
 struct errtext;
 struct fabric;
 struct lifeline;
@@ -22,6 +23,7 @@ struct listener_wait;
 struct loading;
 struct net;
 struct node;
+struct packet;
 struct user;
 struct xsk_job;
 
@@ -42,7 +44,8 @@ struct control {
 
 	/* revoke.c */
 	int inotify_fd;
-	sd_event_source *inotify, *gather;
+	sd_event_source *inotify, *gather, *rotate;
+	__u64 rotate_not_before;   /* us of clock_us() */
 	int watches[IPN_MAX_NETS]; /* by network; -1: none */
 	bool changed[IPN_MAX_NETS];
 };
@@ -54,9 +57,10 @@ struct session {
 	sd_event_source *source;
 	struct perm_peer peer;
 	struct user *user;
-	int64_t priority; /* of its source */
+	__s64 rank; /* of its source: the user's */
 	int fd;
 	bool ending;     /* nothing is left of it but what is in its socket */
+	bool later;      /* not read from until its request is answered */
 	bool held;       /* not read from while its user is stuck */
 	bool bound;      /* may manage its network */
 	bool holds;      /* counted in net->bound: keeps it alive without a lifeline */
@@ -72,6 +76,7 @@ struct session {
 	struct xsk_job *job;
 	struct loading *loading;
 	struct listener_wait *wait;
+	struct again *again;
 
 	/* a monitor: monitor.c */
 	bool only;              /* of one network: */
@@ -101,6 +106,8 @@ int session_later(struct session *s, const struct ipn_ctl_hdr *hdr);
 /* That answer. status: 0 or -errno with *e. It may end the session. */
 void session_answer(struct session *s, int status, const struct errtext *e, const void *body,
 		    size_t len, const int *fds, unsigned int nfds);
+/* Answers a request that was put aside (again.c). It may end the session. */
+void session_again(struct session *s, struct packet *p, const void *data);
 /* Ends the sessions, but this, whose clients have closed them and said nothing more. */
 void sessions_reap(struct control *c, struct session *but);
 

@@ -3,6 +3,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "manager/core/logs.h"
 #include "manager/core/net.h"
 #include "manager/core/objects.h"
 #include "manager/kernel/bpf.h"
@@ -21,10 +22,10 @@ static int logs_clear(struct fabric *f, const __u32 *ids, __u32 n)
 		count = 0;
 		for (__u32 i = 0; i < n; i++)
 			if (f->id_log[ids[i]].slots && f->id_log[ids[i]].log_class == c)
-				clear[count++] = ids[i];
+				clear[count++] = IPN_LOG_OF_NODE(ids[i]);
 		if (!count || (f->want_log.slots && f->want_log.log_class == c))
 			continue;
-		r = bpf_node_logs_clear(f->bpf, c, clear, count);
+		r = bpf_logs_clear(f->bpf, c, clear, count);
 		if (r)
 			return r;
 	}
@@ -117,14 +118,14 @@ int id_log_get(struct node *node, int *fd)
 	struct node_log log = { .slots = net->slots, .log_class = net->log_class };
 	int r;
 
-	if (net_log_bytes(log.log_class, log.slots) <= PREPARED_LOG_MAX)
+	if (log_bytes(log.log_class, log.slots) <= PREPARED_LOG_MAX)
 		f->want_log = log;
 	if (at->unused && at->slots == log.slots && at->log_class == log.log_class) {
 		at->unused = false;
 		*fd = bpf_inner_get(f->bpf->fd_logs[log.log_class], index);
 		return *fd < 0 ? *fd : 0;
 	}
-	*fd = bpf_log_new(log.log_class, log.slots);
+	*fd = log_new(f, log.log_class, log.slots);
 	if (*fd < 0)
 		return *fd;
 	r = bpf_log_set(f->bpf, log.log_class, index, *fd);

@@ -11,14 +11,31 @@
 
 #define ORPHAN_US 500000
 
+/* Those that cannot be removed now are orphans again. */
+static void orphans_end(struct fabric *f, __u32 n)
+{
+	__u32 orphans[ARRAY_SIZE(f->orphans)];
+
+	f->norphans -= n;
+	memcpy(orphans, f->orphans + f->norphans, n * sizeof(*orphans));
+	batch_delete_begin(f);
+	while (n)
+		interface_end(f, orphans[--n], false);
+	batch_delete_end(f);
+}
+
+/* Some at a time, as removing one takes up to a millisecond. */
 static int on_orphans(sd_event_source *source, uint64_t usec, void *arg)
 {
 	struct fabric *f = arg;
+	bool more = f->norphans > INTERFACES_TURN;
 
-	(void)source;
 	(void)usec;
-	interfaces_orphans_end(f);
-	return 0;
+	orphans_end(f, more ? INTERFACES_TURN : f->norphans);
+	if (!f->norphans)
+		return 0;
+	sd_event_source_set_time_relative(source, more ? 0 : ORPHAN_US);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
 /* Is to be removed, later. false: there is no room, or no loop. */
@@ -49,15 +66,7 @@ static void interface_remove(struct fabric *f, __u32 ifindex)
 
 void interfaces_orphans_end(struct fabric *f)
 {
-	__u32 orphans[ARRAY_SIZE(f->orphans)], n = f->norphans;
-
-	/* those that cannot be removed now are orphans again */
-	memcpy(orphans, f->orphans, sizeof(orphans));
-	f->norphans = 0;
-	batch_delete_begin(f);
-	while (n)
-		interface_end(f, orphans[--n], false);
-	batch_delete_end(f);
+	orphans_end(f, f->norphans);
 }
 
 __u32 batch_delete_group(const struct fabric *f)

@@ -9,6 +9,8 @@
 struct fabric;
 struct link_info;
 
+#define INTERFACES_TURN 64 /* that are removed in one turn of the loop, in some 30 ms */
+
 /*
  * Removes an interface, and only then its programs: without them what comes out of it would be the
  * host's. by_itself: it goes when its descriptor is closed, which is mostly under

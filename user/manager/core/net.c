@@ -21,17 +21,20 @@
 #include "common/util.h"
 #include "manager/access/perm.h"
 #include "manager/access/quota.h"
+#include "manager/access/readers.h"
 #include "manager/core/counts.h"
 #include "manager/core/events.h"
 #include "manager/core/gso.h"
 #include "manager/core/interfaces.h"
 #include "manager/core/lifeline.h"
+#include "manager/core/logs.h"
 #include "manager/core/net_path.h"
 #include "manager/core/net_policy.h"
 #include "manager/core/node.h"
 #include "manager/core/objects.h"
 #include "manager/core/port_kind.h"
 #include "manager/core/resize.h"
+#include "manager/core/rotate.h"
 #include "manager/fdstore/client.h"
 #include "manager/kernel/bpf.h"
 #include "manager/policies/l3.h"
@@ -45,11 +48,6 @@
 static size_t net_tables_bytes(const struct ipn_net_info *info)
 {
 	return info->policy == IPN_POLICY_L3 ? l3_bytes(info->routes) : 0;
-}
-
-size_t net_log_bytes(__u32 log_class, __u32 slots)
-{
-	return (size_t)ipn_slot_size(log_class) * (slots + 1);
 }
 
 /* Twice the pool, so that a reader within its pool is not overwritten while it copies. */
@@ -128,8 +126,8 @@ void net_free(struct net *net)
 {
 	if (net->head)
 		munmap((void *)net->head, sysconf(_SC_PAGESIZE));
-	if (net->log_fd >= 0)
-		close(net->log_fd);
+	util_close_fd(&net->log_fd);
+	util_close_fd(&net->old_fd);
 	if (net->path_fd >= 0)
 		close(net->path_fd);
 	free(net->path_text);
@@ -151,7 +149,7 @@ static struct net *net_alloc(struct fabric *f, const struct ipn_net_info *info)
 		return NULL;
 	net->f = f;
 	net->info = *info;
-	net->path_fd = net->log_fd = -1;
+	net->path_fd = net->log_fd = net->old_fd = -1;
 	net->log_class = ipn_log_class_of(info->mtu);
 	net->slots = slots_for(info->pool);
 	net->ports = calloc(info->numnodes, sizeof(struct node *));
@@ -218,14 +216,25 @@ static int check(struct fabric *f, struct ipn_net_info *info, struct errtext *e)
 	return r;
 }
 
+int net_info_store(struct net *net)
+{
+	return bpf_map_update_elem(net->f->bpf->fd_net_info, &net->id, &net->info, BPF_ANY) ? -errno
+											    : 0;
+}
+
 void net_forget(struct fabric *f, __u32 id, const struct ipn_net_info *info)
 {
 	struct bpf_state *b = f->bpf;
+	const int logs = b->fd_logs[ipn_log_class_of(info->mtu)];
+	const __u32 old = IPN_LOG_OF_OLD(id);
+	__u32 map;
 
 	if (info->policy == IPN_POLICY_L3)
 		l3_free(b, id);
 	bpf_map_delete_elem(b->fd_net_info, &id);
-	bpf_map_delete_elem(b->fd_logs[ipn_log_class_of(info->mtu)], &id);
+	bpf_inner_del(logs, id);
+	if (!bpf_map_lookup_elem(logs, &old, &map))
+		bpf_inner_del(logs, old);
 }
 
 /* The reverse of net_make. */
@@ -240,14 +249,14 @@ static int net_make(struct net *net)
 	struct fabric *f = net->f;
 	int r;
 
-	net->log_fd = bpf_log_new(net->log_class, net->slots);
+	net->log_fd = log_new(f, net->log_class, net->slots);
 	r = net->log_fd < 0 ? net->log_fd : map_head(net);
 	if (!r)
 		r = bpf_log_set(f->bpf, net->log_class, IPN_LOG_OF_NET(net->id), net->log_fd);
 	if (!r && net->info.policy == IPN_POLICY_L3)
 		r = l3_new(f->bpf, net->id, net->info.routes);
-	if (!r && bpf_map_update_elem(f->bpf->fd_net_info, &net->id, &net->info, BPF_ANY))
-		r = -errno;
+	if (!r)
+		r = net_info_store(net);
 	if (r)
 		net_unmake(net);
 	return r;
@@ -280,6 +289,8 @@ static void net_unpublish(struct net *net)
 static int net_number(struct net *net, int path_fd, const struct perm_inode *inode,
 		      struct errtext *e)
 {
+	int r;
+
 	if (net_id_take(net->f, &net->id))
 		return err_text(e, -ENOSPC, "the fabric has %u networks, the most there can be",
 				IPN_MAX_NETS);
@@ -289,17 +300,17 @@ static int net_number(struct net *net, int path_fd, const struct perm_inode *ino
 	net->info.dev = inode->dev;
 	net->info.ino = inode->ino;
 	net->info.btime = inode->btime;
+	net->info.rotating = 0;
 	net->key = key_of(inode);
 	net->path_fd = fcntl(path_fd, F_DUPFD_CLOEXEC, 0);
-	return net->path_fd < 0
-		       ? err_text(e, -errno, "cannot make the network: %s", strerror(errno))
-		       : 0;
+	r = net->path_fd < 0 ? -errno : readers_get(net->path_fd, &net->info.readers);
+	return r ? err_text(e, r, "cannot make the network: %s", strerror(-r)) : 0;
 }
 
 /* What the quota of its maker must have room for. */
 static int net_size(const struct ipn_net_info *info, size_t *bytes, struct errtext *e)
 {
-	*bytes = net_log_bytes(ipn_log_class_of(info->mtu), slots_for(info->pool));
+	*bytes = log_bytes(ipn_log_class_of(info->mtu), slots_for(info->pool));
 	if (*bytes > LOG_BYTES_MAX)
 		return err_text(e, -EINVAL,
 				"a pool of %u messages of %u bytes takes %zu MiB, the most is %lu "
@@ -326,7 +337,7 @@ static void net_count_in(struct net *net, struct user *u)
 	user_add(users, u, QUOTA_NETS, 1);
 	user_add(users, u, QUOTA_PLACES, net->info.numnodes);
 	user_add(users, u, QUOTA_MEMORY,
-		 net_log_bytes(net->log_class, net->slots) + net_tables_bytes(&net->info));
+		 log_bytes(net->log_class, net->slots) + net_tables_bytes(&net->info));
 }
 
 int net_add(struct fabric *f, const struct ipn_net_info *wanted, int path_fd,
@@ -345,6 +356,8 @@ int net_add(struct fabric *f, const struct ipn_net_info *wanted, int path_fd,
 		r = net_size(&info, &bytes, e);
 	if (!r)
 		r = net_quota(f, u, &info, bytes, e);
+	if (!r)
+		r = log_ask(f, ipn_log_class_of(info.mtu), slots_for(info.pool));
 	if (r)
 		return r;
 	net = net_alloc(f, &info);
@@ -380,6 +393,18 @@ err:
 	return r;
 }
 
+void net_empty(struct net *net, __u32 n)
+{
+	batch_delete_begin(net->f);
+	for (__u32 i = 0; n && i < net->info.numnodes; i++) {
+		if (!net->ports[i])
+			continue;
+		node_del(net->ports[i], ENETDOWN, false);
+		n--;
+	}
+	batch_delete_end(net->f);
+}
+
 void net_del(struct net *net)
 {
 	struct fabric *f = net->f;
@@ -388,11 +413,7 @@ void net_del(struct net *net)
 	event_emit(f, &(struct event){ .type = EVENT_NET_DEL, .net = net });
 	net->dying = true; /* the last node must not end it a second time */
 	net_unpublish(net);
-	batch_delete_begin(f);
-	for (__u32 i = 0; i < net->info.numnodes; i++)
-		if (net->ports[i])
-			node_del(net->ports[i], ENETDOWN, false);
-	batch_delete_end(f);
+	net_empty(net, net->info.numnodes);
 	event_emit(f, &(struct event){ .type = EVENT_NET_GONE, .net = net });
 	lifeline_forget_net(net);
 	net_policy_tell(net, NULL, IPN_CALL_DELNET);
@@ -400,8 +421,9 @@ void net_del(struct net *net)
 		user_sub(f->users, u, QUOTA_NETS, 1);
 		user_sub(f->users, u, QUOTA_PLACES, net->info.numnodes);
 		user_sub(f->users, u, QUOTA_MEMORY, net_tables_bytes(&net->info));
-		user_log_gone(f->users, u, net->log_class, IPN_LOG_OF_NET(net->id),
-			      net_log_bytes(net->log_class, net->slots));
+		user_log_gone(f->users, u, net->log_class,
+			      net->shut ? IPN_LOG_OF_OLD(net->id) : IPN_LOG_OF_NET(net->id),
+			      log_bytes(net->log_class, net->slots));
 	}
 	net_unmake(net);
 	f->net_by_id[net->id] = NULL;
@@ -466,7 +488,7 @@ int net_adopt(struct fabric *f, __u32 id, const struct ipn_net_info *info, int g
 		net->key.dev = ~0ULL; /* nobody finds it by inode any more */
 		net->key.ino = id;
 	}
-	net->log_fd = bpf_inner_get(f->bpf->fd_logs[net->log_class], IPN_LOG_OF_NET(id));
+	net->log_fd = rotate_adopt(net);
 	r = net->log_fd < 0 ? net->log_fd : map_head(net);
 	if (!r && net->info.policy == IPN_POLICY_L3)
 		r = l3_adopt(f->bpf, id);

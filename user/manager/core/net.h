@@ -22,6 +22,8 @@ int net_add(struct fabric *f, const struct ipn_net_info *info, int path_fd,
 	    const struct perm_inode *inode, struct net **out, struct errtext *e);
 /* Takes all its ports away, tells their holders, and frees it. */
 void net_del(struct net *net);
+/* Ends so many of its ports, which has more. */
+void net_empty(struct net *net, __u32 n);
 /* Ends it if nothing keeps it alive. */
 void net_unused(struct net *net);
 /* Only lets go of it. */
@@ -34,10 +36,11 @@ void net_describe(struct net *net, struct ipn_ctl_net *out);
 int net_adopt(struct fabric *f, __u32 id, const struct ipn_net_info *info, int path_fd);
 /* Removes such an entry and what stands with it. Programs do not see the network any more. */
 void net_forget(struct fabric *f, __u32 id, const struct ipn_net_info *info);
+/* Writes its entry of `net_info`. */
+int net_info_store(struct net *net);
 /* When its ports are taken over: clears what no port is behind, and tells what may have changed. */
 int net_adopted(struct net *net);
 
-size_t net_log_bytes(__u32 log_class, __u32 slots);
 /* MTU of its interfaces: frames carry the Ethernet header, which an interface's MTU does not. */
 __u32 net_device_mtu(const struct net *net);
 /* The first place in `port_out` and `flood_list` with n free in a row, cleared. -ENOSPC. */

@@ -32,6 +32,7 @@
 #include "manager/core/ids.h"
 #include "manager/core/interfaces.h"
 #include "manager/core/lifeline.h"
+#include "manager/core/logs.h"
 #include "manager/core/net.h"
 #include "manager/core/net_path.h"
 #include "manager/core/net_policy.h"
@@ -438,7 +439,7 @@ static void node_insert(struct node *node)
 	if (node->in.gen > f->gen)
 		f->gen = node->in.gen;
 	if (node->in.flags & IPN_PF_NODELOG) {
-		node->memory = net_log_bytes(net->log_class, net->slots);
+		node->memory = log_bytes(net->log_class, net->slots);
 		f->id_log[node->in.node] =
 			(struct node_log){ .slots = net->slots, .log_class = net->log_class };
 	}

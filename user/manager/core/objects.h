@@ -29,6 +29,7 @@ struct fdstore;
 struct lifeline;
 struct link_ctx;
 struct listener;
+struct log_job;
 struct policies;
 struct port_kind;
 struct punt;
@@ -36,6 +37,7 @@ struct session;
 struct sock;
 struct subscriber;
 struct users;
+struct works;
 struct xsk;
 
 struct net_key {
@@ -52,14 +54,18 @@ struct net {
 	int path_fd; /* O_PATH; holds the inode, so that its number is not used again. -1: lost */
 	char *path_text; /* the kernel's text for it, when info.path was made of that; or NULL */
 	int log_fd;
+	int old_fd;                      /* the log before that, as long as it is kept; -1 */
+	__u64 old_until;                 /* us of clock_us() */
 	const struct ipn_log_head *head; /* of the log, one page, read-only */
 	__u32 log_class;
 	__u32 slots;
 	struct node **ports; /* info.numnodes of them */
 	__u32 nports, readers, writers;
-	__u32 bound;     /* sockets and listeners that keep it alive */
-	__u32 gso;       /* what its containers were told: see gso.c. 0: nobody knows */
-	bool counts_new; /* bells are still to be rung for them */
+	__u32 bound;        /* sockets and listeners that keep it alive */
+	__u32 gso;          /* what its containers were told: see gso.c. 0: nobody knows */
+	bool counts_new;    /* bells are still to be rung for them */
+	bool shut;          /* its log has a stand-in, for want of memory: see rotate.c */
+	bool joined_unseen; /* somebody joined while its rights were other than info.readers */
 	bool dying;
 	bool from_config; /* made by the file of this start */
 };
@@ -100,7 +106,8 @@ struct fabric {
 	struct link_ctx *link;
 	sd_event *event; /* NULL until there is a loop: not while ports are taken over */
 	struct users *users;
-	struct async_close *async_close; /* NULL until there is a loop */
+	struct works *works;             /* NULL until there is a loop */
+	struct async_close *async_close; /* the same */
 	struct asuser *asuser;
 	struct policies *policies;
 	struct fdstore *fdstore;
@@ -123,6 +130,11 @@ struct fabric {
 	struct node_log want_log;              /* what the last process needed, and the next may */
 	__u32 ids_fresh;
 	sd_event_source *refill;
+
+	/* logs.c */
+	bool log_waits;             /* who asks now can wait for a log */
+	struct node_log log_wanted; /* that is what he has to wait for */
+	struct log_job *log_ready;  /* that is what he has waited for */
 
 	/* counts.c */
 	sd_event_source *counts;

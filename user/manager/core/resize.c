@@ -44,7 +44,8 @@
 /* Every change of a map of maps waits for running programs: the log is put where it is. */
 void net_wait_programs(struct net *net)
 {
-	int r = bpf_log_set(net->f->bpf, net->log_class, IPN_LOG_OF_NET(net->id), net->log_fd);
+	__u32 at = net->shut ? IPN_LOG_OF_OLD(net->id) : IPN_LOG_OF_NET(net->id);
+	int r = bpf_programs_wait(net->f->bpf->fd_logs[net->log_class], at, net->log_fd);
 
 	if (r)
 		log_err("network %s: cannot wait for programs: %s", net->info.path, strerror(-r));

@@ -57,5 +57,8 @@ int fdstore_recv(int fd, struct fdstore_msg *msg, int fds[FDSTORE_FDS])
 	    msg->nfds > FDSTORE_FDS || came > msg->nfds || !ends(msg->file, sizeof(msg->file)) ||
 	    !ends(msg->descr, sizeof(msg->descr)) || strchr(msg->file, '/'))
 		return -EPROTO;
-	return came < msg->nfds ? -EMFILE : 0;
+	if (came == msg->nfds)
+		return 0;
+	return hdr.msg_flags & MSG_CTRUNC ? -EMFILE
+					  : -EPROTO; /* there was no room; none were sent */
 }

@@ -851,51 +851,39 @@ bool bpf_tcx_works(struct bpf_state *b, __u32 ifindex)
 	return fd >= 0;
 }
 
-int bpf_log_new(__u32 log_class, __u32 slots)
+int bpf_log_make(__u32 log_class, __u32 slots)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE | BPF_F_INNER_MAP);
 	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "ipn_log", sizeof(__u32),
 				ipn_slot_size(log_class), slots + 1, &opts);
 
-	if (fd < 0)
-		return -errno;
-	if (bpf_map_freeze(fd)) {
-		int r = -errno;
+	return fd < 0 ? -errno : fd;
+}
 
-		close(fd);
-		return r;
-	}
-	return fd;
+int bpf_log_freeze(int fd)
+{
+	return bpf_map_freeze(fd) ? -errno : 0;
+}
+
+int bpf_log_new(__u32 log_class, __u32 slots)
+{
+	_cleanup_close_ int fd = bpf_log_make(log_class, slots);
+	int r = fd < 0 ? fd : bpf_log_freeze(fd);
+
+	return r ? r : util_take_fd(&fd);
+}
+
+bool bpf_log_is(int fd, __u32 slots)
+{
+	struct bpf_map_info info = { 0 };
+	__u32 len = sizeof(info);
+
+	return !bpf_obj_get_info_by_fd(fd, &info, &len) && info.max_entries == slots + 1;
 }
 
 int bpf_log_set(struct bpf_state *b, __u32 log_class, __u32 index, int fd)
 {
-	return bpf_map_update_elem(b->fd_logs[log_class], &index, &fd, BPF_ANY) ? -errno : 0;
-}
-
-int bpf_inner_get(int outer, __u32 index)
-{
-	__u32 id;
-	int fd;
-
-	if (bpf_map_lookup_elem(outer, &index, &id))
-		return -errno;
-	fd = bpf_map_get_fd_by_id(id);
-	return fd < 0 ? -errno : fd;
-}
-
-/* Sets many entries of a map of maps at the price of one grace period; one by one where it must. */
-static int inner_set_batch(int outer, const __u32 *index, const int *fds, __u32 n)
-{
-	LIBBPF_OPTS(bpf_map_batch_opts, opts);
-	__u32 count = n, i;
-
-	if (!bpf_map_update_batch(outer, index, fds, &count, &opts))
-		return 0;
-	for (i = 0; i < n; i++)
-		if (bpf_map_update_elem(outer, &index[i], &fds[i], BPF_ANY))
-			return -errno;
-	return 0;
+	return bpf_inner_set(b->fd_logs[log_class], index, fd);
 }
 
 static void close_all(int *fds, __u32 n)
@@ -928,9 +916,9 @@ int bpf_nodes_fresh(struct bpf_state *b, const __u32 *nodes, __u32 n)
 			r = -errno;
 	}
 	if (!r)
-		r = inner_set_batch(b->fd_bells, nodes, bells, n);
+		r = bpf_inner_set_many(b->fd_bells, nodes, bells, n);
 	if (!r)
-		r = inner_set_batch(b->fd_pages, nodes, pages, n);
+		r = bpf_inner_set_many(b->fd_pages, nodes, pages, n);
 	close_all(bells, n);
 	close_all(pages, n);
 	return r;
@@ -952,27 +940,29 @@ int bpf_node_logs_fresh(struct bpf_state *b, __u32 log_class, __u32 slots, const
 		r = fds[i] < 0 ? fds[i] : 0;
 	}
 	if (!r)
-		r = inner_set_batch(b->fd_logs[log_class], index, fds, n);
+		r = bpf_inner_set_many(b->fd_logs[log_class], index, fds, n);
 	close_all(fds, i);
 	return r;
 }
 
-int bpf_node_logs_clear(struct bpf_state *b, __u32 log_class, const __u32 *nodes, __u32 n)
+int bpf_logs_set(struct bpf_state *b, __u32 log_class, const __u32 *index, const int *fds, __u32 n)
 {
-	_cleanup_free_ __u32 *index = malloc(n * sizeof(*index));
+	return bpf_inner_set_wait(b->fd_logs[log_class], index, fds, n);
+}
+
+int bpf_logs_clear(struct bpf_state *b, __u32 log_class, const __u32 *index, __u32 n)
+{
 	_cleanup_free_ int *fds = malloc(n * sizeof(*fds));
 	_cleanup_close_ int tiny = -1;
 
-	if (!index || !fds)
+	if (!fds)
 		return -ENOMEM;
 	tiny = bpf_log_new(log_class, 1);
 	if (tiny < 0)
 		return tiny;
-	for (__u32 i = 0; i < n; i++) {
-		index[i] = IPN_LOG_OF_NODE(nodes[i]);
+	for (__u32 i = 0; i < n; i++)
 		fds[i] = tiny;
-	}
-	return inner_set_batch(b->fd_logs[log_class], index, fds, n);
+	return bpf_inner_set_many(b->fd_logs[log_class], index, fds, n);
 }
 
 int bpf_room_new(struct bpf_state *b, __u32 node)
@@ -980,9 +970,9 @@ int bpf_room_new(struct bpf_state *b, __u32 node)
 	_cleanup_close_ int fd =
 		bpf_map_create(BPF_MAP_TYPE_RINGBUF, "ipn_room", 0, 0, IPN_BELL_SIZE, NULL);
 
-	if (fd < 0 || bpf_map_update_elem(b->fd_rooms, &node, &fd, BPF_ANY))
-		return -errno;
-	return util_take_fd(&fd);
+	int r = fd < 0 ? -errno : bpf_inner_set(b->fd_rooms, node, fd);
+
+	return r ? r : util_take_fd(&fd);
 }
 
 static int notify_run(struct bpf_state *b, struct ipn_notify *ctx)

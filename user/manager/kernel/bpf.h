@@ -132,20 +132,39 @@ int bpf_links_clear(struct bpf_state *b, bool (*there)(__u32 ifindex, void *arg)
 /* Is tcx there? Tried on `ifindex`. */
 bool bpf_tcx_works(struct bpf_state *b, __u32 ifindex);
 
-/* A log for `slots` messages (a power of two): made, frozen. Returns its descriptor. */
+/*
+ * A log for `slots` messages (a power of two): made, frozen. Returns its descriptor. Or in two
+ * steps: until it is frozen, the manager can write into it.
+ */
 int bpf_log_new(__u32 log_class, __u32 slots);
+int bpf_log_make(__u32 log_class, __u32 slots);
+int bpf_log_freeze(int fd);
+/* Is it one for so many messages, not a stand-in? */
+bool bpf_log_is(int fd, __u32 slots);
 int bpf_log_set(struct bpf_state *b, __u32 log_class, __u32 index, int fd);
-/* Inner map of a map of maps, by index: a descriptor, or -ENOENT. */
+/*
+ * Inner maps of a map of maps, by index (inner.c). get: a descriptor, or -ENOENT. The others return
+ * when it shows; no program that begins then finds what was there before.
+ */
 int bpf_inner_get(int outer, __u32 index);
-/* Fresh bells and pages for n nodes, in two batches: each batch costs one grace period. */
+int bpf_inner_set(int outer, __u32 index, int fd);
+int bpf_inner_set_many(int outer, const __u32 *index, const int *fds, __u32 n);
+int bpf_inner_del(int outer, __u32 index);
+/* Sets many, in order; when it returns, no program has what was there before. */
+int bpf_inner_set_wait(int outer, const __u32 *index, const int *fds, __u32 n);
+/* Stores what stands there already: returns when no program that began before is running. */
+int bpf_programs_wait(int outer, __u32 index, int fd);
+/* Fresh bells and pages for n nodes, in two batches. */
 int bpf_nodes_fresh(struct bpf_state *b, const __u32 *nodes, __u32 n);
 /* Fresh logs for n nodes, the same way. */
 int bpf_node_logs_fresh(struct bpf_state *b, __u32 log_class, __u32 slots, const __u32 *nodes,
 			__u32 n);
-/* Puts a small stand-in for the logs of these nodes, so that their memory is freed. */
-int bpf_node_logs_clear(struct bpf_state *b, __u32 log_class, const __u32 *nodes, __u32 n);
+/* Sets n logs of a class, in order, at the price of one grace period: no program has others then */
+int bpf_logs_set(struct bpf_state *b, __u32 log_class, const __u32 *index, const int *fds, __u32 n);
+/* Puts a small stand-in for n logs, so that their memory is freed. */
+int bpf_logs_clear(struct bpf_state *b, __u32 log_class, const __u32 *index, __u32 n);
 
-/* A new room bell for a node of a LOSSLESS network, at the price of a grace period. Its fd. */
+/* A new room bell for a node of a LOSSLESS network. Its fd. */
 int bpf_room_new(struct bpf_state *b, __u32 node);
 /* Wakes who waits for room in a LOSSLESS network, if there is some; one node, room or not. */
 int bpf_pool_wake(struct bpf_state *b, __u32 net);

@@ -61,6 +61,7 @@
 #define MTU_MIN_IPV6 1280 /* below, a device has no IPv6 */
 
 #define BUF_SIZE 65536 /* of messages from the kernel: a dump comes in up to 32 KiB */
+#define WATCH_TURN 32  /* changes that are looked at in one turn of the loop */
 #define REQ_SIZE 1024  /* of requests: a few attributes, a few names */
 #define DUMP_TRIES 10
 #define WATCH_RCVBUF (8 << 20)
@@ -1115,7 +1116,7 @@ int link_watch_read(int fd, void (*fn)(const struct link_info *, bool gone, void
 
 	if (!buf)
 		return -ENOMEM;
-	for (;;) {
+	for (int i = 0; i < WATCH_TURN; i++) {
 		struct sockaddr_nl from = { .nl_pid = 0 };
 		struct iovec iov = { .iov_base = buf, .iov_len = BUF_SIZE };
 		struct msghdr msg = {
@@ -1142,4 +1143,5 @@ int link_watch_read(int fd, void (*fn)(const struct link_info *, bool gone, void
 		else if (from.nl_pid == 0)
 			watch_parse(buf, (int)n, fn, arg);
 	}
+	return lost ? -ENOBUFS : 0;
 }

@@ -855,9 +855,7 @@ static int inner_put(int outer, __u32 id, enum bpf_map_type type, const char *na
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = flags);
 	_cleanup_close_ int fd = bpf_map_create(type, name, key, value, entries, &opts);
 
-	if (fd < 0 || bpf_map_update_elem(outer, &id, &fd, BPF_ANY))
-		return -errno;
-	return 0;
+	return fd < 0 ? -errno : bpf_inner_set(outer, id, fd);
 }
 
 int l3_new(struct bpf_state *b, __u32 id, __u32 routes)
@@ -906,10 +904,10 @@ void l3_free(struct bpf_state *b, __u32 id)
 	const struct ipn_l3_net none = { 0 };
 
 	bpf_map_update_elem(b->fd_l3_nets, &id, &none, BPF_ANY);
-	bpf_map_delete_elem(b->fd_l3_route4, &id);
-	bpf_map_delete_elem(b->fd_l3_route6, &id);
-	bpf_map_delete_elem(b->fd_l3_neigh, &id);
-	bpf_map_delete_elem(b->fd_l3_held, &id);
+	bpf_inner_del(b->fd_l3_route4, id);
+	bpf_inner_del(b->fd_l3_route6, id);
+	bpf_inner_del(b->fd_l3_neigh, id);
+	bpf_inner_del(b->fd_l3_held, id);
 	hash_clear(b->fd_l3_ports, id, sizeof(struct ipn_l3_port_key));
 	hash_clear(b->fd_l3_static, id, sizeof(struct ipn_l3_neigh_key));
 }

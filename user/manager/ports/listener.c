@@ -373,7 +373,10 @@ void listener_turned_away(struct listener *listener, __u32 uid, __u32 pid, __s32
 
 /* --- one program, by a path --- */
 
-/* The socket is connected to the program's and becomes a port. */
+/*
+ * The socket is connected to the program's and becomes a port. Who opened the listener has
+ * capabilities, which count in the manager's user namespace alone: so its account is its uid.
+ */
 static int unix_join(struct listener *listener)
 {
 	struct node_want want = { .kind = IPN_KIND_SOCK,

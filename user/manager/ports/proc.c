@@ -8,6 +8,7 @@
 #include "common/errtext.h"
 #include "common/util.h"
 #include "manager/core/ids.h"
+#include "manager/core/logs.h"
 #include "manager/core/net.h"
 #include "manager/core/node.h"
 #include "manager/core/objects.h"
@@ -47,6 +48,7 @@ static int logs_open(struct node *node, bool reader, struct proc_fds *fds)
 	if (reader) {
 		fds->log = fcntl(net->log_fd, F_DUPFD_CLOEXEC, 0);
 		r = fds->log < 0 ? -errno : 0;
+		node->in.flags |= IPN_PF_LOG;
 	}
 	if (!r && (net->info.flags & IPN_FLAG_LOSSLESS)) {
 		fds->room = bpf_room_new(net->f->bpf, node->in.node);
@@ -92,6 +94,7 @@ static int cursor_take(struct node *node, __u64 *cursor)
 	struct net *net = node->net;
 	int r = 0;
 
+	__atomic_store_n(&node->page->log, IPN_LOG_IS(net->head->serial), __ATOMIC_SEQ_CST);
 	*cursor = __atomic_load_n(&net->head->head, __ATOMIC_SEQ_CST);
 	if (net->info.flags & IPN_FLAG_LOSSLESS) {
 		/*
@@ -115,12 +118,14 @@ int proc_connect(struct net *net, const struct node_want *want, struct node **ou
 {
 	bool reader = want->flags & IPN_PF_READER;
 	bool own_log = reader && net->info.policy != IPN_POLICY_BROADCAST;
-	size_t memory = own_log ? net_log_bytes(net->log_class, net->slots) : 0;
+	size_t memory = own_log ? log_bytes(net->log_class, net->slots) : 0;
 	struct proc_fds got = { -1, -1, -1, -1, -1, -1 };
 	struct node *node;
 	int r;
 
-	r = node_new(net, want, memory, &node, e);
+	r = own_log ? log_ask(net->f, net->log_class, net->slots) : 0;
+	if (!r)
+		r = node_new(net, want, memory, &node, e);
 	if (r)
 		return r;
 	r = source_open(node, own_log, &got);

@@ -11,15 +11,16 @@
  *	             look into the old memory. Bound in copy mode to queue 0 of the far end
  *	holder       the session of its node; its end ends the socket, unless somebody else has the
  *	             descriptor
- *	job          makes a socket, in a thread: pinning the memory takes a while, and a queue that
- *	             had a socket stays busy for a moment after its end. The thread touches its job
- *	             and nothing else, and tells by `done`, an eventfd, that it has finished
+ *	job          makes a socket, in a thread of its user (access/work.h): pinning the memory
+ *	             takes a while, and a queue that had a socket stays busy for a moment after
  *
  * A port is up while its socket is held: a flood passes it by otherwise, as a VM that does not run.
  *
- * What a holder can do to others with its rings and its memory: nothing. The kernel copies, and
- * checks each address; the manager looks at neither. What it loses is counted by the kernel and
- * kept here when its socket ends (struct ipn_xskport in map `xskports`).
+ * What a holder can do to others with its rings and its memory: corrupt nothing, since the kernel
+ * copies, and checks each address; the manager looks at neither. But an index of the fill ring that
+ * lies makes the kernel walk up to 2^32 entries at the expense of who sends: so a holder must have
+ * CAP_NET_RAW (RIGHT_XSK). What it loses is counted by the kernel and kept here when its socket
+ * ends (struct ipn_xskport in map `xskports`).
  *
  * Attaching: the entry in `xskports`, then the program, whose pin can so be found by the entry.
  * Leaving is the reverse. Handing a socket out: made and bound; into the map `xsks`; the port is
@@ -35,9 +36,6 @@
 #include <ipn/control.h>
 #include <linux/if_xdp.h>
 #include <net/if.h>
-#include <pthread.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <xdp/xsk.h>
@@ -45,6 +43,7 @@
 #include "common/clock.h"
 #include "common/errtext.h"
 #include "common/util.h"
+#include "manager/access/work.h"
 #include "manager/core/net.h"
 #include "manager/core/node.h"
 #include "manager/core/objects.h"
@@ -59,10 +58,10 @@
 #define TX_BUDGET 9 /* XDP_MAX_TX_SKB_BUDGET: newer than Debian 12's headers */
 
 struct xsk_job {
-	/* the thread's until it tells `done` */
+	struct work work;
+	/* the thread's until it is done */
 	__u32 ifindex, frames, frame_size;
 	int err, xsk, memory;
-	int done;
 	bool stop; /* atomic: nobody wants it any more */
 
 	/* the manager's */
@@ -70,7 +69,6 @@ struct xsk_job {
 	xsk_done_fn answer; /* NULL: who asked is gone meanwhile */
 	void *arg;
 	__u32 pid;
-	sd_event_source *source;
 };
 
 struct xsk {
@@ -85,7 +83,7 @@ struct xsk {
 
 /* --- the thread --- */
 
-/* seccomp: manager: memfd_create ftruncate fcntl eventfd2 getsockopt setsockopt bind */
+/* seccomp: manager: memfd_create ftruncate fcntl getsockopt setsockopt bind */
 
 static int memory_make(size_t size, void **area)
 {
@@ -175,14 +173,11 @@ static int job_make(struct xsk_job *job)
 	return r;
 }
 
-static void *job_run(void *arg)
+static void job_run(struct work *w)
 {
-	struct xsk_job *job = arg;
-	const __u64 one = 1;
+	struct xsk_job *job = (struct xsk_job *)w;
 
 	job->err = job_make(job);
-	/* it cannot fail: an eventfd at 0 */
-	return write(job->done, &one, sizeof(one)) < 0 ? job : NULL;
 }
 
 /* --- its beginning and end --- */
@@ -193,9 +188,6 @@ static void job_free(struct xsk_job *job)
 		close(job->xsk);
 	if (job->memory >= 0)
 		close(job->memory);
-	if (job->done >= 0)
-		close(job->done);
-	sd_event_source_disable_unref(job->source);
 	free(job);
 }
 
@@ -240,22 +232,19 @@ static int hand_out(struct xsk_job *job, struct node *node)
 	return xsk_check_held(node);
 }
 
-static int on_done(sd_event_source *source, int fd, uint32_t events, void *arg)
+static void on_done(struct work *w)
 {
-	struct xsk_job *job = arg;
+	struct xsk_job *job = (struct xsk_job *)w;
 	struct node *node = job->node;
 	struct ipn_ctl_xsk reply;
 	struct errtext e = { "" };
 	int r = job->err, fds[2];
 
-	(void)source;
-	(void)fd;
-	(void)events;
 	if (node)
 		node->xsk->job = NULL;
 	if (!job->answer) {
 		job_free(job);
-		return 0;
+		return;
 	}
 	if (!node)
 		r = err_text(&e, -ENOENT, "the port was taken away");
@@ -279,18 +268,14 @@ static int on_done(sd_event_source *source, int fd, uint32_t events, void *arg)
 		job->answer(job->arg, node, 0, &e, &reply, sizeof(reply), fds, 2);
 	}
 	job_free(job);
-	return 0;
 }
 
-int xsk_open(struct node *node, __u32 pid, xsk_done_fn done, void *arg, struct xsk_job **out,
-	     struct errtext *e)
+int xsk_open(struct node *node, struct user *u, __u32 pid, xsk_done_fn done, void *arg,
+	     struct xsk_job **out, struct errtext *e)
 {
 	struct fabric *f = node->net->f;
 	struct xsk *x = node->xsk;
 	struct xsk_job *job;
-	pthread_attr_t attr;
-	pthread_t thread;
-	int r;
 
 	if (x->own)
 		return err_text(
@@ -306,31 +291,20 @@ int xsk_open(struct node *node, __u32 pid, xsk_done_fn done, void *arg, struct x
 	if (!job)
 		return -ENOMEM;
 	*job = (struct xsk_job){
+		.work = { .run = job_run, .done = on_done },
 		.ifindex = x->far,
 		.frames = x->info.frames,
 		.frame_size = x->info.frame_size,
 		.xsk = -1,
 		.memory = -1,
-		.done = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 		.node = node,
 		.answer = done,
 		.arg = arg,
 		.pid = pid,
 	};
-	r = job->done < 0
-		    ? -errno
-		    : sd_event_add_io(f->event, &job->source, job->done, EPOLLIN, on_done, job);
-	if (r < 0) {
+	if (!work_start(f->works, u, &job->work, false)) {
 		job_free(job);
-		return r;
-	}
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	r = -pthread_create(&thread, &attr, job_run, job);
-	pthread_attr_destroy(&attr);
-	if (r) {
-		job_free(job);
-		return err_text(e, r, "cannot start a thread: %s", strerror(-r));
+		return err_text(e, -EAGAIN, "cannot start a thread");
 	}
 	x->job = job;
 	*out = job;

@@ -9,6 +9,7 @@
 struct errtext;
 struct fabric;
 struct node;
+struct user;
 struct session;
 
 /*
@@ -19,8 +20,8 @@ struct xsk_job;
 typedef void (*xsk_done_fn)(void *arg, struct node *node, int status, const struct errtext *e,
 			    const void *body, size_t len, const int *fds, unsigned int nfds);
 /* Begins to make a socket for a program. Errors as for IPN_CTL_XSK_OPEN. */
-int xsk_open(struct node *node, __u32 pid, xsk_done_fn done, void *arg, struct xsk_job **job,
-	     struct errtext *e);
+int xsk_open(struct node *node, struct user *u, __u32 pid, xsk_done_fn done, void *arg,
+	     struct xsk_job **job, struct errtext *e);
 /* Who waited for it is gone. */
 void xsk_forget(struct xsk_job *job);
 
