@@ -503,7 +503,7 @@ static void inherit_all(void)
 	file = f;
 	shim_hide(fd);
 	shim_start();
-	/* numbers that were closed over exec() must not be taken by others before they are looked at */
+	/* numbers that were closed over exec() are not to be taken before all are looked at */
 	for (int i = 0; i < INHERIT_RECORDS; i++)
 		given[i] = is_ours(&file->record[i]) && was_given(&file->record[i]);
 	for (int i = 0; i < INHERIT_RECORDS; i++)
