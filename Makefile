@@ -175,8 +175,8 @@ $(if $(SAME_NAME),$(error two test sources make $(SAME_NAME): give one of them a
 all: $(PROGRAMS) lib bpf $(MANPAGES)
 lib: $(LIBRARIES) $(B)/libipn.pc
 bpf: $(BPF_OBJS) $(SKELETONS) $(EXAMPLES)
-tests: $(TESTS) $(HELPERS) $(CONFORMANCE) $(TEST_POLICIES) $(B)/tests/sim $(B)/tests/inject fuzzers \
-	$(SAN_TESTS) $(SAN_POLICIES)
+tests: $(TESTS) $(HELPERS) $(CONFORMANCE) $(TEST_POLICIES) $(B)/tests/sim $(B)/tests/inject \
+	fuzzers $(SAN_TESTS) $(SAN_POLICIES)
 fuzzers: $(FUZZERS)
 benches: $(BENCHES)
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* What must be true of every fabric: all maps, interfaces, pins and quotas agree with the objects. */
+/* What must be true of every fabric: maps, interfaces, pins and quotas agree with the objects. */
 #include "rig.h"
 
 #include <bpf/bpf.h>

@@ -11,4 +11,4 @@
 #define send ipn_send
 #define recv ipn_recv
 #define poll(fds, n, timeout) ipn_poll(fds, n, timeout)
-#include "../plain/orderly.c"
+#include "../plain/orderly.c" /* NOLINT(bugprone-suspicious-include) */

@@ -17,7 +17,7 @@ static int spawn_not(void *pid)
 #define posix_spawn(pid, path, files, attr, argv, env) ((void)(argv), spawn_not(pid))
 #include "../../user/manager/access/asuser.c" // NOLINT(bugprone-suspicious-include)
 
-static unsigned int told, started;
+static unsigned int told, started, seen;
 
 static void on_told(void *arg, struct asuser_result *result)
 {
@@ -25,7 +25,7 @@ static void on_told(void *arg, struct asuser_result *result)
 	struct asuser_job job = { .op = ASUSER_CHECK, .fd = -1, .path = "/x" };
 
 	told++;
-	CHECK(result->status <= 0 || result->status > 0); /* it is read */
+	seen += (unsigned int)result->status; /* it is read */
 	/* whoever hears of one may start the next */
 	if (told % 3 == 0 && started < 24 && as->agents) {
 		started++;

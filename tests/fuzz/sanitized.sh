@@ -9,7 +9,8 @@ for program in "$IPN_ROOT"/build/san/tests/*_test; do
 	mkdir "$IPN_TEST_TMP/$name"
 	chmod 755 "$IPN_TEST_TMP/$name"
 	IPN_TEST_TMP=$IPN_TEST_TMP/$name \
-		unshare --net --mount --pid --fork --kill-child --mount-proc "$program" >"$IPN_TEST_TMP/$name.log" 2>&1 || {
+		unshare --net --mount --pid --fork --kill-child --mount-proc "$program" \
+		>"$IPN_TEST_TMP/$name.log" 2>&1 || {
 		cat "$IPN_TEST_TMP/$name.log"
 		fail "$name"
 	}

@@ -70,7 +70,7 @@ static void clean(const char *text, size_t len)
 	CHECK(strlen(first) == strlen(text));
 	for (const char *c = first; *c; c++)
 		CHECK((unsigned char)*c >= 0x20 && *c != 0x7f);
-	strcpy(second, first);
+	memcpy(second, first, strlen(first) + 1);
 	text_clean(second, len + 1);
 	CHECK(!strcmp(first, second));
 	free(first);

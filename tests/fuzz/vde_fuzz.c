@@ -12,12 +12,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t part = take8(&in), len = in.left < VDE_REQUEST_MAX ? in.left : VDE_REQUEST_MAX;
 	struct vde_request request;
 	struct sockaddr_un reply;
-	char *bytes = malloc(len + 1); /* of exactly that size for the parser */
+	char *bytes = malloc(len ? len : 1); /* of exactly that size for the parser */
 	int first, r;
 
 	CHECK(bytes);
 	memcpy(bytes, in.at, len);
-	bytes = realloc(bytes, len ? len : 1);
 	first = part < len ? vde_request_parse(bytes, part, &request) : -EAGAIN;
 	r = vde_request_parse(bytes, len, &request);
 	if (first != -EAGAIN && part < VDE_REQUEST_MIN)

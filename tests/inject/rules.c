@@ -81,34 +81,34 @@ static const char unchanging[] =
 	"wait4 pipe2 socketpair setns openat2";
 
 static const struct {
-	unsigned int cmd;
 	const char *name;
+	unsigned int cmd;
 	bool descriptor, changes;
 } bpf_commands[] = {
-	{ BPF_MAP_CREATE, "MAP_CREATE", true, false },
-	{ BPF_MAP_LOOKUP_ELEM, "MAP_LOOKUP_ELEM", true, false }, /* of maps of maps: an id */
-	{ BPF_MAP_UPDATE_ELEM, "MAP_UPDATE_ELEM", false, true },
-	{ BPF_MAP_DELETE_ELEM, "MAP_DELETE_ELEM", false, true },
-	{ BPF_MAP_GET_NEXT_KEY, "MAP_GET_NEXT_KEY", false, false },
-	{ BPF_PROG_LOAD, "PROG_LOAD", true, false },
-	{ BPF_OBJ_PIN, "OBJ_PIN", false, true },
-	{ BPF_OBJ_GET, "OBJ_GET", true, false },
-	{ BPF_PROG_ATTACH, "PROG_ATTACH", false, true },
-	{ BPF_PROG_DETACH, "PROG_DETACH", false, true },
-	{ BPF_PROG_TEST_RUN, "PROG_TEST_RUN", false, true },
-	{ BPF_PROG_GET_FD_BY_ID, "PROG_GET_FD_BY_ID", true, false },
-	{ BPF_MAP_GET_FD_BY_ID, "MAP_GET_FD_BY_ID", true, false },
-	{ BPF_OBJ_GET_INFO_BY_FD, "OBJ_GET_INFO_BY_FD", false, false },
-	{ BPF_BTF_LOAD, "BTF_LOAD", true, false },
-	{ BPF_BTF_GET_FD_BY_ID, "BTF_GET_FD_BY_ID", true, false },
-	{ BPF_BTF_GET_NEXT_ID, "BTF_GET_NEXT_ID", false, false },
-	{ BPF_MAP_LOOKUP_BATCH, "MAP_LOOKUP_BATCH", false, false },
-	{ BPF_MAP_UPDATE_BATCH, "MAP_UPDATE_BATCH", false, true },
-	{ BPF_MAP_FREEZE, "MAP_FREEZE", false, false },
-	{ BPF_LINK_CREATE, "LINK_CREATE", true, true },
-	{ BPF_LINK_UPDATE, "LINK_UPDATE", false, true },
-	{ BPF_LINK_DETACH, "LINK_DETACH", false, true },
-	{ BPF_PROG_BIND_MAP, "PROG_BIND_MAP", false, false },
+	{ "MAP_CREATE", BPF_MAP_CREATE, true, false },
+	{ "MAP_LOOKUP_ELEM", BPF_MAP_LOOKUP_ELEM, true, false }, /* of maps of maps: an id */
+	{ "MAP_UPDATE_ELEM", BPF_MAP_UPDATE_ELEM, false, true },
+	{ "MAP_DELETE_ELEM", BPF_MAP_DELETE_ELEM, false, true },
+	{ "MAP_GET_NEXT_KEY", BPF_MAP_GET_NEXT_KEY, false, false },
+	{ "PROG_LOAD", BPF_PROG_LOAD, true, false },
+	{ "OBJ_PIN", BPF_OBJ_PIN, false, true },
+	{ "OBJ_GET", BPF_OBJ_GET, true, false },
+	{ "PROG_ATTACH", BPF_PROG_ATTACH, false, true },
+	{ "PROG_DETACH", BPF_PROG_DETACH, false, true },
+	{ "PROG_TEST_RUN", BPF_PROG_TEST_RUN, false, true },
+	{ "PROG_GET_FD_BY_ID", BPF_PROG_GET_FD_BY_ID, true, false },
+	{ "MAP_GET_FD_BY_ID", BPF_MAP_GET_FD_BY_ID, true, false },
+	{ "OBJ_GET_INFO_BY_FD", BPF_OBJ_GET_INFO_BY_FD, false, false },
+	{ "BTF_LOAD", BPF_BTF_LOAD, true, false },
+	{ "BTF_GET_FD_BY_ID", BPF_BTF_GET_FD_BY_ID, true, false },
+	{ "BTF_GET_NEXT_ID", BPF_BTF_GET_NEXT_ID, false, false },
+	{ "MAP_LOOKUP_BATCH", BPF_MAP_LOOKUP_BATCH, false, false },
+	{ "MAP_UPDATE_BATCH", BPF_MAP_UPDATE_BATCH, false, true },
+	{ "MAP_FREEZE", BPF_MAP_FREEZE, false, false },
+	{ "LINK_CREATE", BPF_LINK_CREATE, true, true },
+	{ "LINK_UPDATE", BPF_LINK_UPDATE, false, true },
+	{ "LINK_DETACH", BPF_LINK_DETACH, false, true },
+	{ "PROG_BIND_MAP", BPF_PROG_BIND_MAP, false, false },
 };
 
 static int command_find(const struct call *call)

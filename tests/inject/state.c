@@ -137,7 +137,9 @@ static int file(const char *path, const struct stat *st, int type, struct FTW *w
 
 static void files(const char *dir)
 {
-	skip = strlen(dir) - strlen(strrchr(dir, '/'));
+	const char *slash = strrchr(dir, '/');
+
+	skip = slash ? (size_t)(slash - dir) : 0;
 	nftw(dir, file, 16, FTW_PHYS);
 }
 
@@ -313,7 +315,7 @@ static void descriptor(int dir, const char *name)
 	if (at && strncmp(at, "[timerfd", 8) == 0) /* made when it is first needed */
 		return;
 	if (at && isdigit((unsigned char)at[1]))
-		strcpy(at, "[#]");
+		snprintf(at, sizeof(target) - (size_t)(at - target), "[#]");
 	line("%s", target);
 }
 

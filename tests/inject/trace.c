@@ -100,7 +100,7 @@ static void name_of(pid_t pid, char name[16])
 	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
 	f = fopen(path, "r");
 	if (!f || fscanf(f, "%15s", name) != 1)
-		strcpy(name, "?");
+		snprintf(name, 16, "?");
 	if (f)
 		fclose(f);
 }

@@ -385,6 +385,7 @@ static void case_memory(char **args)
 {
 	int a = join(args[0]), b = join(args[0]), none = fresh(0);
 	const int rw = PROT_READ | PROT_WRITE, own = MAP_PRIVATE | MAP_ANONYMOUS;
+	const char last[4] = { 'l', 'a', 's', 't' };
 	char *map = mmap(NULL, 3 * PAGE, rw, own, -1, 0);
 	char *gone = mmap(NULL, PAGE, rw, own, -1, 0);
 	char *end = map + PAGE;
@@ -409,11 +410,11 @@ static void case_memory(char **args)
 	nothing(b);
 
 	/* what reaches beyond its end */
-	memcpy(until(end, 4), "last", 4);
+	memcpy(until(end, 4), last, sizeof(last));
 	want(4, send(a, until(end, 4), 4, 0));
 	want_errno(EFAULT, send(a, until(end, 4), 5, 0));
 	want(4, recv(b, until(end, 4), 1000, 0)); /* the message is no longer than what is there */
-	want(0, memcmp(until(end, 4), "last", 4));
+	want(0, memcmp(until(end, 4), last, sizeof(last)));
 	say(a, "longer");
 	want_errno(EFAULT, recv(b, until(end, 4), 1000, 0));
 	in[0] = (struct iovec){ until(end, 2), 2 };

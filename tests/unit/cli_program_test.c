@@ -34,7 +34,8 @@ static struct file dynamic(void)
 	f.e.e_phnum = 2;
 	for (int i = 0; i < __ehdr_start.e_phnum; i++)
 		if (own[i].p_type == PT_INTERP)
-			strcpy(f.loader, (const char *)&__ehdr_start + own[i].p_offset);
+			snprintf(f.loader, sizeof(f.loader), "%s",
+				 (const char *)&__ehdr_start + own[i].p_offset);
 	f.p[0] = (ElfW(Phdr)){ .p_type = PT_DYNAMIC,
 			       .p_offset = offsetof(struct file, d),
 			       .p_filesz = sizeof(f.d) };

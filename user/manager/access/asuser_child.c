@@ -184,8 +184,8 @@ static int become(void)
 
 	if (!r)
 		r = blob_map(fds[0], &b);
-	if (r)
-		return r;
+	if (r || !b)
+		return r ? r : -EINVAL;
 	r = identity_take(b, (const gid_t *)(b + 1), fds);
 	for (int i = 0; i < ASUSER_ID_FDS; i++)
 		util_close_fd(&fds[i]);

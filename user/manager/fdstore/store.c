@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The fdstore: a process that holds duplicates of the sockets of sock ports and listeners, of the
- * descriptors of networks' inodes, and of lifelines, and does nothing else, so that they outlive the
- * manager.
+ * descriptors of networks' inodes, and of lifelines, and does nothing else, so that they outlive
+ * the manager.
  *
  * A socket in a sockmap is there as long as somebody has it open. Programs redirect to it and hear
  * from it without any process running. So the death of the manager costs a client nothing if one
