@@ -379,9 +379,8 @@ struct ipn_page {
 
 	/* Of processes that share the node; theirs alone. */
 	__u64 readers; /* LOSSLESS: a bit for each that receives; `cursor` is the lowest of them */
-	__u64 key;     /* tells its locks from those of other nodes */
 	__u64 gone;    /* what a GONE said that one of them took out of the bell */
-	__u64 pad3[5];
+	__u64 pad3[6];
 	struct ipn_page_process process[IPN_PAGE_PROCESSES]; /* who joined is the first */
 };
 /* Of the log with this serial: all before it are complete and stay as they are. */

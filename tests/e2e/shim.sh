@@ -58,6 +58,7 @@ run_unborn() # plain: the path of its own network is new each time
 }
 run_unborn plain
 run_unborn plain-fortified
+run_case refused "$NETS/hub" "$NETS/nobodys"
 
 step "options"
 for program in plain plain-fortified; do

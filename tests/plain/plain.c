@@ -923,6 +923,24 @@ static void case_unborn(char **args)
 	expect(bound, "to the parent");
 }
 
+/* Requests of two processes over one connection: each gets its own answer. */
+static void case_refused(char **args)
+{
+	struct sockaddr_un sun = address(args[1]);
+	int s = fresh(0);
+	pid_t pid;
+
+	(void)unlink(args[1]);
+	ok(mknod(args[1], S_IFSOCK | 0777, 0));
+	pid = ok(fork());
+	for (int i = 0; i < 2000; i++)
+		want_errno(ECONNREFUSED, connect(s, (struct sockaddr *)&sun, sizeof(sun)));
+	if (!pid)
+		exit(0);
+	ends_well(pid);
+	close(s);
+}
+
 /* An IPN socket cannot be passed on, whatever is passed along. */
 static void case_passed(char **args)
 {
@@ -1274,6 +1292,7 @@ static const struct {
 	{ "signals", case_signals }, { "threads", case_threads }, { "down", case_down },
 	{ "cost", case_cost },       { "memory", case_memory },   { "unborn", case_unborn },
 	{ "passed", case_passed },   { "start", case_start },     { "child", case_child },
+	{ "refused", case_refused },
 };
 
 int main(int argc, char **argv)

@@ -36,8 +36,8 @@ extern void (*client_slow)(void);
 int client_open(const char *run_dir, const struct client_wait *wait);
 
 /*
- * This process forks: replies to what another process asked on the same connection, and died, are
- * passed over from now on. In the child: its requests have other numbers.
+ * Connections are those of another process, too: replies to what it asked there, before it died,
+ * are passed over from now on. child: it had them first, and requests here have other numbers.
  */
 void client_fork(bool child);
 

@@ -8,8 +8,8 @@
  *
  * Numbers. Each process has a number at the page, 0 who joined. What programs answer to a sender
  * goes to the number that its frame names, so two processes never take an answer for the
- * other's. A number is held by a lock of fcntl(2) on one byte of a memory file (`key` tells the
- * nodes apart): the kernel takes such a lock from a process that dies, however it dies, does not
+ * other's. A number is held by a lock of fcntl(2) on one byte of a memory file (the sockets'
+ * cookies tell the nodes apart): the kernel takes such a lock from a process that dies, however it dies, does not
  * give it to the child of a fork(), and knows of no pid namespaces. A child takes a number when
  * it first needs one: for LOSSLESS sends, batches and receiving.
  *
@@ -66,7 +66,7 @@ static bool byte_lock(const struct ipn_sock *s, uint64_t byte, short type)
 	struct flock lock = {
 		.l_type = type,
 		.l_whence = SEEK_SET,
-		.l_start = (off_t)(s->rx.page->key * KEY_BYTES + byte),
+		.l_start = (off_t)((s->cookie & KEY_MASK) * KEY_BYTES + byte),
 		.l_len = 1,
 	};
 
@@ -79,19 +79,11 @@ static bool byte_held(const struct ipn_sock *s, uint64_t byte)
 	struct flock lock = {
 		.l_type = F_WRLCK,
 		.l_whence = SEEK_SET,
-		.l_start = (off_t)(s->rx.page->key * KEY_BYTES + byte),
+		.l_start = (off_t)((s->cookie & KEY_MASK) * KEY_BYTES + byte),
 		.l_len = 1,
 	};
 
 	return share_file < 0 || fcntl(share_file, F_GETLK, &lock) || lock.l_type != F_UNLCK;
-}
-
-static void key_set(struct ipn_sock *s)
-{
-	__u64 none = 0;
-
-	__atomic_compare_exchange_n(&s->rx.page->key, &none, s->cookie & KEY_MASK, false,
-				    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
 static void move_up(__u64 *word, __u64 to)
@@ -109,7 +101,6 @@ void share_joined(struct ipn_sock *s)
 
 	if (share_file < 0)
 		return;
-	key_set(s);
 	byte_lock(s, 0, F_WRLCK);
 	page->process[0].pid = (uint64_t)getpid();
 }
@@ -118,7 +109,7 @@ static int number_take(struct ipn_sock *s)
 {
 	struct ipn_page *page = s->rx.page;
 
-	if (share_file < 0 || !page->key)
+	if (share_file < 0)
 		return -EOPNOTSUPP;
 	for (uint32_t n = 1; n < IPN_PAGE_PROCESSES; n++) {
 		if (!byte_lock(s, n, F_WRLCK))
@@ -261,7 +252,7 @@ bool share_leave(struct ipn_sock *s)
 	uint32_t n = s->process;
 	bool shared;
 
-	if (!page || !page->key || n == SHARE_NONE)
+	if (!page || n == SHARE_NONE)
 		return false;
 	shared = share_is(&s->rx);
 	__atomic_and_fetch(&page->readers, ~(1ULL << n), __ATOMIC_SEQ_CST);
@@ -272,16 +263,16 @@ bool share_leave(struct ipn_sock *s)
 	return shared && s->rx.lossless;
 }
 
-void share_drop(uint64_t key)
+void share_drop(uint64_t cookie)
 {
 	struct flock lock = {
 		.l_type = F_UNLCK,
 		.l_whence = SEEK_SET,
-		.l_start = (off_t)(key * KEY_BYTES),
+		.l_start = (off_t)((cookie & KEY_MASK) * KEY_BYTES),
 		.l_len = KEY_BYTES,
 	};
 
-	if (share_file >= 0 && key)
+	if (share_file >= 0)
 		fcntl(share_file, F_SETLK, &lock);
 }
 
@@ -408,11 +399,13 @@ int share_control_begin(struct ipn_sock *s)
 {
 	const struct timespec pause = { .tv_nsec = 1000000 };
 
-	if (!share_is(&s->rx) || share_file < 0)
+	if (share_file < 0)
 		return 0;
 	for (int i = 0; i < CONTROL_TRIES; i++) {
 		if (byte_lock(s, KEY_CONTROL, F_WRLCK))
 			return 0;
+		if (s->wait && clock_now() >= s->wait->until)
+			return -EAGAIN;
 		nanosleep(&pause, NULL);
 	}
 	return -ETIMEDOUT;
@@ -420,8 +413,7 @@ int share_control_begin(struct ipn_sock *s)
 
 void share_control_end(struct ipn_sock *s)
 {
-	if (share_is(&s->rx) && share_file >= 0)
-		byte_lock(s, KEY_CONTROL, F_UNLCK);
+	byte_lock(s, KEY_CONTROL, F_UNLCK);
 }
 
 /*
@@ -443,13 +435,12 @@ static bool share_begin(struct ipn_sock *s)
 {
 	struct rx *rx = &s->rx;
 
+	if (share_file < 0)
+		share_file = memfd_create("ipn-share", MFD_CLOEXEC);
 	if (s->state != SOCK_CONNECTED)
 		return true;
 	if (share_file < 0)
-		share_file = memfd_create("ipn-share", MFD_CLOEXEC);
-	if (share_file < 0)
 		return false;
-	key_set(s);
 	if (s->process != SHARE_NONE)
 		byte_lock(s, s->process, F_WRLCK);
 	/* who was alone with it until now may receive; others have entered if they do */

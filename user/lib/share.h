@@ -47,8 +47,8 @@ void share_publish(struct ipn_sock *s);
  */
 bool share_tend(struct ipn_sock *s);
 
-/* The program before this one had the node of this key, and this one has not. */
-void share_drop(uint64_t key);
+/* The program before this one had the socket of this cookie, and this one has not. */
+void share_drop(uint64_t cookie);
 
 /* This process has no more descriptor of it. True: its cursor may have held senders up. */
 bool share_leave(struct ipn_sock *s);
@@ -64,7 +64,7 @@ void share_consumed(struct rx_bell *bell);
 
 /*
  * Control exchanges of several processes on one connection, one after the other. Under s->lock. 0,
- * or -ETIMEDOUT: the one under way does not end.
+ * or -ETIMEDOUT, -EAGAIN (s->wait): the one under way does not end.
  */
 int share_control_begin(struct ipn_sock *s);
 void share_control_end(struct ipn_sock *s);

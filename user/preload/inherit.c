@@ -38,7 +38,6 @@ struct inherit_record {
 
 	/* for the next program */
 	uint64_t cookie;
-	uint64_t key; /* of its page, see share.c */
 	uint32_t state, shut;
 	int32_t family, policy, port;
 	int32_t fds[INHERIT_FDS]; /* by the bits IPN_CTL_FD_*; -1: none */
@@ -175,7 +174,6 @@ void shim_inherit(struct ipn_sock *s)
 	k = s->inherit;
 	if (k) {
 		k->cookie = s->cookie;
-		k->key = s->rx.page ? s->rx.page->key : 0;
 		k->control = s->control.fd;
 		k->life = s->life.fd;
 		k->shut = s->shut;
@@ -411,7 +409,7 @@ static void disinherit(struct inherit_record *k, const bool *given)
 		if (!other)
 			shim_lib_close(kept(k, i));
 	}
-	share_drop(k->key);
+	share_drop(k->cookie);
 	pid_remove(k->holders, own_pid);
 }
 
@@ -517,6 +515,7 @@ static void inherit_all(void)
 	}
 	shim_hide(fd);
 	shim_start();
+	client_fork(true);
 	each_given(inherit, socks);
 	for (int i = 0; i < INHERIT_RECORDS; i++)
 		if (socks[i])
@@ -531,6 +530,7 @@ void shim_inherit_start(void)
 
 	join_placed = inherit_placed;
 	follow_placed = inherit_followed;
+	client_fork(false); /* a program that is started by vfork() may use our connections */
 	if (file)
 		return;
 	low = memfd_create("ipn-fabric-shim", MFD_CLOEXEC);
