@@ -137,9 +137,11 @@ static int file(const char *path, const struct stat *st, int type, struct FTW *w
 
 static void files(const char *dir)
 {
-	const char *slash = strrchr(dir, '/');
+	const char *slash = dir ? strrchr(dir, '/') : NULL;
 
-	skip = slash ? (size_t)(slash - dir) : 0;
+	if (!slash)
+		return;
+	skip = (size_t)(slash - dir);
 	nftw(dir, file, 16, FTW_PHYS);
 }
 

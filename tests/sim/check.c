@@ -202,6 +202,9 @@ static void check_passed(struct proc *p, const struct log *l, uint64_t from, uin
 
 		if (!e->from || e->message < 0 || e->from == p)
 			continue;
+		/* nobody owes it more, and who has its port now sends as it did */
+		if (!l->owner && n >= p->left_from)
+			return;
 		if (world.lossless && well(p))
 			sim_fail("process %d has passed over message %d/%d", p->id, e->from->id,
 				 e->message);

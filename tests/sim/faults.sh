@@ -65,7 +65,7 @@ fault sleep_without_barrier lib_rx user/lib/rx.c \
 	's|(&page->sleep, 1, __ATOMIC_SEQ_CST)|(\&page->sleep, 1, __ATOMIC_RELEASE)|'
 fault bell_not_given_back lib_rx user/lib/rx.c \
 	's|if (\(__atomic_sub_fetch(&s->waiters, 1, __ATOMIC_SEQ_CST)\))|if (\1, 0)|'
-fault word_cleared_without_look bpf_hub bpf/core/wake.h \
+fault word_cleared_without_look bpf_hooks bpf/core/wake.h \
 	's|\tif (word.bits) {|\tif (0) {|'
 fault poll_takes_bell lib_poll user/lib/poll.c \
 	's|\t\t\t\tif (!wants_input(&p->fds\[i\]))|\t\t\t\tif (0)|'

@@ -143,7 +143,8 @@ static void node_publish(const struct proc *p)
 }
 
 /* What a process finds when it has connected: join.c. */
-static void connect_map(struct proc *p, uint64_t cursor)
+/* It is the process that does this, when it has the whole reply: so in one step. */
+__attribute__((no_sanitize_thread)) static void connect_map(struct proc *p, uint64_t cursor)
 {
 	const struct rx_log net = {
 		.base = world.net_log.mem.base,
@@ -187,6 +188,7 @@ static void connect_map(struct proc *p, uint64_t cursor)
 	s->mtu = 1000;
 	s->state = SOCK_CONNECTED;
 	p->net_from = cursor;
+	p->left_from = SIM_NEVER;
 }
 
 static void log_make(struct log *l, struct proc *owner, int number)
@@ -280,11 +282,18 @@ static void wait_for_programs(void)
 	}
 }
 
+/* For the checks: no part of what happens. */
+__attribute__((no_sanitize_thread)) static void leaves(struct proc *p)
+{
+	p->left_from = world.net_log.numbers;
+}
+
 static void node_del(struct proc *p, int why)
 {
 	if (p->killed)
 		wait_for_end(p);
 	sim_log("process %d leaves", p->id);
+	leaves(p);
 	port_out_set(p, flags_of(p), false);
 	holder[p->port] = NULL;
 	node_count();

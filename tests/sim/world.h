@@ -67,6 +67,7 @@ struct proc {
 	struct sim_ring *bell, *room;
 	struct log *own;
 	uint64_t net_from, own_from; /* where it began to read */
+	uint64_t left_from;          /* in the network's log, when it left */
 
 	struct message message[MESSAGES];
 	int messages, to_send;
