@@ -9,9 +9,9 @@
  * Numbers. Each process has a number at the page, 0 who joined. What programs answer to a sender
  * goes to the number that its frame names, so two processes never take an answer for the
  * other's. A number is held by a lock of fcntl(2) on one byte of a memory file (the sockets'
- * cookies tell the nodes apart): the kernel takes such a lock from a process that dies, however it dies, does not
- * give it to the child of a fork(), and knows of no pid namespaces. A child takes a number when
- * it first needs one: for LOSSLESS sends, batches and receiving.
+ * cookies tell the nodes apart): the kernel takes such a lock from a process that dies, however it
+ * dies, does not give it to the child of a fork(), and knows of no pid namespaces. A child takes a
+ * number when it first needs one: for LOSSLESS sends, batches and receiving.
  *
  * LOSSLESS. The pool is counted by `cursor`, so that is the lowest of those who receive:
  *	P1 a process stores its own cursor;  P2 full barrier;  P3 looks at all whose bit is in
