@@ -309,12 +309,17 @@ INLINE void pool_refuse(const struct ipn_ctx *c, const struct ipn_msg *m, __u64 
 	__u32 node = m->node, zero = 0, ticket;
 	void *pages = bpf_map_lookup_elem(&ipn_pages, &node);
 	struct ipn_page *page = pages ? bpf_map_lookup_elem(pages, &zero) : NULL;
+	struct ipn_page_process *sender;
+	struct ipn_tx_hdr hdr;
 
-	if (!page || bpf_xdp_load_bytes(c->ctx, offsetof(struct ipn_tx_hdr, ticket), &ticket,
-					sizeof(ticket)))
+	if (!page || bpf_xdp_load_bytes(c->ctx, 0, &hdr, sizeof(hdr)))
 		return;
-	WRITE_ONCE(page->taken, taken);
-	WRITE_ONCE(page->tx_refused, why << 32 | ticket);
+	sender = page_process(page, hdr.process);
+	if (!sender)
+		return;
+	__builtin_memcpy(&ticket, hdr.ticket, sizeof(ticket));
+	WRITE_ONCE(sender->taken, taken);
+	WRITE_ONCE(sender->tx_refused, why << 32 | ticket);
 }
 
 /* LOSSLESS, a process's message: the log has not taken it. full: as for pool_wait. */

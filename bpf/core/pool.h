@@ -382,20 +382,23 @@ GLOBAL int pool_left(__u32 id)
 
 /*
  * S1 to S4, for the process at this port. full: 0, the network's log; else the own log of the
- * process at port full - 1. With IPN_TX_ROOM_LOOK its bit stays: another thread may wait.
+ * process at port full - 1. With IPN_TX_ROOM_LOOK its bit stays: another thread may wait, or
+ * another process of the node. The answer is for `process` of them.
  */
-GLOBAL int pool_wait(__u32 id, __u32 port, __u32 full)
+GLOBAL int pool_wait(__u32 id, __u32 port, __u32 full, __u32 process)
 {
 	__u32 word = (port / 64) & (IPN_SLEEP_WORDS - 1), node, look = full & IPN_TX_ROOM_LOOK;
 	struct ipn_net_fast *net = bpf_map_lookup_elem(&ipn_net_fast, &id);
 	struct ipn_page *page, *reader = NULL;
+	struct ipn_page_process *sender;
 	struct ipn_log_head *head;
 	int room;
 
 	if (!net)
 		return 0;
 	page = wake_page(net, port, &node, 0);
-	if (!page)
+	sender = page ? page_process(page, process) : NULL;
+	if (!sender)
 		return 0;
 	FETCH_OR(&net->full[word], 1ULL << (port & 63)); /* S1 */
 	full = net->policy == IPN_POLICY_BROADCAST ? 0 : full & ~IPN_TX_ROOM_LOOK;
@@ -416,12 +419,12 @@ GLOBAL int pool_wait(__u32 id, __u32 port, __u32 full)
 	if (!room) { /* S4 */
 		if (head)
 			pool_note(head, READ_ONCE(head->head));
-		WRITE_ONCE(page->room, 0);
+		WRITE_ONCE(sender->room, 0);
 		return 0;
 	}
 	if (!look)
 		FETCH_AND(&net->full[word], ~(1ULL << (port & 63)));
-	WRITE_ONCE(page->room, 1);
+	WRITE_ONCE(sender->room, 1);
 	return 0;
 }
 

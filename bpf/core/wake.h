@@ -112,6 +112,15 @@ INLINE struct ipn_page *wake_page(const struct ipn_net_fast *net, __u32 port, __
 	return page ? bpf_map_lookup_elem(page, &zero) : NULL;
 }
 
+/* What is of one of the processes that share a node, as a frame names it. NULL: there is none. */
+INLINE struct ipn_page_process *page_process(struct ipn_page *page, __u32 n)
+{
+	if (n >= IPN_PAGE_PROCESSES)
+		return NULL;
+	barrier_var(n); /* or the compiler adds before it looks */
+	return &page->process[n];
+}
+
 #define RING_REST 200 /* times what it cost */
 
 /* Is its bell too dear to be rung now? */

@@ -87,7 +87,7 @@ INLINE int xdp_control(const struct ipn_ctx *c, const struct ipn_port_in *port,
 		room_ring(port->node);
 	} else if (op == IPN_TX_ROOM && net && net->flags & IPN_FLAG_LOSSLESS) {
 		__builtin_memcpy(&full, hdr->ticket, sizeof(full));
-		pool_wait(id, number, full);
+		pool_wait(id, number, full, hdr->process);
 	} else if (op == IPN_TX_MOVED && net && net->flags & IPN_FLAG_LOSSLESS) {
 		pool_moved(id);
 		pool_own_moved(id, number);
@@ -104,6 +104,7 @@ INLINE int batch_refused(const struct ipn_port_in *port, const struct ipn_tx_hdr
 {
 	__u32 id = port->net, node = port->node, zero = 0, ticket;
 	struct ipn_net_fast *net = bpf_map_lookup_elem(&ipn_net_fast, &id);
+	struct ipn_page_process *sender;
 	struct ipn_page *page;
 	void *pages;
 
@@ -111,9 +112,10 @@ INLINE int batch_refused(const struct ipn_port_in *port, const struct ipn_tx_hdr
 		return 0;
 	pages = bpf_map_lookup_elem(&ipn_pages, &node);
 	page = pages ? bpf_map_lookup_elem(pages, &zero) : NULL;
-	if (page) {
+	sender = page ? page_process(page, hdr->process) : NULL;
+	if (sender) {
 		__builtin_memcpy(&ticket, hdr->ticket, sizeof(ticket));
-		WRITE_ONCE(page->tx_refused, IPN_TX_REFUSED | ticket);
+		WRITE_ONCE(sender->tx_refused, IPN_TX_REFUSED | ticket);
 	}
 	return 1;
 }

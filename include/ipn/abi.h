@@ -341,31 +341,48 @@ struct ipn_slot {
 #define IPN_MAX_LOGS (2 * IPN_MAX_NETS + IPN_MAX_NODES)
 
 /* A node's page: one page, mapped writable by its owner. */
+#define IPN_PAGE_PROCESSES 60
+struct ipn_page_process {
+	/*
+	 * Written by the program at the tap: ticket of the last frame of this process that was
+	 * refused whole, and why: IPN_TX_REFUSED: a batch, and the network takes single messages
+	 * only; IPN_TX_FULL: LOSSLESS, the pool is full, of the own log of the process at port
+	 * IPN_TX_LOG(word) - 1, or, if that is 0, of the network's; IPN_TX_AGAIN: others were
+	 * faster, try again.
+	 */
+	__u64 tx_refused;
+	__u64 taken; /* of a batch that was refused as IPN_TX_FULL or _AGAIN: so many went first */
+	__u64 room;  /* answer to IPN_TX_ROOM: 1 there is, 0 there is not, the port's bit is set */
+	/* Written by the process, where several share the node. */
+	__u64 cursor, node_cursor;
+	__u64 pid;
+	__u64 pad[2];
+};
 struct ipn_page {
 	__u64 cursor;      /* next message of the network's log */
 	__u64 node_cursor; /* next message of the node's own log */
 	__u64 rx_packets;
 	__u64 rx_bytes;
 	__u64 overrun; /* messages lost because this reader was too slow */
-	/*
-	 * Written by the program at the tap: ticket of the last frame that was refused whole, and
-	 * why: IPN_TX_REFUSED: a batch, and the network takes single messages only; IPN_TX_FULL:
-	 * LOSSLESS, the pool is full, of the own log of the process at port IPN_TX_LOG(word) - 1,
-	 * or, if that is 0, of the network's; IPN_TX_AGAIN: others were faster, try again.
-	 */
-	__u64 tx_refused;
-	__u64 counts; /* written by the manager: IPN_COUNTS_*, another value at each change */
-	__u64 want;   /* the node wants its bell rung when counts changes */
+	__u64 shared;  /* several processes are this node: user/lib/share.h */
+	__u64 counts;  /* written by the manager: IPN_COUNTS_*, another value at each change */
+	__u64 want;    /* the node wants its bell rung when counts changes */
 
 	/* A line of its own, which senders look at. The protocol is told at the head of rx.c. */
-	__u64 sleep; /* the node: ring my bell at the next message; a program takes it back */
-	__u64 armed; /* written by programs: the sleep bit is set, `sleep` will be looked at */
-	__u64 room;  /* answer to IPN_TX_ROOM: 1 there is, 0 there is not, the port's bit is set */
-	__u64 taken; /* of a batch that was refused as IPN_TX_FULL or _AGAIN: so many went first */
-	__u64 awake; /* written by programs: looks in vain, one after the other */
-	__u64 rests; /* written by programs: the bell is not rung, the node must look by itself */
-	__u64 revoked; /* written by the manager: IPN_PF_READER, _WRITER that were taken away */
+	__u64 sleep;   /* the node: ring my bell at the next message; a program takes it back */
+	__u64 armed;   /* written by programs: the sleep bit is set, `sleep` will be looked at */
+	__u64 awake;   /* written by programs: looks in vain, one after the other */
+	__u64 rests;   /* written by programs: the bell is not rung, the node must look by itself */
+	__u64 revoked; /* IPN_PF_READER, _WRITER that were taken away, or shut by one of several */
 	__u64 log; /* written by the manager: IPN_LOG_IS or IPN_LOG_COMES of the network's log */
+	__u64 pad2[2];
+
+	/* Of processes that share the node; theirs alone. */
+	__u64 readers; /* LOSSLESS: a bit for each that receives; `cursor` is the lowest of them */
+	__u64 key;     /* tells its locks from those of other nodes */
+	__u64 gone;    /* what a GONE said that one of them took out of the bell */
+	__u64 pad3[5];
+	struct ipn_page_process process[IPN_PAGE_PROCESSES]; /* who joined is the first */
 };
 /* Of the log with this serial: all before it are complete and stay as they are. */
 #define IPN_LOG_IS(serial) (2 * (serial))
@@ -423,7 +440,8 @@ struct ipn_tx_hdr {
 	__u8 count; /* BATCH */
 	/* BATCH, and DATA on LOSSLESS networks: anything; see tx_refused. ROOM: in which log */
 	__u8 ticket[4];
-	__u8 pad[2];
+	__u8 process; /* of those that share the node: where in the page the answer goes */
+	__u8 pad;
 	__u8 proto[2];
 };
 #define IPN_TX_HDR 14
@@ -558,7 +576,8 @@ IPN_ABI_ASSERT(ipn_ring, 24);
 IPN_ABI_ASSERT(ipn_stats, 32 + 8 * IPN_DROP_MAX);
 IPN_ABI_ASSERT(ipn_log_head, 64);
 IPN_ABI_ASSERT(ipn_slot, IPN_SLOT_HDR);
-IPN_ABI_ASSERT(ipn_page, 128);
+IPN_ABI_ASSERT(ipn_page_process, 64);
+IPN_ABI_ASSERT(ipn_page, 192 + 64 * IPN_PAGE_PROCESSES);
 IPN_ABI_ASSERT(ipn_tx_hdr, IPN_TX_HDR);
 IPN_ABI_ASSERT(ipn_verdict, 16);
 IPN_ABI_ASSERT(ipn_notify, 24);

@@ -71,6 +71,15 @@ ssize_t ipn_recvmsg(int fd, struct msghdr *msg, int flags);
 int ipn_poll(struct pollfd *fds, nfds_t nfds, int timeout_ms);
 
 /*
+ * For an event loop of another library: a descriptor that polls readable (POLLIN) as long as a
+ * receive, or with POLLOUT a send, would not wait: events is one of the two. It belongs to the
+ * socket and is only to be watched. From now on each receive, or send on a LOSSLESS network, makes
+ * a system call or two more. Another process may be faster, so use MSG_DONTWAIT all the same.
+ * Errors: ENOTCONN, EINVAL, EMFILE.
+ */
+int ipn_poll_fd(int fd, short events);
+
+/*
  * Level 0: IPN_SO_*. SOL_SOCKET: SO_RCVTIMEO, SO_SNDTIMEO, and what the kernel answers
  * (SO_TYPE...). The number of the network's policy: the policy's own options, up to 16384 bytes;
  * what *val holds goes along with a get. Errors there: EPROTONOSUPPORT another level, EOPNOTSUPP a
@@ -88,6 +97,9 @@ int ipn_getsockname(int fd, struct sockaddr *addr, socklen_t *len);
  */
 int ipn_ioctl(int fd, unsigned long request, ...);
 int ipn_close(int fd);
+
+/* One more descriptor of the socket, as dup(2); the node ends with the last that is closed. */
+int ipn_dup(int fd);
 
 /*
  * The fast path.

@@ -248,7 +248,7 @@ static __u64 refused_ticket(const struct t_port *p)
 	assert_int_equal(value.cursor, 0); /* nothing else of the page is touched */
 	assert_int_equal(value.rx_packets, 0);
 	assert_int_equal(value.overrun, 0);
-	return value.tx_refused;
+	return value.process[0].tx_refused;
 }
 
 /* Its sender sends them singly; so nothing of it may have been done, or counted. */

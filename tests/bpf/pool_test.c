@@ -131,11 +131,11 @@ static bool taken(int i)
 	assert_ok(xdp_run(fab.b->prog_xdp, procs[i]->in.ifindex, frame, len, 0, &r));
 	assert_int_equal(r.ret, XDP_DROP);
 	if (log_head(&net->log) == before) {
-		assert_int_equal(procs[i]->page->tx_refused, IPN_TX_FULL | ticket);
+		assert_int_equal(procs[i]->page->process[0].tx_refused, IPN_TX_FULL | ticket);
 		return false;
 	}
 	assert_int_equal(log_head(&net->log), before + 1);
-	assert_int_not_equal(procs[i]->page->tx_refused, IPN_TX_FULL | ticket);
+	assert_int_not_equal(procs[i]->page->process[0].tx_refused, IPN_TX_FULL | ticket);
 	assert_int_equal(log_slot(&net->log, before)->seq, before + 1);
 	assert_int_equal(log_slot(&net->log, before)->src, procs[i]->in.number);
 	src[head++] = procs[i]->in.number;
@@ -180,7 +180,7 @@ static void what_is_taken_and_who_is_rung_is_as_counted(void **state)
 			if (!room) {
 				refused++;
 				assert_int_equal(control(procs[i], IPN_TX_ROOM), XDP_DROP);
-				assert_int_equal(procs[i]->page->room, 0);
+				assert_int_equal(procs[i]->page->process[0].room, 0);
 				waits[i] = true;
 			}
 		} else {
@@ -204,12 +204,12 @@ static void who_asks_when_there_is_room_does_not_wait(void **state)
 {
 	(void)state;
 	assert_int_equal(control(procs[0], IPN_TX_ROOM), XDP_DROP);
-	assert_int_equal(procs[0]->page->room, 1);
+	assert_int_equal(procs[0]->page->process[0].room, 1);
 	assert_int_equal(net->live->full[0], 0);
 	for (int i = 0; i < POOL; i++)
 		assert_true(taken(3));
 	assert_int_equal(control(procs[0], IPN_TX_ROOM), XDP_DROP);
-	assert_int_equal(procs[0]->page->room, 0);
+	assert_int_equal(procs[0]->page->process[0].room, 0);
 	assert_int_equal(net->live->full[0], 1);
 }
 
@@ -250,8 +250,8 @@ static void a_batch_is_taken_as_far_as_there_is_room(void **state)
 	}
 	assert_ok(xdp_run(fab.b->prog_xdp, procs[0]->in.ifindex, frame, len, 0, &r));
 	assert_int_equal(log_head(&net->log), POOL);
-	assert_int_equal(procs[0]->page->tx_refused, IPN_TX_FULL | ticket);
-	assert_int_equal(procs[0]->page->taken, POOL);
+	assert_int_equal(procs[0]->page->process[0].tx_refused, IPN_TX_FULL | ticket);
+	assert_int_equal(procs[0]->page->process[0].taken, POOL);
 }
 
 static void a_device_drops_what_finds_no_room(void **state)
@@ -292,7 +292,7 @@ static void a_closed_log_is_full_until_it_is_opened(void **state)
 	pass(WAY_TC, device, message, sizeof(message), &full);
 	assert_false(taken(3));
 	assert_int_equal(control(procs[3], IPN_TX_ROOM), XDP_DROP);
-	assert_int_equal(procs[3]->page->room, 0);
+	assert_int_equal(procs[3]->page->process[0].room, 0);
 	/* a reader that goes on makes no room in it, and takes nobody's turn */
 	procs[1]->page->cursor = 1;
 	assert_int_equal(control(procs[1], IPN_TX_MOVED), XDP_DROP);
@@ -353,7 +353,7 @@ static void pages_that_lie_do_not_break_it(void **state)
 			assert_int_equal(log_slot(&net->log, n)->seq, n + 1);
 		assert_true(head - procs[0]->page->cursor <= POOL);
 		procs[0]->page->cursor = procs[2]->page->cursor = head;
-		procs[3]->page->room = 7;
+		procs[3]->page->process[0].room = 7;
 	}
 	procs[1]->page->cursor = head;
 	assert_true(taken(3));
@@ -407,14 +407,15 @@ static bool taken_to(int i, int to)
 	assert_ok(xdp_run(fab.b->prog_xdp, procs[i]->in.ifindex, frame, len, 0, &r));
 	assert_int_equal(r.ret, XDP_DROP);
 	if (head_of(to)->head == before) {
-		__u64 refused = procs[i]->page->tx_refused;
+		__u64 refused = procs[i]->page->process[0].tx_refused;
 
 		assert_int_equal(IPN_TX_WHY(refused), IPN_TX_FULL | ticket);
 		assert_int_equal(IPN_TX_LOG(refused), log_word(to));
 		return false;
 	}
 	assert_int_equal(head_of(to)->head, before + 1);
-	assert_int_not_equal(IPN_TX_WHY(procs[i]->page->tx_refused), IPN_TX_FULL | ticket);
+	assert_int_not_equal(IPN_TX_WHY(procs[i]->page->process[0].tx_refused),
+			     IPN_TX_FULL | ticket);
 	if (to == FLOOD)
 		src[head++] = procs[i]->in.number;
 	else
@@ -430,10 +431,10 @@ static bool asks_for_room(int i, __u32 word)
 	__u32 len = frame_of(frame, IPN_TX_ROOM, NULL, 0);
 
 	memcpy(hdr->ticket, &word, sizeof(word));
-	procs[i]->page->room = 7;
+	procs[i]->page->process[0].room = 7;
 	assert_ok(xdp_run(fab.b->prog_xdp, procs[i]->in.ifindex, frame, len, 0, &r));
-	assert_in_range(procs[i]->page->room, 0, 1);
-	return procs[i]->page->room;
+	assert_in_range(procs[i]->page->process[0].room, 0, 1);
+	return procs[i]->page->process[0].room;
 }
 
 static void moved(int i)
@@ -563,9 +564,9 @@ static void a_batch_ends_at_the_first_log_that_is_full(void **state)
 		len += 2 + size;
 	}
 	assert_ok(xdp_run(fab.b->prog_xdp, procs[0]->in.ifindex, frame, len, 0, &r));
-	assert_int_equal(IPN_TX_WHY(procs[0]->page->tx_refused), IPN_TX_FULL | ticket);
-	assert_int_equal(IPN_TX_LOG(procs[0]->page->tx_refused), log_word(1));
-	assert_int_equal(procs[0]->page->taken, 5);
+	assert_int_equal(IPN_TX_WHY(procs[0]->page->process[0].tx_refused), IPN_TX_FULL | ticket);
+	assert_int_equal(IPN_TX_LOG(procs[0]->page->process[0].tx_refused), log_word(1));
+	assert_int_equal(procs[0]->page->process[0].taken, 5);
 	assert_int_equal(head_of(1)->head, POOL);
 	assert_int_equal(head_of(2)->head, 1);
 	assert_int_equal(head_of(FLOOD)->head, 1);

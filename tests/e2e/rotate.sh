@@ -111,6 +111,23 @@ assert_eq "$before" "$(log_id same)" "the log of a network where nobody lost r"
 tell reader "recv 20" "ok "
 leave reader
 
+step "a reader that asks while no manager is there asks the next one"
+net orphan --mode 0755
+node reader socket "connect $NETS/orphan"
+node mouth socket "connect $NETS/orphan"
+before=$(log_id orphan)
+chmod 0700 "$NETS/orphan"
+wait_until 20 other_log orphan "$before"
+wait_until 20 seen orphan true
+kill_fabric
+tell mouth "send from nobody" "ok 11"
+tell reader "recv 100" "EAGAIN"
+start_fabric
+tell reader "recv 20000" "ok from nobody"
+for n in reader mouth; do
+	leave $n
+done
+
 step "an owner who changes the mode all the time: a log a second at most"
 net often --mode 0755
 node steady socket "connect $NETS/often"

@@ -38,10 +38,17 @@ umask 0
 ipn-fabric net add "$NETS/hub" --pool 512
 
 expect_status 1 plain calls "$NETS/hub" # the kernel knows no such family
-for case in errors later calls memory poll select epoll dup fork passed spawn exec signals \
+for case in errors later calls memory poll select epoll dup fork passed spawn start exec signals \
 	threads; do
 	step "$case"
 	run_case $case "$NETS/hub"
+done
+
+step "the next program has a socket of a LOSSLESS network as well"
+ipn-fabric net add "$NETS/lossless" --lossless --pool 64
+for case in exec start; do
+	run_case $case "$NETS/lossless"
+	wait_until 20 has_ports "$NETS/lossless" 0
 done
 
 step "made or bound before fork, connected after it"
@@ -144,6 +151,18 @@ printf "from socat" | timeout "$(limit 20)" ipn-fabric run socat -u STDIN \
 	"SOCKET-CONNECT:34:1:x$(printf %s "$NETS/hub" | od -An -v -tx1 | tr -d ' \n')00,so-type=3"
 tell ear "recv 20000" "ok from socat"
 leave ear
+
+step "a program that is given no socket has nothing of the one before it"
+held=$(timeout "$(limit 20)" ipn-fabric run python3 -c 'import ctypes, os, socket, struct, sys
+s = socket.socket(34, socket.SOCK_RAW, 1)
+a = struct.pack("H108s", 34, sys.argv[1].encode())
+os.set_inheritable(s.fileno(), True)
+twin = os.dup(s.fileno())
+assert not ctypes.CDLL(None).connect(s.fileno(), a, len(a))
+os.set_inheritable(s.fileno(), False)
+os.set_inheritable(twin, False)
+os.execlp("ls", "ls", "/proc/self/fd")' "$NETS/lossless")
+assert_eq "$(ls /proc/self/fd)" "$held" "descriptors"
 
 step "programs without IPN sockets run as ever"
 cat >"$IPN_TEST_TMP/script" <<-'END'

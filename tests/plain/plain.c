@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -991,6 +992,54 @@ static void case_spawn(char **args)
 	close(c);
 }
 
+/* A program that was started by another: ARGS: fd, text */
+static void case_child(char **args)
+{
+	say(atoi(args[0]), args[1]);
+}
+
+/* However it is started, the next program has the socket, and its parent goes on with it. */
+static void case_start(char **args)
+{
+	int a = join(args[0]), b = join(args[0]);
+	char number[16], line[256], self[128] = "";
+	char *const child[] = { "plain", "child", number, "vfork", NULL };
+	char *const other[] = { "plain", "child", number, "spawn", NULL };
+	pid_t pid;
+	FILE *f;
+
+	ok(readlink("/proc/self/exe", self, sizeof(self) - 1));
+	snprintf(number, sizeof(number), "%d", b);
+	snprintf(line, sizeof(line), "%s child %d shell", self, b);
+	pid = vfork(); /* NOLINT: it is the point */
+	/* NOLINTBEGIN */
+	if (!pid) {
+		execv(self, child);
+		_exit(9);
+	}
+	/* NOLINTEND */
+	ends_well(pid);
+	expect(a, "vfork");
+	want(0, posix_spawn(&pid, self, NULL, NULL, other, environ));
+	ends_well(pid);
+	expect(a, "spawn");
+	want(0, system(line));
+	expect(a, "shell");
+	f = popen(line, "r");
+	want(0, f ? pclose(f) : -1);
+	expect(a, "shell");
+	say(b, "parent");
+	expect(a, "parent");
+	say(a, "to the parent");
+	expect(b, "to the parent");
+	/* its parent has closed the socket before the program begins */
+	want(0, posix_spawn(&pid, self, NULL, NULL, other, environ));
+	close(b);
+	ends_well(pid);
+	expect(a, "spawn");
+	close(a);
+}
+
 /* The next program: ARGS: fd of b, fd that must not be there */
 static void case_heir(char **args)
 {
@@ -1224,7 +1273,7 @@ static const struct {
 	{ "exec", case_exec },       { "spawn", case_spawn },     { "heir", case_heir },
 	{ "signals", case_signals }, { "threads", case_threads }, { "down", case_down },
 	{ "cost", case_cost },       { "memory", case_memory },   { "unborn", case_unborn },
-	{ "passed", case_passed },
+	{ "passed", case_passed },   { "start", case_start },     { "child", case_child },
 };
 
 int main(int argc, char **argv)

@@ -836,7 +836,7 @@ void *sim_mremap(void *p, const void *over)
 	return (void *)over;
 }
 
-bool sock_owns_fd(const struct ipn_sock *s)
+bool sock_own_is(const struct sock_own *own)
 {
 	return false;
 }

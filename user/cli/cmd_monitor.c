@@ -2,6 +2,7 @@
 /* monitor: what happens in the fabric, a line each, until it is interrupted. */
 #include <inttypes.h>
 #include <ipn/af_ipn.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -132,6 +133,18 @@ static int print_json(const struct ipn_ctl_event *e)
 	return fflush(stdout);
 }
 
+/* Until there is an event, or nobody reads any more what is printed: then false. */
+static bool wait_event(int manager)
+{
+	struct pollfd p[] = { { .fd = manager, .events = POLLIN }, { .fd = STDOUT_FILENO } };
+
+	while (poll(p, ARRAY_SIZE(p), -1) < 0) {
+		if (errno != EINTR)
+			break;
+	}
+	return !p[1].revents;
+}
+
 int cmd_monitor(const struct cli_args *args)
 {
 	struct client_call call = { .type = IPN_CTL_MONITOR };
@@ -148,8 +161,11 @@ int cmd_monitor(const struct cli_args *args)
 	if (fabric_call(args, manager, &call, args->value[CLI_PATH].text) < 0)
 		return CLI_FAILED;
 	for (;;) {
-		ssize_t n = recv(manager, &packet, sizeof(packet), 0);
+		ssize_t n;
 
+		if (!wait_event(manager))
+			return cli_fail_errno(args, "standard output", EPIPE);
+		n = recv(manager, &packet, sizeof(packet), 0);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)

@@ -3,9 +3,11 @@
  * recv: each message on a line, as it is, in hexadecimal or as JSON.
  *
  * Messages are taken where they stand in the log (ipn_recv_peek), because there an empty message
- * and the end differ. A fast sender may overwrite some meanwhile, so a batch is copied first, and
- * only what ipn_recv_done says was whole is printed. Signals come through a descriptor beside that
- * of the node: none is missed between a look at the node and the wait.
+ * and the end differ. A fast sender may overwrite some meanwhile, so a batch is copied first,
+ * and only what ipn_recv_done says was whole is printed. Signals come through a descriptor
+ * beside that of the node: none is missed between a look at the node and the wait. For them to
+ * end it also where nobody reads what it prints, it waits for standard output in the same way,
+ * and writes no more at a time than a pipe takes that is not full.
  */
 #include <jansson.h>
 #include <limits.h>
@@ -21,6 +23,8 @@
 #define BATCH 32
 #define BATCHES_PER_SIGNAL_CHECK 64
 #define NS_PER_MS 1000000
+#define OUT_FULL 65536    /* bytes that are printed before more is received */
+#define LAST_WORDS_MS 200 /* for what was received before a signal came */
 
 struct recv {
 	const struct cli_args *args;
@@ -30,7 +34,7 @@ struct recv {
 	int signal;  /* what came, or 0 */
 	__u64 got;
 	__u64 last; /* when the last message came, ns */
-	char *buf;  /* a batch as it will be printed */
+	char *buf;  /* what is to be printed, then a batch on its way there */
 	size_t size, len;
 };
 
@@ -75,6 +79,57 @@ static bool signals_came(struct recv *r)
 	if (read(r->signals, &info, sizeof(info)) == sizeof(info))
 		r->signal = (int)info.ssi_signo;
 	return r->signal != 0;
+}
+
+/* The output has nobody at its other end any more. */
+static bool out_gone(short revents)
+{
+	return revents & (POLLERR | POLLHUP | POLLNVAL);
+}
+
+/* Waits until something can be printed: 1. 0: look again; -1: it is over, and errno is 0 or why. */
+static int out_wait(struct recv *r)
+{
+	struct pollfd p[] = {
+		{ .fd = STDOUT_FILENO, .events = POLLOUT },
+		{ .fd = r->signal ? -1 : r->signals, .events = POLLIN },
+	};
+	int n = poll(p, ARRAY_SIZE(p), r->signal ? LAST_WORDS_MS : -1);
+
+	if (n < 0)
+		return errno == EINTR ? 0 : -1;
+	if (p[1].revents)
+		signals_came(r);
+	errno = 0;
+	return n ? p[0].revents != 0 : -1;
+}
+
+/* Prints it all, unless a signal comes and nobody takes it. 0, or -errno. */
+static int out_flush(struct recv *r)
+{
+	size_t done = 0;
+	int err = 0;
+
+	while (done < r->len) {
+		size_t some = r->len - done < PIPE_BUF ? r->len - done : PIPE_BUF;
+		int ready = out_wait(r);
+		ssize_t n;
+
+		if (!ready)
+			continue;
+		if (ready < 0) {
+			err = -errno;
+			break;
+		}
+		n = write(STDOUT_FILENO, r->buf + done, some);
+		if (n < 0 && errno != EAGAIN && errno != EINTR) {
+			err = -errno;
+			break;
+		}
+		done += n > 0 ? (size_t)n : 0;
+	}
+	r->len = 0;
+	return err;
 }
 
 /* Dies of a signal as if it had never been caught, for the exit status. */
@@ -178,10 +233,9 @@ static int batch_add(struct recv *r, const struct ipn_view *view)
 /* Prints the messages of a batch that were whole. Returns 0, or -errno. */
 static int batch_print(struct recv *r, const struct ipn_view *views, int n)
 {
-	size_t at[BATCH + 1];
+	size_t at[BATCH + 1], start = r->len;
 	int whole, err = 0;
 
-	r->len = 0;
 	for (int i = 0; i < n && err == 0; i++) {
 		at[i] = r->len;
 		err = batch_add(r, &views[i]);
@@ -189,20 +243,21 @@ static int batch_print(struct recv *r, const struct ipn_view *views, int n)
 	at[n] = r->len;
 	whole = ipn_recv_done(r->fd, (unsigned int)n);
 	if (whole < 0)
-		return -errno;
-	if (err < 0)
+		err = -errno;
+	if (err < 0) {
+		r->len = start;
 		return err;
+	}
 	r->got += (__u64)whole;
 	r->last = now_ns();
-	if (whole > 0)
-		fwrite(r->buf + at[n - whole], 1, r->len - at[n - whole], stdout);
+	r->len -= at[n - whole] - start;
+	if (r->buf)
+		memmove(r->buf + start, r->buf + at[n - whole], r->len - start);
 	return 0;
 }
 
-static int fail_stdout(struct recv *r)
+static int fail_stdout(struct recv *r, int err)
 {
-	int err = errno;
-
 	if (err == EPIPE) {
 		r->signal = SIGPIPE;
 		return CLI_FAILED;
@@ -240,6 +295,7 @@ static bool wait_more(struct recv *r, int *status)
 	struct pollfd fds[] = {
 		{ .fd = r->fd, .events = POLLIN },
 		{ .fd = r->signals, .events = POLLIN },
+		{ .fd = STDOUT_FILENO },
 	};
 	int ms = wait_ms(r);
 
@@ -251,14 +307,20 @@ static bool wait_more(struct recv *r, int *status)
 		*status = cli_fail_errno(r->args, r->path, errno);
 		return false;
 	}
-	return !signals_came(r);
+	if (signals_came(r))
+		return false;
+	if (out_gone(fds[2].revents)) {
+		*status = fail_stdout(r, fds[2].revents & POLLNVAL ? EBADF : EPIPE);
+		return false;
+	}
+	return true;
 }
 
 static int recv_all(struct recv *r)
 {
 	const struct cli_value *count = &r->args->value[CLI_COUNT];
 	struct ipn_view views[BATCH];
-	int status = CLI_OK;
+	int flushed, status = CLI_OK;
 
 	for (unsigned int batches = 1; !count->text || r->got < count->number; batches++) {
 		__u64 want = count->text ? count->number - r->got : BATCH;
@@ -270,8 +332,11 @@ static int recv_all(struct recv *r)
 
 			if (err < 0)
 				return cli_fail_errno(r->args, r->path, err);
-			if (ferror(stdout))
-				return fail_stdout(r);
+			err = r->len < OUT_FULL ? 0 : out_flush(r);
+			if (err < 0)
+				return fail_stdout(r, -err);
+			if (r->signal)
+				break;
 			if (batches % BATCHES_PER_SIGNAL_CHECK == 0 && signals_came(r))
 				break;
 			continue;
@@ -282,9 +347,10 @@ static int recv_all(struct recv *r)
 			continue;
 		if (errno != EAGAIN && errno != EWOULDBLOCK)
 			return cli_fail_errno(r->args, r->path, errno);
-		if (fflush(stdout) != 0)
-			return fail_stdout(r);
-		if (!wait_more(r, &status))
+		flushed = out_flush(r);
+		if (flushed < 0)
+			return fail_stdout(r, -flushed);
+		if (r->signal || !wait_more(r, &status))
 			break;
 	}
 	return status;
@@ -299,7 +365,7 @@ int cmd_recv(const struct cli_args *args)
 		.signals = -1,
 	};
 	uint64_t lost = 0;
-	int status;
+	int status, flushed;
 
 	r.fd = node_join(args, SHUT_WR);
 	if (r.fd < 0)
@@ -309,8 +375,9 @@ int cmd_recv(const struct cli_args *args)
 		return cli_fail_errno(args, NULL, status);
 	r.last = now_ns();
 	status = recv_all(&r);
-	if (fflush(stdout) != 0 && r.signal != SIGPIPE)
-		status = fail_stdout(&r);
+	flushed = out_flush(&r);
+	if (flushed < 0 && r.signal != SIGPIPE)
+		status = fail_stdout(&r, -flushed);
 	if (ipn_overruns(r.fd, &lost) == 0 && lost)
 		cli_fail(args, r.path,
 			 "%llu messages lost, this reader was too slow (a network with "

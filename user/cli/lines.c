@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "cli/lines.h"
 
+#include <poll.h>
+
 #include "common/util.h"
 
 #define BUFFER_START 65536
@@ -10,6 +12,14 @@ void lines_free(const struct lines *l)
 	free(l->buf);
 	if (l->fd > STDIN_FILENO)
 		close(l->fd);
+}
+
+/* The file is non-blocking, which is of no meaning here. */
+static bool lines_wait(const struct lines *l)
+{
+	struct pollfd p = { .fd = l->fd, .events = POLLIN };
+
+	return poll(&p, 1, -1) > 0 || errno == EINTR;
 }
 
 /* Makes room and reads more. Returns 0, or -errno. */
@@ -33,7 +43,7 @@ static int lines_fill(struct lines *l)
 	}
 	do
 		n = read(l->fd, l->buf + l->end, l->size - l->end);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && (errno == EINTR || (errno == EAGAIN && lines_wait(l))));
 	if (n < 0)
 		return -errno;
 	l->eof = n == 0;

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -249,9 +250,29 @@ static int client_judge(uint32_t id, struct client_call *call, const char *buf, 
 	return 0;
 }
 
+static uint32_t last_id;
+static bool forked;
+
+void client_fork(bool child)
+{
+	forked = true;
+	if (child && getrandom(&last_id, sizeof(last_id), GRND_NONBLOCK) != sizeof(last_id))
+		last_id += (uint32_t)getpid() << 12;
+}
+
+/* A whole reply to what somebody else asked. */
+static bool client_others(uint32_t id, const char *buf, ssize_t n)
+{
+	struct ipn_ctl_hdr hdr;
+
+	if (!forked || n < (ssize_t)sizeof(hdr))
+		return false;
+	memcpy(&hdr, buf, sizeof(hdr));
+	return hdr.magic == IPN_CTL_MAGIC && hdr.id != id;
+}
+
 int client_ask(int fd, struct client_call *call, uint32_t *id)
 {
-	static uint32_t last_id;
 	struct ipn_ctl_hdr hdr = {
 		.magic = IPN_CTL_MAGIC,
 		.version = IPN_CTL_VERSION,
@@ -277,7 +298,9 @@ int client_answer(int fd, struct client_call *call, uint32_t id)
 
 	if (!buf)
 		return -ENOMEM;
-	n = client_receive(fd, call, buf, IPN_CTL_MAX_PACKET);
+	while ((n = client_receive(fd, call, buf, IPN_CTL_MAX_PACKET)) > 0 &&
+	       client_others(id, buf, n))
+		client_close_fds(call);
 	r = n < 0 ? (int)n : client_judge(id, call, buf, (size_t)n);
 	if (r)
 		client_close_fds(call);

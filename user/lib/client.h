@@ -35,6 +35,12 @@ extern void (*client_slow)(void);
  */
 int client_open(const char *run_dir, const struct client_wait *wait);
 
+/*
+ * This process forks: replies to what another process asked on the same connection, and died, are
+ * passed over from now on. In the child: its requests have other numbers.
+ */
+void client_fork(bool child);
+
 /* One exchange. Set up with zeros, fill in what the request has. */
 struct client_call {
 	enum ipn_ctl_type type;

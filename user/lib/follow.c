@@ -72,6 +72,15 @@ static int ask(struct ipn_sock *s)
 	return r;
 }
 
+void follow_adopted(struct rx *rx)
+{
+	struct rx_log *log = &rx->log[RX_NET];
+	const struct ipn_log_head *head = (const void *)log->base;
+
+	if (head && !rx->lossless && log->cursor < head->start)
+		log->cursor = head->start;
+}
+
 /*
  * R5. In the place of the old one, since others look there without the lock; what they find is as
  * good as what they would have found a moment before or after.
@@ -133,9 +142,9 @@ static int answer(struct ipn_sock *s)
 /* The manager lives, but its socket cannot be found. */
 static bool cut_off(const struct ipn_sock *s, int r)
 {
-	struct pollfd p = { .fd = s->fd };
+	struct pollfd p = { .fd = s->control.fd };
 
-	return r == -ENETDOWN && sock_owns_fd(s) && poll(&p, 1, 0) == 0;
+	return r == -ENETDOWN && sock_own_is(&s->control) && poll(&p, 1, 0) == 0;
 }
 
 bool follow_log(struct ipn_sock *s)

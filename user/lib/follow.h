@@ -37,6 +37,8 @@ static inline bool follow_asks(const struct rx *rx)
 {
 	return __atomic_load_n(&rx->ask, __ATOMIC_RELAXED) != 0;
 }
+/* The program before this one may have gone on to the log without reading in it. */
+void follow_adopted(struct rx *rx);
 /* Asks no more. */
 void follow_stop(struct rx *rx);
 

@@ -245,22 +245,31 @@ IPN_API int ipn_ioctl(int fd, unsigned long request, ...)
 	return (int)ret(opt_ioctl(s, request, arg));
 }
 
-/* What is closed is the descriptor that ipn_socket returned, never one that took its number. */
+/*
+ * What is closed is the descriptor that ipn_socket or ipn_dup returned, never one that took its
+ * number.
+ */
 static int close_socket(struct ipn_sock *s, int fd)
 {
-	bool mine;
+	bool mine, last;
 	int r = 0;
 
 	pthread_mutex_lock(&s->lock);
-	netdev_close(s);
-	mine = sock_owns_fd(s);
+	last = s->entries == 1;
+	if (last)
+		netdev_close(s);
+	mine = sock_is(s, fd);
+	if (!last)
+		sock_rehome(s, fd);
 	if (!sock_remove(fd, s)) {
 		r = -EBADF;
 	} else {
-		/* whoever waits gets end of file */
-		__atomic_or_fetch(&s->shut, SOCK_SHUT_BOTH, __ATOMIC_SEQ_CST);
-		if (s->state == SOCK_CONNECTED)
-			rx_wake(s);
+		s->entries--;
+		if (last) { /* whoever waits gets end of file */
+			__atomic_or_fetch(&s->shut, SOCK_SHUT_BOTH, __ATOMIC_SEQ_CST);
+			if (s->state == SOCK_CONNECTED)
+				rx_wake(s);
+		}
 		if (!mine)
 			r = fcntl(fd, F_GETFD) < 0 ? -EBADF : -ENOTSOCK;
 		else if (close(fd))
@@ -268,6 +277,18 @@ static int close_socket(struct ipn_sock *s, int fd)
 	}
 	pthread_mutex_unlock(&s->lock);
 	return r;
+}
+
+IPN_API int ipn_dup(int fd)
+{
+	SOCK_OR_RETURN(s, fd);
+	return (int)ret(sock_dup(s, fd));
+}
+
+IPN_API int ipn_poll_fd(int fd, short events)
+{
+	SOCK_OR_RETURN(s, fd);
+	return (int)ret(poll_fd(s, events));
 }
 
 IPN_API int ipn_close(int fd)

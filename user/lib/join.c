@@ -10,7 +10,10 @@
 
 #include "common/clock.h"
 #include "common/util.h"
+#include "lib/follow.h"
 #include "lib/rx.h"
+#include "lib/share.h"
+#include "lib/tx.h"
 #include "lib/who.h"
 
 #define BIND_NEW_MS 1000
@@ -183,6 +186,9 @@ int join_call(struct ipn_sock *s, struct client_call *call)
 
 	if (!sock_owns_fd(s))
 		return -EBADF;
+	r = share_control_begin(s);
+	if (r)
+		return r;
 	call->wait = s->wait;
 	r = session_call(s, call);
 	if (r == -ENETDOWN) {
@@ -192,6 +198,7 @@ int join_call(struct ipn_sock *s, struct client_call *call)
 	}
 	if ((r == -EAGAIN || r == -EINTR) && !call->text[0])
 		session_abandon(s);
+	share_control_end(s);
 	return r;
 }
 
@@ -548,6 +555,8 @@ int join_adopt(struct ipn_sock *s, const struct ipn_ctl_connected *c, int *fds, 
 			rx->log[RX_NODE].cursor = rx->page->node_cursor;
 		rx->overrun = rx->overrun_published = rx->page->overrun;
 		rx->sent = 1;
+		share_adopt(s);
+		follow_adopted(rx);
 		s->net = c->net;
 		s->port = (int)c->port;
 		__atomic_store_n(&s->state, SOCK_CONNECTED, __ATOMIC_RELEASE);
@@ -648,6 +657,7 @@ static int connect_locked(struct ipn_sock *s, const char *path)
 	s->net = c.net;
 	s->policy = (int)c.net.policy;
 	s->port = (int)c.port;
+	share_joined(s);
 	__atomic_store_n(&s->state, SOCK_CONNECTED, __ATOMIC_RELEASE);
 	return 0;
 }
@@ -675,6 +685,17 @@ int join_connect(struct ipn_sock *s, const struct sockaddr *addr, socklen_t len)
 /*
  * shutdown
  */
+
+/* Those who share the node, too, are told and woken. */
+static void shutdown_shared(struct ipn_sock *s, uint32_t shut)
+{
+	if (!share_is(&s->rx)) {
+		rx_wake(s);
+		return;
+	}
+	__atomic_or_fetch(&s->rx.page->revoked, shut, __ATOMIC_SEQ_CST);
+	tx_op(s, IPN_TX_RING);
+}
 
 int join_shutdown(struct ipn_sock *s, int how)
 {
@@ -707,7 +728,7 @@ int join_shutdown(struct ipn_sock *s, int how)
 		if (!r) {
 			__atomic_or_fetch(&s->shut, shut, __ATOMIC_SEQ_CST);
 			if (s->state == SOCK_CONNECTED)
-				rx_wake(s);
+				shutdown_shared(s, shut);
 		}
 	}
 	pthread_mutex_unlock(&s->lock);

@@ -39,8 +39,7 @@ static short sock_revents(struct ipn_sock *s, short events)
 	short revents = 0, mask = (short)(events | POLLHUP);
 	uint32_t shut = sock_shut(s);
 
-	if (wants_input(&(struct pollfd){ .events = events }) || sock_gone(s) ||
-	    shut == SOCK_SHUT_BOTH || rx_news(s)) {
+	if (wants_input(&(struct pollfd){ .events = events })) {
 		unsigned int ready = rx_look(s);
 
 		if (ready & RX_EOF)
@@ -49,6 +48,10 @@ static short sock_revents(struct ipn_sock *s, short events)
 			revents |= POLLIN | POLLRDNORM;
 		if (ready & RX_OOB)
 			revents |= POLLIN | POLLPRI;
+		if (ready & RX_CLOSED) /* a receive fails at once */
+			revents |= POLLIN;
+	} else if (shut == SOCK_SHUT_BOTH || ((sock_gone(s) || rx_news(s)) && rx_gone(s))) {
+		return (short)((POLLRDHUP | POLLHUP) & mask);
 	}
 	if (shut & SOCK_SHUT_RD)
 		revents |= POLLRDHUP;
@@ -117,13 +120,13 @@ static bool poll_yield(struct poller *p)
 /* Is its bell waited for? */
 static bool on_bell(const struct poller *p, nfds_t i)
 {
-	return p->socks[i] && p->raw[i].fd >= 0;
+	return p->socks[i] && p->raw[i].events;
 }
 
-/* Its room bell, if it is waited for. */
-static int room_fd(const struct poller *p, nfds_t i)
+/* Its room bell? */
+static bool on_room(const struct poller *p, nfds_t i)
 {
-	return p->socks[i] && p->nraw > p->nfds ? p->raw[p->nfds + i].fd : -1;
+	return p->socks[i] && p->nraw > p->nfds && p->raw[p->nfds + i].events;
 }
 
 /* Steps W2 to W5 of rx.c, until something is ready or the time is over. */
@@ -137,10 +140,16 @@ static int poll_sleep(struct poller *p, uint64_t deadline)
 		uint64_t until = deadline;
 
 		for (nfds_t i = 0; i < p->nfds; i++) {
-			if (on_bell(p, i))
+			if (on_bell(p, i)) {
 				rx_drain(p->socks[i]);
-			if (room_fd(p, i) >= 0)
+				p->raw[i].fd = rx_watch(p->socks[i]);
+				armed = armed && p->raw[i].fd >= 0;
+			}
+			if (on_room(p, i)) {
 				tx_room_drain(p->socks[i]);
+				p->raw[p->nfds + i].fd = rx_room_watch(p->socks[i]);
+				armed = armed && p->raw[p->nfds + i].fd >= 0;
+			}
 		}
 		r = poll_collect(p);
 		if (r)
@@ -193,15 +202,17 @@ static int poll_run(struct poller *p, uint64_t deadline)
 	for (nfds_t i = 0; i < p->nfds; i++) {
 		if (on_bell(p, i))
 			rx_wait_begin(p->socks[i]);
-		if (room_fd(p, i) >= 0)
+		if (on_room(p, i))
 			tx_wait_begin(p->socks[i]);
 	}
 	r = poll_sleep(p, deadline);
 	for (nfds_t i = 0; i < p->nfds; i++) {
-		if (room_fd(p, i) >= 0)
+		if (on_room(p, i))
 			tx_wait_end(p->socks[i]);
-		if (on_bell(p, i))
+		if (on_bell(p, i)) {
 			rx_wait_end(p->socks[i]);
+			rx_settle(p->socks[i]);
+		}
 	}
 	return r;
 }
@@ -218,7 +229,7 @@ static void poll_sort(struct poller *p)
 		struct pollfd *room = &p->raw[p->nfds + i];
 		struct ipn_sock *s = NULL;
 
-		*room = (struct pollfd){ .fd = -1, .events = POLLIN };
+		*room = (struct pollfd){ .fd = -1 };
 		p->raw[i] = p->fds[i];
 		p->raw[i].revents = 0;
 		p->socks[i] = NULL;
@@ -228,13 +239,13 @@ static void poll_sort(struct poller *p)
 		p->raw[i].fd = -1;
 		if (sock_connected(s)) {
 			p->socks[i] = s;
-			p->raw[i].fd = s->rx.bell.fd;
+			/* what they are stands in poll_sleep */
 			p->raw[i].events = POLLIN;
 			if (s->rx.lossless && wants_output(p->fds[i].events)) {
-				room->fd = s->room.fd;
+				room->events = POLLIN;
 				p->nraw = 2 * p->nfds;
 				if (!wants_input(&p->fds[i]))
-					p->raw[i].fd = -1;
+					p->raw[i].events = 0;
 			}
 		} else {
 			sock_put(s);
@@ -278,6 +289,15 @@ int poll_with(struct pollfd *fds, nfds_t nfds, const struct poll_call *call)
 			sock_put(p.socks[i]);
 	}
 	return r;
+}
+
+int poll_fd(struct ipn_sock *s, short events)
+{
+	if (!sock_connected(s))
+		return sock_no_data(s);
+	if (events == POLLIN)
+		return rx_poll_fd(s);
+	return events == POLLOUT ? tx_poll_fd(s) : -EINVAL;
 }
 
 int poll_any(struct pollfd *fds, nfds_t nfds, int timeout_ms)

@@ -19,6 +19,9 @@ struct poll_call {
 };
 int poll_with(struct pollfd *fds, nfds_t nfds, const struct poll_call *call);
 
+/* ipn_poll_fd. */
+int poll_fd(struct ipn_sock *s, short events);
+
 /* poll(2) over libipn's descriptors and others. How many are ready, or -errno. */
 int poll_any(struct pollfd *fds, nfds_t nfds, int timeout_ms);
 

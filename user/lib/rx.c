@@ -77,6 +77,7 @@
 
 #include "common/util.h"
 #include "common/clock.h"
+#include "lib/share.h"
 #include "lib/tx.h"
 
 #define NODE_RUN 64
@@ -195,17 +196,30 @@ static inline void log_skip_own(struct rx_log *log)
 	log_move(log, log->cursor + 1);
 }
 
-/* On a LOSSLESS network only own messages are overwritten unread. */
-static inline void rx_lost(struct rx *rx, uint64_t n)
+/*
+ * n messages from the cursor on are lost. On a LOSSLESS network those are own ones, but for what a
+ * child of fork() came too late for: then the cursor that counts is ahead of its own.
+ */
+static inline void rx_lost(struct rx *rx, const struct rx_log *log, uint64_t n)
 {
-	if (!rx->lossless)
+	uint64_t counts;
+
+	if (likely(!rx->lossless)) {
 		rx->overrun += n;
+		return;
+	}
+	if (!share_is(rx))
+		return;
+	counts =
+		load_relaxed(log == &rx->log[RX_NODE] ? &rx->page->node_cursor : &rx->page->cursor);
+	if (log->cursor < counts)
+		rx->overrun += n < counts - log->cursor ? n : counts - log->cursor;
 }
 
 /* Loses the message at the cursor. */
 static inline void log_lose(struct rx *rx, struct rx_log *log)
 {
-	rx_lost(rx, 1);
+	rx_lost(rx, log, 1);
 	log_move(log, log->cursor + 1);
 }
 
@@ -253,7 +267,7 @@ static void log_overrun(struct rx *rx, struct rx_log *log, uint64_t head)
 	uint64_t own;
 
 	if (head - log->cursor > slots) {
-		rx_lost(rx, head - slots - log->cursor);
+		rx_lost(rx, log, head - slots - log->cursor);
 		log_move(log, head - slots);
 		log->scanned = 0;
 	}
@@ -269,7 +283,7 @@ static void log_overrun(struct rx *rx, struct rx_log *log, uint64_t head)
 			log->own_ahead = 0;
 		}
 		if (!own) {
-			rx_lost(rx, head - rx->pool - log->cursor);
+			rx_lost(rx, log, head - rx->pool - log->cursor);
 			log_move(log, head - rx->pool);
 			return;
 		}
@@ -335,7 +349,7 @@ static void stash_trim(struct rx *rx)
 	if (n + more <= rx->pool)
 		return;
 	n = n + more - rx->pool < n ? n + more - rx->pool : n;
-	rx_lost(rx, n);
+	rx_lost(rx, stash, n);
 	log_move(stash, stash->cursor + n);
 }
 
@@ -383,7 +397,7 @@ static bool stash_put(struct rx *rx, const struct ipn_slot *slot)
 	__atomic_store_n(&to->seq, n + 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&head->head, n + 1, __ATOMIC_RELEASE);
 	if (n + 1 - stash->cursor > rx->pool) {
-		rx_lost(rx, 1);
+		rx_lost(rx, stash, 1);
 		log_move(stash, stash->cursor + 1);
 	}
 	return true;
@@ -465,6 +479,17 @@ static inline bool log_awaited(const struct rx_log *log)
 	return log->base && load_relaxed(&((const struct ipn_log_head *)log->base)->waiting);
 }
 
+/* LOSSLESS: the cursor in the page has moved. R2 and R3 of pool.h. */
+static void rx_moved(struct ipn_sock *s)
+{
+	const struct rx *rx = &s->rx;
+
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);                               /* R2 */
+	if (log_awaited(&rx->log[RX_NET]) || log_awaited(&rx->log[RX_NODE]) || /* R3 */
+	    follow_changes(rx)) /* who waits says so in a log that is not mapped here */
+		tx_op(s, IPN_TX_MOVED);
+}
+
 /*
  * Tells whoever looks at the page how far this reader is; on a LOSSLESS network that may make room
  * for who waits: see bpf/core/pool.h.
@@ -476,18 +501,20 @@ static void rx_publish(struct ipn_sock *s)
 
 	if (!page)
 		return;
+	if (share_is(rx)) {
+		share_publish(s);
+		if (rx->lossless)
+			rx_moved(s);
+		return;
+	}
 	store_relaxed(&page->cursor, rx->log[RX_NET].cursor);       /* R1 of pool.h */
 	store_relaxed(&page->node_cursor, rx->log[RX_NODE].cursor); /* R1 */
 	store_relaxed(&page->rx_packets, rx->packets);
 	store_relaxed(&page->rx_bytes, rx->bytes);
 	store_relaxed(&page->overrun, rx->overrun);
 	rx->overrun_published = rx->overrun;
-	if (unlikely(rx->lossless)) {
-		__atomic_thread_fence(__ATOMIC_SEQ_CST);                               /* R2 */
-		if (log_awaited(&rx->log[RX_NET]) || log_awaited(&rx->log[RX_NODE]) || /* R3 */
-		    follow_changes(rx)) /* who waits says so in a log that is not mapped here */
-			tx_op(s, IPN_TX_MOVED);
-	}
+	if (unlikely(rx->lossless))
+		rx_moved(s);
 }
 
 /* Counts n messages taken from a log and moves behind the last. */
@@ -502,9 +529,13 @@ static void rx_took(struct rx *rx, struct rx_log *log, uint64_t last, unsigned i
 	store_relaxed(&rx->burst, load_relaxed(&rx->burst) + n);
 }
 
+static void rx_settle_locked(struct ipn_sock *s);
+
 /* What every call that held the lock does at its end. */
 static void rx_unlock(struct ipn_sock *s)
 {
+	if (unlikely(s->rx.polled))
+		rx_settle_locked(s);
 	if (unlikely(s->rx.overrun != s->rx.overrun_published))
 		rx_publish(s);
 	pthread_mutex_unlock(&s->rx.lock);
@@ -613,17 +644,29 @@ static inline bool bell_news(const struct rx_bell *bell)
 	return bell->producer && load_acquire(bell->producer) != load_relaxed(&bell->seen);
 }
 
-/* Looks through the records nobody has looked at. */
-static void bell_walk(struct rx_bell *bell, uint32_t *gone)
+/* The port was taken away. Who shares the node may not see the record. */
+static void rx_set_gone(struct ipn_sock *s, uint32_t err)
 {
-	uint64_t pos = bell->seen, end;
+	store_relaxed(&s->gone, err);
+	__atomic_store_n(&s->rx.page->gone, err, __ATOMIC_RELEASE);
+}
+
+/* Looks through the records nobody has looked at. */
+static void bell_walk(struct ipn_sock *s, struct rx_bell *bell)
+{
+	uint64_t pos = bell->seen, end, consumed;
 
 	if (!bell_news(bell))
 		return;
 	end = load_acquire(bell->producer);
-	/* after fork() another process may have consumed some */
-	if ((int64_t)(load_acquire(bell->consumer) - pos) > 0)
-		pos = load_acquire(bell->consumer);
+	consumed = load_acquire(bell->consumer);
+	if (unlikely((int64_t)(consumed - pos) > 0)) { /* by another process */
+		uint64_t gone = load_relaxed(&s->rx.page->gone);
+
+		pos = consumed;
+		if (gone)
+			store_relaxed(&s->gone, (uint32_t)gone);
+	}
 	while (pos < end) {
 		const uint8_t *record = bell->data + (pos & (bell->size - 1));
 		uint32_t len = load_acquire((const uint32_t *)record);
@@ -634,7 +677,7 @@ static void bell_walk(struct rx_bell *bell, uint32_t *gone)
 		if (!(len & BELL_DISCARD) && len >= sizeof(event)) {
 			memcpy(&event, record + BELL_HDR, sizeof(event));
 			if (event.type == IPN_EVENT_GONE)
-				store_relaxed(gone, event.arg ? event.arg : ECONNRESET);
+				rx_set_gone(s, event.arg ? event.arg : ECONNRESET);
 		}
 		len &= ~BELL_DISCARD;
 		pos += (len + BELL_HDR + 7) & ~7u;
@@ -642,28 +685,36 @@ static void bell_walk(struct rx_bell *bell, uint32_t *gone)
 	store_relaxed(&bell->seen, pos <= end ? pos : end);
 }
 
-static void bell_consume(struct rx_bell *bell, uint32_t *gone)
+static void bell_consume(struct ipn_sock *s, struct rx_bell *bell)
 {
 	if (!bell->producer)
 		return;
-	bell_walk(bell, gone);
+	if (share_is(&s->rx)) {
+		share_hush(bell);
+		bell_walk(s, bell);
+		share_consumed(bell);
+		return;
+	}
+	if (unlikely(bell->watch))
+		share_hush(bell);
+	bell_walk(s, bell);
 	if ((int64_t)(bell->seen - load_acquire(bell->consumer)) > 0)
 		__atomic_store_n(bell->consumer, bell->seen, __ATOMIC_RELEASE);
 }
 
 static void bell_look(struct ipn_sock *s)
 {
-	bell_walk(&s->rx.bell, &s->gone);
+	bell_walk(s, &s->rx.bell);
 }
 
 static void bell_drain(struct ipn_sock *s)
 {
-	bell_consume(&s->rx.bell, &s->gone);
+	bell_consume(s, &s->rx.bell);
 }
 
 void rx_room_drain(struct ipn_sock *s)
 {
-	bell_consume(&s->room, &s->gone);
+	bell_consume(s, &s->room);
 }
 
 static size_t copy_out(const struct iovec *iov, size_t iovcnt, const uint8_t *data, size_t len)
@@ -717,7 +768,8 @@ void rx_set_oob(struct ipn_sock *s, uint32_t oob)
 
 	pthread_mutex_lock(&rx->lock);
 	if (rx->page) {
-		__atomic_store_n(&rx->page->want, oob == SOCK_OOB_ALL, __ATOMIC_SEQ_CST);
+		if (oob == SOCK_OOB_ALL || !share_is(rx))
+			__atomic_store_n(&rx->page->want, oob == SOCK_OOB_ALL, __ATOMIC_SEQ_CST);
 		if (oob == SOCK_OOB_ALL && load_relaxed(&s->oob) != SOCK_OOB_ALL)
 			store_relaxed(&rx->counts_seen,
 				      __atomic_load_n(&rx->page->counts, __ATOMIC_SEQ_CST));
@@ -733,10 +785,16 @@ void rx_set_oob(struct ipn_sock *s, uint32_t oob)
 static inline int rx_open(struct ipn_sock *s)
 {
 	uint32_t shut;
+	int r;
 
 	bell_look(s);
 	if (unlikely(sock_gone(s)))
 		return 0;
+	if (share_is(&s->rx) && !s->rx.entered) {
+		r = share_enter(s);
+		if (r)
+			return r;
+	}
 	shut = sock_shut(s);
 	if (likely(!(shut & SOCK_SHUT_RD)))
 		return RX_MESSAGE;
@@ -783,8 +841,8 @@ bool rx_news(const struct ipn_sock *s)
 /* Nothing to do for a call that may not wait. */
 static inline bool rx_quiet(const struct ipn_sock *s)
 {
-	return !rx_hint(s) && !oob_pending(s) && !bell_news(&s->rx.bell) && !sock_gone(s) &&
-	       !load_relaxed(&s->shut) && !follow_moved(&s->rx);
+	return !share_is(&s->rx) && !rx_hint(s) && !oob_pending(s) && !bell_news(&s->rx.bell) &&
+	       !sock_gone(s) && !load_relaxed(&s->shut) && !follow_moved(&s->rx);
 }
 
 /*
@@ -840,19 +898,81 @@ void rx_drain(struct ipn_sock *s)
 	pthread_mutex_unlock(&s->rx.lock);
 }
 
+/* Looks after those who share the node. True: one is behind, who may be dead soon. */
+static bool rx_tend(struct ipn_sock *s)
+{
+	if (!share_is(&s->rx) || !share_tend(s))
+		return false;
+	rx_moved(s);
+	return true;
+}
+
+int rx_watch(struct ipn_sock *s)
+{
+	return share_is(&s->rx) ? share_watch(&s->rx.bell) : s->rx.bell.fd;
+}
+
+int rx_room_watch(struct ipn_sock *s)
+{
+	return share_is(&s->rx) ? share_watch(&s->room) : s->room.fd;
+}
+
 int rx_arm(struct ipn_sock *s)
 {
 	struct ipn_page *page = s->rx.page;
+	bool alone = !rx_tend(s);
 	int r;
 
 	__atomic_store_n(&page->sleep, 1, __ATOMIC_SEQ_CST); /* W3 */
 	if (__atomic_load_n(&page->armed, __ATOMIC_SEQ_CST))
-		return follow_moved(&s->rx) ? -EBUSY : 0; /* nothing rings for the next log */
+		/* nothing rings for the next log */
+		return alone && !follow_moved(&s->rx) ? 0 : -EBUSY;
 	r = tx_op(s, IPN_TX_SLEEP);
 	/* senders do not look into the page of one whose bell is dear (bpf/core/wake.h) */
-	if (!r && (__atomic_load_n(&page->rests, __ATOMIC_RELAXED) || follow_moved(&s->rx)))
+	if (!r && (!alone || __atomic_load_n(&page->rests, __ATOMIC_RELAXED) ||
+		   follow_moved(&s->rx)))
 		r = -EBUSY;
 	return r;
+}
+
+/* The watch is ready exactly when there is something: armed, or rung by ourselves. */
+static void rx_settle_locked(struct ipn_sock *s)
+{
+	struct pollfd p = { .fd = s->rx.bell.watch, .events = POLLIN };
+
+	if (!rx_look_locked(s)) {
+		bell_drain(s); /* W2 */
+		if (rx_arm(s)) /* W3 */
+			share_alarm(&s->rx.bell);
+		if (!rx_look_locked(s)) /* W4 */
+			return;
+	}
+	if (poll(&p, 1, 0) != 1)
+		tx_op(s, IPN_TX_RING);
+}
+
+void rx_settle(struct ipn_sock *s)
+{
+	if (likely(!s->rx.polled))
+		return;
+	pthread_mutex_lock(&s->rx.lock);
+	rx_unlock(s);
+}
+
+int rx_poll_fd(struct ipn_sock *s)
+{
+	int fd;
+
+	pthread_mutex_lock(&s->rx.lock);
+	fd = share_watch(&s->rx.bell);
+	if (fd < 0) {
+		fd = -errno;
+	} else if (!s->rx.polled) {
+		rx_wait_begin(s); /* it waits from now on */
+		s->rx.polled = 1;
+	}
+	rx_unlock(s);
+	return fd;
 }
 
 /*
@@ -945,6 +1065,7 @@ static int rx_spin(struct ipn_sock *s, struct rx_wait *w)
 
 			if (r)
 				return r;
+			rx_tend(s);
 			if (bell_news(&rx->bell) || oob_pending(s) || sock_gone(s) ||
 			    sock_shut(s) & SOCK_SHUT_RD || follow_moved(rx))
 				return 0;
@@ -957,12 +1078,12 @@ static int rx_spin(struct ipn_sock *s, struct rx_wait *w)
 /* W5: until a record is in the bell. 0, -EAGAIN at the deadline, -EINTR. */
 static int rx_sleep(struct ipn_sock *s, struct rx_wait *w, bool armed)
 {
-	struct pollfd p = { .fd = s->rx.bell.fd, .events = POLLIN };
+	struct pollfd p = { .fd = rx_watch(s), .events = POLLIN };
 	uint64_t deadline = wait_deadline(s, w), until = deadline;
 	struct timespec ts;
 	int r;
 
-	if (!armed) {
+	if (!armed || p.fd < 0) {
 		uint64_t soon =
 			clock_now() + (follow_asks(&s->rx) ? SLEEP_ASKED_NS : SLEEP_UNARMED_NS);
 
@@ -984,8 +1105,10 @@ static int rx_wait(struct ipn_sock *s, unsigned int what, int flags, struct rx_w
 	int r;
 
 	what |= RX_CLOSED | RX_EOF;
-	if (flags & MSG_DONTWAIT)
+	if (flags & MSG_DONTWAIT) {
+		rx_tend(s);
 		return -EAGAIN;
+	}
 	if (!w->one && load_relaxed(&s->nonblock)) {
 		r = sock_may_block(s);
 		if (r)
@@ -1209,7 +1332,7 @@ int rx_done(struct ipn_sock *s, unsigned int n)
 	whole = rx_whole(rx, log, n);
 	for (unsigned int i = n - whole; i < n; i++)
 		bytes += slot_len(log, log_slot(log, rx->peek_first + i));
-	rx_lost(rx, n - whole);
+	rx_lost(rx, log, n - whole);
 	rx_took(rx, log, rx->peek_first + n - 1, whole, bytes);
 	log->scanned = 0; /* own messages were passed over without counting them */
 	rx_publish(s);

@@ -65,7 +65,18 @@ unsigned int rx_look(struct ipn_sock *s);
 void rx_wait_begin(struct ipn_sock *s);
 void rx_wait_end(struct ipn_sock *s);
 void rx_drain(struct ipn_sock *s); /* consume the bell */
-int rx_arm(struct ipn_sock *s);    /* ask for the bell */
+int rx_arm(struct ipn_sock *s);    /* ask for the bell; not 0: look every 10 ms besides */
+
+/* What to poll(2) for the bell, and for the room bell. -1: nothing, look every 10 ms. */
+int rx_watch(struct ipn_sock *s);
+int rx_room_watch(struct ipn_sock *s);
+
+/*
+ * ipn_poll_fd: what says when a receive would not wait. rx_settle makes it say so, after anything
+ * that took messages or records; it costs nothing where nobody asked.
+ */
+int rx_poll_fd(struct ipn_sock *s);
+void rx_settle(struct ipn_sock *s);
 
 /* Could there be something new since the last look? Takes no lock; wrong only to the safe side. */
 bool rx_hint(const struct ipn_sock *s);

@@ -15,6 +15,8 @@
 
 #include "common/util.h"
 #include "lib/follow.h"
+#include "lib/share.h"
+#include "lib/tx.h"
 #include "lib/who.h"
 
 #define CHUNK_BITS 10
@@ -101,6 +103,12 @@ static void bell_unmap(struct rx_bell *bell, size_t page_len)
 	bell->producer = NULL;
 	util_close_fd(&bell->fd);
 	bell->fd = -1;
+	if (bell->watch > 0)
+		close(bell->watch);
+	bell->watch = 0;
+	if (bell->timer > 0)
+		close(bell->timer);
+	bell->timer = 0;
 }
 
 void sock_unmap(struct ipn_sock *s)
@@ -118,6 +126,9 @@ void sock_unmap(struct ipn_sock *s)
 	rx->page = NULL;
 	bell_unmap(&rx->bell, rx->page_len);
 	bell_unmap(&s->room, rx->page_len);
+	if (s->always > 0)
+		close(s->always);
+	s->always = 0;
 	util_close_fd(&s->tap);
 	s->tap = -1;
 }
@@ -165,6 +176,7 @@ int sock_add(int fd, int policy, bool nonblock)
 	s = sock_alloc();
 	if (!s)
 		return -ENOMEM;
+	share_start();
 	s->fd = fd;
 	s->cookie = cookie;
 	s->who = who_am_i();
@@ -227,6 +239,8 @@ void sock_put(struct ipn_sock *s)
 {
 	if (__builtin_expect(__atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL), 1))
 		return;
+	if (share_leave(s))
+		tx_op(s, IPN_TX_MOVED);
 	sock_unmap(s);
 	util_close_fd(&s->path_fd);
 	s->path_fd = -1;
@@ -246,11 +260,11 @@ bool sock_remove(int fd, struct ipn_sock *s)
 	return true;
 }
 
-bool sock_owns_fd(const struct ipn_sock *s)
+bool sock_is(const struct ipn_sock *s, int fd)
 {
 	uint64_t cookie;
 
-	return !read_cookie(s->fd, &cookie) && cookie == s->cookie;
+	return !read_cookie(fd, &cookie) && cookie == s->cookie;
 }
 
 int sock_alias(int fd, struct ipn_sock *s)
@@ -268,6 +282,30 @@ int sock_alias(int fd, struct ipn_sock *s)
 	return 0;
 }
 
+int sock_dup(struct ipn_sock *s, int fd)
+{
+	_cleanup_close_ int copy = -1;
+	int r = -EBADF;
+
+	pthread_mutex_lock(&s->lock);
+	if (sock_is(s, fd)) {
+		copy = fcntl(fd, F_DUPFD, 0);
+		r = copy < 0 ? -errno : sock_alias(copy, s);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return r ? r : util_take_fd(&copy);
+}
+
+void sock_rehome(struct ipn_sock *s, int fd)
+{
+	for (int n = sock_next(0); s->fd == fd && n >= 0; n = sock_next(n + 1)) {
+		_cleanup_sock_ struct ipn_sock *other = n == fd ? NULL : sock_find(n);
+
+		if (other == s)
+			__atomic_store_n(&s->fd, n, __ATOMIC_RELEASE);
+	}
+}
+
 int sock_next(int from)
 {
 	for (unsigned int fd = (unsigned int)from; fd < CHUNKS * CHUNK; fd++) {
@@ -281,6 +319,16 @@ int sock_next(int from)
 	return -1;
 }
 
+void sock_fork_begin(void)
+{
+	pthread_mutex_lock(&free_lock);
+}
+
+void sock_fork_end(void)
+{
+	pthread_mutex_unlock(&free_lock);
+}
+
 void sock_forked(void)
 {
 	for (int fd = sock_next(0); fd >= 0; fd = sock_next(fd + 1)) {
@@ -289,6 +337,7 @@ void sock_forked(void)
 		s->refs = 0;
 		s->entries = 0;
 		s->waiters = 0;
+		s->senders = 0;
 		s->rx.peek_log = NULL;
 		follow_stop(&s->rx); /* the parent gets its answer, and this process another */
 		pthread_mutex_init(&s->lock, NULL);

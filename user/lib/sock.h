@@ -57,6 +57,8 @@ struct rx_bell {
 	const uint8_t *data; /* twice in a row */
 	size_t map_len;      /* of producer and data */
 	uint64_t seen; /* records before this position were looked at, not all were consumed */
+	int watch;     /* an epoll that says when it has rung, see share.c; 0: none */
+	int timer;     /* in the watch, for when the bell does not ring; 0: none */
 };
 
 struct rx {
@@ -95,6 +97,12 @@ struct rx {
 	struct rx_log *peek_log; /* NULL: nothing is shown */
 	uint32_t peek_count;
 	uint64_t peek_first; /* their numbers follow each other */
+
+	/* where the node is shared, see share.c */
+	uint32_t entered;                  /* this process receives, and the others know */
+	uint64_t packets_told, bytes_told; /* of these the page knows */
+	uint64_t tended;                   /* when it last looked who is dead, ns */
+	uint32_t polled;                   /* ipn_poll_fd(): its watch is ready when it should be */
 
 	/* only where `sent` is set; who only reads looks at none of it */
 	uint32_t own_room;   /* own messages that may stand behind unread ones; 0: any number */
@@ -141,12 +149,15 @@ struct ipn_sock {
 
 	/* under tx_lock */
 	uint32_t ticket;      /* of the last batch */
+	uint32_t polled;      /* as in struct rx, for room */
+	int always;           /* ipn_poll_fd() where there is always room; 0: none */
 	uint32_t batches_off; /* so many are sent singly before a batch is tried again */
 
 	/* constant once connected */
 	int tap;
 	uint32_t mtu;
 	struct rx_bell room; /* LOSSLESS: rings when the pool has room again; under tx_lock */
+	uint32_t process;    /* number of this process at the page, or SHARE_NONE: share.c */
 
 	/* under lock */
 	int fd;                  /* what the program has: it takes no bytes, and none come out */
@@ -168,11 +179,16 @@ struct ipn_sock {
 	char path[ADDR_PATH_SIZE];
 	struct ipn_ctl_net net;
 
+	uint32_t entries; /* descriptors that are this socket */
+
+	/* during a fork() */
+	struct ipn_sock *next_forking;
+	uint32_t fork_held; /* HELD_*: which of its locks are held for it */
+	bool of_no_use;     /* in the child */
+
 	/* for the preloaded library (user/preload); of no meaning here */
-	uint32_t entries; /* descriptors that are this socket; under lock */
-	uint32_t reads;   /* this process has received, or waited to */
-	int family;       /* what the program calls AF_IPN */
-	void *inherit;    /* what other processes and programs know of it: preload/inherit.c */
+	int family;    /* what the program calls AF_IPN */
+	void *inherit; /* what other processes and programs know of it: preload/inherit.c */
 };
 
 /*
@@ -194,10 +210,22 @@ struct ipn_sock *sock_find(int fd);
  */
 int sock_alias(int fd, struct ipn_sock *s);
 
+/* One more number for its descriptor; or -errno. */
+int sock_dup(struct ipn_sock *s, int fd);
+
+/*
+ * Another number becomes the one by which libipn knows the descriptor: `fd` is about to be closed.
+ * s->lock is held.
+ */
+void sock_rehome(struct ipn_sock *s, int fd);
+
 /* The lowest descriptor from `from` on that is in the table, or -1. */
 int sock_next(int from);
 
-/* In the child of fork(): only this thread is left. Makes the locks and counts say so. */
+/* Around a fork(): nobody is making a socket. */
+void sock_fork_begin(void);
+void sock_fork_end(void);
+/* In the child: only this thread is left. Makes the locks and counts say so. */
 void sock_forked(void);
 
 /* Takes the entry out of the table; it ends with its last holder. False: somebody else did. */
@@ -245,8 +273,12 @@ void sock_own_set(struct sock_own *own, int fd);
 /* The number still is that socket. */
 bool sock_own_is(const struct sock_own *own);
 
-/* The number still is the descriptor that ipn_socket returned. */
-bool sock_owns_fd(const struct ipn_sock *s);
+/* The number is, or still is, its descriptor. */
+bool sock_is(const struct ipn_sock *s, int fd);
+static inline bool sock_owns_fd(const struct ipn_sock *s)
+{
+	return sock_is(s, s->fd);
+}
 
 /*
  * Would a call without MSG_DONTWAIT have to return now? Asks the descriptor and remembers the

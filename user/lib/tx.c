@@ -8,11 +8,13 @@
 #include <limits.h>
 #include <poll.h>
 #include <sched.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 #include "common/util.h"
 #include "common/clock.h"
 #include "lib/rx.h"
+#include "lib/share.h"
 
 /*
  * Up to here a message is copied behind its header: cheaper than writev(), which maps two pieces.
@@ -25,6 +27,7 @@
 #define TX_SINGLES 1
 #define TX_YIELDS_MIN 3 /* before sleeping until a full pool has room */
 #define TX_YIELDS_MAX 30
+#define TX_UNWATCHED_NS 10000000ULL /* a room bell that cannot be watched */
 
 #define TX_FLAGS (MSG_DONTWAIT | MSG_NOSIGNAL | MSG_EOR)
 
@@ -52,6 +55,23 @@ static int tx_error(struct ipn_sock *s, int err)
 	default:
 		return -err;
 	}
+}
+
+/* Where the fabric answers this process; the frame names it. Under tx_lock. */
+static int tx_answer(struct ipn_sock *s, struct ipn_tx_hdr *hdr, struct ipn_page_process **answer)
+{
+	uint32_t n = s->process;
+
+	if (__builtin_expect(n == SHARE_NONE, 0)) {
+		int r = share_number(s);
+
+		if (r < 0)
+			return r;
+		n = (uint32_t)r;
+	}
+	hdr->process = (uint8_t)n;
+	*answer = &s->rx.page->process[n];
+	return 0;
 }
 
 /* The tap itself: waits until it takes more; it is non-blocking whatever the descriptor is. */
@@ -151,15 +171,19 @@ static int tx_try(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, si
 		  uint32_t *full)
 {
 	struct ipn_tx_hdr hdr = tx_data_hdr;
-	uint64_t refused;
+	struct ipn_page_process *answer;
+	uint64_t refused = 0;
 	int r;
 
 	pthread_mutex_lock(&s->tx_lock);
 	s->ticket++;
 	memcpy(hdr.ticket, &s->ticket, sizeof(hdr.ticket));
-	r = tx_message(s, &hdr, iov, iovcnt, len, flags);
-	refused = __atomic_load_n(&s->rx.page->tx_refused, __ATOMIC_ACQUIRE);
 	*full = 0;
+	r = tx_answer(s, &hdr, &answer);
+	if (!r) {
+		r = tx_message(s, &hdr, iov, iovcnt, len, flags);
+		refused = __atomic_load_n(&answer->tx_refused, __ATOMIC_ACQUIRE);
+	}
 	if (!r && IPN_TX_WHY(refused) == (IPN_TX_FULL | s->ticket)) {
 		r = -ENOBUFS;
 		*full = IPN_TX_LOG(refused);
@@ -181,12 +205,16 @@ static int tx_write_op(struct ipn_sock *s, struct ipn_tx_hdr *hdr)
 static bool tx_room_in(struct ipn_sock *s, uint32_t full)
 {
 	struct ipn_tx_hdr hdr = TX_HDR(IPN_TX_ROOM);
+	struct ipn_page_process *answer;
 	bool room;
 
+	if (share_is(&s->rx)) /* another process may wait for the same bit */
+		full |= IPN_TX_ROOM_LOOK;
 	memcpy(hdr.ticket, &full, sizeof(hdr.ticket));
 	pthread_mutex_lock(&s->tx_lock);
 	/* who cannot ask would find out by sending, too */
-	room = tx_write_op(s, &hdr) || __atomic_load_n(&s->rx.page->room, __ATOMIC_ACQUIRE);
+	room = tx_answer(s, &hdr, &answer) || tx_write_op(s, &hdr) ||
+	       __atomic_load_n(&answer->room, __ATOMIC_ACQUIRE);
 	pthread_mutex_unlock(&s->tx_lock);
 	return room;
 }
@@ -223,8 +251,9 @@ void tx_wait_end(struct ipn_sock *s)
  */
 static int tx_room_wait(struct ipn_sock *s, uint32_t full, uint64_t deadline)
 {
-	struct pollfd p = { .fd = s->room.fd, .events = POLLIN };
+	struct pollfd p = { .events = POLLIN };
 	struct timespec ts;
+	uint64_t until;
 	int r = 0;
 
 	tx_wait_begin(s);
@@ -232,8 +261,11 @@ static int tx_room_wait(struct ipn_sock *s, uint32_t full, uint64_t deadline)
 		tx_room_drain(s);
 		if (tx_room_in(s, full) || rx_gone(s) || sock_shut(s) & SOCK_SHUT_WR)
 			break;
-		r = ppoll(&p, 1, clock_left(deadline, &ts), NULL);
-		if (r <= 0) {
+		p.fd = rx_room_watch(s);
+		until = p.fd < 0 ? clock_now() + TX_UNWATCHED_NS : deadline;
+		until = deadline < until ? deadline : until;
+		r = ppoll(&p, 1, clock_left(until, &ts), NULL);
+		if (r < 0 || (r == 0 && until == deadline)) {
 			r = r ? -errno : -EAGAIN;
 			break;
 		}
@@ -254,6 +286,55 @@ static void tx_learn(struct ipn_sock *s, unsigned int limit, bool found)
 	now = now < TX_YIELDS_MIN ? TX_YIELDS_MIN : now > TX_YIELDS_MAX ? TX_YIELDS_MAX : now;
 	if (now != limit)
 		__atomic_store_n(&s->tx_yields, now, __ATOMIC_RELAXED);
+}
+
+/* As rx_settle, for room. */
+static void tx_settle(struct ipn_sock *s)
+{
+	struct pollfd p = { .fd = s->room.watch, .events = POLLIN };
+
+	if (!tx_room(s)) {
+		tx_room_drain(s);
+		if (!tx_room(s) && !rx_gone(s) && !(sock_shut(s) & SOCK_SHUT_WR))
+			return;
+	}
+	if (poll(&p, 1, 0) == 1)
+		return;
+	tx_op(s, IPN_TX_RING);
+	rx_settle(s); /* that rang both */
+}
+
+/* Where an event loop watches: the fabric rings a sleeper for its own messages, too. */
+static inline void tx_sent(struct ipn_sock *s)
+{
+	if (__builtin_expect(s->polled, 0))
+		tx_settle(s);
+	if (__builtin_expect(s->rx.polled, 0))
+		rx_settle(s);
+}
+
+int tx_poll_fd(struct ipn_sock *s)
+{
+	int fd;
+
+	pthread_mutex_lock(&s->tx_lock);
+	if (s->rx.lossless) {
+		fd = share_watch(&s->room);
+	} else {
+		if (s->always <= 0)
+			s->always = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+		fd = s->always;
+	}
+	if (fd >= 0 && s->rx.lossless && !s->polled) {
+		tx_wait_begin(s);
+		s->polled = 1;
+	}
+	pthread_mutex_unlock(&s->tx_lock);
+	if (fd < 0)
+		return -errno;
+	if (s->polled)
+		tx_settle(s);
+	return fd;
 }
 
 static int tx_lossless(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, size_t len,
@@ -334,6 +415,7 @@ ssize_t tx_send(struct ipn_sock *s, const struct iovec *iov, size_t iovcnt, int 
 		r = tx_lossless(s, iov, iovcnt, len, flags);
 	else
 		r = tx_message(s, &tx_data_hdr, iov, iovcnt, len, flags);
+	tx_sent(s);
 	return r ? r : (ssize_t)len;
 }
 
@@ -387,7 +469,8 @@ static int tx_frame(struct ipn_sock *s, const struct iovec *msgs, unsigned int n
 	struct ipn_tx_hdr hdr = TX_HDR(IPN_TX_BATCH);
 	struct iovec one = { .iov_base = frame };
 	uint32_t off = __atomic_load_n(&s->batches_off, __ATOMIC_RELAXED);
-	uint64_t refused;
+	struct ipn_page_process *answer;
+	uint64_t refused = 0;
 	int r;
 
 	if (off) { /* a guess, so races between threads are harmless */
@@ -402,20 +485,25 @@ static int tx_frame(struct ipn_sock *s, const struct iovec *msgs, unsigned int n
 	pthread_mutex_lock(&s->tx_lock);
 	s->ticket++;
 	memcpy(hdr.ticket, &s->ticket, sizeof(hdr.ticket));
+	if (tx_answer(s, &hdr, &answer)) { /* singly, which says what is wrong */
+		pthread_mutex_unlock(&s->tx_lock);
+		return 0;
+	}
 	memcpy(frame, &hdr, sizeof(hdr));
 	r = tx_writev(s, &one, 1, flags);
-	refused = __atomic_load_n(&s->rx.page->tx_refused, __ATOMIC_ACQUIRE);
+	refused = __atomic_load_n(&answer->tx_refused, __ATOMIC_ACQUIRE);
 	if (!r && IPN_TX_WHY(refused) == (IPN_TX_REFUSED | s->ticket)) {
 		__atomic_store_n(&s->batches_off, TX_BATCHES_OFF, __ATOMIC_RELAXED);
 	} else if (!r && (IPN_TX_WHY(refused) == (IPN_TX_FULL | s->ticket) ||
 			  IPN_TX_WHY(refused) == (IPN_TX_AGAIN | s->ticket))) {
-		uint64_t taken = __atomic_load_n(&s->rx.page->taken, __ATOMIC_RELAXED);
+		uint64_t taken = __atomic_load_n(&answer->taken, __ATOMIC_RELAXED);
 
 		r = (int)(taken < n ? taken : n);
 	} else if (!r) {
 		r = (int)n;
 	}
 	pthread_mutex_unlock(&s->tx_lock);
+	tx_sent(s);
 	return r;
 }
 

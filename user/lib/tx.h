@@ -20,6 +20,8 @@ int tx_batch(struct ipn_sock *s, const struct iovec *msgs, unsigned int n, int f
  */
 bool tx_room(struct ipn_sock *s);
 void tx_room_drain(struct ipn_sock *s);
+/* ipn_poll_fd, as rx_poll_fd. */
+int tx_poll_fd(struct ipn_sock *s);
 /* Around waiting for the room bell, as rx_wait_begin and rx_wait_end. */
 void tx_wait_begin(struct ipn_sock *s);
 void tx_wait_end(struct ipn_sock *s);

@@ -97,27 +97,13 @@ int shim_lib_close(int fd)
  * Several numbers.
  */
 
-/* Another number becomes the one by which libipn knows the descriptor. s->lock is held. */
-static void rehome(struct ipn_sock *s)
-{
-	for (int fd = sock_next(0); fd >= 0; fd = sock_next(fd + 1)) {
-		_cleanup_sock_ struct ipn_sock *other = fd == s->fd ? NULL : sock_find(fd);
-
-		if (other != s)
-			continue;
-		__atomic_store_n(&s->fd, fd, __ATOMIC_RELEASE);
-		return;
-	}
-}
-
 /* The number is about to become something else, or nothing. */
 static void fd_leave(int fd, struct ipn_sock *s)
 {
 	shim_epoll_closed(fd);
 	pthread_mutex_lock(&s->lock);
 	if (s->entries > 1) {
-		if (s->fd == fd)
-			rehome(s);
+		sock_rehome(s, fd);
 		if (sock_remove(fd, s))
 			s->entries--;
 	} else if (sock_remove(fd, s)) {

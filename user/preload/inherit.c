@@ -3,14 +3,15 @@
  * Sockets over fork() and exec().
  *
  * A memory file, shared by a process and all its descendants, has a record of each IPN socket: who
- * has it, who receives from it, and, for the next program of the same process, how it is connected.
- * The descriptors that a connected socket needs besides the one the program has are kept open, at
- * numbers out of the way, with the same FD_CLOEXEC. $IPN_FABRIC_SHIM has the number of the file.
+ * has it, and how the next program finds it connected. The descriptors that a connected socket
+ * needs besides the one the program has are kept open, at numbers out of the way, with the same
+ * FD_CLOEXEC. $IPN_FABRIC_SHIM has the number of the file. How processes share a node is told in
+ * lib/share.c; its locks are of this file.
  *
- * After fork() the parent and the child have the same node, and each its own place in the stream:
- * who receives gets all messages from the fork on. They share the bell: when more than one of them
- * receives, a record that rings for one may be consumed by the other, so they look at the log every
- * so often instead of relying on it (wait.c).
+ * A program looks which of the descriptors it was given is the socket of a record, by the cookie:
+ * a child of vfork() or posix_spawn() runs no fork handler, so nobody has entered it. Records are
+ * not given back, since such a child may still be on its way; the oldest that no living process has
+ * is used again.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -20,22 +21,24 @@
 
 #include "lib/follow.h"
 #include "lib/join.h"
+#include "lib/share.h"
 #include "preload/shim.h"
 
 #define INHERIT_ENV "IPN_FABRIC_SHIM"
 #define INHERIT_MAGIC 0x49504e4b45455031ULL
 #define INHERIT_RECORDS 256
 #define INHERIT_PROCESSES 16
-#define INHERIT_FDS 5 /* IPN_CTL_FD_* */
+#define INHERIT_FDS 6 /* IPN_CTL_FD_*; these the socket has and closes itself: */
+#define INHERIT_OWN (IPN_CTL_FD_TAP | IPN_CTL_FD_BELL | IPN_CTL_FD_ROOM)
+#define INHERIT_KEPT (INHERIT_FDS + 2)
 
 struct inherit_record {
-	uint32_t used;
-	uint32_t forking; /* forks under way: whoever is born there will enter itself */
+	uint32_t used; /* 0: never; else counts up with each use, of any record */
 	int32_t holders[INHERIT_PROCESSES];
-	int32_t readers[INHERIT_PROCESSES];
 
 	/* for the next program */
 	uint64_t cookie;
+	uint64_t key; /* of its page, see share.c */
 	uint32_t state, shut;
 	int32_t family, policy, port;
 	int32_t fds[INHERIT_FDS]; /* by the bits IPN_CTL_FD_*; -1: none */
@@ -49,6 +52,7 @@ struct inherit_record {
 
 struct inherit_file {
 	uint64_t magic;
+	uint32_t uses;
 	struct inherit_record record[INHERIT_RECORDS];
 };
 
@@ -115,28 +119,37 @@ static bool pid_in(const int32_t *pids, int32_t pid)
 	return false;
 }
 
-/* A record for a new socket; those of the dead are taken when no other is left. NULL: full. */
+static uint32_t next_use(void)
+{
+	return __atomic_add_fetch(&file->uses, 1, __ATOMIC_RELAXED);
+}
+
+/* A record for a new socket: the one that is of no use for longest. NULL: all are in use. */
 static struct inherit_record *record_new(void)
 {
-	for (int full = 0; full < 2; full++) {
-		for (int i = 0; i < INHERIT_RECORDS; i++) {
-			struct inherit_record *k = &file->record[i];
-			uint32_t used = full ? 1 : 0;
+	for (;;) {
+		struct inherit_record *k = NULL;
+		uint32_t oldest = UINT32_MAX;
 
-			if (full && pid_others(k->holders, 0))
+		for (int i = 0; i < INHERIT_RECORDS && oldest; i++) {
+			uint32_t used = __atomic_load_n(&file->record[i].used, __ATOMIC_ACQUIRE);
+
+			if (used >= oldest || (used && pid_others(file->record[i].holders, 0)))
 				continue;
-			if (!__atomic_compare_exchange_n(&k->used, &used, 1, false,
-							 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
-				continue;
-			memset(&k->forking, 0,
-			       sizeof(*k) - offsetof(struct inherit_record, forking));
-			memset(k->fds, -1, sizeof(k->fds));
-			k->control = k->life = -1;
-			pid_add(k->holders, own_pid);
-			return k;
+			k = &file->record[i];
+			oldest = used;
 		}
+		if (!k)
+			return NULL;
+		if (!__atomic_compare_exchange_n(&k->used, &oldest, next_use(), false,
+						 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+			continue;
+		memset(&k->holders, 0, sizeof(*k) - offsetof(struct inherit_record, holders));
+		memset(k->fds, -1, sizeof(k->fds));
+		k->control = k->life = -1;
+		pid_add(k->holders, own_pid);
+		return k;
 	}
-	return NULL;
 }
 
 /* It goes where the program's descriptor goes: over exec(), or not. */
@@ -162,6 +175,7 @@ void shim_inherit(struct ipn_sock *s)
 	k = s->inherit;
 	if (k) {
 		k->cookie = s->cookie;
+		k->key = s->rx.page ? s->rx.page->key : 0;
 		k->control = s->control.fd;
 		k->life = s->life.fd;
 		k->shut = s->shut;
@@ -191,8 +205,12 @@ static void inherit_placed(struct ipn_sock *s, const struct ipn_ctl_connected *c
 
 		if (!(c->fds & bit))
 			continue;
+		if (k && k->fds[i] == fds[n]) { /* inherited: where others look for it, too */
+			n++;
+			continue;
+		}
 		fd = shim_hidden_dup(fds[n], cloexec);
-		if (bit == IPN_CTL_FD_TAP || bit == IPN_CTL_FD_BELL) {
+		if (bit & INHERIT_OWN) {
 			if (fd < 0) {
 				shim_hide(fds[n]); /* where it is */
 				fd = fds[n];
@@ -226,16 +244,12 @@ static void inherit_followed(struct ipn_sock *s, int fd)
 }
 
 /* The kept descriptors that are not the socket's own: it has closed those. */
-static void close_kept(struct inherit_record *k, bool all)
+static void close_kept(struct inherit_record *k)
 {
 	for (int i = 0; i < INHERIT_FDS; i++) {
-		if (k->fds[i] >= 0 && (all || (1 << i) & ~(IPN_CTL_FD_TAP | IPN_CTL_FD_BELL)))
+		if (k->fds[i] >= 0 && !((1 << i) & INHERIT_OWN))
 			shim_lib_close(k->fds[i]);
 	}
-	if (all && k->control >= 0)
-		shim_lib_close(k->control);
-	if (all && k->life >= 0)
-		shim_lib_close(k->life);
 }
 
 void shim_left(struct ipn_sock *s)
@@ -245,11 +259,9 @@ void shim_left(struct ipn_sock *s)
 	if (!k)
 		return;
 	s->inherit = NULL;
-	close_kept(k, false);
-	pid_remove(k->readers, own_pid);
+	close_kept(k);
 	pid_remove(k->holders, own_pid);
-	if (!pid_others(k->holders, 0) && !__atomic_load_n(&k->forking, __ATOMIC_SEQ_CST))
-		__atomic_store_n(&k->used, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&k->used, next_use(), __ATOMIC_SEQ_CST);
 }
 
 void shim_inherit_cloexec(struct ipn_sock *s, bool on)
@@ -270,29 +282,6 @@ void shim_inherit_cloexec(struct ipn_sock *s, bool on)
 		shim_real_fcntl(s->life.fd, F_SETFD, (void *)(intptr_t)(on ? FD_CLOEXEC : 0));
 }
 
-bool shim_reader(struct ipn_sock *s)
-{
-	struct inherit_record *k = s->inherit;
-
-	if (!k)
-		return false;
-	if (!__atomic_load_n(&s->reads, __ATOMIC_RELAXED)) {
-		pid_add(k->readers, own_pid);
-		__atomic_store_n(&s->reads, 1, __ATOMIC_RELAXED);
-	}
-	return pid_others(k->readers, own_pid);
-}
-
-void shim_check_gone(struct ipn_sock *s)
-{
-	struct pollfd p = { .fd = s->tap, .events = 0 };
-	uint32_t none = 0;
-
-	if (sock_connected(s) && shim_real_poll(&p, 1, 0) == 1 && p.revents & POLLERR)
-		__atomic_compare_exchange_n(&s->gone, &none, ECONNRESET, false, __ATOMIC_RELAXED,
-					    __ATOMIC_RELAXED);
-}
-
 /*
  * fork
  */
@@ -307,23 +296,9 @@ static void each_socket(void (*f)(struct ipn_sock *s))
 	}
 }
 
-static void count_fork(struct ipn_sock *s)
-{
-	__atomic_add_fetch(&((struct inherit_record *)s->inherit)->forking, 1, __ATOMIC_SEQ_CST);
-}
-
-static void before_fork(void)
-{
-	each_socket(count_fork);
-}
-
 static void enter_child(struct ipn_sock *s)
 {
-	struct inherit_record *k = s->inherit;
-
-	s->reads = 0;
-	pid_add(k->holders, own_pid);
-	__atomic_sub_fetch(&k->forking, 1, __ATOMIC_SEQ_CST);
+	pid_add(((struct inherit_record *)s->inherit)->holders, own_pid);
 }
 
 static void in_child(void)
@@ -331,7 +306,6 @@ static void in_child(void)
 	own_pid = getpid();
 	if (shim_idle())
 		return;
-	sock_forked();
 	shim_epoll_forked();
 	each_socket(enter_child);
 }
@@ -339,14 +313,6 @@ static void in_child(void)
 /*
  * exec
  */
-
-static bool same_socket(int fd, uint64_t cookie)
-{
-	uint64_t now;
-	socklen_t len = sizeof(now);
-
-	return !shim_real_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &now, &len) && now == cookie;
-}
 
 static int adopt(struct ipn_sock *s, struct inherit_record *k)
 {
@@ -404,54 +370,88 @@ static struct ipn_sock *inherit_fd(struct inherit_record *k, struct ipn_sock *s,
 	return s;
 }
 
-/* Was this program given a descriptor of it? If not, what was kept of it is closed. */
-static bool was_given(struct inherit_record *k)
+/* The record whose socket this descriptor is. */
+static struct inherit_record *record_of(int fd)
 {
-	struct dirent *entry;
-	bool given = false;
-	DIR *dir = opendir("/proc/self/fd");
+	uint64_t cookie;
+	socklen_t len = sizeof(cookie);
 
-	while (dir && !given && (entry = readdir(dir)))
-		given = entry->d_name[0] != '.' && same_socket(atoi(entry->d_name), k->cookie);
-	if (dir)
-		closedir(dir);
-	if (given)
-		return true;
-	close_kept(k, true);
-	pid_remove(k->readers, own_pid);
-	pid_remove(k->holders, own_pid);
+	if (shim_real_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len))
+		return NULL;
+	for (int i = 0; i < INHERIT_RECORDS; i++) {
+		if (file->record[i].used && file->record[i].cookie == cookie)
+			return &file->record[i];
+	}
+	return NULL;
+}
+
+/* The descriptors that were kept for a record, one after the other; -1: there is none. */
+static int kept(const struct inherit_record *k, int i)
+{
+	return i < INHERIT_FDS ? k->fds[i] : i == INHERIT_FDS ? k->control : k->life;
+}
+
+static bool kept_by(const struct inherit_record *k, int fd)
+{
+	for (int i = 0; i < INHERIT_KEPT; i++) {
+		if (kept(k, i) == fd)
+			return true;
+	}
 	return false;
 }
 
-/* The socket of a record becomes one of this program. */
-static void inherit(struct inherit_record *k)
+/* A socket that this program was not given, of a process that had it: what was kept for it. */
+static void disinherit(struct inherit_record *k, const bool *given)
 {
-	struct ipn_sock *s = NULL;
-	struct dirent *entry;
-	DIR *dir;
+	for (int i = 0; i < INHERIT_KEPT; i++) {
+		bool other = kept(k, i) < 0;
 
-	for (int i = 0; i < INHERIT_FDS; i++) {
-		if (k->fds[i] >= 0)
-			shim_hide(k->fds[i]);
+		for (int n = 0; n < INHERIT_RECORDS && !other; n++)
+			other = given[n] && kept_by(&file->record[n], kept(k, i));
+		if (!other)
+			shim_lib_close(kept(k, i));
 	}
-	shim_hide(k->control);
-	shim_hide(k->life);
-	dir = opendir("/proc/self/fd");
+	share_drop(k->key);
+	pid_remove(k->holders, own_pid);
+}
+
+/* Calls f for all descriptors that are sockets of records, with the record's number. */
+static void each_given(void (*f)(int record, int fd, void *arg), void *arg)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+
 	while (dir && (entry = readdir(dir))) {
 		int fd = atoi(entry->d_name);
+		struct inherit_record *k = entry->d_name[0] == '.' ? NULL : record_of(fd);
 
-		if (entry->d_name[0] != '.' && same_socket(fd, k->cookie))
-			s = inherit_fd(k, s, fd);
+		if (k)
+			f((int)(k - file->record), fd, arg);
 	}
 	if (dir)
 		closedir(dir);
-	if (s) {
-		sock_put(s);
-		return;
+}
+
+static void note_given(int record, int fd, void *arg)
+{
+	bool *given = arg;
+
+	(void)fd;
+	given[record] = true;
+}
+
+/* arg: the sockets of the records, as far as they are made. */
+static void inherit(int record, int fd, void *arg)
+{
+	struct ipn_sock **s = (struct ipn_sock **)arg + record;
+	struct inherit_record *k = &file->record[record];
+
+	if (!*s) {
+		for (int i = 0; i < INHERIT_KEPT; i++)
+			shim_hide(kept(k, i));
+		pid_add(k->holders, own_pid);
 	}
-	close_kept(k, true);
-	pid_remove(k->readers, own_pid);
-	pid_remove(k->holders, own_pid);
+	*s = inherit_fd(k, *s, fd);
 }
 
 static struct inherit_file *map_file(int fd)
@@ -459,11 +459,6 @@ static struct inherit_file *map_file(int fd)
 	struct inherit_file *f = mmap(NULL, sizeof(*f), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	return f == MAP_FAILED ? NULL : f;
-}
-
-static bool is_ours(const struct inherit_record *k)
-{
-	return __atomic_load_n(&k->used, __ATOMIC_SEQ_CST) && pid_in(k->holders, own_pid);
 }
 
 /* The file that the environment names; NULL: there is none, or it is something else. */
@@ -484,31 +479,48 @@ static struct inherit_file *inherited_file(int *fd)
 	return f;
 }
 
-/* A program that was given no socket goes on as if there had not been any. */
+/* The file is of no use to this program: it goes on as if there had not been any. */
+static void file_drop(int fd)
+{
+	munmap(file, sizeof(*file));
+	file = NULL;
+	share_file = -1;
+	shim_real_close(fd);
+}
+
+/*
+ * What was kept of other sockets is closed first, by its numbers: those of what exec() has closed
+ * already must not have become something of this program's.
+ */
 static void inherit_all(void)
 {
-	int fd, ours = 0;
-	struct inherit_file *f = inherited_file(&fd);
-	bool given[INHERIT_RECORDS];
+	struct ipn_sock *socks[INHERIT_RECORDS] = { NULL };
+	bool given[INHERIT_RECORDS] = { false }, any = false;
+	int fd;
 
-	for (int i = 0; f && i < INHERIT_RECORDS; i++)
-		ours += is_ours(&f->record[i]);
-	if (!ours) {
-		if (f) {
-			munmap(f, sizeof(*f));
-			shim_real_close(fd);
-		}
+	file = inherited_file(&fd);
+	if (!file)
+		return;
+	share_file = fd;
+	each_given(note_given, given);
+	for (int i = 0; i < INHERIT_RECORDS; i++) {
+		struct inherit_record *k = &file->record[i];
+
+		any |= given[i];
+		if (!given[i] && k->used &&
+		    (pid_in(k->holders, own_pid) || pid_in(k->holders, getppid())))
+			disinherit(k, given);
+	}
+	if (!any) {
+		file_drop(fd);
 		return;
 	}
-	file = f;
 	shim_hide(fd);
 	shim_start();
-	/* numbers that were closed over exec() are not to be taken before all are looked at */
+	each_given(inherit, socks);
 	for (int i = 0; i < INHERIT_RECORDS; i++)
-		given[i] = is_ours(&file->record[i]) && was_given(&file->record[i]);
-	for (int i = 0; i < INHERIT_RECORDS; i++)
-		if (given[i])
-			inherit(&file->record[i]);
+		if (socks[i])
+			sock_put(socks[i]);
 }
 
 void shim_inherit_start(void)
@@ -532,6 +544,7 @@ void shim_inherit_start(void)
 		shim_lib_close(fd);
 		return;
 	}
+	share_file = fd;
 	file->magic = INHERIT_MAGIC;
 	snprintf(number, sizeof(number), "%d", fd);
 	setenv(INHERIT_ENV, number, 1);
@@ -540,6 +553,6 @@ void shim_inherit_start(void)
 __attribute__((constructor)) static void begin(void)
 {
 	own_pid = getpid();
-	pthread_atfork(before_fork, NULL, in_child);
+	pthread_atfork(NULL, NULL, in_child);
 	inherit_all();
 }

@@ -26,8 +26,6 @@ static ssize_t recv_vec(struct ipn_sock *s, const struct iovec *iov, size_t n, i
 {
 	struct shim_wait wait = {
 		.restart = !__atomic_load_n(&s->rcvtimeo, __ATOMIC_RELAXED),
-		.s = s,
-		.shared = shim_reader(s),
 	};
 	struct shim_wait before = shim_wait_begin(&wait);
 	ssize_t r;
@@ -96,8 +94,8 @@ static bool any_is_ipn(const unsigned char *fds, size_t len)
 }
 
 /*
- * Is an IPN socket among the descriptors that are passed on? Who gets it would have a control
- * connection that is not its own, and nothing that messages come through.
+ * Is an IPN socket among the descriptors that are passed on? Who gets it would have a descriptor
+ * that holds the network, and nothing that messages come through.
  */
 static bool passes_ipn(const struct msghdr *msg)
 {
@@ -268,7 +266,7 @@ SHIM_API ssize_t writev(int fd, const struct iovec *iov, int n)
 	return shim_ret(send_vec(s, iov, (size_t)n, 0));
 }
 
-/* The kernel would move the bytes to the control connection. */
+/* The kernel would refuse the bytes, or find none. */
 static bool either_is_ipn(int a, int b)
 {
 	_cleanup_sock_ struct ipn_sock *sa = shim_find(a), *sb = shim_find(b);

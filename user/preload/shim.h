@@ -55,14 +55,10 @@ static inline ssize_t shim_ret(ssize_t r)
 
 /*
  * Around a call of libipn that may wait (wait.c). restart: as a call of the system that goes on
- * after a signal whose handler was installed with SA_RESTART. s, or fds: what is received from.
+ * after a signal whose handler was installed with SA_RESTART.
  */
 struct shim_wait {
 	bool restart;
-	bool shared; /* other processes receive from it, too: see inherit.c */
-	struct ipn_sock *s;
-	const struct pollfd *fds;
-	nfds_t nfds;
 };
 /* Returns what to give to shim_wait_end(): a signal handler may send while the thread receives. */
 struct shim_wait shim_wait_begin(const struct shim_wait *wait);
@@ -100,10 +96,6 @@ void shim_inherit(struct ipn_sock *s);
 void shim_inherit_cloexec(struct ipn_sock *s, bool on);
 /* This process has no more descriptor of it. */
 void shim_left(struct ipn_sock *s);
-/* This process receives from the socket. True: so may another one. */
-bool shim_reader(struct ipn_sock *s);
-/* Looks whether a port that another process saw go is gone. */
-void shim_check_gone(struct ipn_sock *s);
 /* Is this process the one whose memory this is, and not a child by vfork()? */
 bool shim_own_memory(void);
 

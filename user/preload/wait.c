@@ -11,8 +11,6 @@
 /* glibc says of poll() that it only writes to the list. */
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 
-#define SHARED_TICK_NS 10000000
-
 static __thread struct shim_wait current;
 
 struct shim_wait shim_wait_begin(const struct shim_wait *wait)
@@ -74,44 +72,10 @@ static int restarting_ppoll(struct pollfd *fds, nfds_t nfds, const struct timesp
 	return r > 0 ? 1 : r;
 }
 
-static bool shorter(const struct timespec *timeout, long ns)
-{
-	return timeout && !timeout->tv_sec && timeout->tv_nsec <= ns;
-}
-
-/* Others take records out of the same bell: it may ring for us and we never see it. */
-static int shared_ppoll(struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
-			const sigset_t *mask)
-{
-	const struct timespec tick = { .tv_nsec = SHARED_TICK_NS };
-	int r;
-
-	if (shorter(timeout, SHARED_TICK_NS))
-		return shim_real_ppoll(fds, nfds, timeout, mask);
-	r = shim_real_ppoll(fds, nfds, &tick, mask);
-	if (r < 0 && errno == EINTR && current.restart)
-		return restarting_ppoll(fds, nfds, &tick);
-	if (r)
-		return r;
-	if (current.s)
-		shim_check_gone(current.s);
-	for (nfds_t i = 0; i < current.nfds; i++) {
-		_cleanup_sock_ struct ipn_sock *s = sock_find(current.fds[i].fd);
-
-		if (s)
-			shim_check_gone(s);
-	}
-	return 1; /* look again */
-}
-
 int shim_lib_ppoll(struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
 		   const sigset_t *mask)
 {
-	if (shorter(timeout, 0))
-		return shim_real_ppoll(fds, nfds, timeout, mask);
-	if (current.shared)
-		return shared_ppoll(fds, nfds, timeout, mask);
-	if (current.restart)
+	if (current.restart && !(timeout && !timeout->tv_sec && !timeout->tv_nsec))
 		return restarting_ppoll(fds, nfds, timeout);
 	return shim_real_ppoll(fds, nfds, timeout, mask);
 }
@@ -123,26 +87,19 @@ int shim_lib_poll(struct pollfd *fds, nfds_t nfds, int timeout)
 	return shim_lib_ppoll(fds, nfds, timeout < 0 ? NULL : &ts, NULL);
 }
 
-/* Is one of them an IPN socket? Those that are count as received from. */
-static bool any_ipn(const struct pollfd *fds, nfds_t nfds, struct shim_wait *wait)
+/* Is one of them an IPN socket? */
+static bool any_ipn(const struct pollfd *fds, nfds_t nfds)
 {
-	bool any = false;
-
 	/* the kernel says what is wrong with a list that is no memory */
 	if (nfds > SIZE_MAX / sizeof(*fds) || !shim_can_write(fds, nfds * sizeof(*fds)))
 		return false;
 	for (nfds_t i = 0; i < nfds; i++) {
 		_cleanup_sock_ struct ipn_sock *s = fds[i].fd < 0 ? NULL : sock_find(fds[i].fd);
 
-		if (!s)
-			continue;
-		any = true;
-		if (fds[i].events & (POLLIN | POLLRDNORM | POLLPRI) && shim_reader(s))
-			wait->shared = true;
+		if (s)
+			return true;
 	}
-	wait->fds = fds;
-	wait->nfds = nfds;
-	return any;
+	return false;
 }
 
 int shim_poll(struct pollfd *fds, nfds_t nfds, const struct poll_call *call)
@@ -150,7 +107,6 @@ int shim_poll(struct pollfd *fds, nfds_t nfds, const struct poll_call *call)
 	struct shim_wait wait = { 0 }, before;
 	int r;
 
-	any_ipn(fds, nfds, &wait);
 	before = shim_wait_begin(&wait);
 	r = poll_with(fds, nfds, call);
 	shim_wait_end(&before);
@@ -179,10 +135,9 @@ SHIM_API int ppoll(struct pollfd *fds, nfds_t nfds, const struct timespec *timeo
 		   const sigset_t *mask)
 {
 	struct poll_call call = { .sigmask = mask };
-	struct shim_wait wait = { 0 };
 	int r;
 
-	if (shim_idle() || !any_ipn(fds, nfds, &wait))
+	if (shim_idle() || !any_ipn(fds, nfds))
 		return shim_real_ppoll(fds, nfds, timeout, mask);
 	r = time_check(timeout);
 	if (r)
@@ -194,9 +149,8 @@ SHIM_API int ppoll(struct pollfd *fds, nfds_t nfds, const struct timespec *timeo
 SHIM_API int poll(struct pollfd *fds, nfds_t nfds, int timeout)
 {
 	struct timespec ts = { timeout / 1000, timeout % 1000 * 1000000L };
-	struct shim_wait wait = { 0 };
 
-	if (shim_idle() || !any_ipn(fds, nfds, &wait))
+	if (shim_idle() || !any_ipn(fds, nfds))
 		return shim_real_poll(fds, nfds, timeout);
 	return ppoll(fds, nfds, timeout < 0 ? NULL : &ts, NULL);
 }
