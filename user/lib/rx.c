@@ -929,8 +929,8 @@ int rx_arm(struct ipn_sock *s)
 		return alone && !follow_moved(&s->rx) ? 0 : -EBUSY;
 	r = tx_op(s, IPN_TX_SLEEP);
 	/* senders do not look into the page of one whose bell is dear (bpf/core/wake.h) */
-	if (!r && (!alone || __atomic_load_n(&page->rests, __ATOMIC_RELAXED) ||
-		   follow_moved(&s->rx)))
+	if (!r &&
+	    (!alone || __atomic_load_n(&page->rests, __ATOMIC_RELAXED) || follow_moved(&s->rx)))
 		r = -EBUSY;
 	return r;
 }
