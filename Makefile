@@ -219,7 +219,7 @@ soak: all tests
 	tests/e2e/kills.sh $(ROUNDS)
 	$(B)/tests/sim --seeds $(SEEDS) --jobs $(shell nproc)
 inject: all tests
-	tests/e2e/inject.sh -n 0
+	tests/inject/run.sh -n 0
 lint:
 	scripts/install-deps build test lint
 	+$(MAKE) --no-print-directory all

@@ -117,7 +117,7 @@ void net_place_clear(struct fabric *f, __u32 base, __u32 n)
 	const __u32 hole = 0;
 
 	for (__u32 at = base; at < base + n; at++) {
-		bpf_map_update_elem(f->bpf->fd_port_out, &at, &none, BPF_ANY);
+		bpf_row_clear(f->bpf->fd_port_out, at, &none);
 		bpf_map_update_elem(f->bpf->fd_flood_list, &at, &hole, BPF_ANY);
 	}
 }
@@ -528,7 +528,7 @@ static int clear_maps(struct fabric *f, struct net *net)
 		if (r)
 			return r;
 		if (!node && dest.kind)
-			bpf_map_update_elem(f->bpf->fd_port_out, &at, &none, BPF_ANY);
+			bpf_row_clear(f->bpf->fd_port_out, at, &none);
 		if (dest.gen > f->gen)
 			f->gen = dest.gen;
 		if (!flood)

@@ -106,7 +106,8 @@ int node_port_out_set(struct node *node, bool present)
 		if (bpf_map_update_elem(fd, &at, &nobody, BPF_ANY))
 			return -errno;
 	}
-	return bpf_map_update_elem(fd, &at, &dest, BPF_ANY) ? -errno : 0;
+	return present ? bpf_map_update_elem(fd, &at, &dest, BPF_ANY) ? -errno : 0
+		       : bpf_row_clear(fd, at, &dest);
 }
 
 int node_info_store(struct node *node)

@@ -152,6 +152,11 @@ int bpf_inner_set_many(int outer, const __u32 *index, const int *fds, __u32 n);
 int bpf_inner_del(int outer, __u32 index);
 /* Sets many, in order; when it returns, no program has what was there before. */
 int bpf_inner_set_wait(int outer, const __u32 *index, const int *fds, __u32 n);
+/*
+ * Puts a row of an array to `none`. Nobody could do anything when that fails, so it is tried again:
+ * all that can be short for it is a little memory, for a moment. 0 or -errno.
+ */
+int bpf_row_clear(int fd, __u32 at, const void *none);
 /* Stores what stands there already: returns when no program that began before is running. */
 int bpf_programs_wait(int outer, __u32 index, int fd);
 /* Fresh bells and pages for n nodes, in two batches. */

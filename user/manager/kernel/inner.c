@@ -20,6 +20,7 @@
 
 #define THREADS 16
 #define STACK_SIZE 65536
+#define CLEAR_TRIES 3
 #define YIELDS 50
 #define STEP_US 50
 
@@ -39,6 +40,18 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t more = PTHREAD_COND_INITIALIZER;
 static struct change *queue; /* no more of them than `idle` threads */
 static unsigned int threads, idle;
+
+int bpf_row_clear(int fd, __u32 at, const void *none)
+{
+	int r = 0;
+
+	for (int i = 0; i < CLEAR_TRIES; i++) {
+		r = bpf_map_update_elem(fd, &at, none, BPF_ANY) ? -errno : 0;
+		if (!r)
+			break;
+	}
+	return r;
+}
 
 int bpf_inner_get(int outer, __u32 index)
 {

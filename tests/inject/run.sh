@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # inject: whichever step of an operation fails or is the manager's last, nothing is left half done
 #
-# tests/e2e/inject.sh [ARGUMENTS OF inject]: tests/inject/main.c says what they are and what is
+# tests/inject/run.sh [ARGUMENTS OF inject]: tests/inject/main.c says what they are and what is
 # compared. Without any: one row of each fault, by SEED, of some operations.
 . "$(dirname "$0")/../lib.sh"
-. "$(dirname "$0")/e2e.bash"
+. "$(dirname "$0")/../e2e/e2e.bash"
 
 export NETS
 [ "$(uname -m)" = x86_64 ] || skip "inject knows the registers of x86-64 only"
