@@ -304,15 +304,15 @@ INLINE void to_segmenter(struct __sk_buff *skb, const struct ipn_msg *m, __u32 g
  * Tells a process that its message was not taken: nothing of it has gone anywhere. It finds its
  * ticket in its page when write() returns.
  */
-INLINE void pool_refuse(const struct ipn_ctx *c, const struct ipn_msg *m, __u64 why, __u32 taken)
+NOINLINE void pool_refuse(struct xdp_md *ctx, __u32 node, __u64 why, __u32 taken)
 {
-	__u32 node = m->node, zero = 0, ticket;
+	__u32 zero = 0, ticket;
 	void *pages = bpf_map_lookup_elem(&ipn_pages, &node);
 	struct ipn_page *page = pages ? bpf_map_lookup_elem(pages, &zero) : NULL;
 	struct ipn_page_process *sender;
 	struct ipn_tx_hdr hdr;
 
-	if (!page || bpf_xdp_load_bytes(c->ctx, 0, &hdr, sizeof(hdr)))
+	if (!page || bpf_xdp_load_bytes(ctx, 0, &hdr, sizeof(hdr)))
 		return;
 	sender = page_process(page, hdr.process);
 	if (!sender)
@@ -329,7 +329,7 @@ INLINE void pool_refused(const struct ipn_ctx *c, struct ipn_msg *m, int why, __
 	m->refused |= full << IPN_TX_LOG_SHIFT;
 	if (m->batch) /* policy_batch does it at the end */
 		return;
-	pool_refuse(c, m, m->refused, 0);
+	pool_refuse(c->ctx, m->node, m->refused, 0);
 	stats_in_undo(m->node, m->len);
 }
 

@@ -322,7 +322,7 @@ INLINE int rewrite_run(void *ctx, const enum ipn_hook_id hook, send_fn handle)
 	if (hook == HOOK_XDP && !m->off)
 		return xdp_up(&c, m, IPN_TO_POLICY, TAG_TO_POLICY);
 	if (hook == HOOK_XDP && unlikely(m->batch)) {
-		pool_refuse(&c, m, IPN_TX_REFUSED >> 32, 0);
+		pool_refuse(ctx, m->node, IPN_TX_REFUSED >> 32, 0);
 		return XDP_DROP;
 	}
 	if (hook == HOOK_TC && unlikely(m->host_copy)) {

@@ -110,11 +110,8 @@ INLINE int policy_batch(struct xdp_md *ctx, const struct ipn_msg *m, struct ipn_
 
 	bpf_loop(m->batch, one, &b, 0);
 	stats_in(m->node, b.packets, b.bytes);
-	if (m->refused) {
-		const struct ipn_ctx c = { ctx, HOOK_XDP, 0 };
-
-		pool_refuse(&c, m, m->refused, b.taken);
-	}
+	if (m->refused)
+		pool_refuse(ctx, m->node, m->refused, b.taken);
 	if (m->wake && READ_ONCE(net->sleep_any))
 		wake_sleepers(m->net);
 	return XDP_DROP;
