@@ -287,7 +287,8 @@ static void log_overrun(struct rx *rx, struct rx_log *log, uint64_t head)
 			log_move(log, head - rx->pool);
 			return;
 		}
-		if (slot_look(slot, log->cursor) == SLOT_READY && slot_is_own(rx, slot)) {
+		if (slot_look(slot, log->cursor) == SLOT_READY && slot_is_own(rx, slot) &&
+		    slot_whole(slot, log->cursor)) {
 			log_skip_own(log);
 			own--;
 		} else {
