@@ -421,6 +421,9 @@ void sim_wake(struct sim_task *t)
 void sim_kill(struct sim_task *t)
 {
 	t->killed = true;
+	/* what it has stored is seen before its death is */
+	if (t != sim_current)
+		stores_drain(t, SIM_STORES);
 	sim_wake(t);
 }
 

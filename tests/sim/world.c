@@ -251,6 +251,7 @@ static void node_join(struct proc *p)
 		kernel_notify(NET, IPN_NOTIFY_POOL, 0, 0);
 	}
 	node_publish(p);
+	sim_fence(); /* the reply */
 	connect_map(p, cursor);
 	p->joined = true;
 	p->left = false;
