@@ -121,7 +121,7 @@ INLINE struct ipn_page_process *page_process(struct ipn_page *page, __u32 n)
 	return &page->process[n];
 }
 
-#define RING_REST 200 /* times what it cost */
+#define RING_REST 1000 /* times what it cost */
 
 /* Is its bell too dear to be rung now? */
 INLINE int ring_rests(__u32 node)
