@@ -135,7 +135,7 @@ end=$((SECONDS + 3)) ids=() last=
 while [ $SECONDS -lt $end ]; do
 	for mode in 0700 0755; do
 		chmod $mode "$NETS/often"
-		sleep 0.1 # a change is looked at 50 ms late: what is undone before took nothing away
+		sleep 0.1 # it is looked at 50 ms late: what is undone before took nothing away
 		now=$(log_id often)
 		[ "$now" = "$last" ] || ids+=("$now")
 		last=$now
